@@ -1,1 +1,4 @@
-//! sink
+//! Collects, dedupes, commits and aggregates the results.
+#![forbid(unsafe_code)]
+
+pub mod config;

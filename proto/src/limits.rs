@@ -1,0 +1,63 @@
+//! Every limit of the runtime, with its default. Names bear their unit.
+//!
+//! Owns the numbers; refuses behaviour.
+
+use serde::{Deserialize, Serialize};
+
+/// How often a failed unit is tried again.
+pub const RETRIES: u32 = 2;
+/// Milliseconds before the first retry; doubled for each further one, up to [`BACKOFF_MS_MAX`].
+pub const BACKOFF_MS: u64 = 100;
+/// The longest pause before a retry.
+pub const BACKOFF_MS_MAX: u64 = 30_000;
+/// Deaths of workers that execute one unit alone before the unit is dead-lettered.
+pub const CRASH_LIMIT: u32 = 3;
+
+/// The limits of one run; the same on every process of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Units that the ventilator may have sent and the sink not yet committed.
+    pub window_units_max: u64,
+    /// Bytes of values that one process keeps for peers: unsent, or sent and not committed.
+    pub window_bytes_max: u64,
+    /// Units in one parcel.
+    pub parcel_units_max: u32,
+    /// Bytes of values in one parcel, unless a single unit is larger.
+    pub parcel_bytes_max: u64,
+    /// Bytes of one frame, checked before it is allocated; the largest value is a little smaller.
+    pub frame_bytes_max: u64,
+    /// Outputs of one unit in one stage.
+    pub expansion_units_max: u32,
+    /// Units that all senders together may have sent to a worker that has not processed them.
+    pub intake_units_max: u64,
+    /// The same in bytes of values.
+    pub intake_bytes_max: u64,
+    /// Service time in milliseconds that a parcel of many units grows towards.
+    pub parcel_target_ms: u64,
+    /// Milliseconds between heartbeats on an idle link.
+    pub heartbeat_interval_ms: u64,
+    /// Milliseconds of silence after which a peer is given up.
+    pub liveness_ms: u64,
+    /// Peers that a process accepts.
+    pub peers_max: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            window_units_max: 1 << 20,
+            window_bytes_max: 16 << 20,
+            parcel_units_max: 16 << 10,
+            parcel_bytes_max: 256 << 10,
+            frame_bytes_max: 64 << 20,
+            expansion_units_max: 1 << 20,
+            intake_units_max: 64 << 10,
+            intake_bytes_max: 4 << 20,
+            parcel_target_ms: 4,
+            heartbeat_interval_ms: 500,
+            liveness_ms: 5_000,
+            peers_max: 1_024,
+        }
+    }
+}

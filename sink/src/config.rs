@@ -1,0 +1,114 @@
+//! What a sink is asked to do with the results.
+//!
+//! Owns the names and their text forms, from flags and topologies alike; opens nothing.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Everything that decides what a sink writes.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SinkConfig {
+    /// Where results go; none: aggregates only.
+    pub output: Option<OutputSpec>,
+    /// In which order.
+    pub order: Order,
+    /// What a line holds; empty: the value alone.
+    pub fields: Vec<Field>,
+    /// What is computed over all values.
+    pub aggregate: Vec<Aggregate>,
+    /// Over what separate groups it is computed.
+    pub group_by: Option<GroupBy>,
+    /// The field of the value that is aggregated; none: the value itself.
+    pub on: Option<String>,
+    /// How many groups or values `top` shows.
+    pub top: Option<usize>,
+    /// Where dead letters go; none: beside the output, or the current folder's `dead.jsonl`.
+    pub dead: Option<PathBuf>,
+}
+
+/// Where the results are written; chosen by the ending of the path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputSpec {
+    /// `-`: JSON lines on standard output.
+    Stdout,
+    /// `.jsonl`, `.ndjson`, `.json`, `.txt` and anything unknown: JSON lines.
+    Jsonl(PathBuf),
+    /// `.csv`: a header and a row a result.
+    Csv(PathBuf),
+    /// `.sqlite`, `.sqlite3`, `.db`: a table `results`.
+    Sqlite(PathBuf),
+}
+
+/// In which order results are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// By place in the source: the same bytes whatever happened on the way.
+    #[default]
+    Input,
+    /// As they are committed.
+    Completion,
+}
+
+/// One thing an output line can hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Field {
+    /// The unit's place in the source, from 0.
+    Id,
+    /// The value that the source gave.
+    Input,
+    /// The result.
+    Value,
+    /// The stage that gave the result.
+    Stage,
+    /// Which try it was, from 1.
+    Attempt,
+    /// The name of the worker that gave it.
+    Worker,
+    /// The milliseconds it took there.
+    Ms,
+}
+
+/// One figure over all values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Aggregate {
+    /// How many values.
+    Count,
+    /// Their sum.
+    Sum,
+    /// Their arithmetic mean.
+    Mean,
+    /// The smallest.
+    Min,
+    /// The largest.
+    Max,
+    /// The standard deviation of the population.
+    Stddev,
+    /// The median.
+    P50,
+    /// The 90th percentile.
+    P90,
+    /// The 99th percentile.
+    P99,
+    /// The 99.9th percentile.
+    P999,
+    /// Counts in buckets of powers of two.
+    Histogram,
+    /// The most frequent values, or the largest groups.
+    Top,
+}
+
+/// What values are grouped by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GroupBy {
+    /// The value itself (`value` in flags and topologies).
+    Value,
+    /// A field of the value.
+    Field(String),
+}

@@ -1,0 +1,5 @@
+//! The sources: where units come from.
+
+mod spec;
+
+pub use spec::{SourceSpec, SourceSpecError};

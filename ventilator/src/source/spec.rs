@@ -1,0 +1,163 @@
+//! What a source is, before it is opened.
+//!
+//! Owns the names of the sources and the text form of the command line (`range:1..10`); refuses
+//! files: nothing is opened here.
+
+use std::{path::PathBuf, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// A description of where units come from. Serialised into a run's manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum SourceSpec {
+    /// The integers `from`, `from + step`, … up to `to`, inclusive.
+    Range {
+        /// The first value.
+        from: i64,
+        /// No value is beyond it.
+        to: i64,
+        /// Distance between two values; never 0, negative counts down.
+        step: i64,
+    },
+    /// The lines of a text file, without their ends, as strings.
+    Lines {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The JSON values of a file, one a line; blank lines are skipped.
+    Jsonl {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The rows of a CSV file with a header line, as maps from column to text.
+    Csv {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The paths of the files that match a pattern, sorted, as strings.
+    Files {
+        /// A shell pattern, `**` included.
+        glob: String,
+    },
+    /// The lines of standard input, as strings.
+    Stdin,
+}
+
+/// Why a `--source` was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum SourceSpecError {
+    /// The word before the colon is no source.
+    #[error(
+        "no source is called `{kind}`; there are range:A..B, lines:FILE, jsonl:FILE, csv:FILE, files:GLOB and stdin"
+    )]
+    Kind {
+        /// The word.
+        kind: String,
+    },
+    /// Not two integers with `..` between them.
+    #[error(
+        "`{text}` is not a range; write range:FIRST..LAST, both inclusive, as in range:1..1000"
+    )]
+    Range {
+        /// What stood after the colon.
+        text: String,
+    },
+    /// Nothing after the colon.
+    #[error("`{kind}:` names no {what}")]
+    Missing {
+        /// The source.
+        kind: String,
+        /// What it needs.
+        what: &'static str,
+    },
+}
+
+impl FromStr for SourceSpec {
+    type Err = SourceSpecError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (kind, rest) = text.split_once(':').unwrap_or((text, ""));
+        let file = |what| match rest {
+            "" => Err(SourceSpecError::Missing {
+                kind: kind.into(),
+                what,
+            }),
+            path => Ok(PathBuf::from(path)),
+        };
+        Ok(match kind {
+            "range" => range(rest)?,
+            "lines" => Self::Lines {
+                path: file("file")?,
+            },
+            "jsonl" => Self::Jsonl {
+                path: file("file")?,
+            },
+            "csv" => Self::Csv {
+                path: file("file")?,
+            },
+            "files" => {
+                file("pattern")?;
+                Self::Files { glob: rest.into() }
+            }
+            "stdin" | "-" => Self::Stdin,
+            _ => return Err(SourceSpecError::Kind { kind: kind.into() }),
+        })
+    }
+}
+
+fn range(text: &str) -> Result<SourceSpec, SourceSpecError> {
+    let refused = || SourceSpecError::Range { text: text.into() };
+    let (from, to) = text.split_once("..").ok_or_else(refused)?;
+    let number = |digits: &str| {
+        digits
+            .trim()
+            .replace('_', "")
+            .parse()
+            .map_err(|_| refused())
+    };
+    Ok(SourceSpec::Range {
+        from: number(from)?,
+        to: number(to.trim_start_matches('='))?,
+        step: 1,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_source_has_a_text_form() {
+        assert_eq!(
+            "range:1..1_000".parse(),
+            Ok(SourceSpec::Range {
+                from: 1,
+                to: 1000,
+                step: 1
+            })
+        );
+        assert_eq!(
+            "lines:a:b".parse(),
+            Ok(SourceSpec::Lines { path: "a:b".into() })
+        );
+        assert_eq!("stdin".parse(), Ok(SourceSpec::Stdin));
+    }
+
+    #[test]
+    fn a_wrong_source_is_told_what_is_right() {
+        assert!(matches!(
+            "rnage:1..2".parse::<SourceSpec>(),
+            Err(SourceSpecError::Kind { .. })
+        ));
+        assert!(matches!(
+            "range:1-2".parse::<SourceSpec>(),
+            Err(SourceSpecError::Range { .. })
+        ));
+        assert!(matches!(
+            "csv:".parse::<SourceSpec>(),
+            Err(SourceSpecError::Missing { .. })
+        ));
+    }
+}
