@@ -1,6 +1,12 @@
 //! What is said between the processes of a pipeline, and the rules by which they say it.
 
+pub mod frame;
 pub mod limits;
 pub mod plan;
+pub mod ranges;
+pub mod role;
+pub mod rules;
+pub mod time;
 pub mod unit;
+pub mod units;
 pub mod value;

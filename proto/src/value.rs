@@ -172,15 +172,7 @@ mod tests {
     #[test]
     fn a_value_ends_where_the_next_one_starts() {
         let long = format!("\"{}\"", "x".repeat(70_000));
-        let values = [
-            "1",
-            "300",
-            "[1,[2,3],{\"k\":[]}]",
-            "\"abc\"",
-            "1.25",
-            &long,
-            "null",
-        ];
+        let values = ["1", "300", "[1,[2,3],{\"k\":[]}]", "\"abc\"", "1.25", &long, "null"];
         let stream: Vec<u8> = values.iter().flat_map(|v| pack(v)).collect();
         let mut at = 0;
         for text in values {
@@ -195,10 +187,7 @@ mod tests {
     fn what_is_cut_short_or_too_deep_or_reserved_is_refused() {
         let whole = pack(r#"{"key":[1,2,300000],"s":"text"}"#);
         for len in 0..whole.len() {
-            assert!(
-                matches!(value_len(&whole[..len]), Err(ValueError::Truncated { .. })),
-                "{len}"
-            );
+            assert!(matches!(value_len(&whole[..len]), Err(ValueError::Truncated { .. })), "{len}");
         }
         assert_eq!(value_len(&[0x91; 200]), Err(ValueError::TooDeep));
         assert_eq!(value_len(&[0xc1]), Err(ValueError::Reserved));

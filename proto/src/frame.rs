@@ -1,0 +1,462 @@
+//! The frames: everything that one process can say to another, and their bytes.
+//!
+//! Owns the vocabulary and the codec; refuses meaning: what a frame brings about is decided by
+//! the rules. A frame is one MessagePack array, `[version, run, from, session, seq, body]`, with
+//! structures as arrays and the body as a map from its name to its content; see `PROTOCOL.md`.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::{
+    limits::Limits,
+    plan::Stage,
+    unit::{Path, UnitId},
+    units::{Span, Units},
+};
+
+/// The version of the protocol; processes of different versions do not talk.
+pub const VERSION: u8 = 1;
+
+/// One start of one process (fencing), drawn at random.
+pub type PeerId = u64;
+
+/// One run, drawn at random by its sink; 0 while it is not known yet.
+pub type RunId = u64;
+
+/// A parcel, counted by its sender from 0 in each session.
+pub type ParcelId = u64;
+
+/// A frame with its sender.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// [`VERSION`].
+    pub version: u8,
+    /// The run that it belongs to; 0 in the first Hello of a process that knows of none.
+    pub run: RunId,
+    /// Who sends.
+    pub from: PeerId,
+    /// Which conversation of the two; counted by the one who said Hello.
+    pub session: u32,
+    /// Its place in the session in this direction, from 0. A gap is a loss.
+    pub seq: u64,
+    /// What is said.
+    pub frame: Frame,
+}
+
+/// What is said.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Frame {
+    /// The first frame of a session, by the process that dials.
+    Hello(Box<Hello>),
+    /// The answer; from here on both may send.
+    Welcome(Box<Welcome>),
+    /// The other answer: why the two cannot work together.
+    Refused(Refusal),
+    /// The sender has given the session up; say Hello again.
+    Reset,
+    /// The sender is alive.
+    Beat,
+    /// How much the receiver of this frame may have sent since the session began, in all.
+    Credit(Credit),
+    /// The workers of the next stage, all of them.
+    Roster(Vec<Contact>),
+    /// Units to work on.
+    Work(Work),
+    /// Give back what you have not begun of this parcel.
+    Retract(ParcelId),
+    /// The sender keeps the first `keep` units of the parcel and gives back the others, not begun.
+    Returned {
+        /// Which parcel.
+        parcel: ParcelId,
+        /// How many of its units stay.
+        keep: u32,
+    },
+    /// Every unit kept of a parcel has been executed.
+    Done(Done),
+    /// Outcomes for the sink.
+    Results(Results),
+    /// What the sink has committed.
+    Commit(Commit),
+    /// The source has ended.
+    End(End),
+    /// Facts for the summary, from the ventilator to the sink at the end.
+    Tally(Box<Tally>),
+    /// Facts for an onlooker.
+    Report(Box<Report>),
+    /// The sender takes no more work and will leave once its results are committed.
+    Leaving,
+    /// The run is over; leave.
+    Stop,
+    /// The sender leaves now.
+    Bye,
+}
+
+/// Who says Hello.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Hello {
+    /// What the sender is.
+    pub role: Role,
+    /// How people call it, as in `square-1`.
+    pub name: String,
+    /// Where its inbox listens, best first.
+    pub endpoints: Vec<String>,
+    /// Which machine it runs on: `ipc://` endpoints are of use only there.
+    pub host: String,
+    /// Its process id there.
+    pub pid: u32,
+}
+
+/// What a process is in a pipeline.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Role {
+    /// Reads the source.
+    Ventilator {
+        /// A digest of what decides the results: source and stages. A sink with an unfinished
+        /// run accepts a restarted ventilator only of the same.
+        plan: String,
+        /// The run that it was part of before; 0 if none.
+        run: RunId,
+        /// The names of the stages, in order.
+        stages: Vec<String>,
+    },
+    /// Computes.
+    Worker {
+        /// The stage that it asks for; none: the first.
+        stage: Option<String>,
+        /// Whether it brings a function of its own.
+        own: bool,
+    },
+    /// Watches.
+    Onlooker,
+}
+
+/// The answer to Hello.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Welcome {
+    /// To a worker, by the ventilator.
+    Plan(Plan),
+    /// To the ventilator, by the sink: where the run stands.
+    Resume {
+        /// What is committed already.
+        commit: Commit,
+        /// Counts starts of the sink on this run; a lower one is a process of the past.
+        epoch: u64,
+    },
+    /// To a worker, by a sink or by a worker of the next stage.
+    Peer,
+}
+
+/// What a worker needs to take part.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The stage that it belongs to, counted from 0.
+    pub stage_index: u32,
+    /// How many stages there are.
+    pub stages: u32,
+    /// Its stage.
+    pub stage: Stage,
+    /// The rules for failures in the next stage, unless this is the last.
+    pub next: Option<Stage>,
+    /// Where the sink listens.
+    pub sink: Vec<String>,
+    /// The limits of the run.
+    pub limits: Limits,
+    /// The values are pairs: what the source gave, then the value itself.
+    pub carries_input: bool,
+}
+
+/// Why two processes cannot work together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Error)]
+pub enum Refusal {
+    /// Another version of the protocol.
+    #[error("it speaks version {theirs} of the protocol, this process version {VERSION}")]
+    Version {
+        /// The version of the process that refuses.
+        theirs: u8,
+    },
+    /// No such stage.
+    #[error("there is no stage `{asked}`; there are {}", stages.join(", "))]
+    Stage {
+        /// The stage that the worker asked for.
+        asked: String,
+        /// The stages that there are.
+        stages: Vec<String>,
+    },
+    /// The stage's function is the worker's own, and the worker has none.
+    #[error("stage `{stage}` leaves the function to the worker; give it one, as in --run square")]
+    NoFunction {
+        /// The stage.
+        stage: String,
+    },
+    /// A run of another plan is unfinished here.
+    #[error("it holds an unfinished run of another source or other stages")]
+    OtherPlan,
+    /// A frame of another run.
+    #[error("it is part of another run")]
+    OtherRun,
+    /// Too many peers.
+    #[error("it already has {max} peers")]
+    Full {
+        /// The limit.
+        max: u32,
+    },
+}
+
+/// How much may have been sent in a session, in all: cumulative, so that a repeated or late
+/// frame does no harm.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Credit {
+    /// Units.
+    pub units: u64,
+    /// Bytes of values.
+    pub bytes: u64,
+}
+
+/// Where a worker of the next stage can be reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contact {
+    /// Its incarnation.
+    pub peer: PeerId,
+    /// Its name.
+    pub name: String,
+    /// Its machine.
+    pub host: String,
+    /// Its inbox.
+    pub endpoints: Vec<String>,
+}
+
+/// A parcel of units to work on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Work {
+    /// Which parcel.
+    pub parcel: ParcelId,
+    /// Which try of its units, from 1.
+    pub attempt: u32,
+    /// The units.
+    pub units: Units,
+}
+
+/// A parcel has been executed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Done {
+    /// Which parcel.
+    pub parcel: ParcelId,
+    /// Nanoseconds that the function ran for it.
+    pub busy_ns: u64,
+    /// The units that failed, by ascending index in the parcel.
+    pub failed: Vec<Failed>,
+}
+
+/// A unit failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failed {
+    /// Its index in the parcel.
+    pub index: u32,
+    /// What the worker said.
+    pub error: String,
+}
+
+/// Outcomes of one stage for the sink.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Results {
+    /// Which parcel.
+    pub parcel: ParcelId,
+    /// The stage that gave them, counted from 0.
+    pub stage: u32,
+    /// Which try of the units it was, from 1.
+    pub attempt: u32,
+    /// Values that leave the last stage.
+    pub units: Units,
+    /// Units that a stage gave no output for.
+    pub filtered: Vec<Span>,
+    /// Units that failed for good.
+    pub dead: Vec<Dead>,
+    /// Microseconds that each unit took, run-length encoded: how many units in a row, how long
+    /// each; first the units with values, in order.
+    pub timing: Vec<(u32, u32)>,
+}
+
+/// A unit that failed for good.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dead {
+    /// Its place in the source.
+    pub root: UnitId,
+    /// Its expansions.
+    pub path: Path,
+    /// The stage that failed.
+    pub stage: u32,
+    /// The value that the stage was given.
+    #[serde(with = "serde_bytes")]
+    pub input: Vec<u8>,
+    /// What the last worker said.
+    pub error: String,
+    /// How many tries it had.
+    pub attempts: u32,
+}
+
+/// What the sink has committed. State, not an event: each one replaces the one before.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Commit {
+    /// All units below are committed.
+    pub watermark: UnitId,
+    /// Ranges above it that are committed, start and exclusive end, lowest first; the lowest
+    /// [`COMMIT_RANGES_MAX`] of them.
+    pub above: Vec<(UnitId, UnitId)>,
+    /// No unit at or beyond it may be sent.
+    pub horizon: UnitId,
+    /// Everything is committed and the outputs are closed.
+    pub complete: bool,
+}
+
+/// How many ranges a [`Commit`] lists.
+pub const COMMIT_RANGES_MAX: usize = 512;
+
+/// The source has ended, or the ventilator was told to drain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    /// How many units there were.
+    pub units: u64,
+    /// Whether the source may have more: the run stops here, and can be resumed.
+    pub drained: bool,
+}
+
+/// What the ventilator knows for the summary.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Tries of units in the first stage.
+    pub attempts: u64,
+    /// From a unit's leaving to its commit as seen by the ventilator, in microseconds:
+    /// 50th, 90th and 99th percentile and maximum.
+    pub latency_us: [u64; 4],
+    /// Milliseconds from a worker's loss to the moment its units were with another; the longest.
+    pub recovery_ms: Option<f64>,
+    /// The workers of all stages.
+    pub workers: Vec<WorkerTally>,
+}
+
+/// What one worker did.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct WorkerTally {
+    /// Its name.
+    pub name: String,
+    /// Its stage, counted from 0.
+    pub stage: u32,
+    /// Units executed.
+    pub units: u64,
+    /// Nanoseconds in the function.
+    pub busy_ns: u64,
+    /// Nanoseconds since it joined.
+    pub present_ns: u64,
+}
+
+/// Progress, for whoever asked to be told.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Units read from the source so far.
+    pub read: u64,
+    /// Units in the source, once known.
+    pub total: Option<u64>,
+    /// Units committed.
+    pub committed: u64,
+    /// Units dead-lettered.
+    pub dead: u64,
+    /// Workers at work.
+    pub workers: u32,
+    /// The sink has closed its outputs; its exit code.
+    pub finished: Option<i32>,
+    /// The sink's summary as JSON, once finished.
+    pub summary: Option<String>,
+}
+
+/// Why bytes are not a frame.
+#[derive(Debug, Error)]
+pub enum FrameError {
+    /// Not an envelope of this protocol.
+    #[error("not a frame: {0}")]
+    Malformed(#[from] rmp_serde::decode::Error),
+    /// Of another version.
+    #[error("a frame of version {found}, this process speaks {VERSION}")]
+    Version {
+        /// What it says.
+        found: u8,
+    },
+}
+
+impl Envelope {
+    /// The bytes to send.
+    ///
+    /// # Panics
+    /// Never: every field has a MessagePack form.
+    pub fn encode(&self) -> Vec<u8> {
+        let payload = match &self.frame {
+            Frame::Work(work) => work.units.bytes(),
+            Frame::Results(results) => results.units.bytes(),
+            _ => 0,
+        };
+        let mut bytes = Vec::with_capacity(payload + 128);
+        let mut to = rmp_serde::Serializer::new(&mut bytes);
+        self.serialize(&mut to).expect("every field of a frame has a MessagePack form");
+        bytes
+    }
+
+    /// Reads and checks a peer's bytes.
+    ///
+    /// # Errors
+    /// [`FrameError`]; a peer can send anything.
+    pub fn decode(bytes: &[u8]) -> Result<Self, FrameError> {
+        // The version stands right behind the marker of the array, so that later versions may
+        // change everything else.
+        if let [_, found @ 0..=0x7f, ..] = bytes
+            && *found != VERSION
+        {
+            return Err(FrameError::Version { found: *found });
+        }
+        Ok(rmp_serde::from_slice(bytes)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn envelope(frame: Frame) -> Envelope {
+        Envelope { version: VERSION, run: 7, from: 9, session: 1, seq: 3, frame }
+    }
+
+    #[test]
+    fn a_frame_survives_the_wire() {
+        let units = Units::from_source(5, vec![1, 2, 3], vec![1, 2, 3]);
+        for frame in [
+            Frame::Work(Work { parcel: 1, attempt: 2, units: units.clone() }),
+            Frame::Results(Results { units, timing: vec![(3, 1)], ..Results::default() }),
+            Frame::Commit(Commit {
+                watermark: 3,
+                above: vec![(5, 9)],
+                horizon: 99,
+                complete: false,
+            }),
+            Frame::Beat,
+        ] {
+            let sent = envelope(frame);
+            assert_eq!(Envelope::decode(&sent.encode()).unwrap(), sent);
+        }
+    }
+
+    #[test]
+    fn other_versions_are_told_apart_from_rubbish() {
+        let mut bytes = envelope(Frame::Beat).encode();
+        assert!(matches!(Envelope::decode(&bytes[1..]), Err(_)));
+        bytes[1] = 9;
+        assert!(matches!(Envelope::decode(&bytes), Err(FrameError::Version { found: 9 })));
+        assert!(Envelope::decode(b"").is_err());
+    }
+
+    #[test]
+    fn a_frame_cut_anywhere_is_refused() {
+        let units = Units::from_source(5, vec![1, 2, 3], vec![1, 2, 3]);
+        let bytes = envelope(Frame::Work(Work { parcel: 1, attempt: 2, units })).encode();
+        for len in 0..bytes.len() {
+            assert!(Envelope::decode(&bytes[..len]).is_err());
+        }
+    }
+}

@@ -1,0 +1,594 @@
+//! Handing units to the workers of a stage, and keeping them until they are committed.
+//!
+//! Owns which worker gets what (least loaded first), what each one holds, retries, the search
+//! for a unit that kills workers, retraction and speculation. Refuses sockets and values: it is
+//! the same for the ventilator and for a worker of an inner stage, over any network.
+
+use std::{
+    collections::{BTreeMap, BinaryHeap, VecDeque},
+    time::Duration,
+};
+
+use crate::{
+    frame::{Credit, Dead, Done, ParcelId, Work},
+    limits::{BACKOFF_MS_MAX, Limits},
+    plan::Stage,
+    ranges::RangeSet,
+    role::LinkId,
+    rules::{credit::Allowance, mesh::Loss, sizing::Sizing},
+    time::Time,
+    units::Units,
+};
+
+/// Parcels that one worker has at a time: one under way and one to go on with.
+const PARCELS_PER_PEER: usize = 2;
+/// Into how many pieces a parcel is cut when its worker died.
+const PIECES: usize = 16;
+/// How much longer than the target a parcel must last before parts of it are called back.
+const RETRACT_AFTER: u32 = 3;
+
+/// What shall be sent.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Order {
+    /// A parcel for a worker.
+    Send(LinkId, Work),
+    /// A parcel whose units not begun shall come back.
+    Retract(LinkId, ParcelId),
+    /// A unit has failed for good; the sink has to know.
+    Dead(Dead),
+}
+
+/// Units that wait, with their history.
+#[derive(Debug, Clone)]
+struct Stock {
+    units: Units,
+    next: usize,
+    history: History,
+}
+
+/// What happened to units before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct History {
+    attempt: u32,
+    deaths: u32,
+    // Its worker died: it travels without others until it is cleared.
+    suspect: bool,
+}
+
+const FRESH: History = History { attempt: 1, deaths: 0, suspect: false };
+
+#[derive(Debug)]
+struct Sent {
+    units: Units,
+    history: History,
+    at: Time,
+    retracted: bool,
+    // This is a second copy of units that another worker holds.
+    copy: bool,
+    // There is a second copy of it.
+    copied: bool,
+}
+
+#[derive(Debug)]
+struct Peer {
+    allowance: Allowance,
+    sizing: Sizing,
+    pending: BTreeMap<ParcelId, Sent>,
+    done: VecDeque<Sent>,
+    leaving: bool,
+    joined: Time,
+    units_done: u64,
+    busy: Duration,
+}
+
+#[derive(Debug)]
+struct Delayed {
+    due: Time,
+    order: u64,
+    stock: Stock,
+}
+
+impl PartialEq for Delayed {
+    fn eq(&self, other: &Self) -> bool {
+        (self.due, self.order) == (other.due, other.order)
+    }
+}
+impl Eq for Delayed {}
+impl PartialOrd for Delayed {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Delayed {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (other.due, other.order).cmp(&(self.due, self.order))
+    }
+}
+
+/// The units that one process has for the workers of one stage.
+#[derive(Debug)]
+pub struct Dispatch {
+    stage_index: u32,
+    retries: u32,
+    backoff: Duration,
+    crash_limit: u32,
+    parcel_units_max: usize,
+    parcel_bytes_max: usize,
+    target: Duration,
+    // Units that were sent before go first.
+    again: VecDeque<Stock>,
+    fresh: VecDeque<Stock>,
+    delayed: BinaryHeap<Delayed>,
+    peers: BTreeMap<LinkId, Peer>,
+    next_parcel: ParcelId,
+    kept_bytes: usize,
+    ready_units: usize,
+    ending: bool,
+    attempts: u64,
+    lost_at: Option<Time>,
+    recovery: Option<Duration>,
+}
+
+impl Dispatch {
+    /// Nothing to hand out yet; `stage` is the stage of the workers that will get it.
+    pub fn new(stage_index: u32, stage: &Stage, limits: &Limits) -> Self {
+        Self {
+            stage_index,
+            retries: stage.retries,
+            backoff: Duration::from_millis(stage.backoff_ms),
+            crash_limit: stage.crash_limit.max(1),
+            parcel_units_max: limits.parcel_units_max.max(1) as usize,
+            parcel_bytes_max: limits.parcel_bytes_max.max(1) as usize,
+            target: Duration::from_millis(limits.parcel_target_ms.max(1)),
+            again: VecDeque::new(),
+            fresh: VecDeque::new(),
+            delayed: BinaryHeap::new(),
+            peers: BTreeMap::new(),
+            next_parcel: 0,
+            kept_bytes: 0,
+            ready_units: 0,
+            ending: false,
+            attempts: 0,
+            lost_at: None,
+            recovery: None,
+        }
+    }
+
+    /// Bytes of values that wait or are kept.
+    pub fn bytes(&self) -> usize {
+        self.kept_bytes
+    }
+
+    /// Units that wait to be sent, retries that are not due included.
+    pub fn waiting(&self) -> usize {
+        self.ready_units + self.delayed.iter().map(|d| d.stock.units.len()).sum::<usize>()
+    }
+
+    /// Units that could be sent at once.
+    pub fn ready(&self) -> usize {
+        self.ready_units
+    }
+
+    /// Whether nothing waits and everything that was sent is committed.
+    pub fn is_empty(&self) -> bool {
+        self.ready_units == 0
+            && self.delayed.is_empty()
+            && self.peers.values().all(|peer| peer.pending.is_empty() && peer.done.is_empty())
+    }
+
+    /// How many units were sent, each try counted.
+    pub fn attempts(&self) -> u64 {
+        self.attempts
+    }
+
+    /// The longest time from the loss of a worker to the moment when all of its units were with
+    /// others.
+    pub fn recovery(&self) -> Option<Duration> {
+        self.recovery
+    }
+
+    /// No further units will be added but those that come back: idle workers may now be given
+    /// second copies.
+    pub fn ending(&mut self) {
+        self.ending = true;
+    }
+
+    /// Takes units in.
+    pub fn add(&mut self, units: Units) {
+        if !units.is_empty() {
+            self.kept_bytes += units.bytes();
+            self.ready_units += units.len();
+            self.fresh.push_back(Stock { units, next: 0, history: FRESH });
+        }
+    }
+
+    /// A worker's session begins.
+    pub fn join(&mut self, now: Time, link: LinkId) {
+        let peer = Peer {
+            allowance: Allowance::default(),
+            sizing: Sizing::new(self.target, self.parcel_units_max),
+            pending: BTreeMap::new(),
+            done: VecDeque::new(),
+            leaving: false,
+            joined: now,
+            units_done: 0,
+            busy: Duration::ZERO,
+        };
+        self.peers.insert(link, peer);
+    }
+
+    /// How many workers there are.
+    pub fn peers(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// Units executed by a worker, its time in the function, and when it joined.
+    pub fn peer_figures(&self, link: LinkId) -> Option<(u64, Duration, Time)> {
+        self.peers.get(&link).map(|peer| (peer.units_done, peer.busy, peer.joined))
+    }
+
+    /// A worker grants credit.
+    pub fn granted(&mut self, link: LinkId, credit: Credit) {
+        if let Some(peer) = self.peers.get_mut(&link) {
+            peer.allowance.granted(credit);
+        }
+    }
+
+    /// A worker takes no more.
+    pub fn leaving(&mut self, link: LinkId) {
+        if let Some(peer) = self.peers.get_mut(&link) {
+            peer.leaving = true;
+        }
+    }
+
+    /// A worker's session has ended: exactly what it was sent and is not committed goes to
+    /// others. A death is charged to the units that it was executing, at most.
+    pub fn lost(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        loss: Loss,
+        committed: &RangeSet,
+        orders: &mut Vec<Order>,
+    ) {
+        let Some(peer) = self.peers.remove(&link) else { return };
+        let mut executing = matches!(loss, Loss::Disconnected);
+        for sent in peer.pending.into_values() {
+            let suspected = std::mem::take(&mut executing);
+            if suspected && !sent.copy {
+                self.charge(sent, committed, orders);
+            } else {
+                self.take_back(sent, committed);
+            }
+        }
+        for sent in peer.done {
+            self.take_back(sent, committed);
+        }
+        if !self.again.is_empty() {
+            self.lost_at.get_or_insert(now);
+        }
+    }
+
+    /// A worker has given units back that it had not begun.
+    pub fn returned(&mut self, link: LinkId, parcel: ParcelId, keep: u32, committed: &RangeSet) {
+        let Some(peer) = self.peers.get_mut(&link) else { return };
+        let Some(sent) = peer.pending.get_mut(&parcel) else { return };
+        let keep = (keep as usize).min(sent.units.len());
+        let back = Sent {
+            units: sent.units.slice(keep..sent.units.len()),
+            history: sent.history,
+            at: sent.at,
+            retracted: false,
+            copy: sent.copy,
+            copied: sent.copied,
+        };
+        sent.retracted = false;
+        if keep == 0 {
+            peer.pending.remove(&parcel);
+        } else {
+            sent.units = sent.units.slice(0..keep);
+        }
+        self.take_back(back, committed);
+    }
+
+    /// A worker has executed a parcel. Units that failed are tried again later or are dead.
+    pub fn done(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        done: &Done,
+        committed: &RangeSet,
+        orders: &mut Vec<Order>,
+    ) {
+        let Some(peer) = self.peers.get_mut(&link) else { return };
+        let Some(mut sent) = peer.pending.remove(&done.parcel) else { return };
+        let busy = Duration::from_nanos(done.busy_ns);
+        peer.sizing.finished(sent.units.len(), busy);
+        peer.units_done += sent.units.len() as u64;
+        peer.busy += busy;
+        let indices: Vec<u32> = done.failed.iter().map(|failed| failed.index).collect();
+        let failed = if indices.is_sorted() { sent.units.extract(&indices) } else { Vec::new() };
+        let freed: usize = failed.iter().map(Units::bytes).sum();
+        let (history, copy) = (sent.history, sent.copy);
+        if sent.units.all_in(committed) {
+            self.kept_bytes -= sent.units.bytes();
+        } else {
+            peer.done.push_back(sent);
+        }
+        self.kept_bytes -= freed;
+        if copy {
+            return; // the worker that holds the original decides
+        }
+        for (units, failure) in failed.into_iter().zip(&done.failed) {
+            self.failed(now, units, history, &failure.error, committed, orders);
+        }
+    }
+
+    /// Forgets what is committed.
+    pub fn committed(&mut self, committed: &RangeSet) {
+        let mut freed = 0;
+        for peer in self.peers.values_mut() {
+            peer.done.retain(|sent| {
+                let keep = !sent.units.all_in(committed);
+                freed += if keep { 0 } else { sent.units.bytes() };
+                keep
+            });
+        }
+        self.kept_bytes -= freed;
+    }
+
+    /// Everything that may be sent now.
+    pub fn dispatch(&mut self, now: Time, committed: &RangeSet, orders: &mut Vec<Order>) {
+        while self.delayed.peek().is_some_and(|delayed| delayed.due <= now) {
+            if let Some(Delayed { stock, .. }) = self.delayed.pop() {
+                self.ready_units += stock.units.len();
+                self.again.push_back(stock);
+            }
+        }
+        while self.ready_units > 0 {
+            let Some((link, units, bytes)) = self.least_loaded() else { break };
+            let Some((units, history)) = self.pick(units, bytes, committed) else { break };
+            self.send(now, link, units, history, false, orders);
+        }
+        if self.again.is_empty()
+            && let Some(lost_at) = self.lost_at.take()
+        {
+            self.recovery = self.recovery.max(Some(now.since(lost_at)));
+        }
+        if self.ready_units == 0 {
+            self.use_idle_workers(now, orders);
+        }
+    }
+
+    /// When something becomes possible by the passing of time alone.
+    pub fn deadline(&self, now: Time) -> Option<Time> {
+        let retry = self.delayed.peek().map(|delayed| delayed.due);
+        let idle = self.ready_units == 0 && self.peers.values().any(|peer| peer.pending.is_empty());
+        let busy = self.peers.values().any(|peer| !peer.pending.is_empty());
+        let look = (idle && busy).then(|| now + self.target * RETRACT_AFTER);
+        [retry, look].into_iter().flatten().min()
+    }
+
+    /// The worker that is expected to be the first to finish what it holds, if one may be sent
+    /// anything, and how much.
+    fn least_loaded(&self) -> Option<(LinkId, usize, usize)> {
+        let shared = self.ending.then(|| self.ready_units);
+        let share = self.ready_units.div_ceil(self.peers.len().max(1));
+        let candidates = self.peers.iter().filter(|(_, peer)| {
+            !peer.leaving
+                && peer.pending.len() < PARCELS_PER_PEER
+                && peer.allowance.room().is_some()
+        });
+        let (link, peer) = candidates.min_by_key(|(_, peer)| {
+            let held = peer.pending.values().map(|sent| sent.units.len()).sum();
+            (peer.sizing.expected(held).unwrap_or_default(), held, peer.pending.len())
+        })?;
+        let (units, bytes) = peer.allowance.room()?;
+        let wanted = match shared {
+            Some(left) => peer.sizing.units_near_end(left, self.peers.len()),
+            None => peer.sizing.units().min(share),
+        };
+        Some((*link, wanted.max(1).min(units), bytes.min(self.parcel_bytes_max)))
+    }
+
+    /// Takes a parcel from the stocks: of one history, and alone if it is suspect.
+    fn pick(
+        &mut self,
+        units: usize,
+        bytes: usize,
+        committed: &RangeSet,
+    ) -> Option<(Units, History)> {
+        let mut parcel = Units::new();
+        let mut history = FRESH;
+        while parcel.len() < units && parcel.bytes() < bytes {
+            let queue = if self.again.is_empty() { &mut self.fresh } else { &mut self.again };
+            let Some(stock) = queue.front_mut() else { break };
+            if parcel.is_empty() {
+                history = stock.history;
+            } else if stock.history != history || history.suspect {
+                break;
+            }
+            let room = bytes - parcel.bytes();
+            let count = match history.suspect {
+                true => stock.units.len() - stock.next,
+                false => stock.units.fitting(stock.next, units - parcel.len(), room),
+            };
+            let part = stock.units.slice(stock.next..stock.next + count);
+            if !parcel.is_empty() && part.bytes() > room {
+                break;
+            }
+            stock.next += count;
+            if stock.next == stock.units.len() {
+                queue.pop_front();
+            }
+            self.ready_units -= count;
+            let before = part.bytes();
+            let part = if history == FRESH { part } else { part.without(committed) };
+            self.kept_bytes -= before - part.bytes();
+            if parcel.is_empty() { parcel = part } else { parcel.append(&part) }
+        }
+        (!parcel.is_empty()).then_some((parcel, history))
+    }
+
+    fn send(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        units: Units,
+        history: History,
+        copy: bool,
+        orders: &mut Vec<Order>,
+    ) {
+        let Some(peer) = self.peers.get_mut(&link) else { return };
+        let parcel = self.next_parcel;
+        self.next_parcel += 1;
+        self.attempts += units.len() as u64;
+        peer.allowance.sent(units.len(), units.bytes());
+        let attempt = history.attempt;
+        orders.push(Order::Send(link, Work { parcel, attempt, units: units.clone() }));
+        let sent = Sent { units, history, at: now, retracted: false, copy, copied: false };
+        peer.pending.insert(parcel, sent);
+    }
+
+    /// Nothing waits: a worker without work is given what another one has not begun or, at the
+    /// end, a copy of what another one has had for longest.
+    fn use_idle_workers(&mut self, now: Time, orders: &mut Vec<Order>) {
+        let idle: Vec<LinkId> =
+            self.peers.iter().filter(|(_, p)| p.is_idle()).map(|(l, _)| *l).collect();
+        if idle.is_empty() || self.peers.len() < 2 {
+            return;
+        }
+        let patience = self.target * RETRACT_AFTER;
+        let mut asked = false;
+        for (link, peer) in &mut self.peers {
+            let pending = peer.pending.len();
+            if peer.pending.values().any(|sent| sent.retracted) {
+                asked = true;
+                continue;
+            }
+            let overdue = peer.pending.values().next().is_some_and(|s| now.since(s.at) >= patience);
+            if let Some((parcel, sent)) = peer.pending.iter_mut().next_back()
+                && overdue
+                && (pending > 1 || sent.units.len() > 1)
+                && !sent.copy
+                && !peer.leaving
+            {
+                sent.retracted = true;
+                orders.push(Order::Retract(*link, *parcel));
+                asked = true;
+            }
+        }
+        if self.ending && !asked {
+            idle.into_iter().for_each(|link| self.speculate(now, link, orders));
+        }
+    }
+
+    fn speculate(&mut self, now: Time, idle: LinkId, orders: &mut Vec<Order>) {
+        let overdue = |peer: &Peer, sent: &Sent| {
+            let expected = peer.sizing.expected(sent.units.len()).unwrap_or_default();
+            now.since(sent.at) >= (expected * 2).max(self.target * 4 * RETRACT_AFTER)
+        };
+        let oldest = self
+            .peers
+            .iter_mut()
+            .flat_map(|(_, peer)| {
+                let late: Vec<bool> =
+                    peer.pending.values().map(|sent| overdue(peer, sent)).collect();
+                peer.pending.values_mut().zip(late)
+            })
+            .filter(|(sent, late)| *late && !sent.copy && !sent.copied && !sent.history.suspect)
+            .map(|(sent, _)| sent)
+            .min_by_key(|sent| sent.at);
+        let Some(sent) = oldest else { return };
+        sent.copied = true;
+        let (units, history) = (sent.units.clone(), sent.history);
+        self.kept_bytes += units.bytes();
+        self.send(now, idle, units, history, true, orders);
+    }
+
+    /// Puts units back in front of those that were never sent.
+    fn take_back(&mut self, sent: Sent, committed: &RangeSet) {
+        let before = sent.units.bytes();
+        let units = if sent.copy { Units::new() } else { sent.units.without(committed) };
+        self.kept_bytes -= before - units.bytes();
+        if !units.is_empty() {
+            self.ready_units += units.len();
+            self.again.push_back(Stock { units, next: 0, history: sent.history });
+        }
+    }
+
+    /// The worker died while it executed this parcel, probably: one of its units may be the
+    /// cause. It is cut into pieces; a unit that is alone and was alone when workers died often
+    /// enough is dead.
+    fn charge(&mut self, mut sent: Sent, committed: &RangeSet, orders: &mut Vec<Order>) {
+        let before = sent.units.bytes();
+        sent.units = std::mem::take(&mut sent.units).without(committed);
+        self.kept_bytes -= before - sent.units.bytes();
+        let count = sent.units.len();
+        if count == 1 {
+            sent.history.deaths += 1;
+            sent.history.suspect = true;
+            if sent.history.deaths >= self.crash_limit {
+                let error = format!("{} workers died while executing it", sent.history.deaths);
+                let attempts = sent.history.attempt + sent.history.deaths - 1;
+                return self.bury(&sent.units, attempts, error, orders);
+            }
+        }
+        let size = count.div_ceil(PIECES).max(1);
+        let history = History { suspect: true, ..sent.history };
+        for from in (0..count).step_by(size) {
+            let units = sent.units.slice(from..(from + size).min(count));
+            self.ready_units += units.len();
+            self.again.push_back(Stock { units, next: 0, history });
+        }
+    }
+
+    fn failed(
+        &mut self,
+        now: Time,
+        units: Units,
+        history: History,
+        error: &str,
+        committed: &RangeSet,
+        orders: &mut Vec<Order>,
+    ) {
+        self.kept_bytes += units.bytes();
+        if units.all_in(committed) {
+            self.kept_bytes -= units.bytes();
+        } else if history.attempt > self.retries {
+            self.bury(&units, history.attempt, error.to_owned(), orders);
+        } else {
+            let doubled = self.backoff.saturating_mul(1 << (history.attempt - 1).min(20));
+            let due = now + doubled.min(Duration::from_millis(BACKOFF_MS_MAX));
+            let history = History { attempt: history.attempt + 1, ..history };
+            let order = self.next_parcel;
+            self.next_parcel += 1;
+            let stock = Stock { units, next: 0, history };
+            self.delayed.push(Delayed { due, order, stock });
+        }
+    }
+
+    fn bury(&mut self, units: &Units, attempts: u32, error: String, orders: &mut Vec<Order>) {
+        self.kept_bytes -= units.bytes();
+        for (root, path, value) in units.iter() {
+            orders.push(Order::Dead(Dead {
+                root,
+                path,
+                stage: self.stage_index,
+                input: value.to_vec(),
+                error: error.clone(),
+                attempts,
+            }));
+        }
+    }
+}
+
+impl Peer {
+    fn is_idle(&self) -> bool {
+        self.pending.is_empty() && !self.leaving && self.allowance.room().is_some()
+    }
+}
+
+#[cfg(test)]
+#[path = "dispatch_tests.rs"]
+mod tests;

@@ -1,0 +1,275 @@
+//! Scripts: what happens, and what the dispatcher orders.
+
+use super::*;
+use crate::{frame::Failed, plan::Function};
+
+const GENEROUS: Credit = Credit { units: 1 << 40, bytes: 1 << 40 };
+
+struct Script {
+    now: Time,
+    dispatch: Dispatch,
+    committed: RangeSet,
+}
+
+impl Script {
+    fn new() -> Self {
+        let stage = Stage { retries: 1, backoff_ms: 50, ..Stage::new("s", Function::Own) };
+        let dispatch = Dispatch::new(0, &stage, &Limits::default());
+        Self { now: Time::from_ms(1), dispatch, committed: RangeSet::new() }
+    }
+
+    fn join(&mut self, link: LinkId) {
+        self.dispatch.join(self.now, link);
+        self.dispatch.granted(link, GENEROUS);
+    }
+
+    fn add(&mut self, first: u64, count: u32) {
+        let payload = (0..count).map(|n| n as u8 % 100).collect();
+        self.dispatch.add(Units::from_source(first, payload, (1..=count).collect()));
+    }
+
+    fn orders(&mut self) -> Vec<Order> {
+        let mut orders = Vec::new();
+        self.dispatch.dispatch(self.now, &self.committed, &mut orders);
+        orders
+    }
+
+    fn works(&mut self) -> Vec<(LinkId, Work)> {
+        let sends = self.orders().into_iter().map(|order| match order {
+            Order::Send(link, work) => (link, work),
+            other => panic!("expected only parcels, got {other:?}"),
+        });
+        sends.collect()
+    }
+
+    fn done(&mut self, link: LinkId, parcel: ParcelId, ns: u64, failed: Vec<Failed>) -> Vec<Order> {
+        let mut orders = Vec::new();
+        let done = Done { parcel, busy_ns: ns, failed };
+        self.dispatch.done(self.now, link, &done, &self.committed, &mut orders);
+        orders
+    }
+
+    fn lost(&mut self, link: LinkId, loss: Loss) -> Vec<Order> {
+        let mut orders = Vec::new();
+        self.dispatch.lost(self.now, link, loss, &self.committed, &mut orders);
+        orders
+    }
+
+    fn pass(&mut self, ms: u64) {
+        self.now = self.now + Duration::from_millis(ms);
+    }
+}
+
+fn ids(work: &Work) -> Vec<u64> {
+    work.units.iter().map(|(id, ..)| id).collect()
+}
+
+fn failure(index: u32) -> Failed {
+    Failed { index, error: "boom".into() }
+}
+
+#[test]
+fn a_lone_unit_leaves_at_once_and_alone() {
+    let mut script = Script::new();
+    script.join(1);
+    script.add(0, 1);
+    let works = script.works();
+    assert_eq!(works.len(), 1);
+    assert_eq!(ids(&works[0].1), [0]);
+}
+
+#[test]
+fn a_worker_holds_no_more_than_two_parcels_and_no_more_than_its_credit() {
+    let mut script = Script::new();
+    script.dispatch.join(script.now, 1);
+    script.add(0, 100);
+    assert_eq!(script.works().len(), 0);
+    script.dispatch.granted(1, Credit { units: 1, bytes: 100 });
+    assert_eq!(script.works().len(), 1);
+    script.dispatch.granted(1, GENEROUS);
+    assert_eq!(script.works().len(), 1);
+}
+
+#[test]
+fn parcels_of_quick_units_grow() {
+    let mut script = Script::new();
+    script.join(1);
+    script.add(0, 10_000);
+    let mut open: VecDeque<Work> = script.works().into_iter().map(|(_, work)| work).collect();
+    let mut sizes = Vec::new();
+    while let Some(work) = open.pop_front() {
+        sizes.push(work.units.len());
+        script.done(1, work.parcel, work.units.len() as u64 * 200, vec![]);
+        open.extend(script.works().into_iter().map(|(_, work)| work));
+    }
+    assert_eq!(sizes.iter().sum::<usize>(), 10_000);
+    assert!(sizes.len() < 20, "{sizes:?}");
+}
+
+#[test]
+fn the_least_loaded_worker_is_served_first() {
+    let mut script = Script::new();
+    script.join(1);
+    script.join(2);
+    script.add(0, 1);
+    let first = script.works()[0].0;
+    script.add(1, 1);
+    assert_ne!(script.works()[0].0, first);
+}
+
+#[test]
+fn exactly_the_uncommitted_units_of_a_lost_worker_go_to_others() {
+    let mut script = Script::new();
+    script.join(1);
+    script.add(0, 4);
+    let works = script.works();
+    script.done(1, works[0].1.parcel, 1000, vec![]);
+    let more = script.works();
+    assert!(works.len() + more.len() >= 3);
+    script.committed.insert(0..1);
+    script.join(2);
+    assert_eq!(script.lost(1, Loss::Silent), []);
+    let mut again: Vec<u64> = Vec::new();
+    for _ in 0..5 {
+        for (link, work) in script.works() {
+            assert_eq!(link, 2);
+            again.extend(ids(&work));
+            script.done(2, work.parcel, 1000, vec![]);
+        }
+    }
+    again.sort_unstable();
+    assert_eq!(again, [1, 2, 3]);
+}
+
+#[test]
+fn a_failed_unit_is_tried_again_after_a_pause_and_then_dead() {
+    let mut script = Script::new();
+    script.join(1);
+    script.add(7, 1);
+    let parcel = script.works()[0].1.parcel;
+    assert_eq!(script.done(1, parcel, 10, vec![failure(0)]), []);
+    assert_eq!(script.works(), []);
+    script.pass(50);
+    let again = script.works();
+    assert_eq!((again[0].1.attempt, ids(&again[0].1)), (2, vec![7]));
+    let orders = script.done(1, again[0].1.parcel, 10, vec![failure(0)]);
+    match &orders[..] {
+        [Order::Dead(dead)] => {
+            assert_eq!((dead.root, dead.attempts, dead.error.as_str()), (7, 2, "boom"));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(script.dispatch.is_empty());
+    assert_eq!(script.dispatch.bytes(), 0);
+}
+
+#[test]
+fn a_unit_that_kills_workers_is_found_and_the_others_of_its_parcel_go_on() {
+    let mut script = Script::new();
+    script.join(0);
+    script.add(0, 500);
+    // Let the parcels grow before the first death.
+    for _ in 0..7 {
+        for (link, work) in script.works() {
+            script.done(link, work.parcel, work.units.len() as u64, vec![]);
+        }
+    }
+    script.add(500, 500);
+    let killer = 777;
+    let mut finished: Vec<u64> = Vec::new();
+    let mut dead = Vec::new();
+    let mut link = 0;
+    for _ in 0..400 {
+        let works = script.works();
+        let mut alive = true;
+        for (_, work) in works {
+            if !alive {
+                continue;
+            }
+            if ids(&work).contains(&killer) {
+                dead.extend(script.lost(link, Loss::Disconnected));
+                link += 1;
+                script.join(link);
+                alive = false;
+            } else {
+                finished.extend(ids(&work));
+                script.done(link, work.parcel, work.units.len() as u64, vec![]);
+                let last = finished.len() as u64;
+                assert!(last > 0);
+                for id in ids(&work) {
+                    script.committed.insert(id..id + 1);
+                }
+                script.dispatch.committed(&script.committed);
+            }
+        }
+    }
+    match &dead[..] {
+        [Order::Dead(dead)] => assert_eq!(dead.root, killer),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(
+        (500..1000).filter(|id| *id != killer && !script.committed.contains(*id)).count(),
+        0
+    );
+    assert!(link < 10, "{link} workers died");
+}
+
+#[test]
+fn what_an_idle_worker_could_do_is_called_back_from_a_busy_one() {
+    let mut script = Script::new();
+    script.join(1);
+    script.add(0, 2);
+    let works = script.works();
+    assert_eq!(works.len(), 2);
+    script.join(2);
+    script.pass(100);
+    assert_eq!(script.orders(), [Order::Retract(1, works[1].1.parcel)]);
+    script.dispatch.returned(1, works[1].1.parcel, 0, &script.committed);
+    let moved = script.works();
+    assert_eq!((moved[0].0, ids(&moved[0].1)), (2, ids(&works[1].1)));
+}
+
+#[test]
+fn at_the_end_an_idle_worker_gets_a_copy_of_what_lasts_long() {
+    let mut script = Script::new();
+    script.join(1);
+    script.add(0, 1);
+    script.works();
+    script.join(2);
+    script.pass(1000);
+    assert_eq!(script.orders(), []);
+    script.dispatch.ending();
+    let copies = script.works();
+    assert_eq!((copies[0].0, ids(&copies[0].1)), (2, vec![0]));
+    assert_eq!(script.orders(), []);
+    // The copy's worker fails or dies: the original is still under way, nothing happens.
+    assert_eq!(script.done(2, copies[0].1.parcel, 10, vec![failure(0)]), []);
+    assert_eq!(script.lost(2, Loss::Disconnected), []);
+    assert_eq!(script.dispatch.waiting(), 0);
+}
+
+#[test]
+fn a_worker_that_leaves_gets_nothing_more() {
+    let mut script = Script::new();
+    script.join(1);
+    script.dispatch.leaving(1);
+    script.add(0, 1);
+    assert_eq!(script.works(), []);
+}
+
+#[test]
+fn kept_bytes_return_to_zero() {
+    let mut script = Script::new();
+    script.join(1);
+    script.add(0, 1000);
+    for _ in 0..50 {
+        for (link, work) in script.works() {
+            script.done(link, work.parcel, 100, vec![]);
+        }
+    }
+    assert_eq!(script.dispatch.bytes(), 1000);
+    script.committed.insert(0..1000);
+    script.dispatch.committed(&script.committed);
+    assert_eq!(script.dispatch.bytes(), 0);
+    assert!(script.dispatch.is_empty());
+}

@@ -1,0 +1,698 @@
+//! Sessions with peers: who is there, in which conversation, and whether a frame was lost.
+//!
+//! Owns Hello and Welcome, sequence numbers, heartbeats and liveness; refuses to know what the
+//! frames between them mean. ZeroMQ delivers in order or not at all, so a gap in the numbers, a
+//! lane that lost its peer, or silence each mean one thing: this session is over, and what was
+//! in it may be lost. Then the one who dialled says Hello again, with the next session number.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use crate::{
+    frame::{Credit, Envelope, Frame, Hello, PeerId, Refusal, Role, RunId, VERSION, Welcome},
+    limits::Limits,
+    role::{Effect, Event, LinkId},
+    time::Time,
+};
+
+/// What a role learns from its mesh.
+#[derive(Debug, Clone, PartialEq)]
+pub enum MeshEvent {
+    /// A peer wants to talk; answer with [`Mesh::welcome`] or [`Mesh::refuse`], now or later.
+    Asked {
+        /// The conversation.
+        link: LinkId,
+        /// Who.
+        peer: PeerId,
+        /// What it says of itself.
+        hello: Box<Hello>,
+    },
+    /// A peer that was dialled has answered.
+    Opened {
+        /// The conversation.
+        link: LinkId,
+        /// Its answer.
+        welcome: Box<Welcome>,
+        /// The run that it is part of.
+        run: RunId,
+    },
+    /// A peer that was dialled has refused; it is asked again as long as the link is kept.
+    Refused {
+        /// The conversation.
+        link: LinkId,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// A session is over. A link that was dialled goes on trying, any other is gone.
+    Broken {
+        /// The conversation.
+        link: LinkId,
+        /// With whom.
+        peer: PeerId,
+        /// Why.
+        loss: Loss,
+    },
+    /// A frame of an open session, in order and for the first time.
+    Frame {
+        /// The conversation.
+        link: LinkId,
+        /// What was said.
+        frame: Frame,
+    },
+    /// A frame of this run from a session that is over or never was.
+    Stray(Envelope),
+}
+
+/// Why a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// The lane lost its peer: most often the process is dead.
+    Disconnected,
+    /// Nothing was heard for the liveness limit.
+    Silent,
+    /// A frame is missing.
+    Gap,
+    /// The peer has given the session up.
+    Reset,
+    /// The peer has begun a new session.
+    Replaced,
+    /// This process was stopped for so long that its peers have given it up.
+    Asleep,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Dialled; the lane has not reached the inbox yet.
+    Dialing,
+    /// Dialled; Hello is said.
+    Greeting,
+    /// Asked by a peer; the lane back has not reached its inbox yet.
+    Knocked,
+    /// Asked by a peer; the role has not answered yet.
+    Deciding,
+    /// Both sides may send.
+    Open,
+}
+
+#[derive(Debug)]
+struct Link {
+    state: State,
+    dialled: bool,
+    peer: Option<PeerId>,
+    hello: Option<Box<Hello>>,
+    session: u32,
+    out_seq: u64,
+    in_seq: u64,
+    heard: Time,
+    greeted: Time,
+    granted: Option<Credit>,
+    lane_up: bool,
+}
+
+/// All conversations of one process.
+#[derive(Debug)]
+pub struct Mesh {
+    me: PeerId,
+    hello: Hello,
+    run: RunId,
+    heartbeat: Duration,
+    liveness: Duration,
+    peers_max: u32,
+    links: BTreeMap<LinkId, Link>,
+    next_link: LinkId,
+    next_session: u32,
+    next_beat: Time,
+    events: std::collections::VecDeque<MeshEvent>,
+}
+
+impl Mesh {
+    /// A process that knows nobody. `me` is drawn at random once a start.
+    pub fn new(me: PeerId, hello: Hello, limits: &Limits) -> Self {
+        Self {
+            me,
+            hello,
+            run: 0,
+            heartbeat: Duration::from_millis(limits.heartbeat_interval_ms),
+            liveness: Duration::from_millis(limits.liveness_ms),
+            peers_max: limits.peers_max,
+            links: BTreeMap::new(),
+            next_link: 0,
+            next_session: 0,
+            next_beat: Time::default(),
+            events: std::collections::VecDeque::new(),
+        }
+    }
+
+    /// This start of this process.
+    pub fn me(&self) -> PeerId {
+        self.me
+    }
+
+    /// The run that this process is part of; 0 until it knows.
+    pub fn run(&self) -> RunId {
+        self.run
+    }
+
+    /// Becomes part of a run; from now on frames of others are dropped.
+    pub fn join(&mut self, run: RunId) {
+        self.run = run;
+        if let Role::Ventilator { run: known, .. } = &mut self.hello.role {
+            *known = run;
+        }
+    }
+
+    /// Takes over the limits that a plan brought.
+    pub fn adopt(&mut self, limits: &Limits) {
+        self.heartbeat = Duration::from_millis(limits.heartbeat_interval_ms);
+        self.liveness = Duration::from_millis(limits.liveness_ms);
+    }
+
+    /// What has happened, oldest first.
+    pub fn poll(&mut self) -> Option<MeshEvent> {
+        self.events.pop_front()
+    }
+
+    /// Starts a conversation with whoever listens at one of `endpoints`.
+    pub fn dial<Q>(
+        &mut self,
+        endpoints: Vec<String>,
+        host: Option<String>,
+        out: &mut Vec<Effect<Q>>,
+    ) -> LinkId {
+        let link = self.add(State::Dialing, true);
+        out.push(Effect::Open { link, endpoints, host });
+        link
+    }
+
+    /// Ends a conversation for good.
+    pub fn hang_up<Q>(&mut self, link: LinkId, out: &mut Vec<Effect<Q>>) {
+        if self.links.remove(&link).is_some() {
+            out.push(Effect::Close { link });
+        }
+    }
+
+    /// Whether both sides may send.
+    pub fn is_open(&self, link: LinkId) -> bool {
+        self.links.get(&link).is_some_and(|known| known.state == State::Open)
+    }
+
+    /// The peer of a link, once known.
+    pub fn peer(&self, link: LinkId) -> Option<PeerId> {
+        self.links.get(&link)?.peer
+    }
+
+    /// Says something in an open session; in any other it is dropped, since the session that
+    /// follows starts from the state of both sides.
+    pub fn send<Q>(&mut self, link: LinkId, frame: Frame, out: &mut Vec<Effect<Q>>) {
+        if self.is_open(link) {
+            self.put(link, frame, out);
+        }
+    }
+
+    /// Grants a peer credit, now and again with every heartbeat.
+    pub fn grant<Q>(&mut self, link: LinkId, credit: Credit, out: &mut Vec<Effect<Q>>) {
+        if let Some(known) = self.links.get_mut(&link) {
+            known.granted = Some(credit);
+            self.send(link, Frame::Credit(credit), out);
+        }
+    }
+
+    /// Answers a peer that asked.
+    pub fn welcome<Q>(&mut self, link: LinkId, welcome: Welcome, out: &mut Vec<Effect<Q>>) {
+        if let Some(known) = self.links.get_mut(&link)
+            && known.state == State::Deciding
+        {
+            known.state = State::Open;
+            self.put(link, Frame::Welcome(Box::new(welcome)), out);
+        }
+    }
+
+    /// Turns a peer that asked away.
+    pub fn refuse<Q>(&mut self, link: LinkId, refusal: Refusal, out: &mut Vec<Effect<Q>>) {
+        if self.links.contains_key(&link) {
+            self.put(link, Frame::Refused(refusal), out);
+            self.hang_up(link, out);
+        }
+    }
+
+    /// Takes what concerns conversations out of an event; results are read with [`Mesh::poll`].
+    pub fn handle<Q, R>(
+        &mut self,
+        now: Time,
+        event: Event<R>,
+        out: &mut Vec<Effect<Q>>,
+    ) -> Option<Event<R>> {
+        match event {
+            Event::LaneUp { link, inbox } => self.lane_up(now, link, inbox, out),
+            Event::LaneDown { link } => self.lane_down(link, out),
+            Event::Frame(envelope) => self.receive(now, envelope, out),
+            Event::Asleep(gap) => self.asleep(now, gap, out),
+            Event::Tick => {
+                self.tick(now, out);
+                return Some(Event::Tick);
+            }
+            other => return Some(other),
+        }
+        None
+    }
+
+    /// When the next heartbeat is due.
+    pub fn deadline(&self) -> Option<Time> {
+        (!self.links.is_empty()).then_some(self.next_beat)
+    }
+
+    fn add(&mut self, state: State, dialled: bool) -> LinkId {
+        let link = self.next_link;
+        self.next_link += 1;
+        self.next_session += 1;
+        let fresh = Link {
+            state,
+            dialled,
+            peer: None,
+            hello: None,
+            session: self.next_session,
+            out_seq: 0,
+            in_seq: 0,
+            heard: Time::default(),
+            greeted: Time::default(),
+            granted: None,
+            lane_up: false,
+        };
+        self.links.insert(link, fresh);
+        link
+    }
+
+    fn put<Q>(&mut self, link: LinkId, frame: Frame, out: &mut Vec<Effect<Q>>) {
+        let (run, from) = (self.run, self.me);
+        if let Some(known) = self.links.get_mut(&link) {
+            let seq = known.out_seq;
+            known.out_seq += 1;
+            let envelope =
+                Envelope { version: VERSION, run, from, session: known.session, seq, frame };
+            out.push(Effect::Send { link, envelope });
+        }
+    }
+
+    fn greet<Q>(&mut self, now: Time, link: LinkId, out: &mut Vec<Effect<Q>>) {
+        if let Some(known) = self.links.get_mut(&link) {
+            known.state = State::Greeting;
+            known.greeted = now;
+            known.out_seq = 0;
+            known.in_seq = 0;
+            known.granted = None;
+            let hello = known.hello.clone().unwrap_or_else(|| Box::new(self.hello.clone()));
+            self.put(link, Frame::Hello(hello), out);
+        }
+    }
+
+    fn lane_up<Q>(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        inbox: Vec<String>,
+        out: &mut Vec<Effect<Q>>,
+    ) {
+        let Some(known) = self.links.get_mut(&link) else { return };
+        known.lane_up = true;
+        match known.state {
+            State::Dialing => {
+                known.hello = Some(Box::new(Hello { endpoints: inbox, ..self.hello.clone() }));
+                self.greet(now, link, out);
+            }
+            State::Knocked => {
+                known.state = State::Deciding;
+                if let (Some(peer), Some(hello)) = (known.peer, known.hello.clone()) {
+                    self.events.push_back(MeshEvent::Asked { link, peer, hello });
+                }
+            }
+            State::Greeting | State::Deciding | State::Open => {}
+        }
+    }
+
+    fn lane_down<Q>(&mut self, link: LinkId, out: &mut Vec<Effect<Q>>) {
+        let Some(known) = self.links.get_mut(&link) else { return };
+        known.lane_up = false;
+        match known.state {
+            State::Open => self.break_up(Time::default(), link, Loss::Disconnected, out),
+            State::Greeting => known.state = State::Dialing,
+            State::Deciding => self.hang_up(link, out),
+            State::Dialing | State::Knocked => {}
+        }
+    }
+
+    /// Ends the session of an open link. A link that was dialled starts the next one, as soon as
+    /// its lane is up; any other is closed.
+    fn break_up<Q>(&mut self, now: Time, link: LinkId, loss: Loss, out: &mut Vec<Effect<Q>>) {
+        let Some(known) = self.links.get_mut(&link) else { return };
+        if known.state == State::Open
+            && let Some(peer) = known.peer
+        {
+            self.events.push_back(MeshEvent::Broken { link, peer, loss });
+        }
+        if known.dialled {
+            self.next_session += 1;
+            known.session = self.next_session;
+            known.peer = None;
+            known.state = State::Dialing;
+            if known.lane_up {
+                self.greet(now, link, out);
+            }
+        } else {
+            if known.lane_up && matches!(loss, Loss::Gap) {
+                self.put(link, Frame::Reset, out);
+            }
+            self.hang_up(link, out);
+        }
+    }
+
+    fn receive<Q>(&mut self, now: Time, envelope: Envelope, out: &mut Vec<Effect<Q>>) {
+        if let Frame::Hello(hello) = envelope.frame {
+            return self.hello(now, (envelope.from, envelope.session), hello, out);
+        }
+        let answer = matches!(envelope.frame, Frame::Welcome(_) | Frame::Refused(_));
+        if self.run != 0 && envelope.run != self.run && !answer {
+            return;
+        }
+        let Some((&link, known)) = self.links.iter_mut().find(|(_, known)| {
+            known.session == envelope.session
+                && match known.state {
+                    State::Greeting => answer,
+                    State::Open => known.peer == Some(envelope.from),
+                    _ => false,
+                }
+        }) else {
+            if !answer {
+                self.events.push_back(MeshEvent::Stray(envelope));
+            }
+            return;
+        };
+        known.heard = now;
+        if envelope.seq < known.in_seq {
+            return;
+        }
+        if envelope.seq > known.in_seq {
+            return self.break_up(now, link, Loss::Gap, out);
+        }
+        known.in_seq += 1;
+        match envelope.frame {
+            Frame::Welcome(welcome) => {
+                known.state = State::Open;
+                known.peer = Some(envelope.from);
+                self.events.push_back(MeshEvent::Opened { link, welcome, run: envelope.run });
+            }
+            Frame::Refused(refusal) => {
+                self.events.push_back(MeshEvent::Refused { link, refusal });
+                known.in_seq = 0;
+            }
+            Frame::Reset => self.break_up(now, link, Loss::Reset, out),
+            Frame::Beat => {}
+            frame => self.events.push_back(MeshEvent::Frame { link, frame }),
+        }
+    }
+
+    /// A peer says Hello, for the first time, again (it repeats itself until it is answered), or
+    /// in a new session after it has lost the old one.
+    fn hello<Q>(
+        &mut self,
+        now: Time,
+        (from, session): (PeerId, u32),
+        hello: Box<Hello>,
+        out: &mut Vec<Effect<Q>>,
+    ) {
+        let known =
+            self.links.iter_mut().find(|(_, known)| !known.dialled && known.peer == Some(from));
+        if let Some((&link, known)) = known {
+            known.heard = now;
+            if session <= known.session {
+                return;
+            }
+            // The lane still leads to the same process, so it may be kept; but what it carried
+            // for the old session is of no use, and the endpoints may be new.
+            self.break_up(now, link, Loss::Replaced, out);
+            self.hang_up(link, out);
+        }
+        let full = self.links.len() as u32 >= self.peers_max;
+        let endpoints = hello.endpoints.clone();
+        let host = Some(hello.host.clone());
+        let link = self.add(State::Knocked, false);
+        if let Some(fresh) = self.links.get_mut(&link) {
+            fresh.peer = Some(from);
+            fresh.session = session;
+            fresh.heard = now;
+            fresh.in_seq = 1;
+            fresh.hello = Some(hello);
+        }
+        if full {
+            self.links.remove(&link);
+        } else {
+            out.push(Effect::Open { link, endpoints, host });
+        }
+    }
+
+    fn tick<Q>(&mut self, now: Time, out: &mut Vec<Effect<Q>>) {
+        if now < self.next_beat {
+            return;
+        }
+        self.next_beat = now + self.heartbeat;
+        let links: Vec<LinkId> = self.links.keys().copied().collect();
+        for link in links {
+            let Some(known) = self.links.get_mut(&link) else { continue };
+            match known.state {
+                State::Open if now.since(known.heard) > self.liveness => {
+                    self.break_up(now, link, Loss::Silent, out);
+                }
+                State::Open => {
+                    let beat = known.granted.map_or(Frame::Beat, Frame::Credit);
+                    self.put(link, beat, out);
+                }
+                State::Greeting if now.since(known.greeted) > self.liveness / 2 => {
+                    self.greet(now, link, out);
+                }
+                State::Knocked | State::Deciding if now.since(known.heard) > self.liveness * 4 => {
+                    self.hang_up(link, out);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Peers could not be heard while this process did not run, so nobody's silence counts. After
+    /// a long sleep those that were dialled have given this process up.
+    fn asleep<Q>(&mut self, now: Time, gap: Duration, out: &mut Vec<Effect<Q>>) {
+        let links: Vec<LinkId> = self.links.keys().copied().collect();
+        for link in links {
+            let Some(known) = self.links.get_mut(&link) else { continue };
+            known.heard = now;
+            if known.dialled && known.state == State::Open && gap > self.liveness {
+                self.break_up(now, link, Loss::Asleep, out);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Effects = Vec<Effect<()>>;
+
+    fn hello(name: &str) -> Hello {
+        Hello {
+            role: Role::Worker { stage: None, own: false },
+            name: name.into(),
+            endpoints: vec![],
+            host: "h".into(),
+            pid: 1,
+        }
+    }
+
+    /// Two processes and the lanes between them; frames are delivered when told.
+    struct Pair {
+        now: Time,
+        dialler: Mesh,
+        acceptor: Mesh,
+        link: LinkId,
+        to_acceptor: Vec<Envelope>,
+        to_dialler: Vec<Envelope>,
+        /// What the acceptor learned, but for who asked.
+        heard: std::collections::VecDeque<MeshEvent>,
+    }
+
+    impl Pair {
+        fn new() -> Self {
+            let limits = Limits::default();
+            let mut dialler = Mesh::new(1, hello("dialler"), &limits);
+            let acceptor = Mesh::new(2, hello("acceptor"), &limits);
+            let mut out = Effects::new();
+            let link = dialler.dial(vec!["inproc://a".into()], None, &mut out);
+            let now = Time::from_ms(1);
+            let (to_acceptor, to_dialler, heard) = Default::default();
+            Self { now, dialler, acceptor, link, to_acceptor, to_dialler, heard }
+        }
+
+        fn opened() -> Self {
+            let mut pair = Self::new();
+            pair.tell_dialler(Event::LaneUp { link: pair.link, inbox: vec!["inproc://d".into()] });
+            pair.deliver();
+            assert!(matches!(pair.dialler.poll(), Some(MeshEvent::Opened { .. })));
+            pair
+        }
+
+        fn sort(effects: Effects, queue: &mut Vec<Envelope>) -> Vec<LinkId> {
+            let mut opened = vec![];
+            for effect in effects {
+                match effect {
+                    Effect::Send { envelope, .. } => queue.push(envelope),
+                    Effect::Open { link, .. } => opened.push(link),
+                    _ => {}
+                }
+            }
+            opened
+        }
+
+        fn tell_dialler(&mut self, event: Event<()>) {
+            let mut out = Effects::new();
+            self.dialler.handle(self.now, event, &mut out);
+            Self::sort(out, &mut self.to_acceptor);
+        }
+
+        fn tell_acceptor(&mut self, event: Event<()>) {
+            let mut out = Effects::new();
+            self.acceptor.handle(self.now, event, &mut out);
+            for link in Self::sort(out, &mut self.to_dialler) {
+                self.tell_acceptor(Event::LaneUp { link, inbox: vec![] });
+            }
+            while let Some(event) = self.acceptor.poll() {
+                if let MeshEvent::Asked { link, .. } = event {
+                    let mut out = Effects::new();
+                    self.acceptor.welcome(link, Welcome::Peer, &mut out);
+                    Self::sort(out, &mut self.to_dialler);
+                } else {
+                    self.heard.push_back(event);
+                }
+            }
+        }
+
+        /// Delivers everything both ways until nothing is left.
+        fn deliver(&mut self) {
+            while !self.to_acceptor.is_empty() || !self.to_dialler.is_empty() {
+                for envelope in std::mem::take(&mut self.to_acceptor) {
+                    self.tell_acceptor(Event::Frame(envelope));
+                }
+                for envelope in std::mem::take(&mut self.to_dialler) {
+                    self.tell_dialler(Event::Frame(envelope));
+                }
+            }
+        }
+
+        fn pass(&mut self, ms: u64) {
+            self.now = self.now + Duration::from_millis(ms);
+        }
+    }
+
+    #[test]
+    fn a_frame_that_arrives_twice_counts_once() {
+        let mut pair = Pair::opened();
+        let mut out = Effects::new();
+        pair.dialler.send(pair.link, Frame::Leaving, &mut out);
+        Pair::sort(out, &mut pair.to_acceptor);
+        let copy = pair.to_acceptor[0].clone();
+        pair.to_acceptor.push(copy);
+        pair.deliver();
+        assert!(matches!(
+            pair.heard.pop_front(),
+            Some(MeshEvent::Frame { frame: Frame::Leaving, .. })
+        ));
+        assert_eq!(pair.heard.pop_front(), None);
+    }
+
+    #[test]
+    fn a_lost_frame_ends_the_session_and_a_new_one_begins() {
+        let mut pair = Pair::opened();
+        let mut out = Effects::new();
+        pair.dialler.send(pair.link, Frame::Leaving, &mut out);
+        pair.dialler.send(pair.link, Frame::Bye, &mut out);
+        Pair::sort(out, &mut pair.to_acceptor);
+        pair.to_acceptor.remove(0);
+        pair.deliver();
+        assert!(matches!(pair.heard.pop_front(), Some(MeshEvent::Broken { loss: Loss::Gap, .. })));
+        assert!(matches!(pair.dialler.poll(), Some(MeshEvent::Broken { loss: Loss::Reset, .. })));
+        assert!(matches!(pair.dialler.poll(), Some(MeshEvent::Opened { .. })));
+        assert!(pair.dialler.is_open(pair.link));
+    }
+
+    #[test]
+    fn silence_ends_a_session_on_both_sides() {
+        let mut pair = Pair::opened();
+        pair.pass(Limits::default().liveness_ms + 1);
+        pair.tell_acceptor(Event::Tick);
+        assert!(matches!(
+            pair.heard.pop_front(),
+            Some(MeshEvent::Broken { loss: Loss::Silent, .. })
+        ));
+        pair.tell_dialler(Event::Tick);
+        assert!(matches!(pair.dialler.poll(), Some(MeshEvent::Broken { loss: Loss::Silent, .. })));
+        pair.deliver();
+        assert!(pair.dialler.is_open(pair.link));
+    }
+
+    #[test]
+    fn heartbeats_keep_a_session_and_repeat_the_credit() {
+        let mut pair = Pair::opened();
+        let mut out = Effects::new();
+        pair.dialler.grant(pair.link, Credit { units: 5, bytes: 9 }, &mut out);
+        for _ in 0..40 {
+            pair.pass(Limits::default().heartbeat_interval_ms);
+            pair.tell_dialler(Event::Tick);
+            pair.to_acceptor
+                .iter()
+                .for_each(|sent| assert!(matches!(sent.frame, Frame::Credit(_))));
+            pair.to_acceptor.clear();
+            pair.tell_acceptor(Event::Tick);
+            pair.deliver();
+            if pair.heard.pop_front().is_some() {
+                return; // silence from the dialler, whose heartbeats were thrown away above
+            }
+        }
+        panic!("a silent dialler was never noticed");
+    }
+
+    #[test]
+    fn a_process_that_slept_blames_nobody_and_says_hello_again() {
+        let mut pair = Pair::opened();
+        pair.pass(60_000);
+        pair.tell_dialler(Event::Asleep(Duration::from_secs(60)));
+        assert!(matches!(pair.dialler.poll(), Some(MeshEvent::Broken { loss: Loss::Asleep, .. })));
+        pair.deliver();
+        assert!(matches!(
+            pair.heard.pop_front(),
+            Some(MeshEvent::Broken { loss: Loss::Replaced, .. })
+        ));
+        assert!(pair.dialler.is_open(pair.link));
+    }
+
+    #[test]
+    fn a_lane_that_lost_its_peer_waits_for_the_next() {
+        let mut pair = Pair::opened();
+        pair.tell_dialler(Event::LaneDown { link: pair.link });
+        assert!(matches!(
+            pair.dialler.poll(),
+            Some(MeshEvent::Broken { loss: Loss::Disconnected, .. })
+        ));
+        assert!(pair.to_acceptor.is_empty());
+        pair.tell_dialler(Event::LaneUp { link: pair.link, inbox: vec![] });
+        pair.deliver();
+        assert!(pair.dialler.is_open(pair.link));
+    }
+
+    #[test]
+    fn frames_of_another_run_are_dropped() {
+        let mut pair = Pair::opened();
+        pair.acceptor.join(77);
+        let mut out = Effects::new();
+        pair.dialler.join(78);
+        pair.dialler.send(pair.link, Frame::Leaving, &mut out);
+        Pair::sort(out, &mut pair.to_acceptor);
+        pair.deliver();
+        assert_eq!(pair.heard.pop_front(), None);
+    }
+}

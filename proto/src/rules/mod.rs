@@ -1,0 +1,9 @@
+//! The rules, as plain state machines: no socket, thread, clock, randomness or log in them.
+
+pub mod commit;
+pub mod credit;
+pub mod dispatch;
+pub mod expansion;
+pub mod mesh;
+pub mod outbox;
+pub mod sizing;

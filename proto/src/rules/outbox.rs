@@ -1,0 +1,221 @@
+//! Outcomes on their way to the sink: kept until committed, sent again in a new session.
+//!
+//! Owns what one process has for the sink; refuses to choose, since there is one sink. Outcomes
+//! that wait for credit grow together, so that a burst of small ones leaves as one frame.
+
+use std::collections::VecDeque;
+
+use crate::{
+    frame::{Credit, Results},
+    limits::Limits,
+    ranges::RangeSet,
+    rules::credit::Allowance,
+    units::push_span,
+};
+
+#[derive(Debug)]
+struct Kept {
+    results: Results,
+    units: usize,
+    bytes: usize,
+    sent: bool,
+}
+
+/// What waits for the sink's credit, and what waits for its commit.
+#[derive(Debug)]
+pub struct Outbox {
+    kept: VecDeque<Kept>,
+    // All before it are sent in the current session.
+    next: usize,
+    allowance: Allowance,
+    open: bool,
+    next_parcel: u64,
+    bytes: usize,
+    parcel_units_max: usize,
+    parcel_bytes_max: usize,
+}
+
+/// What a unit without a value counts as.
+const ENTRY_BYTES: usize = 32;
+
+impl Outbox {
+    /// An empty outbox.
+    pub fn new(limits: &Limits) -> Self {
+        Self {
+            kept: VecDeque::new(),
+            next: 0,
+            allowance: Allowance::default(),
+            open: false,
+            next_parcel: 0,
+            bytes: 0,
+            parcel_units_max: limits.parcel_units_max as usize,
+            parcel_bytes_max: limits.parcel_bytes_max as usize,
+        }
+    }
+
+    /// Bytes that wait or are kept.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether everything has been committed.
+    pub fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
+    /// Takes outcomes in.
+    pub fn push(&mut self, results: Results) {
+        let (units, bytes) = weight(&results);
+        if units == 0 {
+            return;
+        }
+        self.bytes += bytes;
+        if let Some(last) = self.kept.back_mut()
+            && !last.sent
+            && last.units + units <= self.parcel_units_max
+            && last.bytes + bytes <= self.parcel_bytes_max
+            && joinable(&last.results, &results)
+        {
+            join(&mut last.results, results);
+            last.units += units;
+            last.bytes += bytes;
+        } else {
+            self.kept.push_back(Kept { results, units, bytes, sent: false });
+        }
+    }
+
+    /// A session with the sink begins: what is not committed is sent again.
+    pub fn opened(&mut self) {
+        self.open = true;
+        self.allowance = Allowance::default();
+        self.next = 0;
+    }
+
+    /// The session has ended.
+    pub fn broken(&mut self) {
+        self.open = false;
+    }
+
+    /// The sink grants credit.
+    pub fn granted(&mut self, credit: Credit) {
+        self.allowance.granted(credit);
+    }
+
+    /// What may be sent now.
+    pub fn next(&mut self) -> Option<Results> {
+        let kept = self.kept.get_mut(self.next).filter(|_| self.open)?;
+        self.allowance.room()?;
+        self.allowance.sent(kept.units, kept.bytes);
+        kept.sent = true;
+        kept.results.parcel = self.next_parcel;
+        self.next += 1;
+        self.next_parcel += 1;
+        Some(kept.results.clone())
+    }
+
+    /// Forgets what is committed.
+    pub fn committed(&mut self, committed: &RangeSet) {
+        let (mut index, mut gone) = (0, 0);
+        self.kept.retain(|kept| {
+            let keep = !is_committed(&kept.results, committed);
+            if !keep {
+                self.bytes -= kept.bytes;
+                gone += usize::from(index < self.next);
+            }
+            index += 1;
+            keep
+        });
+        self.next -= gone;
+    }
+}
+
+/// Units and bytes of outcomes, as credit counts them.
+pub fn weight(results: &Results) -> (usize, usize) {
+    let filtered: usize = results.filtered.iter().map(|span| span.count as usize).sum();
+    let dead: usize = results.dead.iter().map(|dead| dead.input.len() + dead.error.len()).sum();
+    let entries = results.units.spans().len() + results.filtered.len() + results.dead.len();
+    let units = results.units.len() + filtered + results.dead.len();
+    (units, results.units.bytes() + dead + entries * ENTRY_BYTES)
+}
+
+fn joinable(last: &Results, next: &Results) -> bool {
+    last.stage == next.stage && last.attempt == next.attempt
+}
+
+fn join(last: &mut Results, next: Results) {
+    last.units.append(&next.units);
+    next.filtered.into_iter().for_each(|span| push_span(&mut last.filtered, span));
+    last.dead.extend(next.dead);
+    for (count, us) in next.timing {
+        push_timing(&mut last.timing, count, us);
+    }
+}
+
+/// Appends a run of units that took equally long.
+pub fn push_timing(timing: &mut Vec<(u32, u32)>, count: u32, us: u32) {
+    match timing.last_mut() {
+        Some((units, each)) if *each == us => *units += count,
+        _ => timing.push((count, us)),
+    }
+}
+
+fn is_committed(results: &Results, committed: &RangeSet) -> bool {
+    results.units.all_in(committed)
+        && results.filtered.iter().all(|span| committed.contains_range(span.roots()))
+        && results.dead.iter().all(|dead| committed.contains(dead.root))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::Units;
+
+    fn results(first: u64, count: u8) -> Results {
+        let payload = vec![0; count.into()];
+        let units = Units::from_source(first, payload, (1..=u32::from(count)).collect());
+        Results { units, ..Results::default() }
+    }
+
+    fn outbox() -> Outbox {
+        let mut outbox = Outbox::new(&Limits::default());
+        outbox.opened();
+        outbox.granted(Credit { units: 1000, bytes: 100_000 });
+        outbox
+    }
+
+    #[test]
+    fn what_waits_grows_together_and_what_is_sent_stays_as_it_was() {
+        let mut outbox = outbox();
+        outbox.push(results(0, 2));
+        outbox.push(results(2, 2));
+        assert_eq!(outbox.next().unwrap().units.len(), 4);
+        outbox.push(results(4, 1));
+        assert_eq!(outbox.next().unwrap().units.len(), 1);
+        assert_eq!(outbox.next(), None);
+    }
+
+    #[test]
+    fn a_new_session_sends_all_that_is_not_committed() {
+        let mut outbox = outbox();
+        for first in 0..3 {
+            outbox.push(results(first, 1));
+            assert!(outbox.next().is_some());
+        }
+        outbox.committed(&RangeSet::from_parts(1, [(2, 3)]));
+        outbox.opened();
+        assert_eq!(outbox.next(), None); // no credit in the new session yet
+        outbox.granted(Credit { units: 1000, bytes: 100_000 });
+        assert_eq!(outbox.next().unwrap().units.spans()[0].first, 1);
+        assert_eq!(outbox.next(), None);
+        outbox.committed(&RangeSet::from_parts(3, []));
+        assert!(outbox.is_empty() && outbox.bytes() == 0);
+    }
+
+    #[test]
+    fn without_credit_nothing_leaves() {
+        let mut outbox = Outbox::new(&Limits::default());
+        outbox.opened();
+        outbox.push(results(0, 1));
+        assert_eq!(outbox.next(), None);
+    }
+}

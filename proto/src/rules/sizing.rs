@@ -1,0 +1,103 @@
+//! How many units travel together.
+//!
+//! Owns one number per peer; refuses configuration. A parcel starts as one unit, doubles while
+//! its peer finishes it well within the target service time, and follows the measured service
+//! time from then on. Towards the end of a source whose remainder is known it shrinks (guided
+//! self-scheduling: C. Polychronopoulos, D. Kuck, IEEE Trans. Computers C-36, 1987).
+
+use std::time::Duration;
+
+/// The service time of one peer, learned from its finished parcels.
+#[derive(Debug, Clone, Copy)]
+pub struct Sizing {
+    target: Duration,
+    units_max: usize,
+    ns_per_unit: Option<f64>,
+    grown: usize,
+}
+
+/// The weight of the newest parcel in the mean.
+const NEWEST: f64 = 0.3;
+
+impl Sizing {
+    /// A peer of which nothing is known.
+    pub fn new(target: Duration, units_max: usize) -> Self {
+        Self { target, units_max, ns_per_unit: None, grown: 1 }
+    }
+
+    /// A parcel of `units` took the peer this long.
+    pub fn finished(&mut self, units: usize, busy: Duration) {
+        if units == 0 {
+            return;
+        }
+        let each = busy.as_nanos() as f64 / units as f64;
+        let mean = self.ns_per_unit.map_or(each, |known| known + NEWEST * (each - known));
+        self.ns_per_unit = Some(mean);
+        let fits = (self.target.as_nanos() as f64 / mean.max(1.0)) as usize;
+        self.grown = (self.grown * 2).min(fits).clamp(1, self.units_max);
+    }
+
+    /// How many units the next parcel may hold.
+    pub fn units(&self) -> usize {
+        self.grown
+    }
+
+    /// How many units the next parcel may hold when `left` units are all that is left for
+    /// `peers` of equal speed.
+    pub fn units_near_end(&self, left: usize, peers: usize) -> usize {
+        self.grown.min(left.div_ceil(2 * peers.max(1))).max(1)
+    }
+
+    /// How long this many units are expected to take; nothing is known before the first parcel.
+    pub fn expected(&self, units: usize) -> Option<Duration> {
+        Some(Duration::from_nanos((self.ns_per_unit? * units as f64) as u64))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TARGET: Duration = Duration::from_millis(4);
+
+    #[test]
+    fn tiny_units_end_in_full_parcels() {
+        let mut sizing = Sizing::new(TARGET, 10_000);
+        assert_eq!(sizing.units(), 1);
+        for _ in 0..14 {
+            sizing.finished(sizing.units(), Duration::from_nanos(100) * sizing.units() as u32);
+        }
+        assert_eq!(sizing.units(), 10_000);
+    }
+
+    #[test]
+    fn long_units_travel_alone() {
+        let mut sizing = Sizing::new(TARGET, 10_000);
+        sizing.finished(1, Duration::from_millis(50));
+        assert_eq!(sizing.units(), 1);
+    }
+
+    #[test]
+    fn parcels_follow_units_that_become_slower() {
+        let mut sizing = Sizing::new(TARGET, 10_000);
+        for _ in 0..14 {
+            sizing.finished(sizing.units(), Duration::from_micros(1) * sizing.units() as u32);
+        }
+        assert_eq!(sizing.units(), 4_000);
+        for _ in 0..30 {
+            sizing.finished(sizing.units(), Duration::from_millis(1) * sizing.units() as u32);
+        }
+        assert_eq!(sizing.units(), 4);
+    }
+
+    #[test]
+    fn parcels_shrink_towards_a_known_end() {
+        let mut sizing = Sizing::new(TARGET, 10_000);
+        for _ in 0..14 {
+            sizing.finished(sizing.units(), Duration::from_nanos(1) * sizing.units() as u32);
+        }
+        assert_eq!(sizing.units_near_end(800, 4), 100);
+        assert_eq!(sizing.units_near_end(3, 4), 1);
+        assert_eq!(sizing.units_near_end(0, 0), 1);
+    }
+}

@@ -1,0 +1,416 @@
+//! A run of units with their values, as it is queued, sent and kept.
+//!
+//! Owns the pairing of identities (spans) with values (concatenated MessagePack); refuses to
+//! look inside a value. Most units are never handled one by one: a parcel of thousands is one
+//! span, one buffer and one list of offsets.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::{
+    ranges::RangeSet,
+    unit::{Path, Step, UnitId},
+    value::{ValueError, value_len},
+};
+
+/// Consecutive units: whole units of the source when `path` is empty, else consecutive outputs
+/// of one execution, whose first is the path's last step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span {
+    /// The first unit, or the unit that was expanded.
+    pub first: UnitId,
+    /// How many units; at least 1.
+    pub count: u32,
+    /// The expansions that lead to the first of them.
+    pub path: Path,
+}
+
+impl Span {
+    /// The span of one unit.
+    pub fn one(root: UnitId, path: Path) -> Self {
+        Self { first: root, count: 1, path }
+    }
+
+    /// The units of the source that this span's units come from.
+    pub fn roots(&self) -> Range<UnitId> {
+        let count = if self.path.is_empty() { u64::from(self.count) } else { 1 };
+        self.first..self.first.saturating_add(count)
+    }
+
+    /// The identity of the unit at `offset`.
+    pub fn unit(&self, offset: u32) -> (UnitId, Path) {
+        let part = self.part(offset..offset + 1);
+        (part.first, part.path)
+    }
+
+    /// The part of this span between two offsets.
+    pub fn part(&self, offsets: Range<u32>) -> Self {
+        let mut path = self.path.clone();
+        let mut first = self.first;
+        match path.last_mut() {
+            Some(step) => step.index += offsets.start,
+            None => first += u64::from(offsets.start),
+        }
+        Self { first, count: offsets.end - offsets.start, path }
+    }
+
+    /// Whether `next` continues this span; then it may be counted into it.
+    fn continues_with(&self, next: &Self) -> bool {
+        if self.path.len() != next.path.len() {
+            return false;
+        }
+        match (self.path.split_last(), next.path.split_last()) {
+            (Some((a, before_a)), Some((b, before_b))) => {
+                self.first == next.first
+                    && before_a == before_b
+                    && (a.execution, a.of) == (b.execution, b.of)
+                    && a.index.checked_add(self.count) == Some(b.index)
+            }
+            _ => self.first.checked_add(u64::from(self.count)) == Some(next.first),
+        }
+    }
+
+    fn valid(&self) -> bool {
+        let last = u64::from(self.count).checked_add(self.first);
+        self.count > 0
+            && last.is_some()
+            && self.path.iter().all(|step| step.index < step.of)
+            && self.path.last().is_none_or(|step| self.count <= step.of - step.index)
+    }
+}
+
+/// Appends `span` to `spans`, as part of the last one where it continues it.
+pub fn push_span(spans: &mut Vec<Span>, span: Span) {
+    match spans.last_mut() {
+        Some(last)
+            if last.continues_with(&span) && last.count.checked_add(span.count).is_some() =>
+        {
+            last.count += span.count;
+        }
+        _ => spans.push(span),
+    }
+}
+
+/// Why a peer's units were refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum UnitsError {
+    /// A span of no units, past the end of the ids, or with an index outside its execution.
+    #[error("a span that no execution can have made")]
+    Span,
+    /// More or fewer values than the spans announce.
+    #[error("{announced} units announced, {found} values found")]
+    Count {
+        /// Units in the spans.
+        announced: u64,
+        /// Values in the payload, counted until the first excess.
+        found: u64,
+    },
+    /// A value is not MessagePack.
+    #[error("a value cannot be read: {0}")]
+    Value(#[from] ValueError),
+}
+
+/// Units with their values.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "WireUnits", try_from = "WireUnits")]
+pub struct Units {
+    spans: Vec<Span>,
+    payload: Vec<u8>,
+    ends: Vec<u32>,
+}
+
+/// What travels: the offsets are left out, the receiver finds them while it checks the values.
+#[derive(Serialize, Deserialize)]
+struct WireUnits(Vec<Span>, #[serde(with = "serde_bytes")] Vec<u8>);
+
+impl From<Units> for WireUnits {
+    fn from(units: Units) -> Self {
+        Self(units.spans, units.payload)
+    }
+}
+
+impl TryFrom<WireUnits> for Units {
+    type Error = UnitsError;
+
+    fn try_from(WireUnits(spans, payload): WireUnits) -> Result<Self, UnitsError> {
+        if !spans.iter().all(Span::valid) {
+            return Err(UnitsError::Span);
+        }
+        let announced = spans.iter().map(|span| u64::from(span.count)).sum();
+        let mut ends = Vec::with_capacity(payload.len().min(announced as usize));
+        let mut at = 0;
+        while at < payload.len() && (ends.len() as u64) < announced {
+            at += value_len(&payload[at..])?;
+            ends.push(at as u32);
+        }
+        if at < payload.len() || (ends.len() as u64) < announced {
+            let found = ends.len() as u64 + u64::from(at < payload.len());
+            return Err(UnitsError::Count { announced, found });
+        }
+        Ok(Self { spans, payload, ends })
+    }
+}
+
+impl Units {
+    /// No units yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whole units of the source from `first` on: `payload` is their values one after the other,
+    /// `ends` the offset at which each one ends.
+    pub fn from_source(first: UnitId, payload: Vec<u8>, ends: Vec<u32>) -> Self {
+        let count = ends.len() as u32;
+        let spans =
+            if count == 0 { Vec::new() } else { vec![Span { first, count, path: Path::new() }] };
+        Self { spans, payload, ends }
+    }
+
+    /// How many units.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Bytes of all values together.
+    pub fn bytes(&self) -> usize {
+        self.payload.len()
+    }
+
+    /// The identities, in order.
+    pub fn spans(&self) -> &[Span] {
+        &self.spans
+    }
+
+    /// The value of the unit at `index`.
+    pub fn value(&self, index: usize) -> &[u8] {
+        &self.payload[self.start(index)..self.ends[index] as usize]
+    }
+
+    /// The bytes of the values in a range of indices.
+    pub fn values(&self, indices: Range<usize>) -> &[u8] {
+        &self.payload[self.start(indices.start)..self.start(indices.end)]
+    }
+
+    /// Identity and value of every unit.
+    pub fn iter(&self) -> impl Iterator<Item = (UnitId, Path, &[u8])> {
+        let identities =
+            self.spans.iter().flat_map(|span| (0..span.count).map(move |offset| span.unit(offset)));
+        identities.enumerate().map(|(index, (root, path))| (root, path, self.value(index)))
+    }
+
+    /// Appends one unit.
+    pub fn push(&mut self, span: Span, value: &[u8]) {
+        debug_assert_eq!(span.count, 1);
+        self.payload.extend_from_slice(value);
+        self.ends.push(self.payload.len() as u32);
+        push_span(&mut self.spans, span);
+    }
+
+    /// Appends all outputs that one execution gave for one unit; with two or more, each gets a
+    /// step of that execution.
+    pub fn push_outputs(&mut self, root: UnitId, path: &[Step], execution: u64, outputs: &[&[u8]]) {
+        let of = outputs.len() as u32;
+        let mut path = path.to_vec();
+        match of {
+            0 => return,
+            1 => {}
+            _ => path.push(Step { execution, index: 0, of }),
+        }
+        for value in outputs {
+            self.payload.extend_from_slice(value);
+            self.ends.push(self.payload.len() as u32);
+        }
+        push_span(&mut self.spans, Span { first: root, count: of, path });
+    }
+
+    /// Appends consecutive outputs, one for each unit of `span`.
+    pub fn push_run(&mut self, span: Span, payload: &[u8], lengths: impl Iterator<Item = u32>) {
+        let mut end = self.payload.len() as u32;
+        self.payload.extend_from_slice(payload);
+        self.ends.extend(lengths.map(|length| {
+            end += length;
+            end
+        }));
+        push_span(&mut self.spans, span);
+    }
+
+    /// Appends all units of `other`.
+    pub fn append(&mut self, other: &Self) {
+        let base = self.payload.len() as u32;
+        self.payload.extend_from_slice(&other.payload);
+        self.ends.extend(other.ends.iter().map(|end| base + end));
+        for span in &other.spans {
+            push_span(&mut self.spans, span.clone());
+        }
+    }
+
+    /// A copy of the units in a range of indices.
+    pub fn slice(&self, indices: Range<usize>) -> Self {
+        let base = self.start(indices.start);
+        let payload = self.values(indices.clone()).to_vec();
+        let ends = self.ends[indices.clone()].iter().map(|end| end - base as u32).collect();
+        let mut spans = Vec::new();
+        let mut at = 0;
+        for span in &self.spans {
+            let next = at + span.count as usize;
+            let from = indices.start.max(at);
+            let to = indices.end.min(next);
+            if from < to {
+                spans.push(span.part((from - at) as u32..(to - at) as u32));
+            }
+            at = next;
+            if at >= indices.end {
+                break;
+            }
+        }
+        Self { spans, payload, ends }
+    }
+
+    /// How many units from `from` on fit both limits; at least one if there is any.
+    pub fn fitting(&self, from: usize, units_max: usize, bytes_max: usize) -> usize {
+        let limit = self.start(from).saturating_add(bytes_max).min(u32::MAX as usize) as u32;
+        let until = (from + units_max.max(1)).min(self.len());
+        let by_bytes = self.ends[from..until].partition_point(|end| *end <= limit);
+        by_bytes.max(1).min(until - from)
+    }
+
+    /// Whether every unit's root is in `committed`.
+    pub fn all_in(&self, committed: &RangeSet) -> bool {
+        self.spans.iter().all(|span| committed.contains_range(span.roots()))
+    }
+
+    /// The units whose root is not in `committed`.
+    pub fn without(self, committed: &RangeSet) -> Self {
+        if !self.spans.iter().any(|span| committed.intersects(span.roots())) {
+            return self;
+        }
+        let mut left = Self::new();
+        let mut at = 0;
+        for span in &self.spans {
+            for offset in 0..span.count {
+                let part = span.part(offset..offset + 1);
+                if !committed.contains(part.first) {
+                    left.push(part, self.value(at));
+                }
+                at += 1;
+            }
+        }
+        left
+    }
+
+    /// Takes the units at the given ascending indices out, and leaves the others.
+    pub fn extract(&mut self, indices: &[u32]) -> Vec<Self> {
+        let taken = indices
+            .iter()
+            .filter(|index| (**index as usize) < self.len())
+            .map(|index| self.slice(*index as usize..*index as usize + 1))
+            .collect();
+        let mut left = Self::new();
+        let mut from = 0;
+        for index in indices.iter().map(|index| *index as usize).filter(|index| *index < self.len())
+        {
+            left.append(&self.slice(from..index));
+            from = index + 1;
+        }
+        left.append(&self.slice(from..self.len()));
+        *self = left;
+        taken
+    }
+
+    fn start(&self, index: usize) -> usize {
+        index.checked_sub(1).map_or(0, |before| self.ends[before] as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(first: u64, count: u8) -> Units {
+        Units::from_source(first, (0..count).collect(), (1..=u32::from(count)).collect())
+    }
+
+    fn step(execution: u64, index: u32, of: u32) -> Step {
+        Step { execution, index, of }
+    }
+
+    #[test]
+    fn consecutive_units_are_one_span() {
+        let mut units = numbers(10, 3);
+        units.append(&numbers(13, 2));
+        assert_eq!(units.spans(), [Span { first: 10, count: 5, path: vec![] }]);
+        units.append(&numbers(20, 1));
+        assert_eq!(units.spans().len(), 2);
+    }
+
+    #[test]
+    fn outputs_of_one_execution_are_one_span_even_when_cut_and_joined() {
+        let mut units = Units::new();
+        units.push_outputs(7, &[], 99, &[&[1], &[2], &[3], &[4]]);
+        let (left, right) = (units.slice(0..1), units.slice(1..4));
+        assert_eq!(right.spans(), [Span { first: 7, count: 3, path: vec![step(99, 1, 4)] }]);
+        let mut joined = left;
+        joined.append(&right);
+        assert_eq!(joined, units);
+    }
+
+    #[test]
+    fn a_single_output_keeps_the_path_of_its_input() {
+        let mut units = Units::new();
+        units.push_outputs(7, &[step(1, 0, 2)], 99, &[&[1]]);
+        assert_eq!(units.spans(), [Span::one(7, vec![step(1, 0, 2)])]);
+    }
+
+    #[test]
+    fn the_wire_form_is_checked_when_it_is_read() {
+        let packed = rmp_serde::to_vec(&numbers(1, 3)).unwrap();
+        assert_eq!(rmp_serde::from_slice::<Units>(&packed).unwrap(), numbers(1, 3));
+        for wrong in [
+            WireUnits(vec![Span { first: 1, count: 2, path: vec![] }], vec![1, 2, 3]),
+            WireUnits(vec![Span { first: 1, count: 4, path: vec![] }], vec![1, 2, 3]),
+            WireUnits(vec![Span { first: 1, count: 1, path: vec![] }], vec![0x92, 1]),
+            WireUnits(vec![Span { first: 1, count: 0, path: vec![] }], vec![]),
+            WireUnits(vec![Span { first: u64::MAX, count: 1, path: vec![] }], vec![1]),
+            WireUnits(vec![Span { first: 1, count: 2, path: vec![step(1, 1, 2)] }], vec![1, 2]),
+        ] {
+            let packed = rmp_serde::to_vec(&wrong).unwrap();
+            assert!(rmp_serde::from_slice::<Units>(&packed).is_err());
+        }
+    }
+
+    #[test]
+    fn fitting_obeys_both_limits_and_never_answers_none() {
+        let units = numbers(0, 10);
+        assert_eq!(units.fitting(0, 4, 100), 4);
+        assert_eq!(units.fitting(2, 100, 3), 3);
+        assert_eq!(units.fitting(9, 100, 0), 1);
+    }
+
+    #[test]
+    fn extracting_leaves_the_others_in_place() {
+        let mut units = numbers(0, 5);
+        let taken = units.extract(&[0, 3]);
+        assert_eq!(taken.len(), 2);
+        assert_eq!(taken[1].value(0), [3]);
+        let ids: Vec<_> = units.iter().map(|(id, _, value)| (id, value[0])).collect();
+        assert_eq!(ids, [(1, 1), (2, 2), (4, 4)]);
+    }
+
+    #[test]
+    fn committed_units_are_left_out() {
+        let mut committed = RangeSet::new();
+        committed.insert(0..2);
+        committed.insert(3..4);
+        let left = numbers(0, 5).without(&committed);
+        assert_eq!(left.iter().map(|(id, ..)| id).collect::<Vec<_>>(), [2, 4]);
+        assert!(!numbers(0, 3).all_in(&committed));
+        assert!(numbers(0, 2).all_in(&committed));
+    }
+}
