@@ -2,9 +2,13 @@
 //!
 //! Owns the names and their text forms, from flags and topologies alike; opens nothing.
 
-use std::path::PathBuf;
+mod text;
+
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+
+pub use text::{NameError, Named, parse_list};
 
 /// Everything that decides what a sink writes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -28,6 +32,24 @@ pub struct SinkConfig {
     pub dead: Option<PathBuf>,
 }
 
+impl SinkConfig {
+    /// Where dead letters are kept: what `dead` says, else `<output>.dead.jsonl` beside the
+    /// output, else `dead.jsonl` in the current folder.
+    pub fn dead_path(&self) -> PathBuf {
+        if let Some(path) = &self.dead {
+            return path.clone();
+        }
+        match self.output.as_ref().and_then(OutputSpec::path) {
+            Some(output) => {
+                let mut path = output.as_os_str().to_owned();
+                path.push(".dead.jsonl");
+                PathBuf::from(path)
+            }
+            None => PathBuf::from("dead.jsonl"),
+        }
+    }
+}
+
 /// Where the results are written; chosen by the ending of the path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -40,6 +62,18 @@ pub enum OutputSpec {
     Csv(PathBuf),
     /// `.sqlite`, `.sqlite3`, `.db`: a table `results`.
     Sqlite(PathBuf),
+}
+
+impl OutputSpec {
+    /// The file that is written; `None` for standard output.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            OutputSpec::Stdout => None,
+            OutputSpec::Jsonl(path) | OutputSpec::Csv(path) | OutputSpec::Sqlite(path) => {
+                Some(path)
+            }
+        }
+    }
 }
 
 /// In which order results are written.

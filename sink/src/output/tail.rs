@@ -1,0 +1,355 @@
+//! A file that only grows at its end, or a stream that is written as it comes.
+//!
+//! Owns the buffer, the length, and the rule that a failed write or sync is never tried again
+//! (the kernel forgets the pages that it could not write, so that a second sync says a false yes).
+//! Knows nothing of rows. What is still in the buffer when a tail is dropped is dropped with it:
+//! unsynced is uncommitted.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use super::OutputError;
+
+/// Once so much is waiting it is handed to the system, so that a write is not a system call.
+const BUFFER_BYTES: usize = 256 * 1024;
+
+/// See the module.
+pub(crate) struct Tail {
+    path: PathBuf,
+    target: Target,
+    /// What the system has not been given yet.
+    pending: Vec<u8>,
+    /// What it has been given.
+    handed_over: u64,
+    state: State,
+}
+
+enum Target {
+    File(File),
+    Stream(Box<dyn Write + Send>),
+}
+
+#[derive(PartialEq)]
+enum State {
+    /// The name of a new file is not known to be durable in its folder.
+    NameUnsynced,
+    Healthy,
+    Broken,
+}
+
+impl Tail {
+    /// Opens `path`, anew (emptied) or cut to `resume` bytes.
+    pub(crate) fn open(path: &Path, resume: Option<u64>) -> Result<Self, OutputError> {
+        require_folder(path)?;
+        let opened = OpenOptions::new()
+            .write(true)
+            .create(resume.unwrap_or(0) == 0)
+            .truncate(resume.is_none())
+            .open(path);
+        let open_error = |source| OutputError::Open { path: path.to_owned(), source };
+        let file = opened.map_err(open_error)?;
+        if !file.metadata().map_err(open_error)?.is_file() {
+            return Ok(Self::stream(path.to_owned(), Box::new(file)));
+        }
+        let mut tail = Tail {
+            path: path.to_owned(),
+            handed_over: file.metadata().map_err(open_error)?.len(),
+            target: Target::File(file),
+            pending: Vec::new(),
+            state: State::NameUnsynced,
+        };
+        tail.rewind(resume.unwrap_or(0))?;
+        Ok(tail)
+    }
+
+    /// Writes to something that can neither be synced nor taken back; `path` is its name in errors.
+    pub(crate) fn stream(path: PathBuf, stream: Box<dyn Write + Send>) -> Self {
+        Tail {
+            path,
+            target: Target::Stream(stream),
+            pending: Vec::new(),
+            handed_over: 0,
+            state: State::Healthy,
+        }
+    }
+
+    /// The length, including what is still in the buffer.
+    pub(crate) fn len(&self) -> u64 {
+        self.handed_over + self.pending.len() as u64
+    }
+
+    /// Lets `add` append to the buffer. Whatever it appended before an error is taken back.
+    pub(crate) fn append<F>(&mut self, add: F) -> Result<(), OutputError>
+    where
+        F: FnOnce(&mut Vec<u8>) -> Result<(), OutputError>,
+    {
+        self.healthy()?;
+        let before = self.pending.len();
+        if let Err(error) = add(&mut self.pending) {
+            self.pending.truncate(before);
+            return Err(error);
+        }
+        if self.pending.len() >= BUFFER_BYTES {
+            self.hand_over()?;
+        }
+        Ok(())
+    }
+
+    /// Hands the buffer to the system.
+    pub(crate) fn flush(&mut self) -> Result<(), OutputError> {
+        self.healthy()?;
+        self.hand_over()?;
+        if let Target::Stream(stream) = &mut self.target {
+            let flushed = stream.flush();
+            flushed.map_err(|source| self.fail(source, Self::write_error))?;
+        }
+        Ok(())
+    }
+
+    /// Makes all of it durable.
+    pub(crate) fn sync(&mut self) -> Result<(), OutputError> {
+        self.flush()?;
+        let Target::File(file) = &self.target else {
+            return Ok(());
+        };
+        let mut synced = file.sync_data();
+        if synced.is_ok() && self.state == State::NameUnsynced {
+            synced = sync_folder(&self.path);
+            self.state = State::Healthy;
+        }
+        synced.map_err(|source| self.fail(source, Self::sync_error))
+    }
+
+    /// Cuts it to `len` bytes.
+    pub(crate) fn rewind(&mut self, len: u64) -> Result<(), OutputError> {
+        self.healthy()?;
+        if len > self.len() {
+            return Err(OutputError::Shorter {
+                path: self.path.clone(),
+                unit: "bytes",
+                found: self.len(),
+                recorded: len,
+            });
+        }
+        if let Some(kept) = len.checked_sub(self.handed_over) {
+            self.pending.truncate(usize::try_from(kept).unwrap_or(usize::MAX));
+        }
+        let Target::File(file) = &mut self.target else {
+            return if len < self.handed_over {
+                Err(OutputError::NotAFile { path: self.path.clone() })
+            } else {
+                Ok(())
+            };
+        };
+        if len <= self.handed_over {
+            self.pending.clear();
+            let cut = file.set_len(len).and_then(|()| file.seek(SeekFrom::Start(len)));
+            cut.map_err(|source| self.fail(source, Self::write_error))?;
+            self.handed_over = len;
+        }
+        Ok(())
+    }
+
+    fn hand_over(&mut self) -> Result<(), OutputError> {
+        let written = match &mut self.target {
+            Target::File(file) => file.write_all(&self.pending),
+            Target::Stream(stream) => stream.write_all(&self.pending),
+        };
+        written.map_err(|source| self.fail(source, Self::write_error))?;
+        self.handed_over += self.pending.len() as u64;
+        self.pending.clear();
+        Ok(())
+    }
+
+    fn healthy(&self) -> Result<(), OutputError> {
+        match self.state {
+            State::Broken => Err(OutputError::Broken { path: self.path.clone() }),
+            State::Healthy | State::NameUnsynced => Ok(()),
+        }
+    }
+
+    fn fail(
+        &mut self,
+        source: io::Error,
+        error: fn(PathBuf, io::Error) -> OutputError,
+    ) -> OutputError {
+        self.state = State::Broken;
+        error(self.path.clone(), source)
+    }
+
+    fn write_error(path: PathBuf, source: io::Error) -> OutputError {
+        match source.kind() {
+            ErrorKind::BrokenPipe => OutputError::Closed,
+            _ => OutputError::Write { path, source },
+        }
+    }
+
+    fn sync_error(path: PathBuf, source: io::Error) -> OutputError {
+        OutputError::Sync { path, source }
+    }
+}
+
+/// The folder that holds `path`, as a path that can be opened.
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// Says which folder is missing, where the system would only say that something is.
+pub(crate) fn require_folder(path: &Path) -> Result<(), OutputError> {
+    let folder = folder_of(path);
+    if folder.is_dir() {
+        return Ok(());
+    }
+    Err(OutputError::NoFolder { path: path.to_owned(), folder: folder.to_owned() })
+}
+
+/// Makes a new file's name durable, where the file system knows of such a thing.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    match File::open(folder_of(path)).and_then(|folder| folder.sync_all()) {
+        Err(error)
+            if matches!(
+                error.kind(),
+                // Folders of some network and FUSE file systems can't be synced, or not be read.
+                ErrorKind::InvalidInput | ErrorKind::Unsupported | ErrorKind::PermissionDenied
+            ) =>
+        {
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn add(tail: &mut Tail, text: &str) -> Result<(), OutputError> {
+        tail.append(|buffer| {
+            buffer.extend_from_slice(text.as_bytes());
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn a_resumed_file_is_cut_to_the_recorded_length_and_goes_on_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        fs::write(&path, "kept|torn wri").unwrap();
+        let mut tail = Tail::open(&path, Some(5)).unwrap();
+        add(&mut tail, "next").unwrap();
+        assert_eq!(tail.len(), 9);
+        tail.sync().unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "kept|next");
+    }
+
+    #[test]
+    fn a_file_without_a_mark_starts_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        fs::write(&path, "of an earlier run").unwrap();
+        let mut tail = Tail::open(&path, None).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"");
+        add(&mut tail, "new").unwrap();
+        tail.flush().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+    }
+
+    #[test]
+    fn a_file_shorter_than_its_mark_is_refused_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        fs::write(&path, "abc").unwrap();
+        let error = Tail::open(&path, Some(4)).err().unwrap();
+        assert!(matches!(error, OutputError::Shorter { found: 3, recorded: 4, .. }));
+        assert_eq!(fs::read(&path).unwrap(), b"abc");
+        let gone = Tail::open(&folder.path().join("b"), Some(4)).err().unwrap();
+        assert!(matches!(gone, OutputError::Open { .. }));
+        assert!(!folder.path().join("b").exists());
+    }
+
+    #[test]
+    fn a_missing_folder_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = Tail::open(&folder.path().join("no/a"), None).err().unwrap();
+        let OutputError::NoFolder { folder: named, .. } = error else {
+            panic!("{error}");
+        };
+        assert_eq!(named, folder.path().join("no"));
+    }
+
+    #[test]
+    fn rewinding_takes_back_from_the_buffer_and_from_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let mut tail = Tail::open(&path, None).unwrap();
+        add(&mut tail, "0123").unwrap();
+        tail.flush().unwrap();
+        add(&mut tail, "4567").unwrap();
+        tail.rewind(6).unwrap();
+        tail.rewind(2).unwrap();
+        add(&mut tail, "x").unwrap();
+        assert!(tail.rewind(4).is_err());
+        tail.sync().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"01x");
+    }
+
+    #[test]
+    fn what_an_error_left_in_the_buffer_is_taken_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let mut tail = Tail::open(&path, None).unwrap();
+        add(&mut tail, "whole").unwrap();
+        let failed = tail.append(|buffer| {
+            buffer.extend_from_slice(b"hal");
+            Err(OutputError::NoFields { id: 1 })
+        });
+        assert!(failed.unwrap_err().is_the_rows_fault());
+        tail.flush().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"whole");
+    }
+
+    #[test]
+    fn a_full_disk_is_an_error_with_the_path_and_is_not_tried_again() {
+        let mut tail = Tail::open(Path::new("/dev/full"), None).unwrap();
+        add(&mut tail, "x").unwrap();
+        let OutputError::Write { path, source } = tail.sync().unwrap_err() else {
+            panic!("not a write error");
+        };
+        assert_eq!(path, Path::new("/dev/full"));
+        assert_eq!(source.kind(), ErrorKind::StorageFull);
+        assert!(matches!(add(&mut tail, "y"), Err(OutputError::Broken { .. })));
+        assert!(matches!(tail.sync(), Err(OutputError::Broken { .. })));
+    }
+
+    #[test]
+    fn a_reader_that_has_gone_is_told_apart() {
+        let (reader, writer) = io::pipe().unwrap();
+        drop(reader);
+        let mut tail = Tail::stream("-".into(), Box::new(writer));
+        add(&mut tail, "x").unwrap();
+        assert!(matches!(tail.flush(), Err(OutputError::Closed)));
+    }
+
+    #[test]
+    fn a_device_can_be_written_and_synced_but_not_taken_back() {
+        let mut tail = Tail::open(Path::new("/dev/null"), Some(0)).unwrap();
+        add(&mut tail, "abc").unwrap();
+        tail.sync().unwrap();
+        assert_eq!(tail.len(), 3);
+        assert!(matches!(tail.rewind(1), Err(OutputError::NotAFile { .. })));
+    }
+
+    #[test]
+    fn a_full_buffer_is_handed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let mut tail = Tail::open(&path, None).unwrap();
+        add(&mut tail, &"x".repeat(BUFFER_BYTES + 1)).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().len(), BUFFER_BYTES as u64 + 1);
+    }
+}

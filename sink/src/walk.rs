@@ -1,0 +1,229 @@
+//! Reading MessagePack values where they lie.
+//!
+//! Owns the way from bytes to a scalar, to the entries of a map, and to JSON text; allocates
+//! nothing and trusts nothing: bytes that are not MessagePack are [`Scalar::Other`], never a panic.
+
+use proto::value::{TranslateError, to_json, value_len};
+
+/// A value that is not made of other values.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Scalar<'a> {
+    Nil,
+    Bool(bool),
+    /// Any integer that MessagePack knows: from -2^63 to 2^64 - 1.
+    Int(i128),
+    Float(f64),
+    Text(&'a str),
+    /// Arrays, maps, binary data, extensions, and what is no value at all.
+    Other,
+}
+
+/// The first value in `value`, if it is a scalar.
+#[inline]
+pub(crate) fn scalar(value: &[u8]) -> Scalar<'_> {
+    read(value).unwrap_or(Scalar::Other)
+}
+
+#[inline]
+fn read(value: &[u8]) -> Option<Scalar<'_>> {
+    let (&marker, rest) = value.split_first()?;
+    Some(match marker {
+        0x00..=0x7f => Scalar::Int(marker.into()),
+        0xe0..=0xff => Scalar::Int(marker.cast_signed().into()),
+        0xcc => Scalar::Int((*rest.first()?).into()),
+        0xcd => Scalar::Int(u16::from_be_bytes(*rest.first_chunk()?).into()),
+        0xce => Scalar::Int(u32::from_be_bytes(*rest.first_chunk()?).into()),
+        0xcf => Scalar::Int(u64::from_be_bytes(*rest.first_chunk()?).into()),
+        0xd0 => Scalar::Int(i8::from_be_bytes(*rest.first_chunk()?).into()),
+        0xd1 => Scalar::Int(i16::from_be_bytes(*rest.first_chunk()?).into()),
+        0xd2 => Scalar::Int(i32::from_be_bytes(*rest.first_chunk()?).into()),
+        0xd3 => Scalar::Int(i64::from_be_bytes(*rest.first_chunk()?).into()),
+        0xca => Scalar::Float(f32::from_be_bytes(*rest.first_chunk()?).into()),
+        0xcb => Scalar::Float(f64::from_be_bytes(*rest.first_chunk()?)),
+        0xc0 => Scalar::Nil,
+        0xc2 => Scalar::Bool(false),
+        0xc3 => Scalar::Bool(true),
+        0xa0..=0xbf | 0xd9..=0xdb => Scalar::Text(text(marker, rest)?),
+        _ => return None,
+    })
+}
+
+fn text(marker: u8, rest: &[u8]) -> Option<&str> {
+    let (len, rest) = match marker {
+        0xd9 => (u32::from(*rest.first()?), &rest[1..]),
+        0xda => (u16::from_be_bytes(*rest.first_chunk()?).into(), &rest[2..]),
+        0xdb => (u32::from_be_bytes(*rest.first_chunk()?), &rest[4..]),
+        _ => (u32::from(marker & 0x1f), rest),
+    };
+    let bytes = rest.get(..usize::try_from(len).ok()?)?;
+    std::str::from_utf8(bytes).ok()
+}
+
+/// The keys and values of a map, in the order in which the worker gave them; `None` when
+/// `value` is no map. Ends early where the bytes are not MessagePack.
+pub(crate) fn entries(value: &[u8]) -> Option<Entries<'_>> {
+    let (&marker, rest) = value.split_first()?;
+    let (left, rest) = match marker {
+        0x80..=0x8f => (u32::from(marker & 0x0f), rest),
+        0xde => (u16::from_be_bytes(*rest.first_chunk()?).into(), &rest[2..]),
+        0xdf => (u32::from_be_bytes(*rest.first_chunk()?), &rest[4..]),
+        _ => return None,
+    };
+    Some(Entries { rest, left })
+}
+
+/// See [`entries`].
+#[derive(Debug, Clone)]
+pub(crate) struct Entries<'a> {
+    rest: &'a [u8],
+    left: u32,
+}
+
+impl<'a> Entries<'a> {
+    fn take(&mut self) -> Option<&'a [u8]> {
+        let (value, rest) = self.rest.split_at_checked(value_len(self.rest).ok()?)?;
+        self.rest = rest;
+        Some(value)
+    }
+}
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        Some((self.take()?, self.take()?))
+    }
+}
+
+/// The value of the field `name` of a map; the first one, should there be several.
+pub(crate) fn field<'a>(value: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    entries(value)?.find(|(key, _)| scalar(key) == Scalar::Text(name)).map(|(_, value)| value)
+}
+
+/// Appends the JSON text of one value, as [`to_json`] does.
+///
+/// Integers and strings, which most results are, skip the general translation.
+///
+/// # Errors
+/// Those of [`to_json`]; `json` may then hold a part of the text.
+#[inline]
+pub(crate) fn append_json(value: &[u8], json: &mut Vec<u8>) -> Result<(), TranslateError> {
+    match scalar(value) {
+        Scalar::Int(number) => {
+            // Writing 128 bits takes longer, and few values need them.
+            match u64::try_from(number) {
+                Ok(number) => serde_json::to_writer(json, &number)?,
+                Err(_) => serde_json::to_writer(json, &number)?,
+            }
+            Ok(())
+        }
+        Scalar::Text(text) => Ok(serde_json::to_writer(json, text)?),
+        _ => to_json(value, json),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proto::value::from_json;
+
+    fn pack(json: &str) -> Vec<u8> {
+        let mut value = Vec::new();
+        from_json(json.as_bytes(), &mut value).unwrap();
+        value
+    }
+
+    #[test]
+    fn every_integer_width_is_read() {
+        for number in [
+            0i128,
+            1,
+            127,
+            128,
+            255,
+            256,
+            65_535,
+            65_536,
+            4_294_967_295,
+            4_294_967_296,
+            -1,
+            -32,
+            -33,
+            -128,
+            -129,
+            -32_768,
+            -32_769,
+            -2_147_483_648,
+            -2_147_483_649,
+        ] {
+            let value = pack(&number.to_string());
+            assert_eq!(scalar(&value), Scalar::Int(number), "{value:x?}");
+        }
+        assert_eq!(scalar(&[0xcf; 9]), Scalar::Int(0xcfcf_cfcf_cfcf_cfcf));
+        assert_eq!(scalar(&[0xd3, 0, 0, 0, 0, 0, 0, 0, 7]), Scalar::Int(7));
+    }
+
+    #[test]
+    fn a_shortened_value_is_other_and_never_a_panic() {
+        for text in ["70000", "-70000", "1.5", "\"hello\"", "5000000000"] {
+            let value = pack(text);
+            for len in 0..value.len() {
+                assert_eq!(scalar(&value[..len]), Scalar::Other, "{text} {len}");
+            }
+        }
+        let map = pack(r#"{"a":[1,2],"b":"x"}"#);
+        for len in 0..map.len() {
+            assert!(entries(&map[..len]).into_iter().flatten().count() < 2);
+        }
+    }
+
+    #[test]
+    fn a_field_is_found_among_others() {
+        let map = pack(r#"{"a":[1,{"b":3}],"b":"x","c":2.5}"#);
+        assert_eq!(scalar(field(&map, "b").unwrap()), Scalar::Text("x"));
+        assert_eq!(scalar(field(&map, "c").unwrap()), Scalar::Float(2.5));
+        assert_eq!(field(&map, "d"), None);
+        assert_eq!(field(&pack("[1]"), "a"), None);
+    }
+
+    #[test]
+    fn the_short_way_to_json_gives_what_the_long_one_gives() {
+        for text in [
+            "0",
+            "-1",
+            "18446744073709551615",
+            "-9223372036854775808",
+            "\"a\\\"\\n\\u0001é\"",
+            "null",
+            "true",
+            "1.5",
+            "[1,\"x\"]",
+            r#"{"k":{}}"#,
+        ] {
+            let (mut short, mut long) = (Vec::new(), Vec::new());
+            append_json(&pack(text), &mut short).unwrap();
+            to_json(&pack(text), &mut long).unwrap();
+            assert_eq!(short, long);
+        }
+    }
+
+    #[test]
+    #[ignore = "measures; run with --release --ignored --nocapture"]
+    fn how_long_json_takes() {
+        type Append = fn(&[u8], &mut Vec<u8>) -> Result<(), TranslateError>;
+        for text in ["7", "123456789012", "\"a string of some length\"", r#"{"n":12,"sum":55}"#] {
+            let value = pack(text);
+            let mut json = Vec::with_capacity(64);
+            for (name, append) in [("long ", to_json as Append), ("short", append_json as Append)] {
+                let start = std::time::Instant::now();
+                for _ in 0..2_000_000 {
+                    json.clear();
+                    append(std::hint::black_box(&value), &mut json).unwrap();
+                }
+                let ns = start.elapsed().as_nanos() / 2_000_000;
+                eprintln!("{name} {ns:>4} ns {text}");
+            }
+        }
+    }
+}
