@@ -81,6 +81,8 @@ pub enum Frame {
     End(End),
     /// Facts for the summary, from the ventilator to the sink at the end.
     Tally(Box<Tally>),
+    /// What a worker has done so far, to the ventilator.
+    Figures(WorkerTally),
     /// Facts for an onlooker.
     Report(Box<Report>),
     /// The sender takes no more work and will leave once its results are committed.
@@ -134,7 +136,7 @@ pub enum Role {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Welcome {
     /// To a worker, by the ventilator.
-    Plan(Plan),
+    Plan(Box<Plan>),
     /// To the ventilator, by the sink: where the run stands.
     Resume {
         /// What is committed already.
@@ -445,7 +447,7 @@ mod tests {
     #[test]
     fn other_versions_are_told_apart_from_rubbish() {
         let mut bytes = envelope(Frame::Beat).encode();
-        assert!(matches!(Envelope::decode(&bytes[1..]), Err(_)));
+        assert!(Envelope::decode(&bytes[1..]).is_err());
         bytes[1] = 9;
         assert!(matches!(Envelope::decode(&bytes), Err(FrameError::Version { found: 9 })));
         assert!(Envelope::decode(b"").is_err());

@@ -2,6 +2,7 @@
 
 pub mod frame;
 pub mod limits;
+pub mod net;
 pub mod plan;
 pub mod ranges;
 pub mod role;

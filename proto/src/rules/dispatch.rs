@@ -76,9 +76,6 @@ struct Peer {
     pending: BTreeMap<ParcelId, Sent>,
     done: VecDeque<Sent>,
     leaving: bool,
-    joined: Time,
-    units_done: u64,
-    busy: Duration,
 }
 
 #[derive(Debug)]
@@ -127,6 +124,7 @@ pub struct Dispatch {
     attempts: u64,
     lost_at: Option<Time>,
     recovery: Option<Duration>,
+    latencies: Vec<(Duration, usize)>,
 }
 
 impl Dispatch {
@@ -151,6 +149,7 @@ impl Dispatch {
             attempts: 0,
             lost_at: None,
             recovery: None,
+            latencies: Vec::new(),
         }
     }
 
@@ -203,16 +202,13 @@ impl Dispatch {
     }
 
     /// A worker's session begins.
-    pub fn join(&mut self, now: Time, link: LinkId) {
+    pub fn join(&mut self, link: LinkId) {
         let peer = Peer {
             allowance: Allowance::default(),
             sizing: Sizing::new(self.target, self.parcel_units_max),
             pending: BTreeMap::new(),
             done: VecDeque::new(),
             leaving: false,
-            joined: now,
-            units_done: 0,
-            busy: Duration::ZERO,
         };
         self.peers.insert(link, peer);
     }
@@ -222,9 +218,10 @@ impl Dispatch {
         self.peers.len()
     }
 
-    /// Units executed by a worker, its time in the function, and when it joined.
-    pub fn peer_figures(&self, link: LinkId) -> Option<(u64, Duration, Time)> {
-        self.peers.get(&link).map(|peer| (peer.units_done, peer.busy, peer.joined))
+    /// How long units that have been committed since the last call were under way, and how many
+    /// of them.
+    pub fn take_latencies(&mut self) -> Vec<(Duration, usize)> {
+        std::mem::take(&mut self.latencies)
     }
 
     /// A worker grants credit.
@@ -304,14 +301,13 @@ impl Dispatch {
         let Some(mut sent) = peer.pending.remove(&done.parcel) else { return };
         let busy = Duration::from_nanos(done.busy_ns);
         peer.sizing.finished(sent.units.len(), busy);
-        peer.units_done += sent.units.len() as u64;
-        peer.busy += busy;
         let indices: Vec<u32> = done.failed.iter().map(|failed| failed.index).collect();
         let failed = if indices.is_sorted() { sent.units.extract(&indices) } else { Vec::new() };
         let freed: usize = failed.iter().map(Units::bytes).sum();
         let (history, copy) = (sent.history, sent.copy);
         if sent.units.all_in(committed) {
             self.kept_bytes -= sent.units.bytes();
+            self.latencies.push((now.since(sent.at), sent.units.len()));
         } else {
             peer.done.push_back(sent);
         }
@@ -325,12 +321,16 @@ impl Dispatch {
     }
 
     /// Forgets what is committed.
-    pub fn committed(&mut self, committed: &RangeSet) {
+    pub fn committed(&mut self, now: Time, committed: &RangeSet) {
         let mut freed = 0;
+        let latencies = &mut self.latencies;
         for peer in self.peers.values_mut() {
             peer.done.retain(|sent| {
                 let keep = !sent.units.all_in(committed);
-                freed += if keep { 0 } else { sent.units.bytes() };
+                if !keep {
+                    freed += sent.units.bytes();
+                    latencies.push((now.since(sent.at), sent.units.len()));
+                }
                 keep
             });
         }
@@ -372,7 +372,7 @@ impl Dispatch {
     /// The worker that is expected to be the first to finish what it holds, if one may be sent
     /// anything, and how much.
     fn least_loaded(&self) -> Option<(LinkId, usize, usize)> {
-        let shared = self.ending.then(|| self.ready_units);
+        let shared = self.ending.then_some(self.ready_units);
         let share = self.ready_units.div_ceil(self.peers.len().max(1));
         let candidates = self.peers.iter().filter(|(_, peer)| {
             !peer.leaving

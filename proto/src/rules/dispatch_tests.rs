@@ -19,7 +19,7 @@ impl Script {
     }
 
     fn join(&mut self, link: LinkId) {
-        self.dispatch.join(self.now, link);
+        self.dispatch.join(link);
         self.dispatch.granted(link, GENEROUS);
     }
 
@@ -81,7 +81,7 @@ fn a_lone_unit_leaves_at_once_and_alone() {
 #[test]
 fn a_worker_holds_no_more_than_two_parcels_and_no_more_than_its_credit() {
     let mut script = Script::new();
-    script.dispatch.join(script.now, 1);
+    script.dispatch.join(1);
     script.add(0, 100);
     assert_eq!(script.works().len(), 0);
     script.dispatch.granted(1, Credit { units: 1, bytes: 100 });
@@ -199,7 +199,7 @@ fn a_unit_that_kills_workers_is_found_and_the_others_of_its_parcel_go_on() {
                 for id in ids(&work) {
                     script.committed.insert(id..id + 1);
                 }
-                script.dispatch.committed(&script.committed);
+                script.dispatch.committed(script.now, &script.committed);
             }
         }
     }
@@ -269,7 +269,7 @@ fn kept_bytes_return_to_zero() {
     }
     assert_eq!(script.dispatch.bytes(), 1000);
     script.committed.insert(0..1000);
-    script.dispatch.committed(&script.committed);
+    script.dispatch.committed(script.now, &script.committed);
     assert_eq!(script.dispatch.bytes(), 0);
     assert!(script.dispatch.is_empty());
 }

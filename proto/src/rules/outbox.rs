@@ -102,7 +102,7 @@ impl Outbox {
     }
 
     /// What may be sent now.
-    pub fn next(&mut self) -> Option<Results> {
+    pub fn take(&mut self) -> Option<Results> {
         let kept = self.kept.get_mut(self.next).filter(|_| self.open)?;
         self.allowance.room()?;
         self.allowance.sent(kept.units, kept.bytes);
@@ -188,10 +188,10 @@ mod tests {
         let mut outbox = outbox();
         outbox.push(results(0, 2));
         outbox.push(results(2, 2));
-        assert_eq!(outbox.next().unwrap().units.len(), 4);
+        assert_eq!(outbox.take().unwrap().units.len(), 4);
         outbox.push(results(4, 1));
-        assert_eq!(outbox.next().unwrap().units.len(), 1);
-        assert_eq!(outbox.next(), None);
+        assert_eq!(outbox.take().unwrap().units.len(), 1);
+        assert_eq!(outbox.take(), None);
     }
 
     #[test]
@@ -199,14 +199,14 @@ mod tests {
         let mut outbox = outbox();
         for first in 0..3 {
             outbox.push(results(first, 1));
-            assert!(outbox.next().is_some());
+            assert!(outbox.take().is_some());
         }
         outbox.committed(&RangeSet::from_parts(1, [(2, 3)]));
         outbox.opened();
-        assert_eq!(outbox.next(), None); // no credit in the new session yet
+        assert_eq!(outbox.take(), None); // no credit in the new session yet
         outbox.granted(Credit { units: 1000, bytes: 100_000 });
-        assert_eq!(outbox.next().unwrap().units.spans()[0].first, 1);
-        assert_eq!(outbox.next(), None);
+        assert_eq!(outbox.take().unwrap().units.spans()[0].first, 1);
+        assert_eq!(outbox.take(), None);
         outbox.committed(&RangeSet::from_parts(3, []));
         assert!(outbox.is_empty() && outbox.bytes() == 0);
     }
@@ -216,6 +216,6 @@ mod tests {
         let mut outbox = Outbox::new(&Limits::default());
         outbox.opened();
         outbox.push(results(0, 1));
-        assert_eq!(outbox.next(), None);
+        assert_eq!(outbox.take(), None);
     }
 }

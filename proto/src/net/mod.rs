@@ -1,0 +1,8 @@
+//! Sockets: one inbox a process, a lane to each peer, and the loop that joins them to a role.
+
+pub mod driver;
+pub mod endpoint;
+pub mod key;
+pub mod lock;
+pub mod waker;
+pub mod zeromq;
