@@ -4,6 +4,7 @@ pub mod frame;
 pub mod limits;
 pub mod net;
 pub mod plan;
+pub mod process;
 pub mod ranges;
 pub mod role;
 pub mod rules;

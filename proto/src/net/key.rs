@@ -13,7 +13,10 @@ use std::{
 
 use thiserror::Error;
 
-use super::zeromq::{new_key_pair, valid_key};
+use super::{
+    endpoint::Endpoint,
+    zeromq::{new_key_pair, valid_key},
+};
 
 /// A CURVE key pair, each half as 40 characters of Z85.
 #[derive(Clone, PartialEq, Eq)]
@@ -85,6 +88,29 @@ impl Key {
         let folder =
             home("XDG_CONFIG_HOME", "pipeline").or_else(|| home("HOME", ".config/pipeline"));
         Self::read_or_make(&folder.ok_or(KeyError::Homeless)?.join("key"))
+    }
+
+    /// The key of a process that uses these endpoints: none with `--insecure`, and none where
+    /// no key can be had and no endpoint is tcp.
+    ///
+    /// # Errors
+    /// [`KeyError`] as [`Key::find`].
+    pub fn for_process(
+        told: Option<&Path>,
+        insecure: bool,
+        endpoints: &[Endpoint],
+    ) -> Result<Option<Self>, KeyError> {
+        if insecure {
+            tracing::warn!(
+                "--insecure: tcp is neither encrypted nor authenticated; anyone who can reach the ports can take part"
+            );
+            return Ok(None);
+        }
+        let local = !endpoints.iter().any(|endpoint| matches!(endpoint, Endpoint::Tcp { .. }));
+        match Self::find(told) {
+            Err(KeyError::Homeless) if local => Ok(None),
+            found => found.map(Some),
+        }
     }
 
     /// Reads a key file.

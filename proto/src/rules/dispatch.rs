@@ -125,6 +125,8 @@ pub struct Dispatch {
     lost_at: Option<Time>,
     recovery: Option<Duration>,
     latencies: Vec<(Duration, usize)>,
+    // When it last looked for something to call back or to copy.
+    looked: Time,
 }
 
 impl Dispatch {
@@ -150,6 +152,7 @@ impl Dispatch {
             lost_at: None,
             recovery: None,
             latencies: Vec::new(),
+            looked: Time::default(),
         }
     }
 
@@ -355,17 +358,18 @@ impl Dispatch {
         {
             self.recovery = self.recovery.max(Some(now.since(lost_at)));
         }
-        if self.ready_units == 0 {
+        if self.ready_units == 0 && now.since(self.looked) >= self.target * RETRACT_AFTER {
+            self.looked = now;
             self.use_idle_workers(now, orders);
         }
     }
 
     /// When something becomes possible by the passing of time alone.
-    pub fn deadline(&self, now: Time) -> Option<Time> {
+    pub fn deadline(&self) -> Option<Time> {
         let retry = self.delayed.peek().map(|delayed| delayed.due);
-        let idle = self.ready_units == 0 && self.peers.values().any(|peer| peer.pending.is_empty());
+        let idle = self.ready_units == 0 && self.peers.values().any(Peer::is_idle);
         let busy = self.peers.values().any(|peer| !peer.pending.is_empty());
-        let look = (idle && busy).then(|| now + self.target * RETRACT_AFTER);
+        let look = (idle && busy).then(|| self.looked + self.target * RETRACT_AFTER);
         [retry, look].into_iter().flatten().min()
     }
 

@@ -15,7 +15,7 @@ impl Script {
     fn new() -> Self {
         let stage = Stage { retries: 1, backoff_ms: 50, ..Stage::new("s", Function::Own) };
         let dispatch = Dispatch::new(0, &stage, &Limits::default());
-        Self { now: Time::from_ms(1), dispatch, committed: RangeSet::new() }
+        Self { now: Time::from_ms(1_000), dispatch, committed: RangeSet::new() }
     }
 
     fn join(&mut self, link: LinkId) {

@@ -1,5 +1,234 @@
 //! The sources: where units come from.
+//!
+//! Owns the trait that they share; each source has a file of its own.
 
+mod files;
+mod range;
+mod reader;
 mod spec;
+mod text;
 
+use std::{io, path::PathBuf};
+
+use thiserror::Error;
+
+pub use reader::{SourceThread, spawn};
 pub use spec::{SourceSpec, SourceSpecError};
+
+/// Values that were read, in order, as concatenated MessagePack.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Chunk {
+    /// The values.
+    pub payload: Vec<u8>,
+    /// Where each one ends.
+    pub ends: Vec<u32>,
+}
+
+/// Bytes of values after which a chunk is full.
+const CHUNK_BYTES: usize = 256 << 10;
+
+impl Chunk {
+    /// How many values.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Whether it has as many values as asked, or bytes enough.
+    pub fn is_full(&self, units_max: usize) -> bool {
+        self.len() >= units_max || self.payload.len() >= CHUNK_BYTES
+    }
+
+    /// Ends the value whose bytes were appended last.
+    pub fn end_value(&mut self) {
+        self.ends.push(self.payload.len() as u32);
+    }
+
+    /// Appends a value.
+    ///
+    /// # Panics
+    /// If the value has no MessagePack form; integers, strings and maps of strings have one.
+    pub fn push(&mut self, value: &impl serde::Serialize) {
+        rmp_serde::encode::write_named(&mut self.payload, value)
+            .expect("plain values can be encoded");
+        self.end_value();
+    }
+}
+
+/// Why a source can't be read.
+#[derive(Debug, Error)]
+pub enum SourceError {
+    /// The file can't be opened or read.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A line can't be understood.
+    #[error("{}:{line}: {problem}", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Which line, from 1.
+        line: u64,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The pattern of a `files` source is none.
+    #[error("`{pattern}` is not a pattern: {problem}")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// Why.
+        problem: String,
+    },
+}
+
+/// Gives the values of a source in order.
+pub trait Source: Send {
+    /// Appends values until the chunk is full or, for a source that trickles, until waiting
+    /// would be needed; at least one, unless the source has ended. Whether more may follow.
+    ///
+    /// # Errors
+    /// [`SourceError`]; nothing can be read afterwards.
+    fn read(&mut self, units_max: usize, chunk: &mut Chunk) -> Result<bool, SourceError>;
+
+    /// Passes over so many values.
+    ///
+    /// # Errors
+    /// [`SourceError`], as reading them.
+    fn skip(&mut self, units: u64) -> Result<(), SourceError> {
+        let mut left = units;
+        let mut chunk = Chunk::default();
+        while left > 0 {
+            let more = self.read(left.min(1 << 14) as usize, &mut chunk)?;
+            left = left.saturating_sub(chunk.len() as u64);
+            if !more {
+                break;
+            }
+            chunk = Chunk::default();
+        }
+        Ok(())
+    }
+}
+
+/// Opens a source.
+///
+/// # Errors
+/// [`SourceError`] when the file is not there or the pattern is none.
+pub fn open(spec: &SourceSpec) -> Result<Box<dyn Source>, SourceError> {
+    Ok(match spec {
+        SourceSpec::Range { from, to, step } => Box::new(range::Range::new(*from, *to, *step)),
+        SourceSpec::Lines { path } => Box::new(text::Lines::open(path)?),
+        SourceSpec::Stdin => Box::new(text::Lines::stdin()),
+        SourceSpec::Jsonl { path } => Box::new(text::Jsonl::open(path)?),
+        SourceSpec::Csv { path } => Box::new(text::Rows::open(path)?),
+        SourceSpec::Files { glob } => Box::new(files::Files::find(glob)?),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn all(source: &mut dyn Source) -> Vec<serde_json::Value> {
+        let mut values = Vec::new();
+        loop {
+            let mut chunk = Chunk::default();
+            let more = source.read(3, &mut chunk).unwrap();
+            let mut start = 0;
+            for end in chunk.ends {
+                let value = &chunk.payload[start as usize..end as usize];
+                values.push(rmp_serde::from_slice::<serde_json::Value>(value).unwrap());
+                start = end;
+            }
+            if !more {
+                return values;
+            }
+        }
+    }
+
+    fn of(text: &str, make: impl Fn(PathBuf) -> SourceSpec) -> Result<Vec<String>, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("source");
+        fs::write(&path, text).unwrap();
+        let mut source = open(&make(path)).map_err(|error| error.to_string())?;
+        Ok(all(&mut *source).into_iter().map(|value| value.to_string()).collect())
+    }
+
+    #[test]
+    fn a_range_is_inclusive_and_may_step_and_count_down() {
+        let values =
+            |from, to, step| all(&mut *open(&SourceSpec::Range { from, to, step }).unwrap());
+        assert_eq!(values(1, 5, 1), [1, 2, 3, 4, 5]);
+        assert_eq!(values(1, 6, 2), [1, 3, 5]);
+        assert_eq!(values(2, -2, -2), [2, 0, -2]);
+        assert!(values(5, 1, 1).is_empty());
+        assert_eq!(values(i64::MAX - 1, i64::MAX, 1).len(), 2);
+    }
+
+    #[test]
+    fn lines_keep_their_spaces_and_lose_their_ends() {
+        let lines = of("a\n b \r\n\nlast", |path| SourceSpec::Lines { path }).unwrap();
+        assert_eq!(lines, ["\"a\"", "\" b \"", "\"\"", "\"last\""]);
+        assert!(of("", |path| SourceSpec::Lines { path }).unwrap().is_empty());
+    }
+
+    #[test]
+    fn jsonl_gives_values_and_says_which_line_is_none() {
+        let values = of("1\n\n{\"b\":[2]}\n", |path| SourceSpec::Jsonl { path }).unwrap();
+        assert_eq!(values, ["1", "{\"b\":[2]}"]);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bad.jsonl");
+        fs::write(&path, "1\n{oops}\n").unwrap();
+        let mut source = open(&SourceSpec::Jsonl { path }).unwrap();
+        let error = source.read(9, &mut Chunk::default()).unwrap_err().to_string();
+        assert!(error.contains("bad.jsonl:2: "), "{error}");
+    }
+
+    #[test]
+    fn csv_gives_a_map_a_row() {
+        let rows = of("name,n\nann,1\n\"b,c\",2\n", |path| SourceSpec::Csv { path }).unwrap();
+        assert_eq!(rows, [r#"{"name":"ann","n":"1"}"#, r#"{"name":"b,c","n":"2"}"#]);
+    }
+
+    #[test]
+    fn files_are_sorted_and_folders_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["b.txt", "a.txt", "c.md"] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        fs::create_dir(folder.path().join("d.txt")).unwrap();
+        let glob = folder.path().join("*.txt").display().to_string();
+        let paths = all(&mut *open(&SourceSpec::Files { glob }).unwrap());
+        assert_eq!(paths.len(), 2);
+        assert!(paths[0].as_str().unwrap().ends_with("a.txt"));
+    }
+
+    #[test]
+    fn skipping_passes_over_exactly_that_many() {
+        let mut source = open(&SourceSpec::Range { from: 1, to: 50_000, step: 1 }).unwrap();
+        source.skip(49_998).unwrap();
+        assert_eq!(all(&mut *source), [49_999, 50_000]);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lines");
+        fs::write(&path, "a\nb\nc\n").unwrap();
+        let mut source = open(&SourceSpec::Lines { path }).unwrap();
+        source.skip(2).unwrap();
+        assert_eq!(all(&mut *source), ["c"]);
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let error = open(&SourceSpec::Lines { path: "/no/such".into() }).err().unwrap();
+        assert!(error.to_string().starts_with("/no/such: "));
+    }
+}

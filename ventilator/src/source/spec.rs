@@ -80,23 +80,14 @@ impl FromStr for SourceSpec {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (kind, rest) = text.split_once(':').unwrap_or((text, ""));
         let file = |what| match rest {
-            "" => Err(SourceSpecError::Missing {
-                kind: kind.into(),
-                what,
-            }),
+            "" => Err(SourceSpecError::Missing { kind: kind.into(), what }),
             path => Ok(PathBuf::from(path)),
         };
         Ok(match kind {
             "range" => range(rest)?,
-            "lines" => Self::Lines {
-                path: file("file")?,
-            },
-            "jsonl" => Self::Jsonl {
-                path: file("file")?,
-            },
-            "csv" => Self::Csv {
-                path: file("file")?,
-            },
+            "lines" => Self::Lines { path: file("file")? },
+            "jsonl" => Self::Jsonl { path: file("file")? },
+            "csv" => Self::Csv { path: file("file")? },
             "files" => {
                 file("pattern")?;
                 Self::Files { glob: rest.into() }
@@ -110,18 +101,8 @@ impl FromStr for SourceSpec {
 fn range(text: &str) -> Result<SourceSpec, SourceSpecError> {
     let refused = || SourceSpecError::Range { text: text.into() };
     let (from, to) = text.split_once("..").ok_or_else(refused)?;
-    let number = |digits: &str| {
-        digits
-            .trim()
-            .replace('_', "")
-            .parse()
-            .map_err(|_| refused())
-    };
-    Ok(SourceSpec::Range {
-        from: number(from)?,
-        to: number(to.trim_start_matches('='))?,
-        step: 1,
-    })
+    let number = |digits: &str| digits.trim().replace('_', "").parse().map_err(|_| refused());
+    Ok(SourceSpec::Range { from: number(from)?, to: number(to.trim_start_matches('='))?, step: 1 })
 }
 
 #[cfg(test)]
@@ -130,34 +111,15 @@ mod tests {
 
     #[test]
     fn every_source_has_a_text_form() {
-        assert_eq!(
-            "range:1..1_000".parse(),
-            Ok(SourceSpec::Range {
-                from: 1,
-                to: 1000,
-                step: 1
-            })
-        );
-        assert_eq!(
-            "lines:a:b".parse(),
-            Ok(SourceSpec::Lines { path: "a:b".into() })
-        );
+        assert_eq!("range:1..1_000".parse(), Ok(SourceSpec::Range { from: 1, to: 1000, step: 1 }));
+        assert_eq!("lines:a:b".parse(), Ok(SourceSpec::Lines { path: "a:b".into() }));
         assert_eq!("stdin".parse(), Ok(SourceSpec::Stdin));
     }
 
     #[test]
     fn a_wrong_source_is_told_what_is_right() {
-        assert!(matches!(
-            "rnage:1..2".parse::<SourceSpec>(),
-            Err(SourceSpecError::Kind { .. })
-        ));
-        assert!(matches!(
-            "range:1-2".parse::<SourceSpec>(),
-            Err(SourceSpecError::Range { .. })
-        ));
-        assert!(matches!(
-            "csv:".parse::<SourceSpec>(),
-            Err(SourceSpecError::Missing { .. })
-        ));
+        assert!(matches!("rnage:1..2".parse::<SourceSpec>(), Err(SourceSpecError::Kind { .. })));
+        assert!(matches!("range:1-2".parse::<SourceSpec>(), Err(SourceSpecError::Range { .. })));
+        assert!(matches!("csv:".parse::<SourceSpec>(), Err(SourceSpecError::Missing { .. })));
     }
 }

@@ -1,0 +1,113 @@
+//! The flags of a ventilator that is started by hand.
+
+use std::{fs, path::PathBuf, process::ExitCode};
+
+use clap::Args;
+use proto::{
+    limits::RETRIES,
+    net::{endpoint::Endpoint, key::Key, zeromq::SharedContext},
+    plan::{Function, Stage},
+    process,
+};
+
+use crate::{
+    run::{self, Setup},
+    source::SourceSpec,
+};
+
+/// The example at the foot of the usage; it works when pasted, with a sink and a worker beside.
+pub const EXAMPLE: &str = "Example, in three terminals:
+  sink       --bind tcp://127.0.0.1:5558 --output squares.jsonl
+  ventilator --bind tcp://127.0.0.1:5557 --sink tcp://127.0.0.1:5558 --source range:1..1000
+  worker     --ventilator tcp://127.0.0.1:5557 --run square";
+
+/// Reads a source and pushes its units to workers.
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = true, after_help = EXAMPLE)]
+pub struct VentilatorArgs {
+    /// Where workers and the sink reach this process; may be given more than once
+    #[arg(long, value_name = "ENDPOINT", required_unless_present = "setup")]
+    bind: Vec<Endpoint>,
+    /// What peers are told instead of --bind, for addresses that are translated on the way
+    #[arg(long, value_name = "ENDPOINT")]
+    advertise: Vec<Endpoint>,
+    /// Where the sink listens
+    #[arg(long, value_name = "ENDPOINT", required_unless_present = "setup")]
+    sink: Option<Endpoint>,
+    /// range:A..B (inclusive), lines:FILE, jsonl:FILE, csv:FILE, files:GLOB or stdin
+    #[arg(long, value_name = "SPEC", required_unless_present = "setup")]
+    source: Option<SourceSpec>,
+    /// The stages that units pass through, in order; workers join one with --stage
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', default_value = "work")]
+    stages: Vec<String>,
+    /// How often a unit that failed is tried again
+    #[arg(long, value_name = "N", default_value_t = RETRIES)]
+    retries: u32,
+    /// The key file [default: the user's own, made at first use]
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// No encryption and no authentication over tcp; needed on both sides
+    #[arg(long)]
+    insecure: bool,
+    /// Everything above, as the launcher writes it
+    #[arg(long, value_name = "FILE", hide = true)]
+    setup: Option<PathBuf>,
+}
+
+impl VentilatorArgs {
+    /// Runs a ventilator as the flags say.
+    pub fn run(self) -> ExitCode {
+        process::end_with_parent();
+        let (key, insecure) = (self.key.clone(), self.insecure);
+        let setup = match self.into_setup() {
+            Ok(setup) => setup,
+            Err(problem) => {
+                eprintln!("ventilator: {problem}");
+                return ExitCode::from(64);
+            }
+        };
+        let endpoints: Vec<Endpoint> =
+            setup.bind.iter().cloned().chain([setup.sink.clone()]).collect();
+        let outcome = Key::for_process(key.as_deref(), insecure, &endpoints)
+            .map_err(|error| error.to_string())
+            .and_then(|key| {
+                run::run(&setup, &SharedContext::new(), key, process::drain_on_signals)
+                    .map_err(|error| error.to_string())
+            });
+        match outcome {
+            Ok(code) => process::exit_code(code),
+            Err(error) => {
+                eprintln!("ventilator: {error}");
+                ExitCode::from(74)
+            }
+        }
+    }
+
+    fn into_setup(self) -> Result<Setup, String> {
+        if let Some(path) = &self.setup {
+            let text = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            return serde_json::from_slice(&text).map_err(|e| format!("{}: {e}", path.display()));
+        }
+        let (Some(sink), Some(source)) = (self.sink, self.source) else {
+            return Err("--sink and --source are needed".into());
+        };
+        for (index, name) in self.stages.iter().enumerate() {
+            if name.is_empty() || self.stages[..index].contains(name) {
+                return Err(format!(
+                    "--stages: every stage needs a name of its own, `{name}` is not"
+                ));
+            }
+        }
+        let stage = |name| Stage { retries: self.retries, ..Stage::new(name, Function::Own) };
+        Ok(Setup {
+            name: process::default_name("ventilator"),
+            bind: self.bind,
+            advertise: self.advertise.iter().map(ToString::to_string).collect(),
+            sink,
+            source,
+            stages: self.stages.iter().map(stage).collect(),
+            carries_input: false,
+            limits: Default::default(),
+        })
+    }
+}

@@ -1,0 +1,596 @@
+//! The ventilator's part in the pipeline, as a state machine.
+//!
+//! Owns the window between source and commit, the roster of workers, and the end of the run;
+//! refuses sockets, files and clocks.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use proto::{
+    frame::{
+        Contact, Dead, End, Frame, Hello, PeerId, Plan, Refusal, Report, Results, Role, Tally,
+        Welcome, WorkerTally,
+    },
+    limits::Limits,
+    plan::{Function, Stage},
+    role::{Effect, Event, LinkId},
+    rules::{
+        commit::Committed,
+        dispatch::{Dispatch, Order},
+        mesh::{Loss, Mesh, MeshEvent},
+        outbox::Outbox,
+    },
+    time::Time,
+    unit::UnitId,
+    units::Units,
+};
+use tracing::{error, info, warn};
+
+use crate::latency::Latency;
+
+/// Units that are asked of the source at once.
+const READ_UNITS: u64 = 16 << 10;
+/// Workers are told of commits no more often.
+const COMMIT_INTERVAL: Duration = Duration::from_millis(5);
+/// Onlookers are told of progress as often.
+const REPORT_INTERVAL: Duration = Duration::from_millis(200);
+
+/// What a ventilator runs.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The stages, at least one.
+    pub stages: Vec<Stage>,
+    /// The limits of the run.
+    pub limits: Limits,
+    /// Where the sink listens.
+    pub sink: Vec<String>,
+    /// A digest of source and stages.
+    pub digest: String,
+    /// The source gives pairs: what it read, twice; workers keep the first.
+    pub carries_input: bool,
+}
+
+/// What the ventilator asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// Go on reading at this unit; those before are committed.
+    Seek(UnitId),
+    /// Read up to so many units.
+    Read(u64),
+}
+
+/// What comes back.
+#[derive(Debug)]
+pub enum Reply {
+    /// Units in order, and whether the source has ended behind them.
+    Read {
+        /// The units; none only at the end.
+        units: Units,
+        /// Nothing follows.
+        ended: bool,
+    },
+    /// The source cannot be read further.
+    Failed(String),
+}
+
+/// Exit codes of a ventilator.
+pub mod exit {
+    /// Everything is committed.
+    pub const COMPLETE: i32 = 0;
+    /// The sink has lost what it had committed.
+    pub const AMNESIA: i32 = 70;
+    /// The source could not be read to its end.
+    pub const SOURCE: i32 = 74;
+    /// Stopped before the end of the source; what was begun is committed.
+    pub const DRAINED: i32 = 75;
+}
+
+#[derive(Debug)]
+struct Member {
+    peer: PeerId,
+    name: String,
+    stage: usize,
+    contact: Contact,
+    figures: WorkerTally,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Running,
+    /// Everything is committed; the workers have been told to stop.
+    Stopping {
+        since: Time,
+    },
+}
+
+/// The ventilator.
+pub struct Ventilator {
+    config: Config,
+    mesh: Mesh,
+    sink: LinkId,
+    // Workers that asked before the run was known.
+    waiting: Vec<(LinkId, Box<Hello>)>,
+    members: BTreeMap<LinkId, Member>,
+    former: Vec<WorkerTally>,
+    onlookers: Vec<LinkId>,
+    dispatch: Dispatch,
+    outbox: Outbox,
+    committed: Committed,
+    next: UnitId,
+    reading: bool,
+    end: Option<End>,
+    failure: bool,
+    drain: bool,
+    phase: Phase,
+    told: Option<Time>,
+    news: bool,
+    reported: Time,
+    dead: u64,
+    latency: Latency,
+    exit: Option<i32>,
+}
+
+type Effects = Vec<Effect<Request>>;
+
+impl Ventilator {
+    /// A ventilator that has not begun; carry the effects out, then feed it events.
+    pub fn new(me: PeerId, hello: Hello, config: Config) -> (Self, Effects) {
+        let mut mesh = Mesh::new(me, hello, &config.limits);
+        let mut out = Effects::new();
+        let sink = mesh.dial(config.sink.clone(), None, &mut out);
+        let ventilator = Self {
+            mesh,
+            sink,
+            waiting: Vec::new(),
+            members: BTreeMap::new(),
+            former: Vec::new(),
+            onlookers: Vec::new(),
+            dispatch: Dispatch::new(0, &config.stages[0], &config.limits),
+            outbox: Outbox::new(&config.limits),
+            committed: Committed::default(),
+            next: 0,
+            reading: false,
+            end: None,
+            failure: false,
+            drain: false,
+            phase: Phase::Running,
+            told: None,
+            news: false,
+            reported: Time::default(),
+            dead: 0,
+            latency: Latency::default(),
+            exit: None,
+            config,
+        };
+        (ventilator, out)
+    }
+
+    fn mesh_event(&mut self, now: Time, event: MeshEvent, out: &mut Effects) {
+        match event {
+            MeshEvent::Asked { link, hello, .. } => self.asked(link, hello, out),
+            MeshEvent::Opened { welcome, run, .. } => self.sink_opened(*welcome, run, out),
+            MeshEvent::Refused { refusal, .. } => warn!(%refusal, "the sink refuses this run"),
+            MeshEvent::Broken { link, loss, .. } => self.broken(now, link, loss, out),
+            MeshEvent::Frame { link, frame } if link == self.sink => {
+                self.sink_says(now, frame, out)
+            }
+            MeshEvent::Frame { link, frame } => self.worker_says(now, link, frame, out),
+            MeshEvent::Stray(_) => {}
+        }
+    }
+
+    /// The sink's answer: where the run stands.
+    fn sink_opened(&mut self, welcome: Welcome, run: u64, out: &mut Effects) {
+        let Welcome::Resume { commit, .. } = welcome else { return };
+        let first = self.mesh.run() == 0;
+        let known = self.committed.set().watermark();
+        if !first && (run != self.mesh.run() || commit.watermark < known) {
+            error!(
+                "the sink has lost what it had committed; a run that must survive its sink needs --run-dir there"
+            );
+            self.exit = Some(exit::AMNESIA);
+            return;
+        }
+        self.mesh.join(run);
+        self.committed.apply(&commit);
+        self.outbox.opened();
+        if first {
+            self.next = commit.watermark;
+            if self.next > 0 {
+                info!(unit = self.next, "resuming");
+            }
+            out.push(Effect::Request(Request::Seek(self.next)));
+            for (link, hello) in std::mem::take(&mut self.waiting) {
+                self.admit(link, *hello, out);
+            }
+        }
+        if let Some(end) = self.end {
+            self.mesh.send(self.sink, Frame::End(end), out);
+        }
+        self.news = true;
+    }
+
+    fn asked(&mut self, link: LinkId, hello: Box<Hello>, out: &mut Effects) {
+        match hello.role {
+            Role::Onlooker => {
+                self.mesh.welcome(link, Welcome::Peer, out);
+                self.onlookers.push(link);
+                self.report(link, out);
+            }
+            Role::Worker { .. } if self.mesh.run() == 0 => self.waiting.push((link, hello)),
+            Role::Worker { .. } => self.admit(link, *hello, out),
+            Role::Ventilator { .. } => self.mesh.refuse(link, Refusal::OtherRun, out),
+        }
+    }
+
+    fn admit(&mut self, link: LinkId, hello: Hello, out: &mut Effects) {
+        let Role::Worker { stage: asked, own } = hello.role else { return };
+        let stage = match self.stage_of(asked.as_deref()) {
+            Ok(stage) => stage,
+            Err(refusal) => return self.mesh.refuse(link, refusal, out),
+        };
+        let plan = &self.config.stages[stage];
+        if plan.function == Function::Own && !own {
+            let refusal = Refusal::NoFunction { stage: plan.name.clone() };
+            return self.mesh.refuse(link, refusal, out);
+        }
+        let plan = Plan {
+            stage_index: stage as u32,
+            stages: self.config.stages.len() as u32,
+            stage: plan.clone(),
+            next: self.config.stages.get(stage + 1).cloned(),
+            sink: self.config.sink.clone(),
+            limits: self.config.limits.clone(),
+            carries_input: self.config.carries_input,
+        };
+        let Some(peer) = self.mesh.peer(link) else { return };
+        self.mesh.welcome(link, Welcome::Plan(Box::new(plan)), out);
+        self.mesh.send(link, Frame::Commit(self.committed.report()), out);
+        if let Some(end) = self.end {
+            self.mesh.send(link, Frame::End(end), out);
+        }
+        if matches!(self.phase, Phase::Stopping { .. }) {
+            self.mesh.send(link, Frame::Stop, out);
+        }
+        info!(peer = %hello.name, stage = %self.config.stages[stage].name, "worker joined");
+        let figures =
+            WorkerTally { name: hello.name.clone(), stage: stage as u32, ..Default::default() };
+        let Hello { name, host, endpoints, .. } = hello;
+        let contact = Contact { peer, name: name.clone(), host, endpoints };
+        self.members.insert(link, Member { peer, name, stage, contact, figures });
+        if stage == 0 {
+            self.dispatch.join(link);
+        } else {
+            self.tell_roster(stage, out);
+        }
+        self.send_roster(link, stage + 1, out);
+    }
+
+    fn stage_of(&self, asked: Option<&str>) -> Result<usize, Refusal> {
+        let Some(asked) = asked else { return Ok(0) };
+        let found = self.config.stages.iter().position(|stage| stage.name == asked);
+        found.ok_or_else(|| Refusal::Stage {
+            asked: asked.into(),
+            stages: self.config.stages.iter().map(|stage| stage.name.clone()).collect(),
+        })
+    }
+
+    /// Tells the workers before `stage` who is in it.
+    fn tell_roster(&mut self, stage: usize, out: &mut Effects) {
+        let before: Vec<LinkId> = self
+            .members
+            .iter()
+            .filter(|(_, m)| m.stage + 1 == stage)
+            .map(|(link, _)| *link)
+            .collect();
+        for link in before {
+            self.send_roster(link, stage, out);
+        }
+    }
+
+    fn send_roster(&mut self, link: LinkId, stage: usize, out: &mut Effects) {
+        if stage < self.config.stages.len() {
+            let members = self.members.values().filter(|member| member.stage == stage);
+            let roster = members.map(|member| member.contact.clone()).collect();
+            self.mesh.send(link, Frame::Roster(roster), out);
+        }
+    }
+
+    fn broken(&mut self, now: Time, link: LinkId, loss: Loss, out: &mut Effects) {
+        if link == self.sink {
+            warn!(?loss, "lost the sink; waiting for it");
+            self.outbox.broken();
+            return;
+        }
+        self.onlookers.retain(|onlooker| *onlooker != link);
+        let Some(member) = self.members.remove(&link) else { return };
+        if self.phase == Phase::Running {
+            warn!(peer = %member.name, ?loss, "lost a worker; its units go to others");
+        }
+        self.former.push(member.figures);
+        if member.stage == 0 {
+            let mut orders = Vec::new();
+            self.dispatch.lost(now, link, loss, self.committed.set(), &mut orders);
+            self.order(orders, out);
+        } else {
+            self.tell_roster(member.stage, out);
+        }
+    }
+
+    fn sink_says(&mut self, now: Time, frame: Frame, out: &mut Effects) {
+        match frame {
+            Frame::Commit(commit) => {
+                if self.committed.apply(&commit) {
+                    self.news = true;
+                    self.dispatch.committed(now, self.committed.set());
+                    self.outbox.committed(self.committed.set());
+                    self.latency.record(self.dispatch.take_latencies());
+                }
+                if self.committed.complete() {
+                    self.stop(now, out);
+                }
+            }
+            Frame::Credit(credit) => self.outbox.granted(credit),
+            Frame::Leaving => self.drain(out),
+            Frame::Bye => self.exit = Some(self.code()),
+            _ => {}
+        }
+    }
+
+    fn worker_says(&mut self, now: Time, link: LinkId, frame: Frame, out: &mut Effects) {
+        let mut orders = Vec::new();
+        match frame {
+            Frame::Credit(credit) => self.dispatch.granted(link, credit),
+            Frame::Done(done) => {
+                self.dispatch.done(now, link, &done, self.committed.set(), &mut orders);
+            }
+            Frame::Returned { parcel, keep } => {
+                self.dispatch.returned(link, parcel, keep, self.committed.set());
+            }
+            Frame::Figures(figures) => {
+                if let Some(member) = self.members.get_mut(&link) {
+                    member.figures = WorkerTally { name: member.name.clone(), ..figures };
+                }
+            }
+            Frame::Leaving => self.leaving(link, out),
+            Frame::Bye => self.left(now, link, out),
+            _ => {}
+        }
+        self.order(orders, out);
+    }
+
+    fn leaving(&mut self, link: LinkId, out: &mut Effects) {
+        self.dispatch.leaving(link);
+        if let Some(member) = self.members.get(&link) {
+            info!(peer = %member.name, "worker is leaving");
+            let stage = member.stage;
+            // The workers before it see its own Leaving; new ones must not learn of it.
+            let peer = member.peer;
+            let before = self.members.iter().filter(|(_, m)| m.stage + 1 == stage);
+            let links: Vec<LinkId> = before.map(|(link, _)| *link).collect();
+            for link in links {
+                let others = self.members.values().filter(|m| m.stage == stage && m.peer != peer);
+                let roster = others.map(|m| m.contact.clone()).collect();
+                self.mesh.send(link, Frame::Roster(roster), out);
+            }
+        }
+    }
+
+    fn left(&mut self, now: Time, link: LinkId, out: &mut Effects) {
+        if let Some(member) = self.members.remove(&link) {
+            info!(peer = %member.name, "worker left");
+            self.former.push(member.figures);
+            let mut orders = Vec::new();
+            self.dispatch.lost(now, link, Loss::Replaced, self.committed.set(), &mut orders);
+            self.order(orders, out);
+            self.tell_roster(member.stage, out);
+        }
+        self.mesh.hang_up(link, out);
+    }
+
+    fn order(&mut self, orders: Vec<Order>, out: &mut Effects) {
+        for order in orders {
+            match order {
+                Order::Send(link, work) => self.mesh.send(link, Frame::Work(work), out),
+                Order::Retract(link, parcel) => self.mesh.send(link, Frame::Retract(parcel), out),
+                Order::Dead(dead) => self.bury(dead),
+            }
+        }
+    }
+
+    fn bury(&mut self, dead: Dead) {
+        warn!(unit = dead.root, attempt = dead.attempts, error = %first_line(&dead.error), "dead-lettered");
+        self.dead += 1;
+        let attempt = dead.attempts;
+        self.outbox.push(Results { attempt, dead: vec![dead], ..Results::default() });
+    }
+
+    fn reply(&mut self, reply: Reply, out: &mut Effects) {
+        self.reading = false;
+        match reply {
+            Reply::Read { units, ended } => {
+                self.next += units.len() as u64;
+                self.dispatch.add(units.without(self.committed.set()));
+                if ended && self.end.is_none() {
+                    self.ended(false, out);
+                }
+            }
+            Reply::Failed(problem) => {
+                error!(%problem, "cannot read the source any further");
+                self.failure = true;
+                self.ended(true, out);
+            }
+        }
+    }
+
+    fn ended(&mut self, drained: bool, out: &mut Effects) {
+        let end = End { units: self.next, drained };
+        self.end = Some(end);
+        self.dispatch.ending();
+        self.mesh.send(self.sink, Frame::End(end), out);
+        for link in self.members.keys() {
+            self.mesh.send(*link, Frame::End(end), out);
+        }
+    }
+
+    /// Reads no further; what is in the window is finished.
+    fn drain(&mut self, out: &mut Effects) {
+        if self.drain || self.end.is_some() {
+            return;
+        }
+        info!("draining: what has begun is finished");
+        self.drain = true;
+        if self.mesh.run() == 0 {
+            self.exit = Some(exit::DRAINED);
+        } else if !self.reading {
+            self.ended(true, out);
+        }
+    }
+
+    /// Everything is committed: the workers may go, and the sink learns the figures.
+    fn stop(&mut self, now: Time, out: &mut Effects) {
+        if matches!(self.phase, Phase::Stopping { .. }) {
+            return;
+        }
+        self.phase = Phase::Stopping { since: now };
+        for link in self.members.keys() {
+            self.mesh.send(*link, Frame::Stop, out);
+        }
+    }
+
+    fn tally(&self) -> Tally {
+        Tally {
+            attempts: self.dispatch.attempts(),
+            latency_us: self.latency.percentiles_us(),
+            recovery_ms: self.dispatch.recovery().map(|recovery| recovery.as_secs_f64() * 1e3),
+            workers: self
+                .members
+                .values()
+                .map(|m| m.figures.clone())
+                .chain(self.former.clone())
+                .collect(),
+        }
+    }
+
+    fn code(&self) -> i32 {
+        match self.end {
+            _ if self.failure => exit::SOURCE,
+            Some(End { drained: false, .. }) => exit::COMPLETE,
+            _ => exit::DRAINED,
+        }
+    }
+
+    fn report(&mut self, link: LinkId, out: &mut Effects) {
+        let report = Report {
+            read: self.next,
+            total: self.end.map(|end| end.units),
+            committed: self.committed.set().len(),
+            dead: self.dead,
+            workers: self.members.len() as u32,
+            ..Report::default()
+        };
+        self.mesh.send(link, Frame::Report(Box::new(report)), out);
+    }
+
+    /// What follows from the state, whatever the event was.
+    fn advance(&mut self, now: Time, out: &mut Effects) {
+        if let Some(code) = self.exit {
+            out.push(Effect::Exit(code));
+            return;
+        }
+        if let Phase::Stopping { since } = self.phase {
+            let patience = Duration::from_millis(self.config.limits.liveness_ms);
+            if self.members.is_empty() || now.since(since) > patience {
+                self.mesh.send(self.sink, Frame::Tally(Box::new(self.tally())), out);
+                self.mesh.send(self.sink, Frame::Bye, out);
+                out.push(Effect::Exit(self.code()));
+                self.exit = Some(self.code());
+            }
+            return;
+        }
+        self.read(out);
+        let mut orders = Vec::new();
+        self.dispatch.dispatch(now, self.committed.set(), &mut orders);
+        self.order(orders, out);
+        while let Some(results) = self.outbox.take() {
+            self.mesh.send(self.sink, Frame::Results(results), out);
+        }
+        if self.news && self.told.is_none_or(|told| now.since(told) >= COMMIT_INTERVAL) {
+            self.told = Some(now);
+            self.news = false;
+            let commit = self.committed.report();
+            for link in self.members.keys() {
+                self.mesh.send(*link, Frame::Commit(commit.clone()), out);
+            }
+        }
+        if !self.onlookers.is_empty() && now.since(self.reported) >= REPORT_INTERVAL {
+            self.reported = now;
+            for link in self.onlookers.clone() {
+                self.report(link, out);
+            }
+        }
+    }
+
+    /// Asks for more units while the window has room and the workers could use them.
+    fn read(&mut self, out: &mut Effects) {
+        if self.drain && self.end.is_none() && !self.reading && self.mesh.run() != 0 {
+            return self.ended(true, out);
+        }
+        let limits = &self.config.limits;
+        let horizon = self
+            .committed
+            .horizon()
+            .min(self.committed.set().watermark() + limits.window_units_max);
+        let room = horizon.saturating_sub(self.next);
+        let wanted = !self.reading
+            && self.end.is_none()
+            && self.mesh.run() != 0
+            && room > 0
+            && (self.dispatch.bytes() as u64) < limits.window_bytes_max
+            && (self.dispatch.ready() as u64) < READ_UNITS;
+        if wanted {
+            self.reading = true;
+            out.push(Effect::Request(Request::Read(room.min(READ_UNITS))));
+        }
+    }
+}
+
+/// The first line of an error, for a log.
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}
+
+impl proto::role::Role for Ventilator {
+    type Request = Request;
+    type Reply = Reply;
+
+    fn handle(&mut self, now: Time, event: Event<Reply>, out: &mut Effects) {
+        if self.exit.is_some() {
+            return;
+        }
+        match self.mesh.handle(now, event, out) {
+            Some(Event::Reply(reply)) => self.reply(reply, out),
+            Some(Event::Drain) => self.drain(out),
+            _ => {}
+        }
+        while let Some(event) = self.mesh.poll() {
+            self.mesh_event(now, event, out);
+        }
+        self.advance(now, out);
+    }
+
+    fn deadline(&self) -> Option<Time> {
+        let commit =
+            self.news.then(|| self.told.map_or(Time::default(), |told| told + COMMIT_INTERVAL));
+        let report = (!self.onlookers.is_empty()).then(|| self.reported + REPORT_INTERVAL);
+        let stop = match self.phase {
+            Phase::Stopping { since } => {
+                Some(since + Duration::from_millis(self.config.limits.liveness_ms + 1))
+            }
+            Phase::Running => None,
+        };
+        [self.mesh.deadline(), self.dispatch.deadline(), commit, report, stop]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+}

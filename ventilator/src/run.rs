@@ -1,0 +1,155 @@
+//! A ventilator joined to its sockets and its source.
+
+use std::{io, process, sync::mpsc};
+
+use proto::{
+    frame::{Hello, Role},
+    net::{
+        driver::{Driver, DriverError, Handle},
+        endpoint::{Endpoint, this_host},
+        key::Key,
+        zeromq::{NetError, SharedContext},
+    },
+    plan::Stage,
+};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+use crate::{
+    core::{Config, Reply, Ventilator},
+    source::{self, SourceError, SourceSpec},
+};
+
+/// Everything that a ventilator has to know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setup {
+    /// Its name.
+    pub name: String,
+    /// Where it listens.
+    pub bind: Vec<Endpoint>,
+    /// What it tells others instead, if not empty.
+    #[serde(default)]
+    pub advertise: Vec<String>,
+    /// Where the sink listens.
+    pub sink: Endpoint,
+    /// Where units come from.
+    pub source: SourceSpec,
+    /// The stages, at least one.
+    pub stages: Vec<Stage>,
+    /// Whether results carry what the source gave.
+    #[serde(default)]
+    pub carries_input: bool,
+    /// The limits of the run.
+    #[serde(default)]
+    pub limits: proto::limits::Limits,
+}
+
+/// Why a ventilator could not run.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The source can't be opened.
+    #[error("cannot read the source: {0}")]
+    Source(#[from] SourceError),
+    /// The sockets can't be set up.
+    #[error(transparent)]
+    Net(#[from] NetError),
+    /// The sockets failed on the way.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+    /// No thread or no random number could be had.
+    #[error("cannot start: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Runs a ventilator to its end; its exit code. `started` is given the handle that drains it.
+///
+/// # Errors
+/// [`RunError`] when it cannot start or its sockets fail.
+pub fn run(
+    setup: &Setup,
+    context: &SharedContext,
+    key: Option<Key>,
+    started: impl FnOnce(Handle<Reply>),
+) -> Result<i32, RunError> {
+    let source = source::open(&setup.source)?;
+    run_source(setup, source, context, key, started)
+}
+
+/// Runs a ventilator over a source of one's own.
+///
+/// # Errors
+/// [`RunError`] when it cannot start or its sockets fail.
+pub fn run_source(
+    setup: &Setup,
+    source: Box<dyn source::Source>,
+    context: &SharedContext,
+    key: Option<Key>,
+    started: impl FnOnce(Handle<Reply>),
+) -> Result<i32, RunError> {
+    let mut driver = Driver::new(context, key, &setup.limits)?;
+    for endpoint in &setup.bind {
+        driver.bind(endpoint)?;
+    }
+    driver.advertise(setup.advertise.clone());
+    let thread = source::spawn(source, setup.carries_input, driver.handle())?;
+    started(driver.handle());
+    let config = Config {
+        stages: setup.stages.clone(),
+        limits: setup.limits.clone(),
+        sink: vec![setup.sink.to_string()],
+        digest: digest(setup),
+        carries_input: setup.carries_input,
+    };
+    let me = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
+    let (mut ventilator, first) = Ventilator::new(me, hello(setup, &config.digest), config);
+    let perform = |request| {
+        thread.ask(request);
+        None
+    };
+    Ok(driver.run(&mut ventilator, first, perform)?)
+}
+
+fn hello(setup: &Setup, digest: &str) -> Hello {
+    Hello {
+        role: Role::Ventilator {
+            plan: digest.to_owned(),
+            run: 0,
+            stages: setup.stages.iter().map(|stage| stage.name.clone()).collect(),
+        },
+        name: setup.name.clone(),
+        endpoints: Vec::new(),
+        host: this_host(),
+        pid: process::id(),
+    }
+}
+
+/// What decides the results: the source, and the stages but for their workers' number and the
+/// rules for failures.
+fn digest(setup: &Setup) -> String {
+    let stages: Vec<_> = setup
+        .stages
+        .iter()
+        .map(|stage| (&stage.name, &stage.function, &stage.args, &stage.env))
+        .collect();
+    let text =
+        serde_json::to_vec(&(&setup.source, stages, setup.carries_input)).unwrap_or_default();
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A source that is fed from another thread, for pipelines in one process.
+pub struct Fed(pub mpsc::Receiver<Vec<u8>>);
+
+impl source::Source for Fed {
+    fn read(&mut self, units_max: usize, chunk: &mut source::Chunk) -> Result<bool, SourceError> {
+        let Ok(first) = self.0.recv() else { return Ok(false) };
+        chunk.payload.extend_from_slice(&first);
+        chunk.end_value();
+        while !chunk.is_full(units_max) {
+            let Ok(value) = self.0.try_recv() else { break };
+            chunk.payload.extend_from_slice(&value);
+            chunk.end_value();
+        }
+        Ok(true)
+    }
+}
