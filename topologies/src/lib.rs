@@ -1,1 +1,8 @@
-//! topologies
+//! The package `pipeline`: what a topology says, and what can be shown of it.
+//!
+//! The only package that reads TOML, and the one that knows all three roles. Refuses wire
+//! details: what is said between processes is `proto`'s.
+#![forbid(unsafe_code)]
+
+pub mod graph;
+pub mod topology;

@@ -1,0 +1,214 @@
+//! From what was written to what is meant: the checked topology, or all that is wrong with it.
+//!
+//! Owns the order of the checks and those that span several tables; each table has a file of its
+//! own. Refuses to stop at the first problem.
+
+mod files;
+mod limits;
+mod reader;
+mod sink;
+mod source;
+mod stage;
+
+use std::path::{Path, PathBuf};
+
+use ventilator::source::SourceSpec;
+
+use self::{files::Files, reader::Reader, sink::SinkPart, stage::Taken};
+pub(super) use self::{files::similar, reader::found};
+use super::{
+    StageSpec, Topology,
+    diagnose::{Expected, Fault, Problem},
+    place::{Origin, Place, Placed},
+    raw::{Raw, Table, Value},
+    section::Section,
+};
+
+/// Checks a whole topology that was read from `path`.
+///
+/// # Errors
+///
+/// Every problem, in no order; never none.
+pub(super) fn topology(path: &Path, root: &Table) -> Result<Topology, Vec<Problem>> {
+    let files = Files::new(path);
+    let mut problems = Vec::new();
+    let parts = parts(path, root, &files, &mut problems);
+    match parts {
+        Some(topology) if problems.is_empty() => Ok(topology),
+        _ => Err(problems),
+    }
+}
+
+fn parts(
+    path: &Path,
+    root: &Table,
+    files: &Files,
+    problems: &mut Vec<Problem>,
+) -> Option<Topology> {
+    let head = head(path, root, files, problems);
+    let source = source(root, files, problems);
+    let stages = stages(root, files, problems);
+    let sink = match section(root, Section::Sink, "sink", problems) {
+        Some(reader) => sink::sink(reader, files),
+        None => SinkPart::default(),
+    };
+    let limits = section(root, Section::Limits, "limits", problems).map(limits::limits);
+    refuse_same_files(source.as_ref(), &sink, problems);
+    Some(Topology {
+        name: head.name,
+        key: head.key,
+        insecure: head.insecure,
+        source: source?,
+        stages,
+        sink: sink.config,
+        limits: limits.unwrap_or_default(),
+        directory: files.directory().to_owned(),
+    })
+}
+
+/// What stands before the first table.
+struct Head {
+    name: String,
+    key: Option<PathBuf>,
+    insecure: bool,
+}
+
+fn head(path: &Path, root: &Table, files: &Files, problems: &mut Vec<Problem>) -> Head {
+    let start = Place::new(Origin::File, 0..0);
+    let mut reader = Reader::open(Section::Top, root, start, problems);
+    let name = name(&mut reader).map(|name| name.value);
+    let key = reader.text("key").map(|written| {
+        let key = files.resolve(&written);
+        if !key.is_file() {
+            let path = files.shown(&written);
+            reader.refuse(&written.place, Fault::NoKey { path });
+        }
+        key
+    });
+    Head {
+        name: name.unwrap_or_else(|| name_of(path)),
+        key,
+        insecure: reader.boolean("insecure").unwrap_or(false),
+    }
+}
+
+/// A topology without a name is called like its file.
+fn name_of(path: &Path) -> String {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let plain = |c: char| if is_plain(c) { c } else { '-' };
+    match stem.chars().map(plain).collect::<String>() {
+        name if name.is_empty() => "topology".into(),
+        name => name,
+    }
+}
+
+fn is_plain(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '-' || c == '_'
+}
+
+/// The name of a topology or of a stage.
+fn name(reader: &mut Reader<'_>) -> Option<Placed<String>> {
+    let name = reader.text("name")?;
+    if name.value.chars().all(is_plain) {
+        return Some(name);
+    }
+    reader.refuse(&name.place, Fault::BadName { name: name.value });
+    None
+}
+
+/// Opens a table; none when it is absent or, after a complaint, no table.
+fn section<'a>(
+    root: &'a Table,
+    section: Section,
+    key: &str,
+    problems: &'a mut Vec<Problem>,
+) -> Option<Reader<'a>> {
+    let item = &root.get(key)?.item;
+    match &item.value {
+        Value::Table(table) => Some(Reader::open(section, table, item.place.clone(), problems)),
+        _ => {
+            problems.push(no_table(key, item, format!("{section} in single brackets")));
+            None
+        }
+    }
+}
+
+fn no_table(key: &str, item: &Raw, rewritten: String) -> Problem {
+    let fault = Fault::WrongType {
+        key: key.to_owned(),
+        found: found(&item.value),
+        expected: Expected::Table,
+        rewritten: Some(rewritten),
+    };
+    Problem::at(item.place.clone(), fault)
+}
+
+fn source(root: &Table, files: &Files, problems: &mut Vec<Problem>) -> Option<SourceSpec> {
+    if root.get("source").is_none() {
+        problems.push(Problem::whole(Fault::MissingSection(Section::Source)));
+    }
+    source::source(section(root, Section::Source, "source", problems)?, files)
+}
+
+fn stages(root: &Table, files: &Files, problems: &mut Vec<Problem>) -> Vec<StageSpec> {
+    let item = match root.get("stage") {
+        Some(entry) => &entry.item,
+        None => {
+            problems.push(Problem::whole(Fault::MissingSection(Section::Stage)));
+            return Vec::new();
+        }
+    };
+    let items = match &item.value {
+        Value::Array(items) if items.is_empty() => {
+            let fault = Fault::MissingSection(Section::Stage);
+            problems.push(Problem::at(item.place.clone(), fault));
+            return Vec::new();
+        }
+        Value::Array(items) => items.as_slice(),
+        Value::Table(_) => {
+            problems.push(Problem::at(item.place.clone(), Fault::StageTable));
+            // Its keys are checked all the same.
+            std::slice::from_ref(item)
+        }
+        _ => {
+            problems.push(no_table("stage", item, "[[stage]] in double brackets".into()));
+            return Vec::new();
+        }
+    };
+    let mut taken = Taken::default();
+    items
+        .iter()
+        .filter_map(|item| match &item.value {
+            Value::Table(table) => {
+                let header = item.place.clone();
+                let reader = Reader::open(Section::Stage, table, header, problems);
+                stage::stage(reader, files, &mut taken)
+            }
+            _ => {
+                problems.push(no_table("stage", item, "[[stage]] in double brackets".into()));
+                None
+            }
+        })
+        .collect()
+}
+
+/// Refuses outputs that would overwrite the input or each other.
+fn refuse_same_files(source: Option<&SourceSpec>, sink: &SinkPart, problems: &mut Vec<Problem>) {
+    let input = match source {
+        Some(
+            SourceSpec::Lines { path } | SourceSpec::Jsonl { path } | SourceSpec::Csv { path },
+        ) => Some(path),
+        _ => None,
+    };
+    for (index, (key, path, place)) in sink.files.iter().enumerate() {
+        let others = &sink.files[..index];
+        let other = if Some(path) == input {
+            "the source"
+        } else if others.iter().any(|(_, other, _)| other == path) {
+            "the output"
+        } else {
+            continue;
+        };
+        problems.push(Problem::at(place.clone(), Fault::SameFile { key, other }));
+    }
+}

@@ -1,0 +1,138 @@
+//! `[sink]`: where results go, what a line holds and what is computed over all.
+//!
+//! Owns which of these make sense together; refuses to open an output.
+
+use std::path::PathBuf;
+
+use sink::config::{Aggregate, GroupBy, OutputSpec, SinkConfig};
+
+use super::{files::Files, reader::Reader};
+use crate::topology::{
+    diagnose::{Expected, Fault, Vocabulary},
+    place::{Place, Placed},
+};
+
+/// Groups and values that `top` can show; each of them is kept in memory.
+const TOP_MAX: i128 = 1_000_000;
+
+/// The sink's configuration, and where its files were named.
+#[derive(Default)]
+pub(super) struct SinkPart {
+    pub config: SinkConfig,
+    /// The key, the path and the place of every file that the sink writes.
+    pub files: Vec<(&'static str, PathBuf, Place)>,
+}
+
+pub(super) fn sink(mut reader: Reader<'_>, files: &Files) -> SinkPart {
+    let mut written = Vec::new();
+    let output = output(&mut reader, files, &mut written);
+    let dead = file(&mut reader, files, "dead", &mut written);
+    let order =
+        reader.text("order").and_then(|order| named(&mut reader, Vocabulary::Order, &order));
+    let config = SinkConfig {
+        output,
+        order: order.unwrap_or_default(),
+        fields: list(&mut reader, "fields", Vocabulary::Field),
+        aggregate: list(&mut reader, "aggregate", Vocabulary::Aggregate),
+        group_by: reader.text("group_by").map(|by| group_by(by.value)),
+        on: reader.text("on").map(|on| on.value),
+        top: reader.integer("top", 1..=TOP_MAX).and_then(|top| usize::try_from(top.value).ok()),
+        dead,
+    };
+    refuse_idle(&mut reader, &config);
+    SinkPart { config, files: written }
+}
+
+fn output(
+    reader: &mut Reader<'_>,
+    files: &Files,
+    written: &mut Vec<(&'static str, PathBuf, Place)>,
+) -> Option<OutputSpec> {
+    let text = reader.entry("output")?.item.as_text();
+    if text == Some("-") {
+        return Some(OutputSpec::Stdout);
+    }
+    file(reader, files, "output", written).map(OutputSpec::from)
+}
+
+/// A file to write: it need not exist, its folder must.
+fn file(
+    reader: &mut Reader<'_>,
+    files: &Files,
+    key: &'static str,
+    written: &mut Vec<(&'static str, PathBuf, Place)>,
+) -> Option<PathBuf> {
+    let text = reader.text(key)?;
+    if let Some(folder) = files.missing_folder(&text) {
+        reader.refuse(&text.place, Fault::NoFolder { key, folder });
+    }
+    let path = files.resolve(&text);
+    written.push((key, path.clone(), text.place));
+    Some(path)
+}
+
+fn group_by(text: String) -> GroupBy {
+    match text.as_str() {
+        "value" => GroupBy::Value,
+        _ => GroupBy::Field(text),
+    }
+}
+
+/// A list of names, each once.
+fn list<T: sink::config::Named>(
+    reader: &mut Reader<'_>,
+    key: &'static str,
+    what: Vocabulary,
+) -> Vec<T> {
+    let Some(texts) = reader.texts(key, Expected::Texts) else {
+        return Vec::new();
+    };
+    let mut list = Vec::new();
+    for text in &texts.value {
+        match named(reader, what, text) {
+            Some(choice) if list.contains(&choice) => {
+                let name = text.value.clone();
+                reader.refuse(&text.place, Fault::ListedTwice { key, name });
+            }
+            Some(choice) => list.push(choice),
+            None => {}
+        }
+    }
+    list
+}
+
+/// One name out of the sink's own table of them.
+fn named<T: sink::config::Named>(
+    reader: &mut Reader<'_>,
+    what: Vocabulary,
+    text: &Placed<String>,
+) -> Option<T> {
+    let choice = T::named(&text.value).ok();
+    if choice.is_none() {
+        let fault = Fault::UnknownName {
+            what,
+            name: text.value.clone(),
+            known: T::NAMES.iter().map(|(name, _)| (*name).to_owned()).collect(),
+        };
+        reader.refuse(&text.place, fault);
+    }
+    choice
+}
+
+/// Refuses keys that would change nothing, since whoever wrote them expects that they do.
+fn refuse_idle(reader: &mut Reader<'_>, config: &SinkConfig) {
+    // A key whose own value was refused still says what its user wants.
+    if reader.entry("output").is_none() {
+        reader.idle("fields", "an `output`", "add output = \"results.jsonl\"");
+    }
+    let Some(aggregate) = reader.entry("aggregate") else {
+        for key in ["group_by", "on", "top"] {
+            reader.idle(key, "an `aggregate`", "add aggregate = [\"count\"]");
+        }
+        return;
+    };
+    let all_known = aggregate.item.length() == Some(config.aggregate.len());
+    if all_known && !config.aggregate.contains(&Aggregate::Top) {
+        reader.idle("top", "the aggregate `top`", "add \"top\" to `aggregate`");
+    }
+}

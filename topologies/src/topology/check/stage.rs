@@ -1,0 +1,194 @@
+//! `[[stage]]`: its name, its one function, its workers and its rules for failures.
+//!
+//! Owns what makes a stage complete; refuses to build the function.
+
+use std::{collections::BTreeMap, path::PathBuf, thread};
+
+use proto::plan::{Function, Stage};
+
+use super::{
+    files::{Files, is_program},
+    reader::{Reader, UNSIGNED},
+};
+use crate::topology::{
+    StageSpec,
+    diagnose::{Expected, Fault, Problem, Vocabulary},
+    place::{Place, Placed},
+    section::FUNCTION_KEYS,
+};
+
+/// Every number of times.
+const TIMES: std::ops::RangeInclusive<i128> = 0..=u32::MAX as i128;
+
+/// The names of stages so far, and where they were given.
+#[derive(Default)]
+pub(super) struct Taken(BTreeMap<String, Place>);
+
+pub(super) fn stage(mut reader: Reader<'_>, files: &Files, taken: &mut Taken) -> Option<StageSpec> {
+    reader.require("name", "name = \"NAME\"; it shows in the progress and the summary");
+    let name = name(&mut reader, taken);
+    let function = function(&mut reader, files);
+    let mut stage = Stage::new(name.unwrap_or_default(), Function::Own);
+    failures(&mut reader, &mut stage);
+    surroundings(&mut reader, &mut stage);
+    stage.directory = Some(files.directory().to_string_lossy().into_owned());
+    let workers = match reader.integer("workers", 1..=*TIMES.end()) {
+        Some(workers) => u32::try_from(workers.value).ok()?,
+        None => cores(),
+    };
+    let (function, binary) = function?;
+    stage.function = function;
+    refuse_arguments(&mut reader, &stage);
+    Some(StageSpec { stage, workers, binary })
+}
+
+/// One worker a core, unless the topology says otherwise.
+fn cores() -> u32 {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    u32::try_from(cores).unwrap_or(u32::MAX)
+}
+
+fn name(reader: &mut Reader<'_>, taken: &mut Taken) -> Option<String> {
+    let name = super::name(reader)?;
+    match taken.0.get(&name.value) {
+        Some(first) => {
+            let fault = Fault::DuplicateStage { name: name.value.clone() };
+            reader.report(
+                Problem::at(name.place, fault).with_context(first.clone(), "the first one"),
+            );
+        }
+        None => {
+            taken.0.insert(name.value.clone(), name.place);
+        }
+    }
+    Some(name.value)
+}
+
+fn failures(reader: &mut Reader<'_>, stage: &mut Stage) {
+    let times = |number: Placed<i128>| u32::try_from(number.value).ok();
+    if let Some(retries) = reader.integer("retries", TIMES).and_then(times) {
+        stage.retries = retries;
+    }
+    if let Some(limit) = reader.integer("crash_limit", 1..=*TIMES.end()).and_then(times) {
+        stage.crash_limit = limit;
+    }
+    if let Some(backoff) = reader.milliseconds("backoff", UNSIGNED) {
+        stage.backoff_ms = backoff.value;
+    }
+    stage.timeout_ms =
+        reader.milliseconds("timeout", 1..=*UNSIGNED.end()).map(|timeout| timeout.value);
+}
+
+/// What an external program is started with; a function inside the worker would never see it.
+fn surroundings(reader: &mut Reader<'_>, stage: &mut Stage) {
+    if let Some(args) = reader.texts("args", Expected::Texts) {
+        stage.args = args.value.into_iter().map(|arg| arg.value).collect();
+    }
+    if let Some(env) = reader.map("env") {
+        stage.env = env.into_iter().collect();
+    }
+    let has = |key| reader.entry(key).is_some();
+    let (inside, own) = (has("run"), has("binary"));
+    let external = has("exec") || has("pipe") || has("python");
+    if inside && !external && !own {
+        reader.idle("env", "an external program", "use `exec`, `pipe`, `python` or `binary`");
+    }
+    if (inside || own) && !external {
+        reader.idle("timeout", "`exec`, `pipe` or `python`", "use one of these");
+    }
+}
+
+/// The function, and the program that brings it when it is the user's own.
+fn function(reader: &mut Reader<'_>, files: &Files) -> Option<(Function, Option<PathBuf>)> {
+    let present: Vec<_> = reader
+        .entries()
+        .iter()
+        .filter(|entry| FUNCTION_KEYS.contains(&entry.key.as_str()))
+        .collect();
+    let Some(first) = present.first() else {
+        let header = reader.header.clone();
+        reader.refuse(&header, Fault::NoFunction);
+        return None;
+    };
+    for further in &present[1..] {
+        let fault = Fault::TwoFunctions { first: first.key.clone(), second: further.key.clone() };
+        let problem = Problem::at(further.key_place.clone(), fault);
+        reader.report(problem.with_context(first.key_place.clone(), "the first one"));
+    }
+    // All are read, so that what is wrong inside of each is told at once.
+    let mut read = present
+        .iter()
+        .map(|entry| match entry.key.as_str() {
+            "run" => builtin(reader).map(|name| (Function::Run(name), None)),
+            "exec" => command(reader, files, "exec").map(|line| (Function::Exec(line), None)),
+            "pipe" => command(reader, files, "pipe").map(|line| (Function::Pipe(line), None)),
+            "python" => python(reader).map(|text| (Function::Python(text), None)),
+            _ => binary(reader, files).map(|path| (Function::Own, Some(path))),
+        })
+        .collect::<Vec<_>>();
+    read.swap_remove(0)
+}
+
+fn builtin(reader: &mut Reader<'_>) -> Option<String> {
+    let written = reader.text("run")?;
+    let known = worker::builtin::names().iter().map(|(name, _)| *name);
+    if known.clone().any(|name| name == written.value) {
+        return Some(written.value);
+    }
+    let fault = Fault::UnknownName {
+        what: Vocabulary::Builtin,
+        name: written.value,
+        known: known.map(str::to_owned).collect(),
+    };
+    reader.refuse(&written.place, fault);
+    None
+}
+
+/// Refuses arguments that the built-in would refuse in every worker.
+fn refuse_arguments(reader: &mut Reader<'_>, stage: &Stage) {
+    let (Function::Run(name), Some(args)) = (&stage.function, reader.entry("args")) else {
+        return;
+    };
+    if worker::builtin::by_name(name, &stage.args).is_err() {
+        let fault = Fault::NoArguments { name: name.clone() };
+        reader.refuse(&args.key_place, fault);
+    }
+}
+
+fn command(reader: &mut Reader<'_>, files: &Files, key: &str) -> Option<Vec<String>> {
+    let Placed { value, place } = reader.texts(key, Expected::Command)?;
+    let Some(program) = value.first().filter(|program| !program.value.is_empty()) else {
+        reader.refuse(&place, Fault::Empty { key: key.into() });
+        return None;
+    };
+    // A program's path is made absolute here: how a relative one meets a working directory
+    // differs between systems.
+    let mut line = vec![files.program(program).to_string_lossy().into_owned()];
+    line.extend(value.into_iter().skip(1).map(|arg| arg.value));
+    Some(line)
+}
+
+fn python(reader: &mut Reader<'_>) -> Option<String> {
+    let Placed { value, place } = reader.text("python")?;
+    if !value.contains('\n') && value.ends_with(".py") {
+        reader.refuse(&place, Fault::PythonFile { file: value });
+        return None;
+    }
+    // Whether it really defines a function is Python's to say; without the word it cannot.
+    if !value.contains("work") {
+        reader.refuse(&place, Fault::NoWork);
+        return None;
+    }
+    Some(value)
+}
+
+fn binary(reader: &mut Reader<'_>, files: &Files) -> Option<PathBuf> {
+    let written = reader.text("binary")?;
+    let path = files.program(&written);
+    if is_program(&path) {
+        return Some(path);
+    }
+    let shown = if written.value.contains('/') { files.shown(&written) } else { written.value };
+    reader.refuse(&written.place, Fault::NoProgram { path: shown });
+    None
+}

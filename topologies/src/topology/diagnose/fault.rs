@@ -1,0 +1,226 @@
+//! Every kind of mistake in a topology: its data and its message.
+//!
+//! Owns the wording of what is wrong; refuses remedies, which are `help`'s, and layout.
+
+use std::{fmt, io};
+
+use thiserror::Error;
+
+use crate::topology::section::Section;
+
+/// What is wrong in one place. `Display` is the message; [`Fault::help`] the way out.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[expect(missing_docs, reason = "the fields are what the messages name them")]
+pub enum Fault {
+    /// The file cannot be opened.
+    #[error("the topology {}", unreadable(*.reason))]
+    Unreadable { reason: io::ErrorKind, similar: Option<String> },
+    /// The file holds bytes that are no UTF-8.
+    #[error("the topology is not UTF-8 text")]
+    NotText,
+    /// No TOML.
+    #[error("the TOML cannot be parsed: {reason}")]
+    Syntax { reason: String },
+    /// A key that the table does not know.
+    #[error("unknown key `{key}` {}", within(*.section))]
+    UnknownKey { key: String, section: Section },
+    /// A key of another kind of source.
+    #[error("`{key}` does not belong to a source of kind `{kind}`")]
+    Misplaced { key: String, kind: &'static str, allowed: &'static [&'static str] },
+    /// A word that should be one of a few.
+    #[error("unknown {what} `{}`", .name.escape_debug())]
+    UnknownName { what: Vocabulary, name: String, known: Vec<String> },
+    /// A value of another type.
+    #[error("`{key}` is {found}, but {expected} is needed")]
+    WrongType { key: String, found: &'static str, expected: Expected, rewritten: Option<String> },
+    /// A required key is missing.
+    #[error("{section} has no `{key}`")]
+    MissingKey { section: Section, key: &'static str, example: &'static str },
+    /// A required table is missing.
+    #[error("the topology has no {0}")]
+    MissingSection(Section),
+    /// `[stage]`, which is one table, where a list is needed.
+    #[error("`stage` is one table, but a list of stages is needed")]
+    StageTable,
+    /// No function in a stage.
+    #[error("the stage has no function")]
+    NoFunction,
+    /// Two functions in a stage.
+    #[error("the stage has both `{first}` and `{second}`")]
+    TwoFunctions { first: String, second: String },
+    /// Arguments for a built-in that takes none.
+    #[error("the built-in `{name}` takes no arguments")]
+    NoArguments { name: String },
+    /// The name of a stage is taken.
+    #[error("there are two stages called `{name}`")]
+    DuplicateStage { name: String },
+    /// A name that cannot be used in paths and flags.
+    #[error("`{}` cannot be a name", .name.escape_debug())]
+    BadName { name: String },
+    /// A number beyond what the key takes.
+    #[error("`{key}` is {value}, but must be {}", bound(*.value, *.min, *.max))]
+    OutOfRange { key: String, value: i128, min: i128, max: i128 },
+    /// `step = 0`.
+    #[error("a range with a step of 0 never ends")]
+    ZeroStep,
+    /// A text in which something should stand.
+    #[error("`{key}` is empty")]
+    Empty { key: String },
+    /// A text that is no duration or size.
+    #[error("`{text}` is not {expected}")]
+    BadQuantity { text: String, expected: Expected },
+    /// The same word twice in a list.
+    #[error("`{name}` is listed twice in `{key}`")]
+    ListedTwice { key: &'static str, name: String },
+    /// A key that does nothing without another one.
+    #[error("`{key}` has no effect without {without}")]
+    Idle { key: &'static str, without: &'static str, remedy: &'static str },
+    /// Python source without the function.
+    #[error("`python` does not define `work`")]
+    NoWork,
+    /// The name of a Python file where its content belongs.
+    #[error("`python` holds the source itself, not the name of a file")]
+    PythonFile { file: String },
+    /// Two names of one limit.
+    #[error("`{first}` and `{second}` set the same limit")]
+    SameLimit { first: String, second: String },
+    /// A liveness in which no heartbeat fits.
+    #[error("a liveness of {liveness} ms leaves no time for a heartbeat every {heartbeat} ms")]
+    NoHeartbeat { liveness: u64, heartbeat: u64 },
+    /// A source that is not there.
+    #[error("the input `{path}` {}", if *.folder { "is a folder" } else { "does not exist" })]
+    NoInput { path: String, folder: bool, similar: Option<String> },
+    /// A worker program that is not there.
+    #[error("the worker program `{path}` does not exist")]
+    NoProgram { path: String },
+    /// A key file that is not there.
+    #[error("the key file `{path}` does not exist")]
+    NoKey { path: String },
+    /// A folder that is not there.
+    #[error("the folder `{folder}` of `{key}` does not exist")]
+    NoFolder { key: &'static str, folder: String },
+    /// A file that would be read and written, or written twice.
+    #[error("`{key}` is the same file as {other}")]
+    SameFile { key: &'static str, other: &'static str },
+    /// A `--set` that is no key and value.
+    #[error("`--set` takes a key and a value")]
+    SetForm,
+    /// A `--set` for a stage that is not there.
+    #[error("no stage is called `{name}`")]
+    SetStage { name: String, known: Vec<String> },
+    /// A `--set` for a key below something that is no table.
+    #[error("`{key}` is {found}, so it has no keys below it")]
+    SetBelow { key: String, found: &'static str },
+}
+
+/// Which list of words a name is looked up in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "their names say it")]
+pub enum Vocabulary {
+    Kind,
+    Builtin,
+    Aggregate,
+    Field,
+    Order,
+}
+
+/// What a key takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "their names say it")]
+pub enum Expected {
+    Text,
+    Integer,
+    Boolean,
+    Texts,
+    Command,
+    Duration,
+    Bytes,
+    Table,
+}
+
+impl fmt::Display for Vocabulary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Kind => "kind of source",
+            Self::Builtin => "built-in function",
+            Self::Aggregate => "aggregate",
+            Self::Field => "field",
+            Self::Order => "order",
+        })
+    }
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Text => "a string",
+            Self::Integer => "an integer",
+            Self::Boolean => "true or false",
+            Self::Texts | Self::Command => "an array of strings",
+            Self::Duration => "a duration",
+            Self::Bytes => "a size in bytes",
+            Self::Table => "a table",
+        })
+    }
+}
+
+impl Fault {
+    /// The kind of mistake as a stable word, for scripts.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unreadable { .. } => "unreadable",
+            Self::NotText => "not-text",
+            Self::Syntax { .. } => "syntax",
+            Self::UnknownKey { .. } => "unknown-key",
+            Self::Misplaced { .. } => "misplaced-key",
+            Self::UnknownName { .. } => "unknown-name",
+            Self::WrongType { .. } => "wrong-type",
+            Self::MissingKey { .. } => "missing-key",
+            Self::MissingSection(_) => "missing-table",
+            Self::StageTable => "stage-table",
+            Self::NoFunction => "no-function",
+            Self::TwoFunctions { .. } => "two-functions",
+            Self::NoArguments { .. } => "no-arguments",
+            Self::DuplicateStage { .. } => "duplicate-stage",
+            Self::BadName { .. } => "bad-name",
+            Self::OutOfRange { .. } => "out-of-range",
+            Self::ZeroStep => "zero-step",
+            Self::Empty { .. } => "empty",
+            Self::BadQuantity { .. } => "bad-quantity",
+            Self::ListedTwice { .. } => "listed-twice",
+            Self::Idle { .. } => "no-effect",
+            Self::NoWork => "no-work",
+            Self::PythonFile { .. } => "python-file",
+            Self::SameLimit { .. } => "same-limit",
+            Self::NoHeartbeat { .. } => "no-heartbeat",
+            Self::NoInput { .. } => "no-input",
+            Self::NoProgram { .. } => "no-program",
+            Self::NoKey { .. } => "no-key",
+            Self::NoFolder { .. } => "no-folder",
+            Self::SameFile { .. } => "same-file",
+            Self::SetForm => "set-form",
+            Self::SetStage { .. } => "set-stage",
+            Self::SetBelow { .. } => "set-below",
+        }
+    }
+}
+
+fn unreadable(reason: io::ErrorKind) -> String {
+    match reason {
+        io::ErrorKind::NotFound => "does not exist".into(),
+        io::ErrorKind::IsADirectory => "is a folder".into(),
+        other => format!("cannot be read: {other}"),
+    }
+}
+
+fn within(section: Section) -> String {
+    match section {
+        Section::Top => "at the top level".into(),
+        other => format!("in {other}"),
+    }
+}
+
+/// The end of a range that a value is beyond; the other end is no news.
+fn bound(value: i128, min: i128, max: i128) -> String {
+    if value < min { format!("at least {min}") } else { format!("at most {max}") }
+}

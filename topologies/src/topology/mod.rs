@@ -1,0 +1,139 @@
+//! The topology language: TOML text in, a checked [`Topology`] out, or all that is wrong with it.
+//!
+//! The way is `raw` (text to a tree with places), `set` (flags change the tree), `check` (tree to
+//! topology). Each of them notes problems as data, and `diagnose` renders them.
+//! Refuses to start, connect or write anything.
+
+mod canonical;
+mod check;
+mod diagnose;
+mod place;
+mod quantity;
+mod raw;
+mod section;
+mod set;
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use proto::{limits::Limits, plan::Stage};
+use sink::config::SinkConfig;
+use ventilator::source::SourceSpec;
+
+pub use self::{
+    diagnose::{Colour, Diagnostics, Expected, Fault, Finding, Problem, Vocabulary},
+    place::{Origin, Place},
+    section::Section,
+};
+
+/// A checked topology: every name is known, every number in range, every path absolute.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Topology {
+    /// Letters, digits, `-` and `_`; the file's name without its ending unless given.
+    pub name: String,
+    /// The file with the CURVE key; none: the user's own.
+    pub key: Option<PathBuf>,
+    /// Whether `tcp://` goes without encryption.
+    pub insecure: bool,
+    /// Where units come from.
+    pub source: SourceSpec,
+    /// What is done with them, in this order; at least one.
+    pub stages: Vec<StageSpec>,
+    /// What becomes of the results.
+    pub sink: SinkConfig,
+    /// The runtime's limits.
+    pub limits: Limits,
+    /// The folder of the file, absolute.
+    pub directory: PathBuf,
+}
+
+/// One stage, and how it is started on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StageSpec {
+    /// What its workers are told; external programs work in the topology's folder.
+    pub stage: Stage,
+    /// How many workers are started; at least 1.
+    pub workers: u32,
+    /// The user's own worker program, when the function is
+    /// [`Own`](proto::plan::Function::Own): an absolute path, or a name on the PATH.
+    pub binary: Option<PathBuf>,
+}
+
+impl Topology {
+    /// Reads and checks a topology file, after the changes of `--set` flags such as
+    /// `stage.square.workers=4`.
+    ///
+    /// Paths in the file are relative to its folder, paths in a flag to the current one.
+    ///
+    /// # Errors
+    ///
+    /// All problems of the file and the flags at once.
+    pub fn load(path: &Path, sets: &[String]) -> Result<Self, Diagnostics> {
+        match fs::read(path).map(String::from_utf8) {
+            Ok(Ok(text)) => Self::from_text(&text, path, sets),
+            Ok(Err(_)) => Err(unread(path, sets, Fault::NotText)),
+            Err(error) => Err(unread(path, sets, unreadable(path, &error))),
+        }
+    }
+
+    /// Like [`load`](Self::load), for a text that is, or might be, in the file `path`.
+    ///
+    /// # Errors
+    ///
+    /// All problems of the text and the flags at once.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::path::Path;
+    /// use pipeline::topology::Topology;
+    ///
+    /// let text = r#"
+    ///     [source]
+    ///     kind = "range"
+    ///     from = 1
+    ///     to = 10
+    ///
+    ///     [[stage]]
+    ///     name = "square"
+    ///     run = "square"
+    /// "#;
+    /// let sets = ["stage.square.workers=3".to_owned()];
+    /// let topology = Topology::from_text(text, Path::new("squares.toml"), &sets)?;
+    /// assert_eq!(topology.name, "squares");
+    /// assert_eq!(topology.stages[0].workers, 3);
+    /// # Ok::<(), pipeline::topology::Diagnostics>(())
+    /// ```
+    pub fn from_text(text: &str, path: &Path, sets: &[String]) -> Result<Self, Diagnostics> {
+        raw::document(text)
+            .and_then(|mut root| {
+                let mut problems = set::apply(&mut root, sets);
+                match check::topology(path, &root) {
+                    Ok(topology) if problems.is_empty() => Ok(topology),
+                    Ok(_) => Err(problems),
+                    Err(further) => {
+                        problems.extend(further);
+                        Err(problems)
+                    }
+                }
+            })
+            .map_err(|problems| {
+                Diagnostics::new(path.display().to_string(), text.to_owned(), sets, problems)
+            })
+    }
+}
+
+fn unread(path: &Path, sets: &[String], fault: Fault) -> Diagnostics {
+    let path = path.display().to_string();
+    Diagnostics::new(path, String::new(), sets, vec![Problem::whole(fault)])
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Fault {
+    let similar = check::similar(path).filter(|_| error.kind() == io::ErrorKind::NotFound);
+    Fault::Unreadable {
+        reason: error.kind(),
+        similar: similar.map(|name| path.with_file_name(name).display().to_string()),
+    }
+}
