@@ -1,8 +1,23 @@
 //! Collects, dedupes, commits and aggregates the results.
+//!
+//! Owns what becomes of a result once it has come: its [order](arrange), its place in an
+//! [output], the [figures](aggregate) over all of them, the [letter](dead) that tells of a
+//! unit that failed for good, and the [summary] of the run. Knows nothing of how work is given out,
+//! of topologies, or of how processes are started.
 #![forbid(unsafe_code)]
 
+pub mod aggregate;
 pub mod arrange;
 pub mod config;
 pub mod dead;
+mod figures;
 pub mod output;
+pub mod summary;
 mod walk;
+
+pub use aggregate::Aggregates;
+pub use arrange::Arrange;
+pub use config::{OutputSpec, SinkConfig};
+pub use dead::{DeadLetter, DeadLetters};
+pub use output::{Mark, Output, OutputError, Row};
+pub use summary::Summary;
