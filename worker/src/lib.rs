@@ -1,1 +1,64 @@
-//! worker
+//! The worker's side of a pipeline: what is done with one unit.
+//!
+//! A function is written as a [`Worker`] over Rust types, or as a closure ([`map`], [`try_map`],
+//! [`filter_map`], [`flat_map`]); the [`builtin`] functions are there by name, and [`external`]
+//! ones are programs in any language. [`assemble()`] makes whichever of these a stage's plan asks
+//! for into a [`Function`], which works on encoded values and is what an executor calls.
+//!
+//! Owns functions and what calls them; refuses scheduling, which is the ventilator's.
+//!
+//! ```
+//! use worker::{Emit, Function, Outputs, Typed, Unit, Worker};
+//!
+//! /// Splits a line into its fields, and counts the lines it has seen.
+//! struct Fields {
+//!     lines: u64,
+//! }
+//!
+//! impl Worker for Fields {
+//!     type Input = String;
+//!     type Output = String;
+//!     type Error = std::str::Utf8Error;
+//!
+//!     fn work(
+//!         &mut self,
+//!         _unit: &Unit<'_>,
+//!         line: String,
+//!         emit: &mut Emit<'_, String>,
+//!     ) -> Result<(), Self::Error> {
+//!         self.lines += 1;
+//!         for field in line.split(',') {
+//!             emit.send(&field.to_owned());
+//!         }
+//!         Ok(())
+//!     }
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let unit = Unit { id: 0, path: &[], attempt: 1, stage: "fields" };
+//! let mut out = Outputs::default();
+//!
+//! let mut fields = Typed(Fields { lines: 0 });
+//! fields.set_up()?;
+//! fields.call(&unit, &rmp_serde::to_vec("a,b")?, &mut out)?;
+//! fields.tear_down();
+//! assert_eq!(out.len(), 2);
+//! assert_eq!(fields.0.lines, 1);
+//!
+//! // The same contract, from a closure.
+//! out.clear();
+//! worker::map(|n: u64| n * n).call(&unit, &rmp_serde::to_vec(&7)?, &mut out)?;
+//! assert_eq!(out.payload(), [49]);
+//! # Ok(())
+//! # }
+//! ```
+#![forbid(unsafe_code)]
+
+pub mod function;
+#[cfg(test)]
+mod testing;
+
+pub use function::{
+    Emit, Failure, Function, OutputLimits, Outputs, Typed, Unit, Worker, filter_map, flat_map, map,
+    try_map,
+};

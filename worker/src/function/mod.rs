@@ -1,0 +1,167 @@
+//! What a worker does with one unit: the contract between a function and whoever calls it.
+//!
+//! Owns the erased trait [`Function`], the unit's identity as a function sees it, and the guard
+//! that turns panics into failures; refuses transport, retries and scheduling.
+
+mod closures;
+mod failure;
+mod outputs;
+mod typed;
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use proto::unit::{Step, UnitId};
+
+pub use closures::{filter_map, flat_map, map, try_map};
+pub use failure::{FAILURE_TEXT_BYTES_MAX, Failure};
+pub(crate) use failure::{shown, start_of};
+pub use outputs::{OutputLimits, Outputs};
+pub use typed::{Emit, Typed, Worker};
+
+/// Which unit a function is called for, and for which time.
+///
+/// A result reaches the sink exactly once, but a function's *side effects* can happen more than
+/// once: a unit is tried again when its worker dies, is cut off or is slow at the end of a run.
+/// The unit's name (its [`Display`](fmt::Display) form) and `attempt` are there to guard them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unit<'a> {
+    /// The place in the source, counted from 0.
+    pub id: UnitId,
+    /// The expansions on the way here, outermost first; empty when no stage expanded the unit.
+    pub path: &'a [Step],
+    /// Which try this is, from 1.
+    pub attempt: u32,
+    /// The name of the stage.
+    pub stage: &'a str,
+}
+
+impl fmt::Display for Unit<'_> {
+    /// The unit's name: its id, then `.` and the index for each expansion, as in `17.3.0`. The
+    /// same unit has the same name in every attempt, if the stages before are deterministic.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.id)?;
+        self.path.iter().try_for_each(|step| write!(f, ".{}", step.index))
+    }
+}
+
+/// A function over encoded values, as a worker's executor calls it.
+///
+/// Most functions are better written as a [`Worker`] or as a closure ([`map`] and its siblings),
+/// which [`Typed`] turns into this; implement it directly to work on the encoded bytes.
+pub trait Function: Send {
+    /// Called once, before the first unit.
+    ///
+    /// # Errors
+    /// A [`Failure`] when the function cannot work here at all.
+    fn set_up(&mut self) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// Works on one unit: `input` is exactly one MessagePack value, the outputs (none, one or
+    /// many) are appended to `out`.
+    ///
+    /// # Errors
+    /// A [`Failure`] is the outcome of this attempt. What the call appended before it is void; a
+    /// caller that keeps outputs of earlier units in `out` truncates it to where it was.
+    fn call(&mut self, unit: &Unit<'_>, input: &[u8], out: &mut Outputs) -> Result<(), Failure>;
+
+    /// Called once, after the last unit. Not called when the process is killed.
+    fn tear_down(&mut self) {}
+}
+
+impl<F: Function + ?Sized> Function for Box<F> {
+    fn set_up(&mut self) -> Result<(), Failure> {
+        (**self).set_up()
+    }
+
+    fn call(&mut self, unit: &Unit<'_>, input: &[u8], out: &mut Outputs) -> Result<(), Failure> {
+        (**self).call(unit, input, out)
+    }
+
+    fn tear_down(&mut self) {
+        (**self).tear_down();
+    }
+}
+
+/// Runs `work`; a panic in it becomes a [`Failure`] with the panic's text.
+///
+/// What `work` changed before it panicked stays as it is: a function that panics halfway has to
+/// be as fit for the next unit as one that returns an error halfway.
+///
+/// # Errors
+/// The failure of `work`, or its panic.
+pub fn guard<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|panic| Err(Failure::from_panic(panic.as_ref())))
+}
+
+/// Any [`Function`], guarded: its panics are failures, and a failed unit leaves no outputs.
+///
+/// [`Typed`] does this for itself; this is for functions over bytes that others wrote.
+#[derive(Debug, Clone)]
+pub struct Guarded<F>(pub F);
+
+impl<F: Function> Function for Guarded<F> {
+    fn set_up(&mut self) -> Result<(), Failure> {
+        guard(|| self.0.set_up())
+    }
+
+    fn call(&mut self, unit: &Unit<'_>, input: &[u8], out: &mut Outputs) -> Result<(), Failure> {
+        let before = out.len();
+        let worked = guard(|| self.0.call(unit, input, out));
+        if worked.is_err() {
+            out.truncate(before);
+        }
+        worked
+    }
+
+    fn tear_down(&mut self) {
+        let torn_down = guard(|| {
+            self.0.tear_down();
+            Ok(())
+        });
+        if let Err(failure) = torn_down {
+            tracing::warn!(error = %failure, "the function's tear-down failed");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::unit;
+
+    struct Breaks;
+
+    impl Function for Breaks {
+        fn call(&mut self, _: &Unit<'_>, _: &[u8], out: &mut Outputs) -> Result<(), Failure> {
+            out.push(&1)?;
+            panic!("broken at {}", out.len());
+        }
+
+        fn tear_down(&mut self) {
+            panic!("and again");
+        }
+    }
+
+    #[test]
+    fn a_guarded_function_fails_instead_of_panicking_and_leaves_nothing() {
+        let mut out = Outputs::default();
+        out.push(&"earlier").unwrap();
+        let mut function = Guarded(Breaks);
+        let failure = function.call(&unit(), &[0xc0], &mut out).unwrap_err();
+        assert_eq!(failure.text(), "panicked: broken at 2");
+        assert_eq!(out.len(), 1);
+        function.tear_down();
+    }
+
+    #[test]
+    fn a_units_name_is_its_id_and_its_place_in_each_expansion() {
+        let step = |execution, index| Step { execution, index, of: 5 };
+        let path = [step(99, 3), step(98, 0)];
+        let unit = Unit { id: 17, path: &path, attempt: 2, stage: "s" };
+        assert_eq!(unit.to_string(), "17.3.0");
+        assert_eq!(Unit { path: &[], ..unit }.to_string(), "17");
+    }
+}
