@@ -54,6 +54,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod builtin;
 pub mod function;
 #[cfg(test)]
 mod testing;
