@@ -55,6 +55,7 @@
 #![forbid(unsafe_code)]
 
 pub mod builtin;
+pub mod external;
 pub mod function;
 #[cfg(test)]
 mod testing;

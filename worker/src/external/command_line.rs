@@ -1,0 +1,133 @@
+//! How a program is started: its command line and its surroundings.
+//!
+//! Owns process groups, the environment and the placeholder `{}`; refuses to run anything.
+
+use std::collections::BTreeMap;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use proto::plan::Stage;
+
+/// What stands for the value in an argument.
+const PLACEHOLDER: &str = "{}";
+
+/// What surrounds the programs of a stage.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Surroundings {
+    /// The stage's name, told to the program as `PIPELINE_STAGE`.
+    pub stage: String,
+    /// Environment variables on top of the worker's own.
+    pub env: BTreeMap<String, String>,
+    /// The working directory; the worker's own when absent.
+    pub directory: Option<String>,
+    /// How long one unit may take; unlimited when absent.
+    pub timeout: Option<Duration>,
+}
+
+impl From<&Stage> for Surroundings {
+    fn from(stage: &Stage) -> Self {
+        Self {
+            stage: stage.name.clone(),
+            env: stage.env.clone(),
+            directory: stage.directory.clone(),
+            timeout: stage.timeout_ms.map(Duration::from_millis),
+        }
+    }
+}
+
+/// A command line without a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the command line is empty: its first part has to be a program")]
+pub struct EmptyCommand;
+
+/// A program with its arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandLine {
+    program: String,
+    arguments: Vec<String>,
+}
+
+impl CommandLine {
+    /// The program is the first of `parts`; `args` are appended.
+    ///
+    /// # Errors
+    /// [`EmptyCommand`] when `parts` is, or its first is the empty string.
+    pub fn new(parts: &[String], args: &[String]) -> Result<Self, EmptyCommand> {
+        let (program, arguments) = parts.split_first().ok_or(EmptyCommand)?;
+        if program.is_empty() {
+            return Err(EmptyCommand);
+        }
+        Ok(Self { program: program.clone(), arguments: [arguments, args].concat() })
+    }
+
+    /// The program, as it was named.
+    pub fn program(&self) -> &str {
+        &self.program
+    }
+
+    /// Whether the value is put into an argument. The program's own place is never a
+    /// placeholder: a value must not choose which program runs.
+    pub(super) fn has_placeholder(&self) -> bool {
+        self.arguments.iter().any(|argument| argument.contains(PLACEHOLDER))
+    }
+
+    /// A command with the arguments as they are, in a process group of its own, with all three
+    /// standard streams piped.
+    pub(super) fn command(&self, surroundings: &Surroundings) -> Command {
+        self.prepare(self.arguments.iter().map(String::as_str), surroundings)
+    }
+
+    /// The same with `value` in the place of every placeholder.
+    pub(super) fn command_with(&self, value: &str, surroundings: &Surroundings) -> Command {
+        let filled: Vec<String> =
+            self.arguments.iter().map(|argument| argument.replace(PLACEHOLDER, value)).collect();
+        self.prepare(filled.iter().map(String::as_str), surroundings)
+    }
+
+    fn prepare<'a>(
+        &self,
+        arguments: impl Iterator<Item = &'a str>,
+        surroundings: &Surroundings,
+    ) -> Command {
+        let mut command = Command::new(&self.program);
+        command
+            .args(arguments)
+            .envs(&surroundings.env)
+            .env("PIPELINE_STAGE", &surroundings.stage)
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        if let Some(directory) = &surroundings.directory {
+            command.current_dir(directory);
+        }
+        command
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(parts: &[&str]) -> Result<CommandLine, EmptyCommand> {
+        let parts: Vec<String> = parts.iter().map(|part| String::from(*part)).collect();
+        CommandLine::new(&parts, &["last".into()])
+    }
+
+    #[test]
+    fn the_value_takes_every_placeholder_but_never_the_programs_place() {
+        let command = line(&["{}", "-o{}.png", "{} {}"]).unwrap();
+        let command = command.command_with("a b", &Surroundings::default());
+        assert_eq!(command.get_program(), "{}");
+        let arguments: Vec<_> = command.get_args().collect();
+        assert_eq!(arguments, ["-oa b.png", "a b a b", "last"]);
+        assert!(!line(&["{}"]).unwrap().has_placeholder());
+    }
+
+    #[test]
+    fn a_command_line_without_a_program_is_refused() {
+        assert_eq!(line(&[]), Err(EmptyCommand));
+        assert_eq!(line(&["", "x"]), Err(EmptyCommand));
+    }
+}

@@ -1,0 +1,156 @@
+//! One long-lived program, asked in lines and answering in lines.
+//!
+//! Owns its lifetime: it is started before the first question and again after every trouble.
+//! Refuses to know what a line means, beyond that one question has one answer.
+
+use std::time::{Duration, Instant};
+
+use super::halt::{Bounds, cannot_start, halted};
+use super::program::Program;
+use super::{CommandLine, Surroundings};
+use crate::Failure;
+use crate::function::start_of;
+
+/// How long a program may take to leave after its input has ended.
+const LEAVE_LIMIT: Duration = Duration::from_secs(2);
+/// The least time that a program has for its opening, when there is a timeout for units.
+const OPENING_LIMIT: Duration = Duration::from_secs(60);
+
+/// What is said to a program right after its start, before any question.
+#[derive(Debug)]
+pub(super) struct Opening {
+    pub(super) line: Vec<u8>,
+}
+
+/// A conversation with one program.
+#[derive(Debug)]
+pub(super) struct Dialogue {
+    command: CommandLine,
+    surroundings: Surroundings,
+    /// The longest answer.
+    line_bytes_max: usize,
+    opening: Option<Opening>,
+    program: Option<Program>,
+}
+
+impl Dialogue {
+    pub(super) fn new(
+        command: CommandLine,
+        surroundings: Surroundings,
+        line_bytes_max: usize,
+    ) -> Self {
+        Self { command, surroundings, line_bytes_max, opening: None, program: None }
+    }
+
+    /// Has every start begin with this line, which is answered with one line too.
+    pub(super) fn with_opening(mut self, opening: Opening) -> Self {
+        self.opening = Some(opening);
+        self
+    }
+
+    /// The program's name.
+    pub(super) fn name(&self) -> &str {
+        self.command.program()
+    }
+
+    /// Starts the program, unless it runs; gives its answer to the opening, if it was asked.
+    pub(super) fn start(&mut self) -> Result<Option<Vec<u8>>, Failure> {
+        if self.program.is_some() {
+            return Ok(None);
+        }
+        let mut command = self.command.command(&self.surroundings);
+        let program = Program::start(&mut command)
+            .map_err(|error| cannot_start(&self.command, &self.surroundings, &error))?;
+        self.program = Some(program);
+        let Some(opening) = &self.opening else {
+            return Ok(None);
+        };
+        let line = opening.line.clone();
+        let limit = self.surroundings.timeout.map(|time| time.max(OPENING_LIMIT));
+        self.exchange(&line, limit).map(Some)
+    }
+
+    /// Asks a question (with its line end) of the program, which has to run; waits for its
+    /// answer.
+    ///
+    /// After a failure the program is gone, and has to be started again.
+    pub(super) fn ask(&mut self, question: &[u8]) -> Result<Vec<u8>, Failure> {
+        self.exchange(question, self.surroundings.timeout)
+    }
+
+    /// Makes sure, before a question, that what is read next will be its answer.
+    ///
+    /// A program that has left since the last answer is forgotten: that is not the fault of the
+    /// unit that comes next. One that has said more than it was asked for is ended, and the unit
+    /// fails: an answer too many would otherwise be taken for the next unit's.
+    pub(super) fn check(&mut self) -> Result<(), Failure> {
+        let Some(program) = self.program.as_mut() else {
+            return Ok(());
+        };
+        let looked = program.look();
+        if !program.answer().is_empty() {
+            return Err(self.surplus());
+        }
+        if looked.is_err() || !program.is_live() {
+            tracing::debug!(program = self.command.program(), "a program left by itself");
+            self.program = None;
+        }
+        Ok(())
+    }
+
+    /// Ends the program for an answer that cannot be understood.
+    pub(super) fn reject(&mut self, answer: &[u8], reason: &dyn std::error::Error) -> Failure {
+        self.program = None;
+        let (name, answer) = (self.name(), start_of(answer));
+        Failure::new(format!("`{name}` gave a wrong answer ({reason}): {answer}"))
+    }
+
+    /// Ends the program's input and gives it a moment to leave.
+    pub(super) fn stop(&mut self) {
+        if let Some(mut program) = self.program.take() {
+            program.end_input();
+            let bounds = Bounds {
+                deadline: Some(Instant::now() + LEAVE_LIMIT),
+                bytes_max: self.line_bytes_max,
+            };
+            if let Err(halt) = program.read_to_end(bounds) {
+                tracing::debug!(program = self.name(), ?halt, "a program did not leave by itself");
+            }
+        }
+    }
+
+    /// The running program, for tests that wait for it.
+    #[cfg(test)]
+    pub(super) fn program_for_test(&mut self) -> &mut Program {
+        self.program.as_mut().unwrap()
+    }
+
+    fn exchange(&mut self, line: &[u8], limit: Option<Duration>) -> Result<Vec<u8>, Failure> {
+        let bounds = Bounds {
+            deadline: limit.map(|limit| Instant::now() + limit),
+            bytes_max: self.line_bytes_max,
+        };
+        let program =
+            self.program.as_mut().ok_or_else(|| Failure::new("the program is not running"))?;
+        program.send(line);
+        match program.read_line(bounds) {
+            Ok(_) if !program.answer().is_empty() => Err(self.surplus()),
+            Ok(answer) => Ok(answer),
+            Err(halt) => {
+                let failure = halted(self.command.program(), program, halt, bounds, limit);
+                self.program = None;
+                Err(failure)
+            }
+        }
+    }
+
+    fn surplus(&mut self) -> Failure {
+        let answer = self.program.take();
+        let answer = answer.map(|program| start_of(program.answer()));
+        Failure::new(format!(
+            "`{}` printed more than one line for a unit: {}",
+            self.name(),
+            answer.unwrap_or_default().trim_end()
+        ))
+    }
+}

@@ -1,0 +1,90 @@
+"""Runs a stage's Python source; what `python3 -c` is given, see python.rs for the protocol."""
+
+import itertools
+import json
+import linecache
+import os
+import sys
+import traceback
+
+NAME = "<python>"
+TRACEBACK_CHARS_MAX = 12000
+
+
+def remote(error, skip):
+    """The traceback as text, without the harness's own frames, cut at its front."""
+    trace = error.__traceback__
+    for _ in range(skip):
+        trace = trace and trace.tb_next
+    text = "".join(traceback.format_exception(type(error), error, trace)).strip()
+    # Lone surrogates have no UTF-8, so they could not be sent.
+    return text[-TRACEBACK_CHARS_MAX:].encode("utf-8", "replace").decode()
+
+
+def load(source):
+    """The namespace of the stage's source, run once."""
+    lines = source.splitlines(True)
+    linecache.cache[NAME] = (len(source), None, lines, NAME)
+    space = {"__name__": "stage", "__file__": NAME}
+    exec(compile(source, NAME, "exec"), space)
+    if not callable(space.get("work")):
+        raise NameError("the source defines no function `work(value)`")
+    return space
+
+
+def outputs_of(result, outputs_max):
+    """None is no output, an iterator is many, anything else is one."""
+    if result is None:
+        return []
+    if not hasattr(result, "__next__"):
+        return [result]
+    outputs = list(itertools.islice(result, outputs_max + 1))
+    if len(outputs) > outputs_max:
+        raise OverflowError(f"more than {outputs_max} outputs of one unit (the limit expansion_units_max)")
+    return outputs
+
+
+def encode(value):
+    text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    return text.encode() + b"\n"
+
+
+def main():
+    requests = os.fdopen(os.dup(0), "rb")
+    answers = os.fdopen(os.dup(1), "wb")
+    # Whatever the source prints or reads must not meet the protocol, whichever way it does so.
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+
+    opening = json.loads(requests.readline() or b"null")
+    if opening is None:
+        return
+    outputs_max = opening["outputs_max"]
+    space = None
+    try:
+        space = load(opening["source"])
+        answer = encode([])
+    except BaseException as error:
+        answer = encode(remote(error, 2))
+    while True:
+        try:
+            answers.write(answer)
+            answers.flush()
+        except BrokenPipeError:
+            # The worker is gone.
+            os._exit(0)
+        line = requests.readline()
+        if not line or space is None:
+            return
+        try:
+            request = json.loads(line)
+            space["PIPELINE_UNIT"] = request["unit"]
+            space["PIPELINE_ATTEMPT"] = request["attempt"]
+            answer = encode(outputs_of(space["work"](request["value"]), outputs_max))
+        except BaseException as error:
+            answer = encode(remote(error, 1))
+
+
+main()

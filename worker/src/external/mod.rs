@@ -1,0 +1,29 @@
+//! Functions that are programs of their own, in any language.
+//!
+//! Three kinds: [`Exec`] starts a program for each unit, [`Pipe`] talks in JSON lines with one
+//! that lives as long as the worker, [`Python`] runs Python source in such a program.
+//!
+//! Owns how a program is started, fed, read, timed and ended, and what it is told about the
+//! pipeline; refuses to retry: a program's trouble is the unit's [`Failure`](crate::Failure), and
+//! the ventilator decides what follows.
+//!
+//! A program runs in a process group of its own, so that Ctrl-C on a terminal reaches the worker
+//! only, and a timeout ends whatever the program has started too. When the worker itself is
+//! killed with SIGKILL, nobody is left to end the group: a [`Pipe`] or [`Python`] program sees
+//! the end of its input and leaves; an [`Exec`] program runs to its own end, and its answer goes
+//! nowhere.
+
+mod answer;
+mod command_line;
+mod dialogue;
+mod exec;
+mod halt;
+mod pipe;
+mod program;
+mod python;
+mod tail;
+
+pub use command_line::{CommandLine, EmptyCommand, Surroundings};
+pub use exec::Exec;
+pub use pipe::Pipe;
+pub use python::Python;
