@@ -54,12 +54,14 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod assemble;
 pub mod builtin;
 pub mod external;
 pub mod function;
 #[cfg(test)]
 mod testing;
 
+pub use assemble::{AssembleError, assemble};
 pub use function::{
     Emit, Failure, Function, OutputLimits, Outputs, Typed, Unit, Worker, filter_map, flat_map, map,
     try_map,
