@@ -6,12 +6,19 @@
 //! of topologies, or of how processes are started.
 #![forbid(unsafe_code)]
 
+pub mod accept;
 pub mod aggregate;
 pub mod arrange;
+pub mod cli;
 pub mod config;
+pub mod core;
 pub mod dead;
+pub mod entry;
 mod figures;
+pub mod horizon;
 pub mod output;
+pub mod recorder;
+pub mod run;
 pub mod summary;
 mod walk;
 

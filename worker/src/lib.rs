@@ -56,12 +56,18 @@
 
 pub mod assemble;
 pub mod builtin;
+pub mod cli;
+pub mod core;
+pub mod executor;
 pub mod external;
 pub mod function;
+pub mod product;
+pub mod run;
 #[cfg(test)]
 mod testing;
 
 pub use assemble::{AssembleError, assemble};
+pub use cli::main;
 pub use function::{
     Emit, Failure, Function, OutputLimits, Outputs, Typed, Unit, Worker, filter_map, flat_map, map,
     try_map,

@@ -1,0 +1,157 @@
+//! The flags of a sink that is started by hand.
+
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::Args;
+use proto::{
+    net::{endpoint::Endpoint, key::Key, zeromq::SharedContext},
+    process,
+};
+
+use crate::{
+    Summary,
+    config::{Aggregate, Field, GroupBy, Order, OutputSpec, SinkConfig},
+    recorder::Told,
+    run::{self, RunError, Setup},
+};
+
+/// The example at the foot of the usage; it works when pasted, with the other two beside.
+pub const EXAMPLE: &str = "Example, in three terminals:
+  sink       --bind tcp://127.0.0.1:5558 --output squares.jsonl
+  ventilator --bind tcp://127.0.0.1:5557 --sink tcp://127.0.0.1:5558 --source range:1..1000
+  worker     --ventilator tcp://127.0.0.1:5557 --run square";
+
+/// Collects, dedupes, commits and aggregates the results.
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = true, after_help = EXAMPLE)]
+pub struct SinkArgs {
+    /// Where workers and the ventilator reach this process; may be given more than once
+    #[arg(long, value_name = "ENDPOINT", required_unless_present = "setup")]
+    bind: Vec<Endpoint>,
+    /// Where results go: .jsonl, .csv or .sqlite; - for stdout [default: aggregates only]
+    #[arg(long, value_name = "FILE")]
+    output: Option<OutputSpec>,
+    /// input: by place in the source; completion: as they come
+    #[arg(long, value_name = "ORDER", default_value = "input")]
+    order: Order,
+    /// What a line holds: id, input, value, stage, attempt, worker, ms [default: the value alone]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    fields: Vec<Field>,
+    /// count, sum, mean, min, max, stddev, p50, p90, p99, p999, histogram, top
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    aggregate: Vec<Aggregate>,
+    /// Aggregate by a field of the value, or by `value` itself
+    #[arg(long, value_name = "KEY")]
+    group_by: Option<GroupBy>,
+    /// The field of the value that is aggregated [default: the value itself]
+    #[arg(long, value_name = "FIELD")]
+    on: Option<String>,
+    /// How many `top` shows
+    #[arg(long, value_name = "N")]
+    top: Option<usize>,
+    /// Where dead letters go [default: OUTPUT.dead.jsonl]
+    #[arg(long, value_name = "FILE")]
+    dead: Option<PathBuf>,
+    /// Write the summary as JSON
+    #[arg(long, value_name = "FILE")]
+    summary: Option<PathBuf>,
+    /// The key file [default: the user's own, made at first use]
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// No encryption and no authentication over tcp; needed on both sides
+    #[arg(long)]
+    insecure: bool,
+    /// No summary on stderr
+    #[arg(long, short)]
+    quiet: bool,
+    /// Everything above, as the launcher writes it
+    #[arg(long, value_name = "FILE", hide = true)]
+    setup: Option<PathBuf>,
+}
+
+impl SinkArgs {
+    /// Runs a sink as the flags say.
+    pub fn run(self) -> ExitCode {
+        process::end_with_parent();
+        let (key, insecure) = (self.key.clone(), self.insecure);
+        let told = tell(self.summary.clone(), self.quiet);
+        let setup = match self.into_setup() {
+            Ok(setup) => setup,
+            Err(problem) => {
+                eprintln!("sink: {problem}");
+                return ExitCode::from(64);
+            }
+        };
+        let outcome = Key::for_process(key.as_deref(), insecure, &setup.bind)
+            .map_err(|error| error.to_string())
+            .and_then(|key| {
+                run::run(&setup, &SharedContext::new(), key, told, process::drain_on_signals)
+                    .map_err(|error| shown(&error))
+            });
+        match outcome {
+            Ok(code) => process::exit_code(code),
+            Err(error) => {
+                eprintln!("sink: {error}");
+                ExitCode::from(74)
+            }
+        }
+    }
+
+    fn into_setup(self) -> Result<Setup, String> {
+        if let Some(path) = &self.setup {
+            let text = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            return serde_json::from_slice(&text).map_err(|e| format!("{}: {e}", path.display()));
+        }
+        if self.fields.contains(&Field::Input) {
+            return Err("--fields input: only a topology's sink can have it, since the ventilator has to send it along".into());
+        }
+        Ok(Setup {
+            name: process::default_name("sink"),
+            bind: self.bind,
+            config: SinkConfig {
+                output: self.output,
+                order: self.order,
+                fields: self.fields,
+                aggregate: self.aggregate,
+                group_by: self.group_by,
+                on: self.on,
+                top: self.top,
+                dead: self.dead,
+            },
+            carries_input: false,
+            limits: Default::default(),
+        })
+    }
+}
+
+fn shown(error: &RunError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// Writes the summary where it was asked for.
+fn tell(path: Option<PathBuf>, quiet: bool) -> Told {
+    Box::new(move |summary, drained| {
+        if !quiet {
+            let note = if drained { "stopped before the end of the source\n" } else { "" };
+            // Nobody may be left to read it; that is no reason to fail.
+            let _ = write!(std::io::stderr(), "{note}{summary}");
+        }
+        path.as_deref().map_or(Ok(()), |path| write_summary(path, summary))
+    })
+}
+
+fn write_summary(path: &Path, summary: &Summary) -> Result<(), String> {
+    let json = serde_json::to_vec_pretty(summary).map_err(|error| error.to_string())?;
+    fs::write(path, json).map_err(|error| format!("cannot write {}: {error}", path.display()))
+}

@@ -1,0 +1,493 @@
+//! The sink's part in the pipeline, as a state machine.
+//!
+//! Owns what is accepted and what is committed, the credit of the workers, and the end of the
+//! run; refuses sockets, files and clocks. Nothing is acknowledged before the recorder has said
+//! that it is recorded.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use proto::{
+    frame::{End, Frame, Hello, PeerId, Refusal, Report, Results, Role, RunId, Tally, Welcome},
+    limits::Limits,
+    ranges::RangeSet,
+    role::{Effect, Event, LinkId},
+    rules::{
+        commit::report,
+        credit::Intake,
+        mesh::{Loss, Mesh, MeshEvent},
+        outbox::weight,
+    },
+    time::Time,
+    unit::UnitId,
+};
+use tracing::{error, info, warn};
+
+use crate::{accept::Accept, entry::Entry, horizon::Horizon};
+
+/// Onlookers are told of progress as often.
+const REPORT_INTERVAL: Duration = Duration::from_millis(200);
+
+/// What the sink asks for.
+#[derive(Debug)]
+pub enum Request {
+    /// Record these outcomes; answered with [`Reply::Recorded`] once they are safe.
+    Record {
+        /// Counted from 0.
+        number: u64,
+        /// The outcomes, none of a unit that was recorded before.
+        entries: Vec<Entry>,
+    },
+    /// A run of this plan has begun, or goes on.
+    Begin {
+        /// The digest of source and stages.
+        plan: String,
+        /// The names of the stages.
+        stages: Vec<String>,
+    },
+    /// Everything is recorded: write all of it out, and close the outputs.
+    Close,
+    /// The run is over: tell people about it.
+    Conclude(Box<Conclusion>),
+}
+
+/// What only the network knows of a run that is over.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Conclusion {
+    /// Units that the source gave.
+    pub units: u64,
+    /// The run stopped before the end of its source.
+    pub drained: bool,
+    /// Outcomes that came more than once.
+    pub duplicates: u64,
+    /// From the first Hello of a ventilator to the last commit.
+    pub elapsed: Duration,
+    /// What the ventilator knows; none if it was lost at the end.
+    pub tally: Option<Tally>,
+}
+
+/// What comes back.
+#[derive(Debug)]
+pub enum Reply {
+    /// All batches up to this one are safe.
+    Recorded {
+        /// The last of them.
+        number: u64,
+        /// Memory that recorded outcomes take that wait for an earlier one.
+        held_bytes: u64,
+        /// Units dead-lettered so far.
+        dead: u64,
+    },
+    /// The outputs are closed.
+    Closed,
+    /// People have been told; the summary as JSON.
+    Concluded(String),
+    /// The reader of the output has gone.
+    ReaderGone,
+    /// Recording has failed, and cannot be tried again.
+    Failed(String),
+}
+
+/// Exit codes of a sink.
+pub mod exit {
+    /// Every unit came out as a result or was filtered.
+    pub const COMPLETE: i32 = 0;
+    /// Some units are dead-lettered.
+    pub const DEAD: i32 = 1;
+    /// The output could not be written.
+    pub const OUTPUT: i32 = 74;
+    /// Stopped before the end of the source; what was begun is committed.
+    pub const DRAINED: i32 = 75;
+}
+
+/// Where a run stands when its sink starts.
+#[derive(Debug, Clone, Default)]
+pub struct Standing {
+    /// The run, drawn at random when it began.
+    pub run: RunId,
+    /// Counts starts of its sink.
+    pub epoch: u64,
+    /// What is committed.
+    pub committed: RangeSet,
+    /// The digest of source and stages, if it has begun.
+    pub plan: Option<String>,
+    /// Units dead-lettered.
+    pub dead: u64,
+}
+
+#[derive(Debug)]
+struct Recording {
+    number: u64,
+    ranges: Vec<(UnitId, UnitId)>,
+    link: LinkId,
+    units: usize,
+    bytes: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Running,
+    Closing,
+    /// The outputs are closed; the ventilator still has to say what it knows.
+    Closed {
+        since: Time,
+    },
+    Concluding,
+    /// Onlookers are told; then this process goes.
+    Concluded {
+        since: Time,
+    },
+}
+
+/// The sink.
+pub struct Sink {
+    limits: Limits,
+    mesh: Mesh,
+    standing: Standing,
+    accept: Accept,
+    horizon: Horizon,
+    horizon_at: UnitId,
+    intake: Intake,
+    names: BTreeMap<PeerId, Arc<str>>,
+    ventilator: Option<LinkId>,
+    onlookers: Vec<LinkId>,
+    reported: Time,
+    recording: VecDeque<Recording>,
+    next_number: u64,
+    held_bytes: u64,
+    end: Option<End>,
+    began: Option<Time>,
+    finished: Time,
+    phase: Phase,
+    tally: Option<Tally>,
+    drain: bool,
+    news: bool,
+    exit: Option<i32>,
+}
+
+type Effects = Vec<Effect<Request>>;
+
+impl Sink {
+    /// A sink for the run that `standing` describes. `me` is drawn at random once a start.
+    pub fn new(me: PeerId, hello: Hello, limits: Limits, standing: Standing) -> (Self, Effects) {
+        let mut mesh = Mesh::new(me, hello, &limits);
+        mesh.join(standing.run);
+        let watermark = standing.committed.watermark();
+        let horizon = Horizon::new(&limits, watermark);
+        let sink = Self {
+            mesh,
+            accept: Accept::new(standing.committed.clone()),
+            horizon,
+            horizon_at: watermark,
+            // Outcomes are taken in as fast as they can be recorded; what may wait in order is
+            // bounded by the horizon.
+            intake: Intake::new(4 * limits.intake_units_max, limits.window_bytes_max / 2),
+            names: BTreeMap::new(),
+            ventilator: None,
+            onlookers: Vec::new(),
+            reported: Time::default(),
+            recording: VecDeque::new(),
+            next_number: 0,
+            held_bytes: 0,
+            end: None,
+            began: None,
+            finished: Time::default(),
+            phase: Phase::Running,
+            tally: None,
+            drain: false,
+            news: false,
+            exit: None,
+            standing,
+            limits,
+        };
+        (sink, Effects::new())
+    }
+
+    fn mesh_event(&mut self, now: Time, event: MeshEvent, out: &mut Effects) {
+        match event {
+            MeshEvent::Asked { link, peer, hello } => self.asked(now, link, peer, *hello, out),
+            MeshEvent::Broken { link, loss, .. } => self.broken(now, link, loss, out),
+            MeshEvent::Frame { link, frame: Frame::Results(results) } => {
+                let peer = self.mesh.peer(link);
+                self.results(link, peer, results, out);
+            }
+            MeshEvent::Frame { link, frame } if Some(link) == self.ventilator => {
+                self.ventilator_says(now, link, frame, out);
+            }
+            MeshEvent::Frame { link, frame: Frame::Bye } => self.mesh.hang_up(link, out),
+            // A worker that was given up for dead has done its work all the same.
+            MeshEvent::Stray(envelope) if envelope.run == self.standing.run => {
+                if let Frame::Results(results) = envelope.frame {
+                    self.results(LinkId::MAX, Some(envelope.from), results, out);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn asked(&mut self, now: Time, link: LinkId, peer: PeerId, hello: Hello, out: &mut Effects) {
+        match hello.role {
+            Role::Ventilator { plan, run, stages } => {
+                let known = self.standing.plan.as_ref();
+                if known.is_some_and(|known| *known != plan) {
+                    return self.mesh.refuse(link, Refusal::OtherPlan, out);
+                }
+                if run != 0 && run != self.standing.run {
+                    // It will see that this is another run, and say what that means.
+                    warn!("a ventilator of another run has called");
+                }
+                self.begin(now, plan, stages, out);
+                self.names.insert(peer, hello.name.into());
+                self.ventilator = Some(link);
+                let commit = self.report();
+                self.mesh.welcome(
+                    link,
+                    Welcome::Resume { commit, epoch: self.standing.epoch },
+                    out,
+                );
+                self.intake.join(link);
+                if self.drain {
+                    self.mesh.send(link, Frame::Leaving, out);
+                }
+            }
+            Role::Worker { .. } => {
+                self.names.insert(peer, hello.name.into());
+                self.mesh.welcome(link, Welcome::Peer, out);
+                self.intake.join(link);
+            }
+            Role::Onlooker => {
+                self.mesh.welcome(link, Welcome::Peer, out);
+                self.onlookers.push(link);
+            }
+        }
+    }
+
+    fn begin(&mut self, now: Time, plan: String, stages: Vec<String>, out: &mut Effects) {
+        if self.began.is_none() {
+            self.began = Some(now);
+            self.standing.plan = Some(plan.clone());
+            out.push(Effect::Request(Request::Begin { plan, stages }));
+        }
+    }
+
+    fn broken(&mut self, now: Time, link: LinkId, loss: Loss, out: &mut Effects) {
+        self.intake.leave(link);
+        self.onlookers.retain(|onlooker| *onlooker != link);
+        if self.ventilator == Some(link) {
+            self.ventilator = None;
+            match self.phase {
+                Phase::Running | Phase::Closing => {
+                    warn!(?loss, "lost the ventilator; waiting for it")
+                }
+                Phase::Closed { .. } => self.conclude(now, out),
+                Phase::Concluding | Phase::Concluded { .. } => {}
+            }
+        }
+    }
+
+    fn results(&mut self, link: LinkId, peer: Option<PeerId>, results: Results, out: &mut Effects) {
+        let (units, bytes) = weight(&results);
+        let name =
+            peer.and_then(|peer| self.names.get(&peer).cloned()).unwrap_or_else(|| "?".into());
+        let end = self.end.map_or(self.horizon_at, |end| end.units.min(self.horizon_at));
+        let entries = self.accept.take(results, &name, end);
+        if entries.is_empty() {
+            self.intake.processed(link, units, bytes);
+            return;
+        }
+        let ranges = entries.iter().map(|entry| (entry.first, entry.first + entry.count)).collect();
+        let number = self.next_number;
+        self.next_number += 1;
+        self.recording.push_back(Recording { number, ranges, link, units, bytes });
+        out.push(Effect::Request(Request::Record { number, entries }));
+    }
+
+    fn ventilator_says(&mut self, now: Time, link: LinkId, frame: Frame, out: &mut Effects) {
+        match frame {
+            Frame::End(end) => self.end = Some(end),
+            Frame::Tally(tally) => self.tally = Some(*tally),
+            Frame::Bye => {
+                self.ventilator = None;
+                self.intake.leave(link);
+                self.mesh.hang_up(link, out);
+                if matches!(self.phase, Phase::Closed { .. }) {
+                    self.conclude(now, out);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn reply(&mut self, now: Time, reply: Reply, out: &mut Effects) {
+        match reply {
+            Reply::Recorded { number, held_bytes, dead } => {
+                self.held_bytes = held_bytes;
+                self.standing.dead = dead;
+                self.recorded(number);
+            }
+            Reply::Closed => {
+                self.phase = Phase::Closed { since: now };
+                self.finished = now;
+                self.news = true;
+                if self.ventilator.is_none() {
+                    self.conclude(now, out);
+                }
+            }
+            Reply::Concluded(summary) => self.concluded(now, summary, out),
+            Reply::ReaderGone => self.drain(out),
+            Reply::Failed(problem) => {
+                error!(%problem, "cannot record any further");
+                self.exit = Some(exit::OUTPUT);
+            }
+        }
+    }
+
+    /// Up to this batch everything is safe: now it may be acknowledged.
+    fn recorded(&mut self, number: u64) {
+        while self.recording.front().is_some_and(|first| first.number <= number) {
+            let Some(recording) = self.recording.pop_front() else { break };
+            for (start, end) in recording.ranges {
+                self.standing.committed.insert(start..end);
+            }
+            self.intake.processed(recording.link, recording.units, recording.bytes);
+        }
+        self.news = true;
+    }
+
+    fn report(&mut self) -> proto::frame::Commit {
+        let watermark = self.standing.committed.watermark();
+        let held = self.held_bytes + self.accept.open_bytes();
+        self.horizon_at = self.horizon.update(watermark, held);
+        let complete = !matches!(self.phase, Phase::Running | Phase::Closing);
+        report(&self.standing.committed, self.horizon_at, complete)
+    }
+
+    fn conclude(&mut self, now: Time, out: &mut Effects) {
+        let _ = now;
+        self.phase = Phase::Concluding;
+        let end =
+            self.end.unwrap_or(End { units: self.standing.committed.watermark(), drained: true });
+        out.push(Effect::Request(Request::Conclude(Box::new(Conclusion {
+            units: end.units,
+            drained: end.drained,
+            duplicates: self.accept.duplicates(),
+            elapsed: self.finished.since(self.began.unwrap_or_default()),
+            tally: self.tally.take(),
+        }))));
+    }
+
+    fn concluded(&mut self, now: Time, summary: String, out: &mut Effects) {
+        self.phase = Phase::Concluded { since: now };
+        for link in self.onlookers.clone() {
+            let report = Report {
+                finished: Some(self.code()),
+                summary: Some(summary.clone()),
+                ..self.progress()
+            };
+            self.mesh.send(link, Frame::Report(Box::new(report)), out);
+            self.mesh.send(link, Frame::Bye, out);
+        }
+        self.exit = Some(self.code());
+    }
+
+    fn code(&self) -> i32 {
+        match self.end {
+            Some(End { drained: false, .. }) if self.standing.dead > 0 => exit::DEAD,
+            Some(End { drained: false, .. }) => exit::COMPLETE,
+            _ => exit::DRAINED,
+        }
+    }
+
+    fn progress(&self) -> Report {
+        Report {
+            total: self.end.map(|end| end.units),
+            committed: self.standing.committed.len(),
+            dead: self.standing.dead,
+            ..Report::default()
+        }
+    }
+
+    /// The ventilator reads no further; the run ends with what has begun.
+    fn drain(&mut self, out: &mut Effects) {
+        if self.drain {
+            return;
+        }
+        self.drain = true;
+        info!("draining: what has begun is finished");
+        match self.ventilator {
+            Some(link) => self.mesh.send(link, Frame::Leaving, out),
+            None => {
+                let units = self.standing.committed.watermark();
+                self.end = Some(End { units, drained: true });
+            }
+        }
+    }
+
+    /// What follows from the state, whatever the event was.
+    fn advance(&mut self, now: Time, out: &mut Effects) {
+        if let Some(code) = self.exit {
+            out.push(Effect::Exit(code));
+            return;
+        }
+        let all = self.end.is_some_and(|end| self.standing.committed.watermark() >= end.units);
+        if self.phase == Phase::Running && all {
+            self.phase = Phase::Closing;
+            out.push(Effect::Request(Request::Close));
+        }
+        if let Phase::Closed { since } = self.phase
+            && now.since(since) > Duration::from_millis(2 * self.limits.liveness_ms)
+        {
+            self.conclude(now, out);
+        }
+        for (link, credit) in self.intake.grants() {
+            self.mesh.grant(link, credit, out);
+        }
+        if self.news
+            && let Some(link) = self.ventilator
+        {
+            self.news = false;
+            let commit = self.report();
+            self.mesh.send(link, Frame::Commit(commit), out);
+        }
+        if !self.onlookers.is_empty() && now.since(self.reported) >= REPORT_INTERVAL {
+            self.reported = now;
+            for link in self.onlookers.clone() {
+                self.mesh.send(link, Frame::Report(Box::new(self.progress())), out);
+            }
+        }
+    }
+}
+
+impl proto::role::Role for Sink {
+    type Request = Request;
+    type Reply = Reply;
+
+    fn handle(&mut self, now: Time, event: Event<Reply>, out: &mut Effects) {
+        if self.exit.is_some() {
+            return;
+        }
+        match self.mesh.handle(now, event, out) {
+            Some(Event::Reply(reply)) => self.reply(now, reply, out),
+            Some(Event::Drain) => self.drain(out),
+            _ => {}
+        }
+        while let Some(event) = self.mesh.poll() {
+            self.mesh_event(now, event, out);
+        }
+        self.advance(now, out);
+    }
+
+    fn deadline(&self) -> Option<Time> {
+        let report = (!self.onlookers.is_empty()).then(|| self.reported + REPORT_INTERVAL);
+        let closed = match self.phase {
+            Phase::Closed { since } => {
+                Some(since + Duration::from_millis(2 * self.limits.liveness_ms + 1))
+            }
+            _ => None,
+        };
+        [self.mesh.deadline(), report, closed].into_iter().flatten().min()
+    }
+}

@@ -1,0 +1,117 @@
+//! Outcomes on their way from the network to the outputs.
+//!
+//! Owns the form in which they are accepted, logged and written; refuses to know the order.
+
+use serde::{Deserialize, Serialize};
+
+use proto::{frame::Dead, unit::UnitId, units::Units};
+
+/// Where an outcome comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The stage, counted from 0.
+    pub stage: u32,
+    /// Which try it was.
+    pub attempt: u32,
+    /// The worker that gave it.
+    pub worker: String,
+}
+
+/// The outcome of units `first` to `first + count - 1`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The first unit.
+    pub first: UnitId,
+    /// How many.
+    pub count: u64,
+    /// What became of them.
+    pub outcome: Outcome,
+}
+
+/// What became of one unit or of consecutive ones.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// Each gave exactly one value.
+    Values {
+        /// Who gave them.
+        origin: Origin,
+        /// The values.
+        units: Units,
+        /// Microseconds each took: how many in a row, how long each.
+        timing: Vec<(u32, u32)>,
+    },
+    /// One unit gave several values.
+    Expanded(Vec<Leaf>),
+    /// A stage gave no output for them.
+    Filtered,
+    /// One unit failed for good.
+    Dead {
+        /// Who reported it.
+        origin: Origin,
+        /// The failure.
+        dead: Dead,
+    },
+}
+
+/// One output of an expanded unit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leaf {
+    /// Which output of which output it is.
+    pub indices: Vec<u32>,
+    /// Who gave it.
+    pub origin: Origin,
+    /// The value.
+    #[serde(with = "serde_bytes")]
+    pub value: Vec<u8>,
+    /// Microseconds it took.
+    pub us: u32,
+}
+
+impl Entry {
+    /// About how much memory it takes.
+    pub fn bytes(&self) -> u64 {
+        let content = match &self.outcome {
+            Outcome::Values { units, timing, .. } => {
+                units.bytes() + units.len() * size_of::<u32>() + timing.len() * 8
+            }
+            Outcome::Expanded(leaves) => leaves.iter().map(|leaf| leaf.value.len() + 128).sum(),
+            Outcome::Filtered => 0,
+            Outcome::Dead { dead, .. } => dead.input.len() + dead.error.len(),
+        };
+        content as u64 + 128
+    }
+}
+
+/// The part of a run-length encoding between two positions.
+pub fn timing_part(timing: &[(u32, u32)], from: usize, count: usize) -> Vec<(u32, u32)> {
+    let (mut skip, mut left) = (from, count);
+    let mut part = Vec::new();
+    for (run, each) in timing {
+        let run = *run as usize;
+        if left == 0 {
+            break;
+        }
+        if skip >= run {
+            skip -= run;
+            continue;
+        }
+        let taken = (run - skip).min(left);
+        part.push((taken as u32, *each));
+        left -= taken;
+        skip = 0;
+    }
+    part
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_timing_has_the_times_of_its_units() {
+        let timing = [(2, 10), (3, 20), (1, 30)];
+        assert_eq!(timing_part(&timing, 1, 3), [(1, 10), (2, 20)]);
+        assert_eq!(timing_part(&timing, 5, 9), [(1, 30)]);
+        assert_eq!(timing_part(&timing, 0, 0), []);
+    }
+}

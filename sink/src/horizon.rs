@@ -1,0 +1,78 @@
+//! How far ahead of the watermark the ventilator may send.
+//!
+//! Owns one number, which follows the memory that waiting outcomes take: it opens while there is
+//! room and closes when there is none, and it never takes back what it has allowed. So what the
+//! sink holds is bounded in bytes, although nobody knows beforehand how large outcomes will be.
+
+use proto::{limits::Limits, unit::UnitId};
+
+/// The window that a run starts with.
+const START_UNITS: u64 = 4 << 10;
+const FLOOR_UNITS: u64 = 64;
+
+/// The window between watermark and horizon.
+#[derive(Debug)]
+pub struct Horizon {
+    window: u64,
+    units_max: u64,
+    bytes_max: u64,
+    horizon: UnitId,
+    grown_at: UnitId,
+}
+
+impl Horizon {
+    /// A window at its start, above `watermark`.
+    pub fn new(limits: &Limits, watermark: UnitId) -> Self {
+        let window = START_UNITS.min(limits.window_units_max.max(1));
+        Self {
+            window,
+            units_max: limits.window_units_max.max(1),
+            bytes_max: limits.window_bytes_max,
+            horizon: watermark + window,
+            grown_at: watermark,
+        }
+    }
+
+    /// Where the ventilator must stop, now that the watermark is here and outcomes above it take
+    /// `held_bytes`.
+    pub fn update(&mut self, watermark: UnitId, held_bytes: u64) -> UnitId {
+        if held_bytes > self.bytes_max {
+            self.window = (self.window / 2).max(FLOOR_UNITS.min(self.units_max));
+        } else if held_bytes < self.bytes_max / 4 && watermark >= self.grown_at + self.window / 2 {
+            // Half a window has been committed since it last grew: the run can use more.
+            self.grown_at = watermark;
+            self.window = (self.window * 2).min(self.units_max);
+        }
+        self.horizon = self.horizon.max(watermark.saturating_add(self.window));
+        self.horizon
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_opens_with_progress_up_to_the_limit() {
+        let limits = Limits { window_units_max: 100_000, ..Limits::default() };
+        let mut horizon = Horizon::new(&limits, 0);
+        let mut watermark = 0;
+        for _ in 0..100 {
+            let end = horizon.update(watermark, 0);
+            assert!(end - watermark <= 100_000);
+            watermark = end;
+        }
+        assert_eq!(horizon.update(watermark, 0) - watermark, 100_000);
+    }
+
+    #[test]
+    fn it_closes_while_too_much_waits_and_takes_nothing_back() {
+        let mut horizon = Horizon::new(&Limits::default(), 0);
+        let allowed = horizon.update(10_000, 0);
+        assert_eq!(horizon.update(10_000, u64::MAX), allowed);
+        for _ in 0..20 {
+            horizon.update(10_000, u64::MAX);
+        }
+        assert_eq!(horizon.update(allowed, u64::MAX), allowed + FLOOR_UNITS);
+    }
+}

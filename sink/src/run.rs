@@ -1,0 +1,93 @@
+//! A sink joined to its sockets and its recorder.
+
+use std::{io, process};
+
+use proto::{
+    frame::{Hello, Role},
+    limits::Limits,
+    net::{
+        driver::{Driver, DriverError, Handle},
+        endpoint::{Endpoint, this_host},
+        key::Key,
+        zeromq::{NetError, SharedContext},
+    },
+};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::{
+    OutputError, SinkConfig,
+    core::{Reply, Sink, Standing},
+    recorder::{Recorder, Told},
+};
+
+/// Everything that a sink has to know.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Setup {
+    /// Its name.
+    pub name: String,
+    /// Where it listens.
+    pub bind: Vec<Endpoint>,
+    /// What it writes.
+    pub config: SinkConfig,
+    /// Whether values are pairs of what the source gave and the result.
+    #[serde(default)]
+    pub carries_input: bool,
+    /// The limits of the run.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// Why a sink could not run.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// An output can't be opened.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// The sockets can't be set up.
+    #[error(transparent)]
+    Net(#[from] NetError),
+    /// The sockets failed on the way.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+    /// No thread or random number could be had.
+    #[error("cannot start: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Runs a sink to its end; its exit code. `told` is given the summary, and whether the run
+/// stopped early; `started` the handle that drains the run.
+///
+/// # Errors
+/// [`RunError`] when it cannot start or its sockets fail.
+pub fn run(
+    setup: &Setup,
+    context: &SharedContext,
+    key: Option<Key>,
+    told: Told,
+    started: impl FnOnce(Handle<Reply>),
+) -> Result<i32, RunError> {
+    let recorder = Recorder::open(setup.config.clone(), setup.carries_input, told)?;
+    let mut driver = Driver::new(context, key, &setup.limits)?;
+    for endpoint in &setup.bind {
+        driver.bind(endpoint)?;
+    }
+    let thread = recorder.start(driver.handle())?;
+    started(driver.handle());
+    let random = || getrandom::u64().map_err(|error| io::Error::other(error.to_string()));
+    // 0 means that no run is known, so it names none.
+    let standing = Standing { run: random()?.max(1), epoch: 1, ..Standing::default() };
+    let hello = Hello {
+        role: Role::Onlooker,
+        name: setup.name.clone(),
+        endpoints: Vec::new(),
+        host: this_host(),
+        pid: process::id(),
+    };
+    let (mut sink, first) = Sink::new(random()?, hello, setup.limits.clone(), standing);
+    let perform = |request| {
+        thread.ask(request);
+        None
+    };
+    Ok(driver.run(&mut sink, first, perform)?)
+}

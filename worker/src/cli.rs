@@ -1,0 +1,175 @@
+//! The flags of a worker that is started by hand, and what turns a user's own program into one.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, error::ErrorKind};
+use proto::{
+    limits::Limits,
+    net::{endpoint::Endpoint, key::Key, zeromq::SharedContext},
+    plan::{Function as Named, Stage},
+    process,
+};
+
+use crate::{
+    Function, assemble, builtin,
+    run::{self, Setup},
+};
+
+/// The example at the foot of the usage; it works when pasted, with a sink and a ventilator
+/// beside.
+pub const EXAMPLE: &str = "Example, in three terminals:
+  sink       --bind tcp://127.0.0.1:5558 --output squares.jsonl
+  ventilator --bind tcp://127.0.0.1:5557 --sink tcp://127.0.0.1:5558 --source range:1..1000
+  worker     --ventilator tcp://127.0.0.1:5557 --run square";
+
+/// Where a worker's peers are.
+#[derive(Debug, Args)]
+pub struct PlaceArgs {
+    /// Where the ventilator listens
+    #[arg(long, value_name = "ENDPOINT")]
+    ventilator: Endpoint,
+    /// Where peers reach this process [default: wherever their transport needs it]
+    #[arg(long, value_name = "ENDPOINT")]
+    bind: Vec<Endpoint>,
+    /// What peers are told instead of --bind, for addresses that are translated on the way
+    #[arg(long, value_name = "ENDPOINT")]
+    advertise: Vec<Endpoint>,
+    /// The stage to join [default: the first]
+    #[arg(long, value_name = "NAME")]
+    stage: Option<String>,
+    /// How others call this worker
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// The key file [default: the user's own, made at first use]
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// No encryption and no authentication over tcp; needed on both sides
+    #[arg(long)]
+    insecure: bool,
+}
+
+/// What a worker does with each unit.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub struct FunctionArgs {
+    /// A built-in function; `--run help` lists them
+    #[arg(long, value_name = "BUILTIN")]
+    run: Option<String>,
+    /// A program started once a unit; {} is replaced by the value. The last flag
+    #[arg(long, value_name = "CMD", num_args = 1.., allow_hyphen_values = true)]
+    exec: Option<Vec<String>>,
+    /// A long-lived program: a JSON line in, a JSON line out. The last flag
+    #[arg(long, value_name = "CMD", num_args = 1.., allow_hyphen_values = true)]
+    pipe: Option<Vec<String>>,
+}
+
+/// Computes what a ventilator sends.
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = true, after_help = EXAMPLE)]
+pub struct WorkerArgs {
+    #[command(flatten)]
+    place: PlaceArgs,
+    #[command(flatten)]
+    function: FunctionArgs,
+}
+
+impl WorkerArgs {
+    /// Runs a worker as the flags say; without a function it does what the ventilator's plan
+    /// says.
+    pub fn run(self) -> ExitCode {
+        if self.function.run.as_deref() == Some("help") {
+            builtin::names().iter().for_each(|(name, line)| println!("{name:<12} {line}"));
+            return ExitCode::SUCCESS;
+        }
+        match self.function.assemble() {
+            Ok(own) => self.place.run(own),
+            Err(problem) => {
+                eprintln!("worker: {problem}");
+                ExitCode::from(64)
+            }
+        }
+    }
+}
+
+impl FunctionArgs {
+    fn assemble(self) -> Result<Option<Box<dyn Function>>, String> {
+        let named = match (self.run, self.exec, self.pipe) {
+            (Some(name), _, _) => Named::Run(name),
+            (_, Some(command), _) => Named::Exec(command),
+            (_, _, Some(command)) => Named::Pipe(command),
+            _ => return Ok(None),
+        };
+        let stage = Stage::new("work", named);
+        assemble(&stage, None, &Limits::default()).map(Some).map_err(|error| error.to_string())
+    }
+}
+
+impl PlaceArgs {
+    fn run(self, own: Option<Box<dyn Function>>) -> ExitCode {
+        process::end_with_parent();
+        let endpoints: Vec<Endpoint> =
+            self.bind.iter().chain([&self.ventilator]).cloned().collect();
+        let setup = Setup {
+            name: self.name.unwrap_or_else(|| process::default_name("worker")),
+            bind: if self.bind.is_empty() { default_inbox(&self.ventilator) } else { self.bind },
+            advertise: self.advertise.iter().map(ToString::to_string).collect(),
+            stage: self.stage,
+            ventilator: self.ventilator,
+        };
+        let outcome = Key::for_process(self.key.as_deref(), self.insecure, &endpoints)
+            .map_err(|error| error.to_string())
+            .and_then(|key| {
+                run::run(&setup, own, &SharedContext::new(), key, process::drain_on_signals)
+                    .map_err(|error| error.to_string())
+            });
+        match outcome {
+            Ok(code) => process::exit_code(code),
+            Err(error) => {
+                eprintln!("worker: {error}");
+                ExitCode::from(74)
+            }
+        }
+    }
+}
+
+/// Beside an ipc ventilator a worker listens at ipc too; for tcp the driver finds an address.
+fn default_inbox(ventilator: &Endpoint) -> Vec<Endpoint> {
+    match ventilator {
+        Endpoint::Ipc(path) => {
+            let name = format!("{}.worker-{}", path.display(), std::process::id());
+            vec![Endpoint::Ipc(name.into())]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// A user's own worker program.
+#[derive(Parser)]
+#[command(version, about = "A worker of a pipeline", arg_required_else_help = true)]
+struct OwnProgram {
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+/// Turns a program into a worker: parses the flags of `worker` but for the function, which is
+/// `function`, and runs until the pipeline ends. A stage runs it with `binary = "path"`.
+///
+/// # Example
+/// ```no_run
+/// fn main() -> std::process::ExitCode {
+///     worker::main(worker::map(|n: u64| n * n))
+/// }
+/// ```
+pub fn main(function: impl Function + 'static) -> ExitCode {
+    process::start_log();
+    match OwnProgram::try_parse() {
+        Ok(program) => program.place.run(Some(Box::new(function))),
+        Err(error) => {
+            let _ = error.print();
+            match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+                _ => ExitCode::from(64),
+            }
+        }
+    }
+}

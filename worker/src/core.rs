@@ -1,0 +1,674 @@
+//! A worker's part in the pipeline, as a state machine.
+//!
+//! Owns what it was sent and has not done, what it did and the sink has not committed, and its
+//! leaving; refuses sockets, threads and the function itself. Towards its senders it is a
+//! receiver with an intake; towards the next stage, if there is one, it is a sender like the
+//! ventilator.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+use proto::{
+    frame::{
+        Contact, Dead, Done, Failed, Frame, Hello, ParcelId, PeerId, Plan, Refusal, Results, Role,
+        RunId, Welcome, Work, WorkerTally,
+    },
+    limits::Limits,
+    role::{Effect, Event, LinkId},
+    rules::{
+        commit::Committed,
+        credit::Intake,
+        dispatch::{Dispatch, Order},
+        mesh::{Loss, Mesh, MeshEvent},
+        outbox::Outbox,
+    },
+    time::Time,
+    units::Units,
+};
+use tracing::{error, info, warn};
+
+use crate::product::Product;
+
+/// Outputs that are ready are fetched from a long parcel as often.
+const COLLECT_INTERVAL: Duration = Duration::from_millis(10);
+/// The ventilator is told of this worker's figures as often.
+const FIGURES_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Which parcel the executor has, counted by this worker.
+pub type Ticket = u64;
+
+/// What a worker asks for.
+#[derive(Debug)]
+pub enum Request {
+    /// Make the function that the plan names, ready.
+    Load(Box<Plan>),
+    /// Execute these units in order.
+    Execute {
+        /// The parcel, as this worker counts.
+        ticket: Ticket,
+        /// Which try.
+        attempt: u32,
+        /// The executions of these units are numbered from here.
+        execution: u64,
+        /// The units.
+        units: Units,
+    },
+    /// Give up units that are not begun; answered at once with [`Reply::Curtailed`].
+    Curtail {
+        /// All of them, or half.
+        share: Share,
+    },
+    /// Hand over what is ready; answered at once with [`Reply::Product`], if anything is.
+    Collect,
+}
+
+/// How much of what is not begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Share {
+    /// Half, rounded up.
+    Half,
+    /// All.
+    All,
+}
+
+/// What comes back.
+#[derive(Debug)]
+pub enum Reply {
+    /// The function is ready.
+    Loaded,
+    /// The function cannot work here.
+    Unfit(String),
+    /// Outputs.
+    Product {
+        /// Of which parcel.
+        ticket: Ticket,
+        /// The outputs.
+        product: Product,
+        /// Nanoseconds in the function for the whole parcel, if this ends it.
+        finished: Option<u64>,
+    },
+    /// The executor keeps only the first units of its parcel.
+    Curtailed {
+        /// Of which parcel.
+        ticket: Ticket,
+        /// How many.
+        keep: u32,
+    },
+}
+
+/// Exit codes of a worker.
+pub mod exit {
+    /// The run is over, or the worker was asked to leave and has handed everything over.
+    pub const LEFT: i32 = 0;
+    /// The ventilator has no place for it.
+    pub const REFUSED: i32 = 64;
+    /// Its function cannot work here.
+    pub const UNFIT: i32 = 69;
+}
+
+#[derive(Debug)]
+struct Parcel {
+    link: LinkId,
+    work: Work,
+}
+
+#[derive(Debug)]
+struct Executing {
+    ticket: Ticket,
+    link: LinkId,
+    parcel: ParcelId,
+    attempt: u32,
+    units: usize,
+    bytes: usize,
+    failed: Vec<Failed>,
+    collected: Time,
+    // Of a run that is over.
+    void: bool,
+}
+
+/// What the worker is part of.
+struct Membership {
+    plan: Box<Plan>,
+    sink: LinkId,
+    outbox: Outbox,
+    next: Option<Dispatch>,
+    next_links: BTreeMap<PeerId, LinkId>,
+    committed: Committed,
+}
+
+/// A worker.
+pub struct Worker {
+    mesh: Mesh,
+    limits: Limits,
+    ventilator: LinkId,
+    membership: Option<Membership>,
+    loaded: bool,
+    intake: Intake,
+    senders: Vec<LinkId>,
+    queue: VecDeque<Parcel>,
+    executing: Option<Executing>,
+    next_ticket: Ticket,
+    next_execution: u64,
+    figures: WorkerTally,
+    figures_told: (Time, u64),
+    joined: Time,
+    leaving: bool,
+    exit: Option<i32>,
+}
+
+type Effects = Vec<Effect<Request>>;
+
+impl Worker {
+    /// A worker that looks for its ventilator. `me` is drawn at random once a start, and so
+    /// numbers this start's executions.
+    pub fn new(me: PeerId, hello: Hello, ventilator: Vec<String>) -> (Self, Effects) {
+        let limits = Limits::default();
+        let figures = WorkerTally { name: hello.name.clone(), ..WorkerTally::default() };
+        let mut mesh = Mesh::new(me, hello, &limits);
+        let mut out = Effects::new();
+        let ventilator = mesh.dial(ventilator, None, &mut out);
+        let worker = Self {
+            mesh,
+            ventilator,
+            membership: None,
+            loaded: false,
+            intake: Intake::new(limits.intake_units_max, limits.intake_bytes_max),
+            senders: Vec::new(),
+            queue: VecDeque::new(),
+            executing: None,
+            next_ticket: 0,
+            next_execution: me,
+            figures,
+            figures_told: (Time::default(), 0),
+            joined: Time::default(),
+            leaving: false,
+            exit: None,
+            limits,
+        };
+        (worker, out)
+    }
+
+    fn mesh_event(&mut self, now: Time, event: MeshEvent, out: &mut Effects) {
+        match event {
+            MeshEvent::Asked { link, hello, .. } => self.asked(link, &hello, out),
+            MeshEvent::Opened { link, welcome, run } => self.opened(now, link, *welcome, run, out),
+            MeshEvent::Refused { link, refusal } => self.refused(link, &refusal),
+            MeshEvent::Broken { link, loss, .. } => self.broken(now, link, loss, out),
+            MeshEvent::Frame { link, frame } if link == self.ventilator => {
+                self.ventilator_says(now, frame, out);
+            }
+            MeshEvent::Frame { link, frame } => self.peer_says(now, link, frame, out),
+            MeshEvent::Stray(_) => {}
+        }
+    }
+
+    /// A worker of the stage before wants to send.
+    fn asked(&mut self, link: LinkId, hello: &Hello, out: &mut Effects) {
+        match (&hello.role, &self.membership) {
+            (Role::Worker { .. }, Some(member)) if member.plan.stage_index > 0 && !self.leaving => {
+                self.mesh.welcome(link, Welcome::Peer, out);
+                self.join_sender(link);
+            }
+            _ => self.mesh.refuse(link, Refusal::OtherRun, out),
+        }
+    }
+
+    fn join_sender(&mut self, link: LinkId) {
+        self.intake.join(link);
+        self.senders.push(link);
+    }
+
+    fn opened(&mut self, now: Time, link: LinkId, welcome: Welcome, run: RunId, out: &mut Effects) {
+        if let Welcome::Plan(plan) = welcome {
+            return self.planned(now, plan, run, out);
+        }
+        let Some(member) = &mut self.membership else { return };
+        if link == member.sink {
+            member.outbox.opened();
+        } else if let Some(next) = &mut member.next {
+            next.join(link);
+        }
+    }
+
+    /// The ventilator says what to be.
+    fn planned(&mut self, now: Time, plan: Box<Plan>, run: RunId, out: &mut Effects) {
+        let same = self.membership.as_ref().is_some_and(|member| {
+            self.mesh.run() == run && member.plan.stage_index == plan.stage_index
+        });
+        if !same {
+            self.forget(out);
+            self.mesh.join(run);
+            self.mesh.adopt(&plan.limits);
+            self.limits = plan.limits.clone();
+            self.intake = Intake::new(self.limits.intake_units_max, self.limits.intake_bytes_max);
+            self.figures.stage = plan.stage_index;
+            self.joined = now;
+            self.loaded = false;
+            out.push(Effect::Request(Request::Load(plan.clone())));
+            let next_index = plan.stage_index + 1;
+            let next = plan.next.as_ref().map(|s| Dispatch::new(next_index, s, &self.limits));
+            self.membership = Some(Membership {
+                sink: self.mesh.dial(plan.sink.clone(), None, out),
+                outbox: Outbox::new(&self.limits),
+                next,
+                next_links: BTreeMap::new(),
+                committed: Committed::default(),
+                plan,
+            });
+        }
+        if self.membership.as_ref().is_some_and(|member| member.plan.stage_index == 0) {
+            self.join_sender(self.ventilator);
+        }
+        if self.leaving {
+            self.mesh.send(self.ventilator, Frame::Leaving, out);
+        }
+    }
+
+    /// Everything that belonged to another run is void.
+    fn forget(&mut self, out: &mut Effects) {
+        if let Some(member) = self.membership.take() {
+            self.mesh.hang_up(member.sink, out);
+            for link in member.next_links.into_values() {
+                self.mesh.hang_up(link, out);
+            }
+        }
+        for link in std::mem::take(&mut self.senders) {
+            self.lose_sender(link, out);
+            if link != self.ventilator {
+                self.mesh.hang_up(link, out);
+            }
+        }
+        // The executor goes on to its next unit; what it makes of it is thrown away.
+        if let Some(executing) = &mut self.executing {
+            executing.void = true;
+        }
+    }
+
+    fn refused(&mut self, link: LinkId, refusal: &Refusal) {
+        if link == self.ventilator {
+            error!(%refusal, "the ventilator has no place for this worker");
+            self.exit = Some(exit::REFUSED);
+        }
+    }
+
+    fn broken(&mut self, now: Time, link: LinkId, loss: Loss, out: &mut Effects) {
+        if link == self.ventilator {
+            warn!(?loss, "lost the ventilator; waiting for it");
+        }
+        if self.senders.contains(&link) {
+            self.lose_sender(link, out);
+        }
+        let Some(member) = &mut self.membership else { return };
+        if link == member.sink {
+            warn!(?loss, "lost the sink; waiting for it");
+            member.outbox.broken();
+        } else if let Some(next) = &mut member.next {
+            let mut orders = Vec::new();
+            next.lost(now, link, loss, member.committed.set(), &mut orders);
+            self.order(orders, out);
+        }
+    }
+
+    /// A sender that is gone has its units sent to others; those not begun here are dropped.
+    fn lose_sender(&mut self, link: LinkId, out: &mut Effects) {
+        self.senders.retain(|sender| *sender != link);
+        self.intake.leave(link);
+        self.queue.retain(|parcel| parcel.link != link);
+        if self.executing.as_ref().is_some_and(|executing| executing.link == link) {
+            out.push(Effect::Request(Request::Curtail { share: Share::All }));
+        }
+    }
+
+    fn ventilator_says(&mut self, now: Time, frame: Frame, out: &mut Effects) {
+        match frame {
+            Frame::Roster(contacts) => self.roster(contacts, out),
+            Frame::Commit(commit) => {
+                let Some(member) = &mut self.membership else { return };
+                if member.committed.apply(&commit) {
+                    member.outbox.committed(member.committed.set());
+                    if let Some(next) = &mut member.next {
+                        next.committed(now, member.committed.set());
+                        next.take_latencies();
+                    }
+                }
+            }
+            Frame::End(_) => {
+                if let Some(Membership { next: Some(next), .. }) = &mut self.membership {
+                    next.ending();
+                }
+            }
+            Frame::Stop => self.leave(now, out),
+            frame => self.peer_says(now, self.ventilator, frame, out),
+        }
+    }
+
+    /// The workers of the next stage: those that are new are dialled, those gone are given up.
+    fn roster(&mut self, contacts: Vec<Contact>, out: &mut Effects) {
+        let Some(member) = &mut self.membership else { return };
+        let gone: Vec<PeerId> = member
+            .next_links
+            .keys()
+            .filter(|peer| !contacts.iter().any(|contact| contact.peer == **peer))
+            .copied()
+            .collect();
+        for peer in gone {
+            // An open session ends by itself, with what it still carries.
+            if let Some(link) = member.next_links.get(&peer).copied()
+                && !self.mesh.is_open(link)
+            {
+                member.next_links.remove(&peer);
+                self.mesh.hang_up(link, out);
+            }
+        }
+        for contact in contacts {
+            let mesh = &mut self.mesh;
+            member
+                .next_links
+                .entry(contact.peer)
+                .or_insert_with(|| mesh.dial(contact.endpoints, Some(contact.host), out));
+        }
+    }
+
+    fn peer_says(&mut self, now: Time, link: LinkId, frame: Frame, out: &mut Effects) {
+        match frame {
+            Frame::Work(work) if self.senders.contains(&link) => self.take(link, work, out),
+            Frame::Retract(parcel) => self.retract(link, parcel, out),
+            Frame::Bye if self.senders.contains(&link) => {
+                self.lose_sender(link, out);
+                self.mesh.hang_up(link, out);
+            }
+            frame => self.receiver_says(now, link, frame, out),
+        }
+    }
+
+    /// The sink or a worker of the next stage.
+    fn receiver_says(&mut self, now: Time, link: LinkId, frame: Frame, out: &mut Effects) {
+        let Some(member) = &mut self.membership else { return };
+        if link == member.sink {
+            if let Frame::Credit(credit) = frame {
+                member.outbox.granted(credit);
+            }
+            return;
+        }
+        let Some(next) = &mut member.next else { return };
+        let committed = member.committed.set();
+        let mut orders = Vec::new();
+        match frame {
+            Frame::Credit(credit) => next.granted(link, credit),
+            Frame::Done(done) => next.done(now, link, &done, committed, &mut orders),
+            Frame::Returned { parcel, keep } => next.returned(link, parcel, keep, committed),
+            Frame::Leaving => next.leaving(link),
+            Frame::Bye => {
+                next.lost(now, link, Loss::Replaced, committed, &mut orders);
+                member.next_links.retain(|_, known| *known != link);
+                self.mesh.hang_up(link, out);
+            }
+            _ => {}
+        }
+        self.order(orders, out);
+    }
+
+    fn take(&mut self, link: LinkId, work: Work, out: &mut Effects) {
+        if self.leaving {
+            self.give_back(link, work.parcel, 0, &work.units, out);
+        } else {
+            self.queue.push_back(Parcel { link, work });
+        }
+    }
+
+    fn give_back(
+        &mut self,
+        link: LinkId,
+        parcel: ParcelId,
+        keep: u32,
+        units: &Units,
+        out: &mut Effects,
+    ) {
+        self.intake.processed(link, units.len(), units.bytes());
+        self.mesh.send(link, Frame::Returned { parcel, keep }, out);
+    }
+
+    fn retract(&mut self, link: LinkId, parcel: ParcelId, out: &mut Effects) {
+        let here = |known: &Parcel| known.link == link && known.work.parcel == parcel;
+        if let Some(index) = self.queue.iter().position(here) {
+            if let Some(Parcel { work, .. }) = self.queue.remove(index) {
+                self.give_back(link, parcel, 0, &work.units, out);
+            }
+        } else if let Some(executing) = &self.executing
+            && (executing.link, executing.parcel) == (link, parcel)
+        {
+            out.push(Effect::Request(Request::Curtail { share: Share::Half }));
+        }
+    }
+
+    fn reply(&mut self, now: Time, reply: Reply, out: &mut Effects) {
+        match reply {
+            Reply::Loaded => self.loaded = true,
+            Reply::Unfit(problem) => {
+                error!(%problem, "the function cannot work here");
+                self.exit = Some(exit::UNFIT);
+            }
+            Reply::Curtailed { ticket, keep } => self.curtailed(ticket, keep, out),
+            Reply::Product { ticket, product, finished } => {
+                self.produced(now, ticket, product, finished, out);
+            }
+        }
+    }
+
+    fn curtailed(&mut self, ticket: Ticket, keep: u32, out: &mut Effects) {
+        let Some(executing) = &mut self.executing else { return };
+        if executing.ticket != ticket {
+            return;
+        }
+        let given = executing.units.saturating_sub(keep as usize);
+        let bytes = (executing.bytes * given).checked_div(executing.units).unwrap_or_default();
+        executing.units -= given;
+        executing.bytes -= bytes;
+        let (link, parcel) = (executing.link, executing.parcel);
+        self.intake.processed(link, given, bytes);
+        self.mesh.send(link, Frame::Returned { parcel, keep }, out);
+    }
+
+    fn produced(
+        &mut self,
+        now: Time,
+        ticket: Ticket,
+        product: Product,
+        finished: Option<u64>,
+        out: &mut Effects,
+    ) {
+        let Some(executing) = self.executing.as_mut().filter(|known| known.ticket == ticket) else {
+            return;
+        };
+        if executing.void {
+            if finished.is_some() {
+                self.executing = None;
+            }
+            return;
+        }
+        executing.collected = now;
+        executing.failed.extend(product.failed);
+        let attempt = executing.attempt;
+        if let Some(member) = &mut self.membership {
+            let stage = member.plan.stage_index;
+            let mut results =
+                Results { stage, attempt, filtered: product.filtered, ..Results::default() };
+            match &mut member.next {
+                Some(next) => next.add(product.units),
+                None => (results.units, results.timing) = (product.units, product.timing),
+            }
+            member.outbox.push(results);
+        }
+        if let Some(busy_ns) = finished
+            && let Some(done) = self.executing.take()
+        {
+            self.figures.units += done.units as u64;
+            self.figures.busy_ns += busy_ns;
+            self.intake.processed(done.link, done.units, done.bytes);
+            let frame = Done { parcel: done.parcel, busy_ns, failed: done.failed };
+            self.mesh.send(done.link, Frame::Done(frame), out);
+        }
+    }
+
+    fn order(&mut self, orders: Vec<Order>, out: &mut Effects) {
+        for order in orders {
+            match order {
+                Order::Send(link, work) => self.mesh.send(link, Frame::Work(work), out),
+                Order::Retract(link, parcel) => self.mesh.send(link, Frame::Retract(parcel), out),
+                Order::Dead(dead) => self.bury(dead),
+            }
+        }
+    }
+
+    fn bury(&mut self, dead: Dead) {
+        if let Some(member) = &mut self.membership {
+            let (stage, attempt) = (dead.stage, dead.attempts);
+            member.outbox.push(Results { stage, attempt, dead: vec![dead], ..Results::default() });
+        }
+    }
+
+    /// Takes no more; what is not begun goes back, what is done is handed over first.
+    fn drain(&mut self, out: &mut Effects) {
+        if self.leaving {
+            return;
+        }
+        info!("leaving: what has begun is finished, the rest goes back");
+        self.leaving = true;
+        for Parcel { link, work } in std::mem::take(&mut self.queue) {
+            self.give_back(link, work.parcel, 0, &work.units, out);
+        }
+        if self.executing.is_some() {
+            out.push(Effect::Request(Request::Curtail { share: Share::All }));
+        }
+        self.mesh.send(self.ventilator, Frame::Leaving, out);
+        for link in self.senders.iter().filter(|link| **link != self.ventilator) {
+            self.mesh.send(*link, Frame::Leaving, out);
+        }
+    }
+
+    /// Nothing is left to do: says so to everyone, and goes.
+    fn leave(&mut self, now: Time, out: &mut Effects) {
+        self.tell_figures(now, out);
+        let mut links = self.senders.clone();
+        if let Some(member) = &self.membership {
+            links.extend(member.next_links.values());
+            links.push(member.sink);
+        }
+        links.retain(|link| *link != self.ventilator);
+        links.push(self.ventilator);
+        for link in links {
+            self.mesh.send(link, Frame::Bye, out);
+        }
+        self.exit = Some(exit::LEFT);
+    }
+
+    fn tell_figures(&mut self, now: Time, out: &mut Effects) {
+        self.figures_told = (now, self.figures.units);
+        self.figures.present_ns = now.since(self.joined).as_nanos() as u64;
+        self.mesh.send(self.ventilator, Frame::Figures(self.figures.clone()), out);
+    }
+
+    /// What follows from the state, whatever the event was.
+    fn advance(&mut self, now: Time, out: &mut Effects) {
+        if self.exit.is_none() {
+            self.execute(now, out);
+            self.pass_on(now, out);
+            for (link, credit) in self.intake.grants() {
+                self.mesh.grant(link, credit, out);
+            }
+            let (told, units) = self.figures_told;
+            if self.figures.units != units && now.since(told) >= FIGURES_INTERVAL {
+                self.tell_figures(now, out);
+            }
+            if self.leaving && self.is_done() {
+                self.leave(now, out);
+            }
+        }
+        if let Some(code) = self.exit {
+            out.push(Effect::Exit(code));
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        let kept = self.membership.as_ref().is_some_and(|member| {
+            !member.outbox.is_empty() || member.next.as_ref().is_some_and(|next| !next.is_empty())
+        });
+        self.executing.is_none() && !kept
+    }
+
+    /// Starts the next parcel, unless too much waits downstream; fetches what a long one has
+    /// ready.
+    fn execute(&mut self, now: Time, out: &mut Effects) {
+        if let Some(executing) = &mut self.executing {
+            if now.since(executing.collected) >= COLLECT_INTERVAL {
+                executing.collected = now;
+                out.push(Effect::Request(Request::Collect));
+            }
+            return;
+        }
+        let kept = self.membership.as_ref().map_or(0, |member| {
+            member.outbox.bytes() + member.next.as_ref().map_or(0, Dispatch::bytes)
+        });
+        if !self.loaded || kept as u64 >= self.limits.window_bytes_max {
+            return;
+        }
+        let Some(Parcel { link, work }) = self.queue.pop_front() else { return };
+        let ticket = self.next_ticket;
+        let execution = self.next_execution;
+        self.next_ticket += 1;
+        self.next_execution = execution.wrapping_add(work.units.len() as u64);
+        self.executing = Some(Executing {
+            ticket,
+            link,
+            parcel: work.parcel,
+            attempt: work.attempt,
+            units: work.units.len(),
+            bytes: work.units.bytes(),
+            failed: Vec::new(),
+            collected: now,
+            void: false,
+        });
+        let Work { attempt, units, .. } = work;
+        out.push(Effect::Request(Request::Execute { ticket, attempt, execution, units }));
+    }
+
+    fn pass_on(&mut self, now: Time, out: &mut Effects) {
+        let Some(member) = &mut self.membership else { return };
+        let mut orders = Vec::new();
+        if let Some(next) = &mut member.next {
+            next.dispatch(now, member.committed.set(), &mut orders);
+        }
+        while let Some(results) = member.outbox.take() {
+            self.mesh.send(member.sink, Frame::Results(results), out);
+        }
+        self.order(orders, out);
+    }
+}
+
+impl proto::role::Role for Worker {
+    type Request = Request;
+    type Reply = Reply;
+
+    fn handle(&mut self, now: Time, event: Event<Reply>, out: &mut Effects) {
+        if self.exit.is_some() {
+            return;
+        }
+        match self.mesh.handle(now, event, out) {
+            Some(Event::Reply(reply)) => self.reply(now, reply, out),
+            Some(Event::Drain) => self.drain(out),
+            _ => {}
+        }
+        while let Some(event) = self.mesh.poll() {
+            self.mesh_event(now, event, out);
+        }
+        self.advance(now, out);
+    }
+
+    fn deadline(&self) -> Option<Time> {
+        let collect = self.executing.as_ref().map(|e| e.collected + COLLECT_INTERVAL);
+        let next = self.membership.as_ref().and_then(|member| member.next.as_ref()?.deadline());
+        [self.mesh.deadline(), collect, next].into_iter().flatten().min()
+    }
+}

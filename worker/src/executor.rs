@@ -1,0 +1,377 @@
+//! The thread that runs the function, so that a long unit is not a silent worker.
+//!
+//! Owns the function and the progress through one parcel; refuses to know where units come from.
+//! The driver looks into the progress under a lock that is held for moments: to call back units
+//! that are not begun, and to fetch outputs that wait behind a long unit.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        mpsc::{Receiver, Sender, channel},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use proto::{
+    frame::Plan,
+    net::driver::Handle,
+    units::{Span, Units},
+    value::value_len,
+};
+
+use crate::{
+    Function, OutputLimits, Outputs, Unit, assemble,
+    core::{Reply, Request, Share, Ticket},
+    product::{Outcome, Product, Worked},
+};
+
+/// Units are begun in groups that last about this long, so that the lock costs nothing.
+const GROUP_TIME: Duration = Duration::from_micros(200);
+const GROUP_UNITS_MAX: u32 = 512;
+/// Outputs are handed over at least as often while a parcel lasts.
+const HANDOVER: Duration = Duration::from_millis(5);
+
+/// How far the current parcel is.
+#[derive(Default)]
+struct Progress {
+    ticket: Ticket,
+    // Units below it are begun.
+    begun: u32,
+    // Units from it on are not this worker's any more.
+    limit: u32,
+    ready: Product,
+}
+
+struct Parcel {
+    ticket: Ticket,
+    attempt: u32,
+    execution: u64,
+    units: Units,
+}
+
+enum Order {
+    Load(Box<Plan>),
+    Execute(Parcel),
+}
+
+/// The way to the executing thread; it ends after its current unit when this is dropped.
+pub struct Executor {
+    orders: Sender<Order>,
+    progress: Arc<Mutex<Progress>>,
+}
+
+impl Executor {
+    /// Starts the thread. `own` is the function that the worker brought with it.
+    ///
+    /// # Errors
+    /// When no thread can be made.
+    pub fn start(own: Option<Box<dyn Function>>, handle: Handle<Reply>) -> std::io::Result<Self> {
+        let (orders, received) = channel();
+        let progress = Arc::new(Mutex::new(Progress::default()));
+        let shared = progress.clone();
+        thread::Builder::new().name("executor".into()).spawn(move || {
+            let mut thread = Thread { handle, progress: shared, group: 1, function: None };
+            thread.serve(&received, own);
+        })?;
+        Ok(Self { orders, progress })
+    }
+
+    /// Does what the worker asks; what can be answered at once is.
+    pub fn perform(&self, request: Request) -> Option<Reply> {
+        let order = match request {
+            Request::Load(plan) => Order::Load(plan),
+            Request::Execute { ticket, attempt, execution, units } => {
+                *lock(&self.progress) = Progress {
+                    ticket,
+                    begun: 0,
+                    limit: units.len() as u32,
+                    ready: Product::default(),
+                };
+                Order::Execute(Parcel { ticket, attempt, execution, units })
+            }
+            Request::Curtail { share } => return Some(self.curtail(share)),
+            Request::Collect => return self.collect(),
+        };
+        // If the thread is gone, so is the process: functions' panics are caught.
+        let _ = self.orders.send(order);
+        None
+    }
+
+    fn curtail(&self, share: Share) -> Reply {
+        let mut progress = lock(&self.progress);
+        let left = progress.limit - progress.begun;
+        progress.limit -= match share {
+            Share::Half => left.div_ceil(2),
+            Share::All => left,
+        };
+        Reply::Curtailed { ticket: progress.ticket, keep: progress.limit }
+    }
+
+    fn collect(&self) -> Option<Reply> {
+        let mut progress = lock(&self.progress);
+        if progress.ready.is_empty() {
+            return None;
+        }
+        let product = std::mem::take(&mut progress.ready);
+        Some(Reply::Product { ticket: progress.ticket, product, finished: None })
+    }
+}
+
+fn lock(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
+    // The lock is never held while a function runs, so nothing can be left half done.
+    progress.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The function with what it needs to be called.
+struct Loaded {
+    function: Box<dyn Function>,
+    stage: String,
+    limits: OutputLimits,
+    pairs: bool,
+}
+
+struct Thread {
+    handle: Handle<Reply>,
+    progress: Arc<Mutex<Progress>>,
+    group: u32,
+    function: Option<Loaded>,
+}
+
+impl Thread {
+    fn serve(&mut self, orders: &Receiver<Order>, mut own: Option<Box<dyn Function>>) {
+        for order in orders {
+            match order {
+                Order::Load(plan) => {
+                    let reply = self.load(&plan, &mut own);
+                    self.handle.reply(reply);
+                }
+                Order::Execute(parcel) => self.execute(&parcel),
+            }
+        }
+        if let Some(mut loaded) = self.function.take() {
+            loaded.function.tear_down();
+        }
+    }
+
+    fn load(&mut self, plan: &Plan, own: &mut Option<Box<dyn Function>>) -> Reply {
+        if let Some(mut before) = self.function.take() {
+            before.function.tear_down();
+            if own.is_none() && plan.stage.function == proto::plan::Function::Own {
+                *own = Some(before.function);
+            }
+        }
+        let mut function = match assemble(&plan.stage, own.take(), &plan.limits) {
+            Ok(function) => function,
+            Err(error) => return Reply::Unfit(error.to_string()),
+        };
+        if let Err(failure) = function.set_up() {
+            return Reply::Unfit(failure.text().to_owned());
+        }
+        self.group = 1;
+        self.function = Some(Loaded {
+            function,
+            stage: plan.stage.name.clone(),
+            limits: OutputLimits::from(&plan.limits),
+            pairs: plan.carries_input,
+        });
+        Reply::Loaded
+    }
+
+    fn execute(&mut self, parcel: &Parcel) {
+        let Some(loaded) = &mut self.function else { return };
+        let mut outputs = Outputs::new(loaded.limits);
+        let mut outcomes = Vec::new();
+        let mut cursor = Cursor::new(&parcel.units);
+        let mut busy = Duration::ZERO;
+        let mut handed_over = Instant::now();
+        let mut product = Product::default();
+        loop {
+            let group = {
+                let mut progress = lock(&self.progress);
+                progress.ready.append(std::mem::take(&mut product));
+                let first = progress.begun;
+                let end = progress.limit.min(first + self.group);
+                progress.begun = end.max(first);
+                if handed_over.elapsed() >= HANDOVER && !progress.ready.is_empty() {
+                    let product = std::mem::take(&mut progress.ready);
+                    handed_over = Instant::now();
+                    self.handle.reply(Reply::Product {
+                        ticket: parcel.ticket,
+                        product,
+                        finished: None,
+                    });
+                }
+                first..end
+            };
+            if group.is_empty() {
+                break;
+            }
+            let (index, count) = (group.start, group.end - group.start);
+            let start = Instant::now();
+            outputs.clear();
+            outcomes.clear();
+            let spans = cursor.take(count);
+            let mut at = index as usize;
+            for span in &spans {
+                at = loaded.work(span, at, parcel, &mut outputs, &mut outcomes);
+            }
+            let took = start.elapsed();
+            busy += took;
+            let us = u32::try_from(took.as_micros() / u128::from(count)).unwrap_or(u32::MAX);
+            let mut from = (0, 0);
+            for span in &spans {
+                let done = &outcomes[from.0..from.0 + span.count as usize];
+                let execution = parcel.execution;
+                let work =
+                    Worked { span, index: index + from.0 as u32, from: from.1, us, execution };
+                product.add(work, done, &outputs);
+                from.0 += done.len();
+                from.1 += done.iter().map(given).sum::<usize>();
+            }
+            self.group = next_group(self.group, took);
+        }
+        let product = std::mem::take(&mut lock(&self.progress).ready);
+        let finished = Some(u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX));
+        self.handle.reply(Reply::Product { ticket: parcel.ticket, product, finished });
+    }
+}
+
+fn given(outcome: &Outcome) -> usize {
+    match outcome {
+        Outcome::Outputs(count) => *count as usize,
+        Outcome::Failed(_) => 0,
+    }
+}
+
+/// The size of the next group, from how long this one took.
+fn next_group(group: u32, took: Duration) -> u32 {
+    if took * 2 <= GROUP_TIME {
+        (group * 2).min(GROUP_UNITS_MAX)
+    } else if took > GROUP_TIME * 2 {
+        (group / 2).max(1)
+    } else {
+        group
+    }
+}
+
+impl Loaded {
+    /// Calls the function for each unit of `span`, whose first is unit `at` of the parcel.
+    fn work(
+        &mut self,
+        span: &Span,
+        mut at: usize,
+        parcel: &Parcel,
+        outputs: &mut Outputs,
+        outcomes: &mut Vec<Outcome>,
+    ) -> usize {
+        let mut path = span.path.clone();
+        let mut id = span.first;
+        for _ in 0..span.count {
+            let unit = Unit { id, path: &path, attempt: parcel.attempt, stage: &self.stage };
+            let value = parcel.units.value(at);
+            outputs.begin_unit();
+            let before = outputs.len();
+            let called = match self.pairs {
+                false => self.function.call(&unit, value, outputs),
+                true => call_pair(&mut *self.function, &unit, value, outputs),
+            };
+            outcomes.push(match called {
+                Ok(()) => Outcome::Outputs((outputs.len() - before) as u32),
+                Err(failure) => {
+                    outputs.truncate(before);
+                    Outcome::Failed(failure.into_text())
+                }
+            });
+            at += 1;
+            match path.last_mut() {
+                Some(step) => step.index += 1,
+                None => id += 1,
+            }
+        }
+        at
+    }
+}
+
+/// Calls the function with the second half of a pair, and pairs each output with the first.
+fn call_pair(
+    function: &mut dyn Function,
+    unit: &Unit<'_>,
+    pair: &[u8],
+    outputs: &mut Outputs,
+) -> Result<(), crate::Failure> {
+    const ARRAY_OF_TWO: u8 = 0x92;
+    let malformed = || crate::Failure::new("a value that carries no input");
+    let (marker, rest) = pair.split_first().ok_or_else(malformed)?;
+    let input_len = value_len(rest).map_err(|_| malformed())?;
+    if *marker != ARRAY_OF_TWO {
+        return Err(malformed());
+    }
+    let (input, value) = rest.split_at(input_len);
+    let mut plain = Outputs::new(outputs.limits());
+    function.call(unit, value, &mut plain)?;
+    for output in plain.iter() {
+        outputs.push_bytes(&[&[ARRAY_OF_TWO], input, output].concat())?;
+    }
+    Ok(())
+}
+
+/// Walks the spans of a parcel.
+struct Cursor<'a> {
+    spans: &'a [Span],
+    span: usize,
+    offset: u32,
+}
+
+impl<'a> Cursor<'a> {
+    fn new(units: &'a Units) -> Self {
+        Self { spans: units.spans(), span: 0, offset: 0 }
+    }
+
+    /// The next `count` units, as parts of spans.
+    fn take(&mut self, mut count: u32) -> Vec<Span> {
+        let mut parts = Vec::new();
+        while let Some(span) = self.spans.get(self.span)
+            && count > 0
+        {
+            let part = count.min(span.count - self.offset);
+            parts.push(span.part(self.offset..self.offset + part));
+            self.offset += part;
+            count -= part;
+            if self.offset == span.count {
+                self.span += 1;
+                self.offset = 0;
+            }
+        }
+        parts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_cuts_spans_where_groups_end() {
+        let mut units = Units::new();
+        units.append(&Units::from_source(0, vec![0; 3], vec![1, 2, 3]));
+        units.append(&Units::from_source(10, vec![0; 3], vec![1, 2, 3]));
+        let mut cursor = Cursor::new(&units);
+        let shape = |parts: Vec<Span>| parts.iter().map(|p| (p.first, p.count)).collect::<Vec<_>>();
+        assert_eq!(shape(cursor.take(2)), [(0, 2)]);
+        assert_eq!(shape(cursor.take(2)), [(2, 1), (10, 1)]);
+        assert_eq!(shape(cursor.take(9)), [(11, 2)]);
+    }
+
+    #[test]
+    fn pairs_keep_their_input() {
+        let mut outputs = Outputs::default();
+        let unit = Unit { id: 0, path: &[], attempt: 1, stage: "s" };
+        let pair = rmp_serde::to_vec(&("in", 3)).unwrap();
+        let mut twice = crate::flat_map(|n: u32| [n, n + 1]);
+        call_pair(&mut twice, &unit, &pair, &mut outputs).unwrap();
+        let pairs: Vec<(String, u32)> =
+            outputs.iter().map(|pair| rmp_serde::from_slice(pair).unwrap()).collect();
+        assert_eq!(pairs, [("in".into(), 3), ("in".into(), 4)]);
+    }
+}

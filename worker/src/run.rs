@@ -1,0 +1,81 @@
+//! A worker joined to its sockets and its executor.
+
+use std::{io, process};
+
+use proto::{
+    frame::{Hello, Role},
+    limits::Limits,
+    net::{
+        driver::{Driver, DriverError, Handle},
+        endpoint::{Endpoint, this_host},
+        key::Key,
+        zeromq::{NetError, SharedContext},
+    },
+};
+use thiserror::Error;
+
+use crate::{
+    Function,
+    core::{Reply, Worker},
+    executor::Executor,
+};
+
+/// Everything that a worker has to know; the rest comes with the plan.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// Its name.
+    pub name: String,
+    /// Where the ventilator listens.
+    pub ventilator: Endpoint,
+    /// Where it listens itself; where its peers' transport needs it, if empty.
+    pub bind: Vec<Endpoint>,
+    /// What it tells others instead, if not empty.
+    pub advertise: Vec<String>,
+    /// The stage that it asks for; the first if none.
+    pub stage: Option<String>,
+}
+
+/// Why a worker could not run.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The sockets can't be set up.
+    #[error(transparent)]
+    Net(#[from] NetError),
+    /// The sockets failed on the way.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+    /// No thread, folder or random number could be had.
+    #[error("cannot start: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Runs a worker to its end; its exit code. `own` is the function that it brings; without one
+/// it does what the plan says. `started` is given the handle that makes it leave.
+///
+/// # Errors
+/// [`RunError`] when it cannot start or its sockets fail.
+pub fn run(
+    setup: &Setup,
+    own: Option<Box<dyn Function>>,
+    context: &SharedContext,
+    key: Option<Key>,
+    started: impl FnOnce(Handle<Reply>),
+) -> Result<i32, RunError> {
+    let mut driver = Driver::new(context, key, &Limits::default())?;
+    for endpoint in &setup.bind {
+        driver.bind(endpoint)?;
+    }
+    driver.advertise(setup.advertise.clone());
+    let hello = Hello {
+        role: Role::Worker { stage: setup.stage.clone(), own: own.is_some() },
+        name: setup.name.clone(),
+        endpoints: Vec::new(),
+        host: this_host(),
+        pid: process::id(),
+    };
+    let executor = Executor::start(own, driver.handle())?;
+    started(driver.handle());
+    let me = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
+    let (mut worker, first) = Worker::new(me, hello, vec![setup.ventilator.to_string()]);
+    Ok(driver.run(&mut worker, first, |request| executor.perform(request))?)
+}
