@@ -33,7 +33,8 @@ use crate::role::LinkId;
 
 /// Where libzmq asks who may connect; see <https://rfc.zeromq.org/spec/27/>.
 const ZAP_ENDPOINT: &str = "inproc://zeromq.zap.01";
-const ZAP_DOMAIN: &str = "pipeline";
+const KEYED_DOMAIN: &str = "keyed";
+const LOCAL_DOMAIN: &str = "local";
 /// `ZMQ_ZAP_ENFORCE_DOMAIN`, which the `zmq` crate does not wrap.
 const ZAP_ENFORCE_DOMAIN: c_int = 93;
 /// How long a lane that is closed goes on delivering what it holds.
@@ -192,7 +193,13 @@ impl Net {
         socket.set_linger(0).map_err(failed())?;
         let limit = i64::try_from(frame_bytes_max).unwrap_or(i64::MAX);
         socket.set_maxmsgsize(limit).map_err(failed())?;
-        Ok(Inbox { socket, key: self.key.clone(), locks: Vec::new(), bound: Vec::new() })
+        Ok(Inbox {
+            socket,
+            key: self.key.clone(),
+            locks: Vec::new(),
+            bound: Vec::new(),
+            secured: false,
+        })
     }
 
     /// A lane to an inbox; its monitor reports under `link`.
@@ -274,6 +281,8 @@ pub struct Inbox {
     key: Option<Key>,
     locks: Vec<Lock>,
     bound: Vec<Endpoint>,
+    // Some endpoint is secured, so the socket's options are no longer the plain ones.
+    secured: bool,
 }
 
 impl Inbox {
@@ -381,23 +390,27 @@ impl Inbox {
         let secret = zmq::z85_decode(&key.secret).unwrap_or_default();
         self.socket.set_curve_secretkey(&secret).map_err(failed())?;
         self.socket.set_curve_server(true).map_err(failed())?;
-        self.socket.set_zap_domain(ZAP_DOMAIN).map_err(failed())?;
-        enforce_zap_domain(&mut self.socket, true).map_err(failed())
+        self.socket.set_zap_domain(KEYED_DOMAIN).map_err(failed())?;
+        self.secured = true;
+        enforce_zap_domain(&mut self.socket).map_err(failed())
     }
 
-    /// The next bind takes whoever can reach it.
+    /// The next bind takes whoever can reach it: this machine's file permissions decide.
     fn plain(&mut self) -> Result<(), NetError> {
+        if !self.secured {
+            return Ok(());
+        }
+        // A domain cannot be unset once it is set, so the handler admits this one to all.
         let failed = || socket_error("cannot set up the inbox");
-        enforce_zap_domain(&mut self.socket, false).map_err(failed())?;
-        self.socket.set_zap_domain("").map_err(failed())?;
+        self.socket.set_zap_domain(LOCAL_DOMAIN).map_err(failed())?;
         self.socket.set_curve_server(false).map_err(failed())
     }
 }
 
 /// Without this option libzmq admits every key when no ZAP handler is alive.
-fn enforce_zap_domain(socket: &mut Socket, enforce: bool) -> Result<(), zmq::Error> {
-    let value = c_int::from(enforce);
-    let address: *const c_int = &value;
+fn enforce_zap_domain(socket: &mut Socket) -> Result<(), zmq::Error> {
+    let enforce: c_int = 1;
+    let address: *const c_int = &enforce;
     let raw = socket.as_mut_ptr();
     // SAFETY: `raw` is a live socket that nothing else uses during this call, and the option
     // takes one int, which `address` points at. The crate has no safe way to set this option.
@@ -512,8 +525,13 @@ fn admit(
             continue;
         }
         let request = socket.recv_multipart(0)?;
-        let known = matches!(&request[..], [_, _, _, _, _, mechanism, key]
-            if mechanism == b"CURVE" && *key == admitted);
+        let known = match &request[..] {
+            [_, _, domain, _, _, mechanism] => {
+                domain == LOCAL_DOMAIN.as_bytes() && mechanism == b"NULL"
+            }
+            [_, _, _, _, _, mechanism, key] => mechanism == b"CURVE" && *key == admitted,
+            _ => false,
+        };
         let id = request.get(1).cloned().unwrap_or_default();
         // 300 asks a stranger to try later; 400 would make its socket give up without a word.
         let (code, text) = if known { ("200", "OK") } else { ("300", "unknown key") };
