@@ -345,6 +345,8 @@ pub struct WorkerTally {
     pub stage: u32,
     /// Units executed.
     pub units: u64,
+    /// Outputs that they gave.
+    pub outputs: u64,
     /// Nanoseconds in the function.
     pub busy_ns: u64,
     /// Nanoseconds since it joined.

@@ -16,8 +16,8 @@ use proto::{
 use crate::{
     Summary,
     config::{Aggregate, Field, GroupBy, Order, OutputSpec, SinkConfig},
-    recorder::Told,
-    run::{self, RunError, Setup},
+    recorder::{Told, with_causes},
+    run::{self, Setup},
 };
 
 /// The example at the foot of the usage; it works when pasted, with the other two beside.
@@ -57,6 +57,9 @@ pub struct SinkArgs {
     /// Where dead letters go [default: OUTPUT.dead.jsonl]
     #[arg(long, value_name = "FILE")]
     dead: Option<PathBuf>,
+    /// Keep what is needed to go on after a crash or Ctrl-C; the same command again resumes
+    #[arg(long, value_name = "DIR")]
+    run_dir: Option<PathBuf>,
     /// Write the summary as JSON
     #[arg(long, value_name = "FILE")]
     summary: Option<PathBuf>,
@@ -91,7 +94,7 @@ impl SinkArgs {
             .map_err(|error| error.to_string())
             .and_then(|key| {
                 run::run(&setup, &SharedContext::new(), key, told, process::drain_on_signals)
-                    .map_err(|error| shown(&error))
+                    .map_err(|error| with_causes(&error))
             });
         match outcome {
             Ok(code) => process::exit_code(code),
@@ -124,19 +127,10 @@ impl SinkArgs {
                 dead: self.dead,
             },
             carries_input: false,
+            run_dir: self.run_dir,
             limits: Default::default(),
         })
     }
-}
-
-fn shown(error: &RunError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// Writes the summary where it was asked for.

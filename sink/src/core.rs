@@ -116,6 +116,8 @@ pub struct Standing {
     pub plan: Option<String>,
     /// Units dead-lettered.
     pub dead: u64,
+    /// The sink may die and come back.
+    pub durable: bool,
 }
 
 #[derive(Debug)]
@@ -209,13 +211,13 @@ impl Sink {
     fn mesh_event(&mut self, now: Time, event: MeshEvent, out: &mut Effects) {
         match event {
             MeshEvent::Asked { link, peer, hello } => self.asked(now, link, peer, *hello, out),
-            MeshEvent::Broken { link, loss, .. } => self.broken(now, link, loss, out),
+            MeshEvent::Broken { link, loss, .. } => self.broken(link, loss, out),
             MeshEvent::Frame { link, frame: Frame::Results(results) } => {
                 let peer = self.mesh.peer(link);
                 self.results(link, peer, results, out);
             }
             MeshEvent::Frame { link, frame } if Some(link) == self.ventilator => {
-                self.ventilator_says(now, link, frame, out);
+                self.ventilator_says(link, frame, out);
             }
             MeshEvent::Frame { link, frame: Frame::Bye } => self.mesh.hang_up(link, out),
             // A worker that was given up for dead has done its work all the same.
@@ -273,7 +275,7 @@ impl Sink {
         }
     }
 
-    fn broken(&mut self, now: Time, link: LinkId, loss: Loss, out: &mut Effects) {
+    fn broken(&mut self, link: LinkId, loss: Loss, out: &mut Effects) {
         self.intake.leave(link);
         self.onlookers.retain(|onlooker| *onlooker != link);
         if self.ventilator == Some(link) {
@@ -282,7 +284,7 @@ impl Sink {
                 Phase::Running | Phase::Closing => {
                     warn!(?loss, "lost the ventilator; waiting for it")
                 }
-                Phase::Closed { .. } => self.conclude(now, out),
+                Phase::Closed { .. } => self.conclude(out),
                 Phase::Concluding | Phase::Concluded { .. } => {}
             }
         }
@@ -305,7 +307,7 @@ impl Sink {
         out.push(Effect::Request(Request::Record { number, entries }));
     }
 
-    fn ventilator_says(&mut self, now: Time, link: LinkId, frame: Frame, out: &mut Effects) {
+    fn ventilator_says(&mut self, link: LinkId, frame: Frame, out: &mut Effects) {
         match frame {
             Frame::End(end) => self.end = Some(end),
             Frame::Tally(tally) => self.tally = Some(*tally),
@@ -314,7 +316,7 @@ impl Sink {
                 self.intake.leave(link);
                 self.mesh.hang_up(link, out);
                 if matches!(self.phase, Phase::Closed { .. }) {
-                    self.conclude(now, out);
+                    self.conclude(out);
                 }
             }
             _ => {}
@@ -332,8 +334,9 @@ impl Sink {
                 self.phase = Phase::Closed { since: now };
                 self.finished = now;
                 self.news = true;
-                if self.ventilator.is_none() {
-                    self.conclude(now, out);
+                // A ventilator that is on its way back has still to be told; nobody else is.
+                if self.ventilator.is_none() && (self.drain || !self.standing.durable) {
+                    self.conclude(out);
                 }
             }
             Reply::Concluded(summary) => self.concluded(now, summary, out),
@@ -365,8 +368,7 @@ impl Sink {
         report(&self.standing.committed, self.horizon_at, complete)
     }
 
-    fn conclude(&mut self, now: Time, out: &mut Effects) {
-        let _ = now;
+    fn conclude(&mut self, out: &mut Effects) {
         self.phase = Phase::Concluding;
         let end =
             self.end.unwrap_or(End { units: self.standing.committed.watermark(), drained: true });
@@ -440,7 +442,7 @@ impl Sink {
         if let Phase::Closed { since } = self.phase
             && now.since(since) > Duration::from_millis(2 * self.limits.liveness_ms)
         {
-            self.conclude(now, out);
+            self.conclude(out);
         }
         for (link, credit) in self.intake.grants() {
             self.mesh.grant(link, credit, out);

@@ -16,9 +16,14 @@ pub mod dead;
 pub mod entry;
 mod figures;
 pub mod horizon;
+pub mod ledger;
+pub mod log;
+pub mod manifest;
 pub mod output;
 pub mod recorder;
 pub mod run;
+pub mod run_dir;
+pub mod summarise;
 pub mod summary;
 mod walk;
 

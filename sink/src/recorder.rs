@@ -1,57 +1,81 @@
-//! The thread that records outcomes: in order, in the outputs, in the aggregates.
+//! The thread that makes outcomes safe and writes them out.
 //!
-//! Owns everything of the sink that touches a disk; refuses to judge what is new. It takes all
-//! batches that wait at once and answers for them together.
+//! Owns the moment at which an outcome may be acknowledged: when it is in the log and the log is
+//! synced or, in a run that keeps nothing, when it is written. It takes all batches that wait at
+//! once and answers for them together, so that it is not a sync a unit. Refuses to judge what is
+//! new.
 
 use std::{
+    io,
     sync::mpsc::{Receiver, Sender, channel},
     thread,
 };
 
-use hdrhistogram::Histogram;
-use proto::{net::driver::Handle, unit::Step, value::value_len};
+use proto::net::driver::Handle;
+use sha2::{Digest, Sha256};
+use thiserror::Error;
 
 use crate::{
-    Aggregates, Arrange, DeadLetter, DeadLetters, Output, OutputError, Row, SinkConfig,
-    core::{Conclusion, Reply, Request},
-    entry::{Entry, Leaf, Origin, Outcome},
-    output,
-    summary::{OutputFacts, Percentiles, StageFlow, Summary, WorkerShare},
+    OutputError, SinkConfig, Summary,
+    core::{Conclusion, Reply, Request, Standing},
+    entry::Entry,
+    ledger::Ledger,
+    log::{Log, LogError},
+    manifest::{self, ManifestError},
+    run_dir::{Checkpoint, RunDir, RunDirError},
+    summarise::summarise,
 };
 
-/// How many units came out how.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Units with one output or more.
-    pub results: u64,
-    /// Outputs.
-    pub outputs: u64,
-    /// Units without output.
-    pub filtered: u64,
-    /// Units that failed for good.
-    pub dead: u64,
+/// A checkpoint is made when the log has grown by this much, and by several times what it costs.
+const CHECKPOINT_BYTES: u64 = 64 << 20;
+const CHECKPOINT_RATIO: u64 = 8;
+/// Entries in one record of the log.
+const RECORD_ENTRIES: usize = 4 << 10;
+
+/// Why outcomes can't be recorded.
+#[derive(Debug, Error)]
+pub enum RecordError {
+    /// An output can't be opened or written.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// The log can't be written.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The run directory can't be used.
+    #[error(transparent)]
+    RunDir(#[from] RunDirError),
+    /// The manifest can't be written.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The run directory belongs to a sink that writes something else.
+    #[error(
+        "the run directory holds a run whose sink has another output, order, fields or aggregates"
+    )]
+    OtherConfig,
+    /// No thread could be made.
+    #[error("cannot start: {0}")]
+    Io(#[from] io::Error),
+    /// The summary could not be told.
+    #[error("{0}")]
+    Told(String),
 }
 
-/// Called with the summary when the run is over; what it returns is told to onlookers.
+/// Called with the summary when the run is over, and whether it stopped early.
 pub type Told = Box<dyn FnMut(&Summary, bool) -> Result<(), String> + Send>;
+
+/// What makes a run outlive its sink.
+struct Durable {
+    run_dir: RunDir,
+    log: Log,
+    config: String,
+}
 
 /// Where outcomes are recorded.
 pub struct Recorder {
-    config: SinkConfig,
-    carries_input: bool,
-    output: Option<Box<dyn Output>>,
-    dead: DeadLetters,
-    aggregates: Aggregates,
-    arrange: Arrange<Entry>,
-    counts: Counts,
-    service: Histogram<u64>,
-    stages: Vec<String>,
-    reader_gone: bool,
+    ledger: Ledger,
+    durable: Option<Durable>,
     told: Told,
 }
-
-/// The longest service time that is told apart: an hour.
-const SERVICE_US_MAX: u64 = 3_600_000_000;
 
 /// The way to the recording thread.
 pub struct RecorderThread {
@@ -67,35 +91,70 @@ impl RecorderThread {
 }
 
 impl Recorder {
-    /// Opens the outputs.
+    /// Opens the outputs of a run that keeps nothing for another try.
     ///
     /// # Errors
-    /// [`OutputError`] when one can't be opened.
-    pub fn open(config: SinkConfig, carries_input: bool, told: Told) -> Result<Self, OutputError> {
-        let output =
-            config.output.as_ref().map(|spec| output::open(spec, &config, None)).transpose()?;
-        let dead = DeadLetters::open(&config.dead_path(), None)?;
-        Ok(Self {
-            carries_input,
-            output,
-            dead,
-            aggregates: Aggregates::new(&config),
-            arrange: Arrange::new(config.order, 0),
-            counts: Counts::default(),
-            service: Histogram::new_with_bounds(1, SERVICE_US_MAX, 2)
-                .expect("1 µs to 1 h in two digits is a valid range"),
-            stages: Vec::new(),
-            reader_gone: false,
-            told,
-            config,
-        })
+    /// [`RecordError`] when one can't be opened.
+    pub fn ephemeral(
+        config: SinkConfig,
+        carries_input: bool,
+        told: Told,
+    ) -> Result<Self, RecordError> {
+        Ok(Self { ledger: Ledger::open(config, carries_input, None)?, durable: None, told })
+    }
+
+    /// Opens the outputs of the run in `run_dir` as the last checkpoint left them, and brings
+    /// them up to date from the log; where the run stands. `draw` names the run if it is new.
+    ///
+    /// # Errors
+    /// [`RecordError`] when the directory or an output can't be used, or belong to another run.
+    pub fn durable(
+        config: SinkConfig,
+        carries_input: bool,
+        run_dir: RunDir,
+        draw: u64,
+        told: Told,
+    ) -> Result<(Self, Standing), RecordError> {
+        let digest = config_digest(&config);
+        let (run, epoch) = run_dir.start(draw)?;
+        let checkpoint: Option<Checkpoint> = run_dir.fact("checkpoint")?;
+        if checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.config != digest) {
+            return Err(RecordError::OtherConfig);
+        }
+        let mut ledger = Ledger::open(config, carries_input, checkpoint.as_ref())?;
+        let stages: Option<Vec<String>> = run_dir.fact("stages")?;
+        ledger.set_stages(stages.unwrap_or_default());
+        let segment = checkpoint.map_or(1, |checkpoint| checkpoint.segment);
+        let mut replayed = Ok(());
+        let log = Log::open(run_dir.path(), segment, |record| {
+            if replayed.is_ok()
+                && let Ok(entries) = rmp_serde::from_slice::<Vec<Entry>>(record)
+            {
+                replayed = ledger.take(entries);
+            }
+        })?;
+        replayed?;
+        ledger.flush()?;
+        let standing = Standing {
+            run,
+            epoch,
+            committed: ledger.taken().clone(),
+            plan: run_dir.fact("plan")?,
+            dead: ledger.counts().dead,
+            durable: true,
+        };
+        let mut recorder =
+            Self { ledger, durable: Some(Durable { run_dir, log, config: digest }), told };
+        // From here on the outputs hold what the log does; a kill in the next moment finds both.
+        recorder.checkpoint()?;
+        Ok((recorder, standing))
     }
 
     /// Starts the thread that serves requests.
     ///
     /// # Errors
     /// When no thread can be made.
-    pub fn start(mut self, handle: Handle<Reply>) -> std::io::Result<RecorderThread> {
+    pub fn start(mut self, handle: Handle<Reply>) -> io::Result<RecorderThread> {
         let (requests, received) = channel();
         thread::Builder::new().name("recorder".into()).spawn(move || {
             if let Err(error) = self.serve(&received, &handle) {
@@ -109,236 +168,135 @@ impl Recorder {
         &mut self,
         requests: &Receiver<Request>,
         handle: &Handle<Reply>,
-    ) -> Result<(), OutputError> {
+    ) -> Result<(), RecordError> {
         while let Ok(first) = requests.recv() {
-            let mut recorded = None;
+            let mut batches = Batches::default();
             let mut next = Some(first);
             while let Some(request) = next {
                 match request {
-                    Request::Record { number, entries } => {
-                        self.record(entries)?;
-                        recorded = Some(number);
-                    }
+                    Request::Record { number, entries } => batches.add(number, entries),
                     other => {
-                        self.settle(recorded.take(), handle)?;
+                        self.record(std::mem::take(&mut batches), handle)?;
                         self.serve_other(other, handle)?;
                     }
                 }
                 next = requests.try_recv().ok();
             }
-            self.settle(recorded, handle)?;
+            self.record(batches, handle)?;
         }
         Ok(())
     }
 
-    /// Answers for what was recorded since the last answer.
-    fn settle(&mut self, recorded: Option<u64>, handle: &Handle<Reply>) -> Result<(), OutputError> {
-        let Some(number) = recorded else { return Ok(()) };
-        if !self.reader_gone
-            && let Some(output) = &mut self.output
+    /// Makes batches safe, and answers for them.
+    fn record(&mut self, batches: Batches, handle: &Handle<Reply>) -> Result<(), RecordError> {
+        let Some(number) = batches.last else { return Ok(()) };
+        if let Some(durable) = &mut self.durable {
+            durable.append(batches.entries.iter());
+            durable.log.sync()?;
+        }
+        let had_reader = !self.ledger.reader_gone();
+        self.ledger.take(batches.entries)?;
+        self.ledger.flush()?;
+        let (held_bytes, dead) = (self.ledger.held_bytes(), self.ledger.counts().dead);
+        handle.reply(Reply::Recorded { number, held_bytes, dead });
+        if had_reader && self.ledger.reader_gone() {
+            handle.reply(Reply::ReaderGone);
+        }
+        let cost = self.ledger.aggregates().size_hint() as u64 * CHECKPOINT_RATIO;
+        if self
+            .durable
+            .as_ref()
+            .is_some_and(|durable| durable.log.bytes() > CHECKPOINT_BYTES.max(cost))
         {
-            match output.flush() {
-                Err(OutputError::Closed) => self.lose_reader(handle),
-                other => other?,
-            }
-        }
-        self.dead.flush()?;
-        let held_bytes = self.arrange.held_bytes();
-        handle.reply(Reply::Recorded { number, held_bytes, dead: self.counts.dead });
-        if self.reader_gone {
-            self.lose_reader(handle);
+            self.checkpoint()?;
         }
         Ok(())
     }
 
-    fn lose_reader(&mut self, handle: &Handle<Reply>) {
-        self.reader_gone = true;
-        self.output = None;
-        handle.reply(Reply::ReaderGone);
+    /// Moves what is safe in the log to where it belongs, and starts the log anew with what still
+    /// waits for an earlier outcome.
+    fn checkpoint(&mut self) -> Result<(), RecordError> {
+        let Some(durable) = &mut self.durable else { return Ok(()) };
+        durable.log.rotate()?;
+        durable.append(self.ledger.held());
+        durable.log.sync()?;
+        let checkpoint = self.ledger.checkpoint(durable.log.segment(), durable.config.clone())?;
+        durable.run_dir.record("checkpoint", &checkpoint)?;
+        durable.log.remove_before();
+        Ok(())
     }
 
-    fn serve_other(&mut self, request: Request, handle: &Handle<Reply>) -> Result<(), OutputError> {
+    fn serve_other(&mut self, request: Request, handle: &Handle<Reply>) -> Result<(), RecordError> {
         match request {
             Request::Record { .. } => {}
-            Request::Begin { stages, .. } => self.stages = stages,
-            Request::Close => {
-                if let Some(output) = &mut self.output {
-                    match output.finish() {
-                        Err(OutputError::Closed) => self.reader_gone = true,
-                        other => drop(other?),
-                    }
+            Request::Begin { plan, stages } => {
+                if let Some(durable) = &self.durable {
+                    durable.run_dir.record("plan", &plan)?;
+                    durable.run_dir.record("stages", &stages)?;
                 }
-                self.dead.sync()?;
+                self.ledger.set_stages(stages);
+            }
+            Request::Close => {
+                self.checkpoint()?;
+                self.ledger.finish()?;
                 handle.reply(Reply::Closed);
             }
-            Request::Conclude(conclusion) => {
-                let summary = self.summary(&conclusion);
-                let json = serde_json::to_string(&summary).unwrap_or_default();
-                match (self.told)(&summary, conclusion.drained) {
-                    Ok(()) => handle.reply(Reply::Concluded(json)),
-                    Err(problem) => handle.reply(Reply::Failed(problem)),
-                }
-            }
+            Request::Conclude(conclusion) => self.conclude(&conclusion, handle)?,
         }
         Ok(())
     }
 
-    fn record(&mut self, entries: Vec<Entry>) -> Result<(), OutputError> {
-        for entry in entries {
-            let (first, count, bytes) = (entry.first, entry.count, entry.bytes());
-            if let Err(error) = self.arrange.push(first, count, bytes, entry) {
-                // Dedupe lets each unit through once; a second time here is a broken promise.
-                tracing::error!(%error, "a unit was to be recorded twice; it is not");
-            }
-        }
-        while let Some((_, _, entry)) = self.arrange.pop() {
-            match self.write(entry) {
-                Err(OutputError::Closed) => {
-                    self.reader_gone = true;
-                    self.output = None;
-                }
-                other => other?,
-            }
-        }
-        Ok(())
-    }
-
-    fn write(&mut self, entry: Entry) -> Result<(), OutputError> {
-        match entry.outcome {
-            Outcome::Filtered => self.counts.filtered += entry.count,
-            Outcome::Values { origin, units, timing } => {
-                self.counts.results += entry.count;
-                self.counts.outputs += entry.count;
-                let mut index = 0;
-                for (run, us) in timing {
-                    self.service.saturating_record_n(u64::from(us).max(1), run.into());
-                    for _ in 0..run {
-                        let value = units.value(index);
-                        self.write_value(entry.first + index as u64, &[], value, &origin, us)?;
-                        index += 1;
-                    }
-                }
-            }
-            Outcome::Expanded(leaves) => {
-                self.counts.results += 1;
-                self.counts.outputs += leaves.len() as u64;
-                for Leaf { indices, origin, value, us } in leaves {
-                    let step = |index: &u32| Step { execution: 0, index: *index, of: u32::MAX };
-                    let path: Vec<Step> = indices.iter().map(step).collect();
-                    self.service.saturating_record(u64::from(us).max(1));
-                    self.write_value(entry.first, &path, &value, &origin, us)?;
-                }
-            }
-            Outcome::Dead { origin, dead } => {
-                self.counts.dead += 1;
-                let letter = DeadLetter {
-                    id: dead.root,
-                    path: DeadLetter::path_of(&dead.path),
-                    stage: self.stage_name(dead.stage),
-                    input: DeadLetter::input_of(&self.without_input(&dead.input)),
-                    error: dead.error,
-                    attempts: dead.attempts,
-                    worker: origin.worker,
-                };
-                self.dead.write(&letter)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn write_value(
+    fn conclude(
         &mut self,
-        id: u64,
-        path: &[Step],
-        value: &[u8],
-        origin: &Origin,
-        us: u32,
-    ) -> Result<(), OutputError> {
-        let (input, value) = if self.carries_input { split_pair(value) } else { (None, value) };
-        self.aggregates.add(value);
-        let Some(output) = &mut self.output else { return Ok(()) };
-        let stage = self.stages.get(origin.stage as usize).map_or("", String::as_str);
-        let row = Row {
-            id,
-            path,
-            value,
-            input,
-            stage,
-            attempt: origin.attempt,
-            worker: &origin.worker,
-            ms: f64::from(us) / 1e3,
-        };
-        output.write(&row)
-    }
-
-    fn without_input(&self, value: &[u8]) -> Vec<u8> {
-        if self.carries_input { split_pair(value).1.to_vec() } else { value.to_vec() }
-    }
-
-    fn stage_name(&self, index: u32) -> String {
-        self.stages.get(index as usize).cloned().unwrap_or_default()
-    }
-
-    fn summary(&mut self, conclusion: &Conclusion) -> Summary {
-        let tally = conclusion.tally.clone().unwrap_or_default();
-        let seconds = conclusion.elapsed.as_secs_f64();
-        let Counts { results, outputs, filtered, dead } = self.counts;
-        let latency = (tally.latency_us != [0; 4]).then(|| {
-            let [p50, p90, p99, max] = tally.latency_us.map(|us| us as f64);
-            Percentiles { p50, p90, p99, max }
-        });
-        let mut stages: Vec<StageFlow> = self
-            .stages
-            .iter()
-            .map(|name| StageFlow { name: name.clone(), units_in: 0, units_out: 0 })
-            .collect();
-        for worker in &tally.workers {
-            if let Some(stage) = stages.get_mut(worker.stage as usize) {
-                stage.units_in += worker.units;
-            }
+        conclusion: &Conclusion,
+        handle: &Handle<Reply>,
+    ) -> Result<(), RecordError> {
+        let summary = summarise(&self.ledger, conclusion);
+        if let Some(durable) = &self.durable
+            && !conclusion.drained
+        {
+            let plan: Option<String> = durable.run_dir.fact("plan")?;
+            manifest::write(durable.run_dir.path(), &summary, &plan.unwrap_or_default())?;
+            durable.run_dir.record("finished", &true)?;
         }
-        let workers = tally.workers.iter().map(|worker| WorkerShare {
-            name: worker.name.clone(),
-            stage: self.stage_name(worker.stage),
-            units: worker.units,
-            busy: worker.busy_ns as f64 / (worker.present_ns.max(1)) as f64,
-        });
-        let bytes = self.output.as_ref().map_or(0, |output| output.mark().bytes);
-        let path =
-            self.config.output.as_ref().map(|spec| spec.path().map_or("-".into(), Into::into));
-        Summary {
-            units_in: conclusion.units,
-            results,
-            outputs,
-            filtered,
-            dead,
-            attempts: tally.attempts,
-            duplicates_discarded: conclusion.duplicates,
-            seconds,
-            units_per_second: conclusion.units as f64 / seconds.max(1e-9),
-            recovery_ms: tally.recovery_ms,
-            service_us: Percentiles::of(&self.service),
-            latency_us: latency,
-            workers: workers.collect(),
-            stages,
-            output: path.map(|path| OutputFacts { path, bytes }),
-            dead_letters: (dead > 0).then(|| self.dead.path().to_owned()),
-            aggregates: (!self.aggregates.is_empty()).then(|| self.aggregates.report()),
+        (self.told)(&summary, conclusion.drained).map_err(RecordError::Told)?;
+        handle.reply(Reply::Concluded(serde_json::to_string(&summary).unwrap_or_default()));
+        Ok(())
+    }
+}
+
+impl Durable {
+    fn append<'a>(&mut self, entries: impl Iterator<Item = &'a Entry>) {
+        let entries: Vec<&Entry> = entries.collect();
+        for record in entries.chunks(RECORD_ENTRIES) {
+            let bytes = rmp_serde::to_vec(record).expect("every entry has a MessagePack form");
+            self.log.append(&bytes);
         }
     }
 }
 
-/// The halves of `[input, value]`.
-fn split_pair(pair: &[u8]) -> (Option<&[u8]>, &[u8]) {
-    let halves = pair.split_first().and_then(|(_, rest)| {
-        let len = value_len(rest).ok()?;
-        Some(rest.split_at(len))
-    });
-    halves.map_or((None, pair), |(input, value)| (Some(input), value))
+/// Batches that are recorded together.
+#[derive(Default)]
+struct Batches {
+    entries: Vec<Entry>,
+    last: Option<u64>,
+}
+
+impl Batches {
+    fn add(&mut self, number: u64, entries: Vec<Entry>) {
+        self.last = Some(number);
+        self.entries.extend(entries);
+    }
+}
+
+/// What of the configuration decides what the outputs hold.
+fn config_digest(config: &SinkConfig) -> String {
+    let text = serde_json::to_vec(config).unwrap_or_default();
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// An error and what caused it, on one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
+pub fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

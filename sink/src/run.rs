@@ -1,6 +1,6 @@
 //! A sink joined to its sockets and its recorder.
 
-use std::{io, process};
+use std::{io, path::PathBuf, process};
 
 use proto::{
     frame::{Hello, Role},
@@ -16,9 +16,10 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    OutputError, SinkConfig,
+    SinkConfig,
     core::{Reply, Sink, Standing},
-    recorder::{Recorder, Told},
+    recorder::{RecordError, Recorder, Told},
+    run_dir::{RunDir, RunDirError},
 };
 
 /// Everything that a sink has to know.
@@ -33,6 +34,9 @@ pub struct Setup {
     /// Whether values are pairs of what the source gave and the result.
     #[serde(default)]
     pub carries_input: bool,
+    /// What outlives the sink is kept here; without it nothing is.
+    #[serde(default)]
+    pub run_dir: Option<PathBuf>,
     /// The limits of the run.
     #[serde(default)]
     pub limits: Limits,
@@ -41,9 +45,12 @@ pub struct Setup {
 /// Why a sink could not run.
 #[derive(Debug, Error)]
 pub enum RunError {
-    /// An output can't be opened.
+    /// An output can't be opened, or the run directory belongs to another run.
     #[error(transparent)]
-    Output(#[from] OutputError),
+    Record(#[from] RecordError),
+    /// The run directory can't be used.
+    #[error(transparent)]
+    RunDir(#[from] RunDirError),
     /// The sockets can't be set up.
     #[error(transparent)]
     Net(#[from] NetError),
@@ -67,16 +74,25 @@ pub fn run(
     told: Told,
     started: impl FnOnce(Handle<Reply>),
 ) -> Result<i32, RunError> {
-    let recorder = Recorder::open(setup.config.clone(), setup.carries_input, told)?;
+    let random = || getrandom::u64().map_err(|error| io::Error::other(error.to_string()));
+    // 0 means that no run is known, so it names none.
+    let draw = random()?.max(1);
+    let (recorder, standing) = match &setup.run_dir {
+        None => {
+            let standing = Standing { run: draw, epoch: 1, ..Standing::default() };
+            (Recorder::ephemeral(setup.config.clone(), setup.carries_input, told)?, standing)
+        }
+        Some(path) => {
+            let run_dir = RunDir::open(path)?;
+            Recorder::durable(setup.config.clone(), setup.carries_input, run_dir, draw, told)?
+        }
+    };
     let mut driver = Driver::new(context, key, &setup.limits)?;
     for endpoint in &setup.bind {
         driver.bind(endpoint)?;
     }
     let thread = recorder.start(driver.handle())?;
     started(driver.handle());
-    let random = || getrandom::u64().map_err(|error| io::Error::other(error.to_string()));
-    // 0 means that no run is known, so it names none.
-    let standing = Standing { run: random()?.max(1), epoch: 1, ..Standing::default() };
     let hello = Hello {
         role: Role::Onlooker,
         name: setup.name.clone(),

@@ -489,6 +489,7 @@ impl Worker {
             return;
         }
         executing.collected = now;
+        self.figures.outputs += product.units.len() as u64;
         executing.failed.extend(product.failed);
         let attempt = executing.attempt;
         if let Some(member) = &mut self.membership {

@@ -1,0 +1,332 @@
+//! What the outcomes add up to: outputs, dead letters, aggregates, counts.
+//!
+//! Owns the order in which outcomes are written and everything that they are written to; refuses
+//! to know when they are safe. Its state at any moment can be taken as a checkpoint, and a new
+//! ledger goes on from one.
+
+use std::path::Path;
+
+use hdrhistogram::Histogram;
+use proto::{ranges::RangeSet, unit::Step, value::value_len};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Aggregates, Arrange, DeadLetter, DeadLetters, Output, OutputError, Row, SinkConfig,
+    entry::{Entry, Leaf, Origin, Outcome},
+    output,
+    run_dir::Checkpoint,
+};
+
+/// The longest service time that is told apart: an hour.
+const SERVICE_US_MAX: u64 = 3_600_000_000;
+
+/// How many units came out how.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Units with one output or more.
+    pub results: u64,
+    /// Outputs.
+    pub outputs: u64,
+    /// Units without output.
+    pub filtered: u64,
+    /// Units that failed for good.
+    pub dead: u64,
+}
+
+/// Everything that outcomes are written to.
+pub struct Ledger {
+    config: SinkConfig,
+    carries_input: bool,
+    stages: Vec<String>,
+    output: Option<Box<dyn Output>>,
+    reader_gone: bool,
+    dead: DeadLetters,
+    aggregates: Aggregates,
+    arrange: Arrange<Entry>,
+    // Every unit that was taken in, written or waiting.
+    taken: RangeSet,
+    counts: Counts,
+    service: Histogram<u64>,
+}
+
+impl Ledger {
+    /// Opens the outputs: anew, or as they were at a checkpoint.
+    ///
+    /// # Errors
+    /// [`OutputError`] when one can't be opened.
+    pub fn open(
+        config: SinkConfig,
+        carries_input: bool,
+        checkpoint: Option<&Checkpoint>,
+    ) -> Result<Self, OutputError> {
+        let mark = checkpoint.and_then(|checkpoint| checkpoint.output.clone());
+        let output =
+            config.output.as_ref().map(|spec| output::open(spec, &config, mark)).transpose()?;
+        let dead =
+            DeadLetters::open(&config.dead_path(), checkpoint.map(|checkpoint| &checkpoint.dead))?;
+        let mut service = Histogram::new_with_bounds(1, SERVICE_US_MAX, 2)
+            .expect("1 µs to 1 h in two digits is a valid range");
+        for (us, units) in checkpoint.iter().flat_map(|checkpoint| &checkpoint.service) {
+            service.saturating_record_n(*us, *units);
+        }
+        let aggregates = checkpoint.map(|checkpoint| checkpoint.aggregates.clone());
+        let covered = checkpoint.map(|checkpoint| checkpoint.covered.clone()).unwrap_or_default();
+        Ok(Self {
+            carries_input,
+            stages: Vec::new(),
+            output,
+            reader_gone: false,
+            dead,
+            aggregates: aggregates.unwrap_or_else(|| Aggregates::new(&config)),
+            arrange: Arrange::new(
+                config.order,
+                checkpoint.map_or(0, |checkpoint| checkpoint.watermark),
+            ),
+            taken: RangeSet::from_parts(0, covered),
+            counts: checkpoint.map(|checkpoint| checkpoint.counts).unwrap_or_default(),
+            service,
+            config,
+        })
+    }
+
+    /// The names of the stages, for rows and letters.
+    pub fn set_stages(&mut self, stages: Vec<String>) {
+        self.stages = stages;
+    }
+
+    /// The names of the stages.
+    pub fn stages(&self) -> &[String] {
+        &self.stages
+    }
+
+    /// The name of a stage.
+    pub fn stage_name(&self, index: u32) -> String {
+        self.stages.get(index as usize).cloned().unwrap_or_default()
+    }
+
+    /// How many units came out how.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Every unit that was taken in.
+    pub fn taken(&self) -> &RangeSet {
+        &self.taken
+    }
+
+    /// The aggregates.
+    pub fn aggregates(&self) -> &Aggregates {
+        &self.aggregates
+    }
+
+    /// Service times in microseconds.
+    pub fn service(&self) -> &Histogram<u64> {
+        &self.service
+    }
+
+    /// What the ledger was asked to write.
+    pub fn config(&self) -> &SinkConfig {
+        &self.config
+    }
+
+    /// Memory that outcomes take that wait for an earlier one.
+    pub fn held_bytes(&self) -> u64 {
+        self.arrange.held_bytes()
+    }
+
+    /// The outcomes that wait for an earlier one.
+    pub fn held(&self) -> impl Iterator<Item = &Entry> {
+        self.arrange.held().map(|(_, _, entry)| entry)
+    }
+
+    /// Whether whoever read the output has gone.
+    pub fn reader_gone(&self) -> bool {
+        self.reader_gone
+    }
+
+    /// Where dead letters are.
+    pub fn dead_path(&self) -> &Path {
+        self.dead.path()
+    }
+
+    /// Takes outcomes in, and writes those whose turn it is. Units that were taken in before are
+    /// passed over, so that a log may be replayed over a checkpoint.
+    ///
+    /// # Errors
+    /// [`OutputError`] when an output can't be written; nothing can be written afterwards.
+    pub fn take(&mut self, entries: Vec<Entry>) -> Result<(), OutputError> {
+        for entry in entries {
+            let (first, count, bytes) = (entry.first, entry.count, entry.bytes());
+            if self.taken.intersects(first..first + count) {
+                continue;
+            }
+            self.taken.insert(first..first + count);
+            if let Err(error) = self.arrange.push(first, count, bytes, entry) {
+                // Ruled out by the line above; if not, a unit must not be written twice.
+                tracing::error!(%error, "an outcome is not written");
+            }
+        }
+        while let Some((_, _, entry)) = self.arrange.pop() {
+            let written = self.write(entry);
+            self.quietly(written)?;
+        }
+        Ok(())
+    }
+
+    /// Hands everything to the operating system.
+    ///
+    /// # Errors
+    /// [`OutputError`] when it does not take it.
+    pub fn flush(&mut self) -> Result<(), OutputError> {
+        let flushed = self.output.as_mut().map_or(Ok(()), |output| output.flush());
+        self.quietly(flushed)?;
+        self.dead.flush()
+    }
+
+    /// Makes everything durable and says what it is. `segment` is where the log goes on.
+    ///
+    /// # Errors
+    /// [`OutputError`] when the disk fails.
+    pub fn checkpoint(&mut self, segment: u64, config: String) -> Result<Checkpoint, OutputError> {
+        let synced = self.output.as_mut().map(|output| output.sync()).transpose();
+        let output = match synced {
+            Err(OutputError::Closed) => {
+                self.lose_reader();
+                None
+            }
+            other => other?,
+        };
+        let mut covered = self.taken.clone();
+        for entry in self.arrange.held() {
+            covered.remove(entry.0..entry.0 + entry.1);
+        }
+        let watermark = self.arrange.watermark();
+        let below = (covered.watermark() > 0).then_some((0, covered.watermark()));
+        Ok(Checkpoint {
+            segment,
+            covered: below.into_iter().chain(covered.above()).collect(),
+            watermark,
+            counts: self.counts,
+            output,
+            dead: self.dead.sync()?,
+            aggregates: self.aggregates.clone(),
+            service: self
+                .service
+                .iter_recorded()
+                .map(|v| (v.value_iterated_to(), v.count_at_value()))
+                .collect(),
+            config,
+        })
+    }
+
+    /// Closes the outputs; how long the output is.
+    ///
+    /// # Errors
+    /// [`OutputError`] when the disk fails.
+    pub fn finish(&mut self) -> Result<(), OutputError> {
+        let finished = self.output.as_mut().map_or(Ok(()), |output| output.finish().map(drop));
+        self.quietly(finished)?;
+        self.dead.sync().map(drop)
+    }
+
+    /// A reader that has gone is no failure.
+    fn quietly(&mut self, written: Result<(), OutputError>) -> Result<(), OutputError> {
+        match written {
+            Err(OutputError::Closed) => {
+                self.lose_reader();
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    fn lose_reader(&mut self) {
+        self.reader_gone = true;
+        self.output = None;
+    }
+
+    fn write(&mut self, entry: Entry) -> Result<(), OutputError> {
+        match entry.outcome {
+            Outcome::Filtered => self.counts.filtered += entry.count,
+            Outcome::Values { origin, units, timing } => {
+                self.counts.results += entry.count;
+                self.counts.outputs += entry.count;
+                let mut index = 0;
+                for (run, us) in timing {
+                    self.service.saturating_record_n(u64::from(us).max(1), run.into());
+                    for _ in 0..run.min((units.len() - index) as u32) {
+                        let value = units.value(index);
+                        self.write_value(entry.first + index as u64, &[], value, &origin, us)?;
+                        index += 1;
+                    }
+                }
+                // A peer may have told fewer times than values.
+                while index < units.len() {
+                    let value = units.value(index);
+                    self.write_value(entry.first + index as u64, &[], value, &origin, 0)?;
+                    index += 1;
+                }
+            }
+            Outcome::Expanded(leaves) => {
+                self.counts.results += 1;
+                self.counts.outputs += leaves.len() as u64;
+                for Leaf { indices, origin, value, us } in leaves {
+                    let step = |index: &u32| Step { execution: 0, index: *index, of: u32::MAX };
+                    let path: Vec<Step> = indices.iter().map(step).collect();
+                    self.service.saturating_record(u64::from(us).max(1));
+                    self.write_value(entry.first, &path, &value, &origin, us)?;
+                }
+            }
+            Outcome::Dead { origin, dead } => {
+                self.counts.dead += 1;
+                let letter = DeadLetter {
+                    id: dead.root,
+                    path: DeadLetter::path_of(&dead.path),
+                    stage: self.stage_name(dead.stage),
+                    input: DeadLetter::input_of(self.halves(&dead.input).1),
+                    error: dead.error.clone(),
+                    attempts: dead.attempts,
+                    worker: origin.worker,
+                };
+                self.dead.write(&letter)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_value(
+        &mut self,
+        id: u64,
+        path: &[Step],
+        value: &[u8],
+        origin: &Origin,
+        us: u32,
+    ) -> Result<(), OutputError> {
+        let (input, value) = self.halves(value);
+        self.aggregates.add(value);
+        let Some(output) = &mut self.output else { return Ok(()) };
+        let row = Row {
+            id,
+            path,
+            value,
+            input,
+            stage: self.stages.get(origin.stage as usize).map_or("", String::as_str),
+            attempt: origin.attempt,
+            worker: &origin.worker,
+            ms: f64::from(us) / 1e3,
+        };
+        output.write(&row)
+    }
+
+    /// What the source gave, where it travels along, and the value.
+    fn halves<'a>(&self, value: &'a [u8]) -> (Option<&'a [u8]>, &'a [u8]) {
+        if !self.carries_input {
+            return (None, value);
+        }
+        let halves = value.split_first().and_then(|(_, rest)| {
+            let len = value_len(rest).ok()?;
+            Some(rest.split_at(len))
+        });
+        halves.map_or((None, value), |(input, value)| (Some(input), value))
+    }
+}

@@ -1,0 +1,58 @@
+//! Puts the summary of a run together from what the ledger holds and what the network told.
+
+use crate::{
+    Summary,
+    core::Conclusion,
+    ledger::{Counts, Ledger},
+    summary::{OutputFacts, Percentiles, StageFlow, WorkerShare},
+};
+
+/// The summary of a run that is over.
+pub fn summarise(ledger: &Ledger, conclusion: &Conclusion) -> Summary {
+    let tally = conclusion.tally.clone().unwrap_or_default();
+    let seconds = conclusion.elapsed.as_secs_f64();
+    let Counts { results, outputs, filtered, dead } = ledger.counts();
+    let latency = (tally.latency_us != [0; 4]).then(|| {
+        let [p50, p90, p99, max] = tally.latency_us.map(|us| us as f64);
+        Percentiles { p50, p90, p99, max }
+    });
+    let workers = tally.workers.iter().map(|worker| WorkerShare {
+        name: worker.name.clone(),
+        stage: ledger.stage_name(worker.stage),
+        units: worker.units,
+        busy: worker.busy_ns as f64 / worker.present_ns.max(1) as f64,
+    });
+    Summary {
+        units_in: conclusion.units,
+        results,
+        outputs,
+        filtered,
+        dead,
+        attempts: tally.attempts,
+        duplicates_discarded: conclusion.duplicates,
+        seconds,
+        units_per_second: if seconds > 0.0 { conclusion.units as f64 / seconds } else { 0.0 },
+        recovery_ms: tally.recovery_ms,
+        service_us: Percentiles::of(ledger.service()),
+        latency_us: latency,
+        workers: workers.collect(),
+        stages: flows(ledger, &tally.workers),
+        output: ledger.config().output.as_ref().map(|spec| OutputFacts {
+            path: spec.path().map_or("-".into(), Into::into),
+            // Closed by now, so its length is what the file system says.
+            bytes: spec.path().and_then(|path| path.metadata().ok()).map_or(0, |file| file.len()),
+        }),
+        dead_letters: (dead > 0).then(|| ledger.dead_path().to_owned()),
+        aggregates: (!ledger.aggregates().is_empty()).then(|| ledger.aggregates().report()),
+    }
+}
+
+fn flows(ledger: &Ledger, workers: &[proto::frame::WorkerTally]) -> Vec<StageFlow> {
+    let stages = ledger.stages().iter().enumerate().map(|(index, name)| {
+        let mine = workers.iter().filter(|worker| worker.stage as usize == index);
+        let (units_in, units_out) =
+            mine.fold((0, 0), |(i, o), worker| (i + worker.units, o + worker.outputs));
+        StageFlow { name: name.clone(), units_in, units_out }
+    });
+    stages.collect()
+}
