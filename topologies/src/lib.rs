@@ -4,5 +4,7 @@
 //! details: what is said between processes is `proto`'s.
 #![forbid(unsafe_code)]
 
+pub mod cli;
 pub mod graph;
 pub mod topology;
+pub mod up;

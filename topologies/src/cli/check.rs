@@ -1,0 +1,136 @@
+//! `pipeline check`: the mistakes in topologies, for people and for scripts.
+//!
+//! Owns its flags and the form of its answers; the mistakes are [`crate::topology`]'s to find.
+
+use std::{path::{Path, PathBuf}, process::ExitCode};
+
+use clap::{Args, ValueEnum};
+use proto::{limits::Limits, plan::Stage, process::exit_code};
+use serde::Serialize;
+use sink::SinkConfig;
+use ventilator::source::SourceSpec;
+
+use super::{explain, print};
+use crate::{
+    topology::{Finding, Topology},
+    up::exit,
+};
+
+/// Finds the mistakes in topologies.
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    /// The topologies
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// Change each topology first, as in --set stage.square.workers=4
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    sets: Vec<String>,
+    /// text: for people; json: one object a topology and line, for scripts
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    output: Form,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Form {
+    Text,
+    Json,
+}
+
+/// What a script reads about one topology.
+#[derive(Debug, Serialize)]
+struct Answer<'a> {
+    /// As it was given.
+    file: &'a Path,
+    /// Whether it can be run.
+    ok: bool,
+    /// The mistakes; none in one that can be run.
+    findings: Vec<Finding>,
+    /// What it says, defaults filled in, if it can be run.
+    topology: Option<Facts<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Facts<'a> {
+    name: &'a str,
+    key: Option<&'a Path>,
+    insecure: bool,
+    source: &'a SourceSpec,
+    stages: Vec<StageFacts<'a>>,
+    sink: &'a SinkConfig,
+    dead: PathBuf,
+    limits: &'a Limits,
+}
+
+#[derive(Debug, Serialize)]
+struct StageFacts<'a> {
+    #[serde(flatten)]
+    stage: &'a Stage,
+    workers: u32,
+    binary: Option<&'a Path>,
+}
+
+impl CheckArgs {
+    pub(super) fn run(self) -> ExitCode {
+        let mut code = exit::COMPLETE;
+        for file in &self.files {
+            let found = self.check(file);
+            code = if code == exit::COMPLETE { found } else { code };
+        }
+        exit_code(code)
+    }
+
+    fn check(&self, file: &Path) -> i32 {
+        let loaded = Topology::load(file, &self.sets);
+        match (&loaded, self.output) {
+            (Ok(topology), Form::Text) => print(&format!("{}\n", line(file, topology))),
+            (Err(diagnostics), Form::Text) => {
+                explain(diagnostics);
+                exit::TOPOLOGY
+            }
+            (Ok(topology), Form::Json) => print(&json(file, Some(topology), Vec::new())),
+            (Err(diagnostics), Form::Json) => {
+                match print(&json(file, None, diagnostics.findings())) {
+                    exit::COMPLETE => exit::TOPOLOGY,
+                    code => code,
+                }
+            }
+        }
+    }
+}
+
+/// A fine topology in one line: `squares.toml is fine: 1 stage, 2 workers`.
+fn line(file: &Path, topology: &Topology) -> String {
+    let stages: Vec<String> = topology
+        .stages
+        .iter()
+        .map(|spec| format!("{} ×{}", spec.stage.name, spec.workers))
+        .collect();
+    format!("{} is fine: source → {} → sink", file.display(), stages.join(" → "))
+}
+
+fn json(file: &Path, topology: Option<&Topology>, findings: Vec<Finding>) -> String {
+    let answer = Answer { file, ok: topology.is_some(), findings, topology: topology.map(facts) };
+    // Every path in it was given as text or comes from one.
+    serde_json::to_string(&answer).unwrap_or_default() + "\n"
+}
+
+fn facts(topology: &Topology) -> Facts<'_> {
+    Facts {
+        name: &topology.name,
+        key: topology.key.as_deref(),
+        insecure: topology.insecure,
+        source: &topology.source,
+        stages: topology
+            .stages
+            .iter()
+            .map(|spec| StageFacts {
+                stage: &spec.stage,
+                workers: spec.workers,
+                binary: spec.binary.as_deref(),
+            })
+            .collect(),
+        sink: &topology.sink,
+        dead: topology.sink.dead_path(),
+        limits: &topology.limits,
+    }
+}

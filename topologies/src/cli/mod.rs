@@ -1,0 +1,119 @@
+//! The flags of `pipeline`, and what each of its subcommands does.
+//!
+//! Owns usage, and the way from results to text and exit codes; refuses to decide anything about
+//! a run.
+
+mod check;
+mod graph;
+mod up;
+
+use std::{
+    env,
+    io::{self, IsTerminal, Write},
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand, error::ErrorKind};
+use proto::process::exit_code;
+use sink::cli::SinkArgs;
+use ventilator::cli::VentilatorArgs;
+use worker::cli::WorkerArgs;
+
+use crate::{
+    topology::{Colour, Diagnostics},
+    up::exit,
+};
+
+/// Works when it is pasted into a shell.
+const EXAMPLE: &str = "\
+Example, in an empty folder:
+  printf '[source]\\nkind = \"range\"\\nfrom = 1\\nto = 1000\\n\\n[[stage]]\\nname = \"square\"\\nrun = \"square\"\\n\\n[sink]\\noutput = \"squares.jsonl\"\\n' > squares.toml
+  pipeline up squares.toml";
+
+/// Reliable pipelines over ZeroMQ: a ventilator, stages of workers, a sink.
+#[derive(Parser)]
+#[command(name = "pipeline", version, arg_required_else_help = true, after_help = EXAMPLE)]
+#[command(subcommand_required = true, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start every process of a topology, watch over them, show progress
+    Up(up::UpArgs),
+    /// Find the mistakes in topologies
+    Check(check::CheckArgs),
+    /// Draw a topology
+    Graph(graph::GraphArgs),
+    /// Read a source and push its units to workers
+    #[command(after_help = BY_HAND)]
+    Ventilator(VentilatorArgs),
+    /// Compute what a ventilator sends
+    #[command(after_help = BY_HAND)]
+    Worker(WorkerArgs),
+    /// Collect, dedupe, commit and aggregate the results
+    #[command(after_help = BY_HAND)]
+    Sink(SinkArgs),
+}
+
+/// The roles by hand, with nothing but this one program.
+const BY_HAND: &str = "\
+Example, in three terminals:
+  pipeline sink       --bind tcp://127.0.0.1:5558 --output squares.jsonl
+  pipeline ventilator --bind tcp://127.0.0.1:5557 --sink tcp://127.0.0.1:5558 --source range:1..1000
+  pipeline worker     --ventilator tcp://127.0.0.1:5557 --run square";
+
+/// Does what the command line says.
+pub fn main() -> ExitCode {
+    match Cli::try_parse() {
+        Ok(cli) => cli.run(),
+        Err(error) => {
+            let _ = error.print();
+            exit_code(match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => exit::COMPLETE,
+                _ => exit::USAGE,
+            })
+        }
+    }
+}
+
+impl Cli {
+    /// Does what the flags say.
+    pub fn run(self) -> ExitCode {
+        match self.command {
+            Command::Up(args) => args.run(),
+            Command::Check(args) => args.run(),
+            Command::Graph(args) => args.run(),
+            Command::Ventilator(args) => args.run(),
+            Command::Worker(args) => args.run(),
+            Command::Sink(args) => args.run(),
+        }
+    }
+}
+
+/// Shows all mistakes of a topology, in colour where people read them.
+fn explain(diagnostics: &Diagnostics) {
+    let plain = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let colour =
+        if io::stderr().is_terminal() && !plain { Colour::Ansi } else { Colour::Plain };
+    let _ = write!(io::stderr(), "{}", diagnostics.render(colour));
+}
+
+/// Says why this program could not do what it was asked for.
+fn complain(problem: &dyn std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "pipeline: {problem}");
+}
+
+/// Writes facts; a reader that has gone has what it wanted.
+fn print(text: &str) -> i32 {
+    match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
+        Ok(()) => exit::COMPLETE,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => exit::COMPLETE,
+        Err(error) => {
+            complain(&format_args!("cannot write to standard output: {error}"));
+            exit::INPUT_OUTPUT
+        }
+    }
+}

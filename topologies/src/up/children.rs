@@ -1,0 +1,186 @@
+//! The processes of a run: started, signalled, waited for.
+//!
+//! Owns the operating system's side of each; refuses to decide. Everything that happens to them
+//! arrives on one channel. They must all be started by one thread that lives as long as the run:
+//! a child ends when the thread that started it does.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, BufRead, BufReader, PipeReader, Read, Write},
+    os::unix::process::{CommandExt, ExitStatusExt},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    thread,
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
+
+use super::{Incident, crew::Post, supervise::Ending};
+
+/// A longer line of a child is shown in pieces.
+const LINE_BYTES_MAX: u64 = 16 << 10;
+/// How long the last words of a process that has ended are waited for. They come at once, unless
+/// a program that it started still holds its stderr.
+const LAST_WORDS: Duration = Duration::from_millis(250);
+
+/// What a child reads.
+pub enum Input {
+    /// Nothing.
+    Nothing,
+    /// What this process would read.
+    Inherited,
+    /// What people type. A child in a process group of its own may not read a terminal, so this
+    /// process hands it over.
+    Typed,
+}
+
+/// Where a child's standard output goes.
+pub enum Output {
+    /// To people, with what it says on stderr.
+    Told,
+    /// Where the standard output of this process goes.
+    Inherited,
+}
+
+/// What is to be started.
+pub struct Order {
+    /// Program, arguments, environment and folder.
+    pub command: Command,
+    /// What it reads.
+    pub input: Input,
+    /// Where its standard output goes.
+    pub output: Output,
+}
+
+/// The processes that run, or have ended and not been looked after yet.
+pub struct Children {
+    incidents: SyncSender<Incident>,
+    running: BTreeMap<Post, Child>,
+}
+
+impl Children {
+    /// None yet; what happens to them is sent as `incidents`.
+    pub fn new(incidents: SyncSender<Incident>) -> Self {
+        Self { incidents, running: BTreeMap::new() }
+    }
+
+    /// Starts a process in a group of its own, so that a Ctrl-C in the terminal reaches only
+    /// this one.
+    ///
+    /// # Errors
+    /// What the operating system says; then there will be no [`Incident::Ended`].
+    pub fn start(&mut self, post: Post, order: Order) -> io::Result<()> {
+        let Order { mut command, input, output } = order;
+        let (words, mouth) = io::pipe()?;
+        command.process_group(0);
+        command.stdin(match input {
+            Input::Nothing => Stdio::null(),
+            Input::Inherited => Stdio::inherit(),
+            Input::Typed => Stdio::piped(),
+        });
+        match output {
+            Output::Told => command.stdout(mouth.try_clone()?),
+            Output::Inherited => command.stdout(Stdio::inherit()),
+        };
+        command.stderr(mouth);
+        let mut child = command.spawn()?;
+        // The command holds the write end of the pipe, whose end would never be seen.
+        drop(command);
+        if let Some(mut keyboard) = child.stdin.take() {
+            thread::Builder::new()
+                .name("keyboard".into())
+                .spawn(move || copy_lines(&mut keyboard))?;
+        }
+        self.watch(post, &child, words)?;
+        self.running.insert(post, child);
+        Ok(())
+    }
+
+    fn watch(&self, post: Post, child: &Child, words: PipeReader) -> io::Result<()> {
+        let (said, all_said) = sync_channel(1);
+        let (incidents, ended) = (self.incidents.clone(), self.incidents.clone());
+        let pid = Pid::from_child(child);
+        thread::Builder::new().name("words".into()).spawn(move || {
+            relay(post, words, &incidents);
+            let _ = said.send(());
+        })?;
+        thread::Builder::new().name("end".into()).spawn(move || {
+            await_end(pid, &all_said);
+            let _ = ended.send(Incident::Ended(post));
+        })?;
+        Ok(())
+    }
+
+    /// Sends a signal to a process, if it runs.
+    pub fn signal(&self, post: Post, signal: Signal) {
+        if let Some(child) = self.running.get(&post) {
+            // It cannot be another process's number: this one is not reaped yet.
+            let _ = kill_process(Pid::from_child(child), signal);
+        }
+    }
+
+    /// Ends a process at once, with what it has started.
+    pub fn kill(&self, post: Post) {
+        if let Some(child) = self.running.get(&post) {
+            let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
+        }
+    }
+
+    /// Looks after a process that has ended: what it left behind is ended too.
+    pub fn bury(&mut self, post: Post) -> Ending {
+        self.kill(post);
+        let status = self.running.remove(&post).map(|mut child| child.wait());
+        match status {
+            Some(Ok(status)) => ending(status),
+            _ => Ending::NotStarted,
+        }
+    }
+}
+
+fn ending(status: ExitStatus) -> Ending {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Ending::Code(code),
+        (_, Some(signal)) => Ending::Signal(signal),
+        _ => Ending::NotStarted,
+    }
+}
+
+/// Waits until a process has ended, without reaping it, and its last words are there.
+fn await_end(pid: Pid, all_said: &Receiver<()>) {
+    let wanted = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+    while let Err(rustix::io::Errno::INTR) = waitid(WaitId::Pid(pid), wanted) {}
+    if let Err(RecvTimeoutError::Timeout) = all_said.recv_timeout(LAST_WORDS) {
+        tracing::debug!(pid = pid.as_raw_nonzero(), "something still holds the stderr of a process that has ended");
+    }
+}
+
+fn relay(post: Post, words: PipeReader, incidents: &SyncSender<Incident>) {
+    let mut words = BufReader::new(words);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match (&mut words).take(LINE_BYTES_MAX).read_until(b'\n', &mut line) {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(_) => return,
+        }
+        let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+        if incidents.send(Incident::Said(post, text)).is_err() {
+            return;
+        }
+    }
+}
+
+/// Hands lines over as they are typed; the end of the input ends the child's too.
+fn copy_lines(to: &mut impl Write) {
+    let mut line = Vec::new();
+    let mut keyboard = io::stdin().lock();
+    while let Ok(1..) = keyboard.read_until(b'\n', &mut line) {
+        if to.write_all(&line).and_then(|()| to.flush()).is_err() {
+            return;
+        }
+        line.clear();
+    }
+}

@@ -1,0 +1,288 @@
+//! `pipeline up`: starts every process of a topology, watches over them, and shows how far they
+//! have got.
+//!
+//! [`supervise`] decides, [`children`] and [`onlooker`] act and listen, [`display`] shows; this
+//! file joins them. Everything that happens comes through one channel to one thread, which also
+//! starts the processes: they end when it does. Refuses to do any of the run's work itself.
+
+pub mod children;
+pub mod crew;
+pub mod display;
+pub mod exit;
+pub mod onlooker;
+pub mod progress;
+pub mod supervise;
+pub mod workplace;
+
+use std::{
+    io::{self, Write},
+    process,
+    sync::{
+        atomic::{AtomicU32, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    },
+    time::{Duration, Instant},
+};
+
+use proto::{frame::Report, time::Time};
+use rustix::process::Signal;
+use sink::{Summary, config::OutputSpec};
+use thiserror::Error;
+
+use self::{
+    children::Children,
+    crew::{Crew, Post},
+    display::{Display, Voice},
+    onlooker::{Lookout, OnlookerError, Reporter},
+    progress::Progress,
+    supervise::{Effect, Ending, Event, Notice, Supervisor, Survival},
+    workplace::{Flags, Workplace, WorkplaceError},
+};
+use crate::topology::Topology;
+
+/// What happens is queued up to here; then whoever has more to tell waits.
+const INCIDENTS_MAX: usize = 256;
+/// From this Ctrl-C on nothing is waited for.
+const INTERRUPTS_MAX: u32 = 3;
+
+/// Something that has happened.
+#[derive(Debug)]
+pub enum Incident {
+    /// A process has written a line.
+    Said(Post, String),
+    /// A process has ended, and waits to be looked after.
+    Ended(Post),
+    /// The ventilator or the sink reports.
+    Reported(Reporter, Box<Report>),
+    /// Ctrl-C, or a signal like it.
+    Interrupted,
+}
+
+/// What is wanted of a run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How much is said.
+    pub voice: Voice,
+    /// What the processes are told of keys.
+    pub flags: Flags,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// One of [`exit`].
+    pub code: i32,
+    /// The facts of the run as JSON, if it came to an end of its own.
+    pub summary: Option<Vec<u8>>,
+}
+
+/// Why there was no run.
+#[derive(Debug, Error)]
+pub enum UpError {
+    /// No place for the sockets.
+    #[error(transparent)]
+    Workplace(#[from] WorkplaceError),
+    /// Nobody can watch.
+    #[error("cannot watch the run: {0}")]
+    Onlooker(#[from] OnlookerError),
+    /// Ctrl-C would end only this process.
+    #[error("cannot listen to signals: {0}")]
+    Signals(#[from] ctrlc::Error),
+}
+
+/// Runs a topology to its end, in the foreground: shows progress and what the processes say on
+/// stderr, and the summary at the end. Call it from the main thread, once a process: it installs
+/// the handler of Ctrl-C and SIGTERM.
+///
+/// # Errors
+/// [`UpError`] when the processes could not even be started. Everything that goes wrong later is
+/// told on stderr, and in the outcome's code.
+pub fn run(topology: &Topology, options: &Options) -> Result<Outcome, UpError> {
+    let workplace = Workplace::prepare(topology, options.flags.clone())?;
+    let (incidents, happened) = sync_channel(INCIDENTS_MAX);
+    listen_to_signals(incidents.clone())?;
+    let watcher = watch(topology, &workplace, incidents.clone())?;
+    let results_on_stdout = topology.sink.output == Some(OutputSpec::Stdout);
+    let start = Instant::now();
+    let (supervisor, first) =
+        Supervisor::new(Time::default(), workplace.crew(), Survival::None);
+    let mut run = Run {
+        children: Children::new(incidents),
+        display: Display::new(options.voice, results_on_stdout),
+        progress: Progress::of(&topology.source),
+        supervisor,
+        start,
+        workplace,
+    };
+    let code = run.until_over(first, &happened);
+    run.display.finish();
+    watcher.drain();
+    let summary = run.workplace.summary();
+    if options.voice == Voice::Normal {
+        tell(code, summary.as_deref());
+    }
+    Ok(Outcome { code, summary })
+}
+
+fn listen_to_signals(incidents: SyncSender<Incident>) -> Result<(), ctrlc::Error> {
+    let count = AtomicU32::new(0);
+    ctrlc::set_handler(move || {
+        // The thread that would act may be stuck in a terminal that is gone.
+        if count.fetch_add(1, Ordering::AcqRel) + 1 >= INTERRUPTS_MAX {
+            process::exit(exit::INTERRUPTED);
+        }
+        let _ = incidents.send(Incident::Interrupted);
+    })
+}
+
+fn watch(
+    topology: &Topology,
+    workplace: &Workplace,
+    incidents: SyncSender<Incident>,
+) -> Result<proto::net::driver::Handle<()>, OnlookerError> {
+    let lookout = Lookout {
+        ventilator: workplace.endpoint("ventilator"),
+        sink: workplace.endpoint("sink"),
+        own: workplace.endpoint("up"),
+        limits: topology.limits.clone(),
+    };
+    onlooker::start(&lookout, move |from, report| {
+        let _ = incidents.send(Incident::Reported(from, Box::new(report)));
+    })
+}
+
+/// A run that goes on.
+struct Run {
+    workplace: Workplace,
+    children: Children,
+    display: Display,
+    progress: Progress,
+    supervisor: Supervisor,
+    start: Instant,
+}
+
+impl Run {
+    fn until_over(&mut self, first: Vec<Effect>, happened: &Receiver<Incident>) -> i32 {
+        let mut effects = first;
+        loop {
+            if let Some(code) = self.carry_out(&mut effects) {
+                return code;
+            }
+            match self.next(happened) {
+                Some(incident) => self.take(incident, &mut effects),
+                None => self.decide(Event::Tick, &mut effects),
+            }
+        }
+    }
+
+    fn now(&self) -> Time {
+        Time::default() + self.start.elapsed()
+    }
+
+    /// What happens next; nothing when a rest is over first.
+    fn next(&self, happened: &Receiver<Incident>) -> Option<Incident> {
+        let Some(deadline) = self.supervisor.deadline() else { return happened.recv().ok() };
+        match happened.recv_timeout(deadline.since(self.now())) {
+            Ok(incident) => Some(incident),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
+        }
+    }
+
+    fn take(&mut self, incident: Incident, effects: &mut Vec<Effect>) {
+        match incident {
+            Incident::Said(post, line) => {
+                let crew = self.workplace.crew();
+                self.display.said(&crew.name(post), kind(crew, post), &line);
+            }
+            Incident::Ended(post) => {
+                let ending = self.children.bury(post);
+                self.decide(Event::Ended(post, ending), effects);
+            }
+            Incident::Reported(from, report) => {
+                self.progress.note(from, &report);
+                self.display.progress(self.progress);
+                let Progress { committed, total, .. } = self.progress;
+                self.decide(Event::Progress { committed, total }, effects);
+            }
+            Incident::Interrupted => self.decide(Event::Interrupt, effects),
+        }
+    }
+
+    fn decide(&mut self, event: Event, effects: &mut Vec<Effect>) {
+        self.supervisor.handle(self.now(), event, effects);
+    }
+
+    fn carry_out(&mut self, effects: &mut Vec<Effect>) -> Option<i32> {
+        while !effects.is_empty() {
+            for effect in std::mem::take(effects) {
+                match effect {
+                    Effect::Start(post) => self.start(post, effects),
+                    Effect::Drain(post) => self.children.signal(post, Signal::TERM),
+                    Effect::Kill(post) => self.children.kill(post),
+                    Effect::Say(notice) => {
+                        let text = words(self.workplace.crew(), notice);
+                        self.display.notice(&text);
+                    }
+                    Effect::Finish(code) => return Some(code),
+                }
+            }
+        }
+        None
+    }
+
+    fn start(&mut self, post: Post, effects: &mut Vec<Effect>) {
+        let order = self.workplace.order(post);
+        let program = order.command.get_program().to_string_lossy().into_owned();
+        if let Err(error) = self.children.start(post, order) {
+            let crew = self.workplace.crew();
+            let problem = format!("cannot start {program}: {error}");
+            self.display.said(&crew.name(post), kind(crew, post), &problem);
+            self.decide(Event::Ended(post, Ending::NotStarted), effects);
+        }
+    }
+}
+
+/// What a process has in common with others: its stage.
+fn kind(crew: &Crew, post: Post) -> &str {
+    match post {
+        Post::Sink => "sink",
+        Post::Ventilator => "ventilator",
+        Post::Worker { stage, .. } => crew.stage(stage),
+    }
+}
+
+fn words(crew: &Crew, notice: Notice) -> String {
+    match notice {
+        Notice::Returns(post, ending, pause) => {
+            let name = crew.name(post);
+            format!("{name} {ending}; it is started again in {}", in_tenths(pause))
+        }
+        Notice::Fatal(post, ending) => {
+            format!("{} {ending}; the run cannot go on without it", crew.name(post))
+        }
+        Notice::Hopeless(post, ending) => {
+            let stage = kind(crew, post);
+            format!("{} {ending}, and no worker of `{stage}` gets anywhere; giving up", crew.name(post))
+        }
+        Notice::Draining => {
+            "draining: what has begun is finished and recorded; Ctrl-C again stops at once".into()
+        }
+        Notice::Stopping => "stopping at once".into(),
+    }
+}
+
+fn in_tenths(duration: Duration) -> String {
+    format!("{:.1} s", duration.as_secs_f64())
+}
+
+/// The end of the run as a person reads it.
+fn tell(code: i32, summary: Option<&[u8]>) {
+    let summary: Option<Summary> = summary.and_then(|json| serde_json::from_slice(json).ok());
+    let Some(summary) = summary else { return };
+    let note = match code {
+        exit::DRAINED => "stopped before the end of the source\n",
+        _ => "",
+    };
+    // Nobody may be left to read it; that is no reason to fail.
+    let _ = write!(io::stderr(), "{note}{summary}");
+}

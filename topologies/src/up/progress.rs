@@ -1,0 +1,150 @@
+//! How far a run has got, and what is said about it.
+//!
+//! Owns the figures and their words; refuses terminals and clocks.
+
+use std::time::Duration;
+
+use proto::frame::Report;
+use ventilator::source::SourceSpec;
+
+use super::onlooker::Reporter;
+
+/// How far a run has got.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Units with an outcome.
+    pub committed: u64,
+    /// All units, once known.
+    pub total: Option<u64>,
+    /// Units without success.
+    pub dead: u64,
+    /// Workers that take part.
+    pub workers: u32,
+}
+
+impl Progress {
+    /// Nothing has happened; the total where the source tells it.
+    pub fn of(source: &SourceSpec) -> Self {
+        Self { total: total(source), ..Self::default() }
+    }
+
+    /// Takes a report in. What is committed the sink knows first, and the workers the
+    /// ventilator.
+    pub fn note(&mut self, from: Reporter, report: &Report) {
+        self.total = report.total.or(self.total);
+        match from {
+            Reporter::Ventilator => self.workers = report.workers,
+            Reporter::Sink => {
+                self.committed = report.committed;
+                self.dead = report.dead;
+            }
+        }
+    }
+
+    /// The workers, and the dead units if there are any.
+    pub fn company(&self) -> String {
+        let workers = match self.workers {
+            1 => "1 worker".into(),
+            count => format!("{count} workers"),
+        };
+        match self.dead {
+            0 => workers,
+            dead => format!("{workers}, {} dead", thousands(dead)),
+        }
+    }
+
+    /// One line: `1,200 of 100,000 units, 600/s, 2 min left, 2 workers`.
+    pub fn line(&self, rate: f64) -> String {
+        let mut line = match self.total {
+            Some(total) => {
+                format!("{} of {} units", thousands(self.committed), thousands(total))
+            }
+            None => format!("{} units", thousands(self.committed)),
+        };
+        line += &format!(", {}/s", thousands(rate.round() as u64));
+        if let Some(left) = self.left(rate) {
+            line += &format!(", {} left", seconds(left));
+        }
+        line + ", " + &self.company()
+    }
+
+    fn left(&self, rate: f64) -> Option<Duration> {
+        let left = self.total?.checked_sub(self.committed).filter(|left| *left > 0)?;
+        Duration::try_from_secs_f64(left as f64 / rate).ok()
+    }
+}
+
+/// How many units a source has, where that can be told without opening it.
+fn total(source: &SourceSpec) -> Option<u64> {
+    let SourceSpec::Range { from, to, step } = *source else { return None };
+    let (from, to, step) = (i128::from(from), i128::from(to), i128::from(step));
+    if step == 0 {
+        return None;
+    }
+    u64::try_from((to - from) / step + 1).ok().filter(|_| (to - from) * step.signum() >= 0).or(Some(0))
+}
+
+/// `1234567` as `1,234,567`.
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A duration in the two units that matter: `12 s`, `3 min 20 s`, `2 h 5 min`.
+pub fn seconds(duration: Duration) -> String {
+    let all = duration.as_secs();
+    match (all / 3600, all / 60 % 60, all % 60) {
+        (0, 0, seconds) => format!("{seconds} s"),
+        (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
+        (hours, minutes, _) => format!("{hours} h {minutes} min"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(from: i64, to: i64, step: i64) -> Option<u64> {
+        total(&SourceSpec::Range { from, to, step })
+    }
+
+    #[test]
+    fn the_length_of_a_range_is_known_before_it_is_read() {
+        assert_eq!(range(1, 1000, 1), Some(1000));
+        assert_eq!(range(0, 10, 3), Some(4));
+        assert_eq!(range(10, 1, -4), Some(3));
+        assert_eq!(range(5, 1, 1), Some(0));
+        assert_eq!(range(i64::MIN, i64::MAX, 1), Some(0));
+        assert_eq!(total(&SourceSpec::Stdin), None);
+    }
+
+    #[test]
+    fn a_line_says_what_is_known() {
+        let mut progress = Progress { committed: 1200, workers: 2, ..Progress::default() };
+        assert_eq!(progress.line(600.4), "1,200 units, 600/s, 2 workers");
+        progress.total = Some(100_000);
+        progress.dead = 3;
+        assert_eq!(
+            progress.line(600.4),
+            "1,200 of 100,000 units, 600/s, 2 min 44 s left, 2 workers, 3 dead"
+        );
+        assert_eq!(progress.line(0.0), "1,200 of 100,000 units, 0/s, 2 workers, 3 dead");
+    }
+
+    #[test]
+    fn each_figure_comes_from_the_one_who_knows_it() {
+        let mut progress = Progress::default();
+        let report = Report { committed: 7, workers: 2, dead: 1, ..Report::default() };
+        progress.note(Reporter::Ventilator, &report);
+        assert_eq!(progress, Progress { workers: 2, ..Progress::default() });
+        progress.note(Reporter::Sink, &Report { workers: 0, total: Some(9), ..report });
+        assert_eq!(progress, Progress { committed: 7, total: Some(9), dead: 1, workers: 2 });
+    }
+}

@@ -1,0 +1,442 @@
+//! The rules of supervision: who is started again, when, and what ends the run.
+//!
+//! Owns what is known of every process of an `up`; refuses to start, signal or wait for any of
+//! them: it takes events and the time, and returns what to do.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use proto::time::Time;
+
+use super::{
+    crew::{Crew, Post},
+    exit,
+};
+
+/// The rest before a process is started again: at first, and after many failures in a row.
+const REST: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// The rest after a process that ended without fault. At the end of a run its workers leave
+/// before the others do, and none should be started in between.
+const REST_AFTER_LEAVING: Duration = Duration::from_secs(1);
+/// A process that lived as long has not failed in a row with the one before.
+const SETTLED: Duration = Duration::from_secs(10);
+/// How often the workers of a stage may say that they cannot work here, without any progress.
+const UNFIT_MAX: u32 = 5;
+/// How often the workers of a stage may end otherwise, without any progress: more often, since
+/// a unit that kills its worker has to be found by halving its parcel, and dies several times.
+const ENDS_MAX: u32 = 25;
+/// How often in a row a sink or a ventilator is started again.
+const RETURNS_MAX: u32 = 5;
+/// How long the others may take to end after the sink has.
+const CLOSING: Duration = Duration::from_secs(3);
+
+/// The exit code of a Rust program that panicked.
+const PANICKED: i32 = 101;
+/// The number of the signal by which a process is asked to end.
+const SIGTERM: i32 = 15;
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// With an exit code.
+    Code(i32),
+    /// By a signal.
+    Signal(i32),
+    /// It never began.
+    NotStarted,
+}
+
+/// What the rules learn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// A process has ended, or could not be started.
+    Ended(Post, Ending),
+    /// How far the run has got.
+    Progress {
+        /// Units with an outcome.
+        committed: u64,
+        /// All units, once known.
+        total: Option<u64>,
+    },
+    /// Someone wants the run to end.
+    Interrupt,
+    /// Time has passed.
+    Tick,
+}
+
+/// What shall be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Start a process.
+    Start(Post),
+    /// Ask a process to finish what it has begun.
+    Drain(Post),
+    /// End a process at once.
+    Kill(Post),
+    /// Tell people.
+    Say(Notice),
+    /// Nothing is left running; leave with this exit code.
+    Finish(i32),
+}
+
+/// What people are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notice {
+    /// A process has ended and is started again.
+    Returns(Post, Ending, Duration),
+    /// The run cannot go on without this process.
+    Fatal(Post, Ending),
+    /// A process fails again and again.
+    Hopeless(Post, Ending),
+    /// What has begun is finished.
+    Draining,
+    /// Everything is ended at once.
+    Stopping,
+}
+
+/// Whether the run outlives its sink and its ventilator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Survival {
+    /// What they knew is gone with them.
+    None,
+    /// They are started again and go on where they were.
+    Durable,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    Running { since: Time },
+    Resting { until: Time },
+    Gone,
+}
+
+#[derive(Debug)]
+struct Place {
+    state: State,
+    failures: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Running,
+    Draining,
+    /// The sink has said how the run went.
+    Closing {
+        until: Time,
+    },
+    /// Everything is being ended; with this exit code.
+    Aborting(i32),
+    Finished,
+}
+
+/// What happened in a stage since the run last got further.
+#[derive(Debug, Clone, Copy, Default)]
+struct Standstill {
+    unfit: u32,
+    ends: u32,
+}
+
+/// The rules of one run.
+#[derive(Debug)]
+pub struct Supervisor {
+    survival: Survival,
+    phase: Phase,
+    places: BTreeMap<Post, Place>,
+    standstill: Vec<Standstill>,
+    committed: u64,
+    total: Option<u64>,
+    sink: Option<i32>,
+    ventilator: Option<i32>,
+}
+
+impl Supervisor {
+    /// Everyone is to be started.
+    pub fn new(now: Time, crew: &Crew, survival: Survival) -> (Self, Vec<Effect>) {
+        let posts = crew.posts();
+        let running = |_| Place { state: State::Running { since: now }, failures: 0 };
+        let supervisor = Self {
+            survival,
+            phase: Phase::Running,
+            places: posts.iter().map(|post| (*post, running(post))).collect(),
+            standstill: vec![Standstill::default(); crew.stages()],
+            committed: 0,
+            total: None,
+            sink: None,
+            ventilator: None,
+        };
+        (supervisor, posts.into_iter().map(Effect::Start).collect())
+    }
+
+    /// Takes one event, appends what follows from it.
+    pub fn handle(&mut self, now: Time, event: Event, out: &mut Vec<Effect>) {
+        match event {
+            Event::Ended(post, ending) => self.ended(now, post, ending, out),
+            Event::Progress { committed, total } => self.progress(committed, total),
+            Event::Interrupt => self.interrupt(out),
+            Event::Tick => {}
+        }
+        self.elapse(now, out);
+    }
+
+    /// When it wants an [`Event::Tick`] if nothing happens before.
+    pub fn deadline(&self) -> Option<Time> {
+        let rests = self.places.values().filter_map(|place| match place.state {
+            State::Resting { until } => Some(until),
+            _ => None,
+        });
+        let closing = match self.phase {
+            Phase::Closing { until } => Some(until),
+            _ => None,
+        };
+        rests.chain(closing).min()
+    }
+
+    fn progress(&mut self, committed: u64, total: Option<u64>) {
+        if committed > self.committed {
+            self.standstill.fill(Standstill::default());
+        }
+        self.committed = committed;
+        self.total = total.or(self.total);
+    }
+
+    fn interrupt(&mut self, out: &mut Vec<Effect>) {
+        match self.phase {
+            Phase::Running => {
+                self.phase = Phase::Draining;
+                out.push(Effect::Say(Notice::Draining));
+                self.drain(Post::Ventilator, out);
+            }
+            Phase::Draining | Phase::Closing { .. } => {
+                out.push(Effect::Say(Notice::Stopping));
+                self.abort(exit::INTERRUPTED, out);
+            }
+            Phase::Aborting(_) | Phase::Finished => {}
+        }
+    }
+
+    fn drain(&self, post: Post, out: &mut Vec<Effect>) {
+        if matches!(self.places.get(&post), Some(Place { state: State::Running { .. }, .. })) {
+            out.push(Effect::Drain(post));
+        }
+    }
+
+    fn abort(&mut self, code: i32, out: &mut Vec<Effect>) {
+        self.phase = Phase::Aborting(code);
+        for (post, place) in &mut self.places {
+            match place.state {
+                State::Running { .. } => out.push(Effect::Kill(*post)),
+                State::Resting { .. } => place.state = State::Gone,
+                State::Gone => {}
+            }
+        }
+    }
+
+    fn ended(&mut self, now: Time, post: Post, ending: Ending, out: &mut Vec<Effect>) {
+        let Some(place) = self.places.get_mut(&post) else { return };
+        let State::Running { since } = place.state else { return };
+        place.state = State::Gone;
+        place.failures = if now.since(since) >= SETTLED { 1 } else { place.failures + 1 };
+        if matches!(self.phase, Phase::Aborting(_) | Phase::Finished) {
+            return;
+        }
+        match post {
+            Post::Sink => self.sink_ended(now, ending, out),
+            Post::Ventilator => self.ventilator_ended(now, ending, out),
+            Post::Worker { stage, .. } => self.worker_ended(now, post, stage, ending, out),
+        }
+    }
+
+    fn sink_ended(&mut self, now: Time, ending: Ending, out: &mut Vec<Effect>) {
+        match self.meaning(ending) {
+            Ending::Code(code @ (exit::COMPLETE | exit::DEAD | exit::DRAINED)) => {
+                self.sink = Some(code);
+                self.phase = Phase::Closing { until: now + CLOSING };
+                for place in self.places.values_mut() {
+                    if matches!(place.state, State::Resting { .. }) {
+                        place.state = State::Gone;
+                    }
+                }
+            }
+            ending => {
+                self.lost(now, Post::Sink, ending, out);
+                // A ventilator that has left already is needed to tell the new sink so.
+                if !matches!(self.phase, Phase::Aborting(_)) && self.ventilator.take().is_some() {
+                    self.rest(now, Post::Ventilator, REST.0);
+                }
+            }
+        }
+    }
+
+    fn ventilator_ended(&mut self, now: Time, ending: Ending, out: &mut Vec<Effect>) {
+        match self.meaning(ending) {
+            Ending::Code(code @ (exit::COMPLETE | exit::INPUT_OUTPUT | exit::DRAINED)) => {
+                self.ventilator = Some(code);
+                // It may have left before it ever met the sink, which would wait for it.
+                if code != exit::COMPLETE {
+                    self.drain(Post::Sink, out);
+                }
+            }
+            ending => self.lost(now, Post::Ventilator, ending, out),
+        }
+    }
+
+    /// A process that is asked to drain before it can hear that ends by the signal itself.
+    fn meaning(&self, ending: Ending) -> Ending {
+        match (self.phase, ending) {
+            (Phase::Draining, Ending::Signal(SIGTERM)) => Ending::Code(exit::DRAINED),
+            _ => ending,
+        }
+    }
+
+    /// The sink or the ventilator is gone without having finished.
+    fn lost(&mut self, now: Time, post: Post, ending: Ending, out: &mut Vec<Effect>) {
+        let failures = self.places.get(&post).map_or(0, |place| place.failures);
+        let crashed = matches!(ending, Ending::Signal(_) | Ending::Code(PANICKED));
+        if self.survival == Survival::Durable && crashed && failures <= RETURNS_MAX {
+            let pause = pause(failures);
+            out.push(Effect::Say(Notice::Returns(post, ending, pause)));
+            return self.rest(now, post, pause);
+        }
+        let code = match ending {
+            Ending::Code(exit::INPUT_OUTPUT) => exit::INPUT_OUTPUT,
+            Ending::NotStarted => exit::SYSTEM,
+            _ => exit::LOST,
+        };
+        out.push(Effect::Say(Notice::Fatal(post, ending)));
+        self.abort(code, out);
+    }
+
+    fn worker_ended(
+        &mut self,
+        now: Time,
+        post: Post,
+        stage: usize,
+        ending: Ending,
+        out: &mut Vec<Effect>,
+    ) {
+        if self.is_ending() {
+            return;
+        }
+        let failures = self.places.get(&post).map_or(0, |place| place.failures);
+        let unfit =
+            matches!(ending, Ending::Code(exit::USAGE | exit::UNFIT) | Ending::NotStarted);
+        if let Some(still) = self.standstill.get_mut(stage) {
+            still.unfit += u32::from(unfit);
+            still.ends += 1;
+            // A whole stage that fails once, all at the same moment, gets a second chance.
+            let hopeless = (still.unfit >= UNFIT_MAX || still.ends >= ENDS_MAX) && failures > 1;
+            if hopeless {
+                out.push(Effect::Say(Notice::Hopeless(post, ending)));
+                return self.abort(if unfit { exit::UNFIT } else { exit::LOST }, out);
+            }
+        }
+        let pause = match ending {
+            Ending::Code(exit::COMPLETE) => pause(failures).max(REST_AFTER_LEAVING),
+            _ => pause(failures),
+        };
+        // At the end of a run workers leave without fault; that is no news.
+        if ending != Ending::Code(exit::COMPLETE) {
+            out.push(Effect::Say(Notice::Returns(post, ending, pause)));
+        }
+        self.rest(now, post, pause);
+    }
+
+    fn rest(&mut self, now: Time, post: Post, pause: Duration) {
+        if let Some(place) = self.places.get_mut(&post) {
+            place.state = State::Resting { until: now + pause };
+        }
+    }
+
+    /// Whether there is nothing left that a new worker could do.
+    fn is_ending(&self) -> bool {
+        self.sink.is_some() || self.ventilator.is_some() || self.total == Some(self.committed)
+    }
+
+    /// What follows from the passing of time, and whether anything is left running.
+    fn elapse(&mut self, now: Time, out: &mut Vec<Effect>) {
+        if let Phase::Closing { until } = self.phase
+            && now >= until
+        {
+            // Everything is recorded, so nothing is lost with whoever is busy with a unit.
+            self.abort(self.verdict(), out);
+        }
+        self.start_rested(now, out);
+        let left = self.places.values().any(|place| !matches!(place.state, State::Gone));
+        let code = match self.phase {
+            Phase::Closing { .. } => self.verdict(),
+            Phase::Aborting(code) => code,
+            _ => return,
+        };
+        if !left {
+            self.phase = Phase::Finished;
+            out.push(Effect::Finish(code));
+        }
+    }
+
+    fn start_rested(&mut self, now: Time, out: &mut Vec<Effect>) {
+        let (ending, draining) = (self.is_ending(), self.phase == Phase::Draining);
+        for (post, place) in &mut self.places {
+            let State::Resting { until } = place.state else { continue };
+            if now < until {
+                continue;
+            }
+            if ending && matches!(post, Post::Worker { .. }) {
+                place.state = State::Gone;
+                continue;
+            }
+            place.state = State::Running { since: now };
+            out.push(Effect::Start(*post));
+            if draining && *post == Post::Ventilator {
+                out.push(Effect::Drain(*post));
+            }
+        }
+    }
+
+    fn verdict(&self) -> i32 {
+        match (self.ventilator, self.sink) {
+            (Some(exit::INPUT_OUTPUT), _) => exit::INPUT_OUTPUT,
+            (_, Some(code)) => code,
+            (_, None) => exit::LOST,
+        }
+    }
+}
+
+/// How long a process rests after so many failures in a row.
+fn pause(failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(16);
+    (REST.0 * 2_u32.pow(doublings)).min(REST.1)
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(0) => write!(f, "has left"),
+            Self::Code(PANICKED) => write!(f, "panicked"),
+            Self::Code(code) => write!(f, "ended with exit code {code}"),
+            Self::Signal(signal) => write!(f, "was ended by {}", Named(*signal)),
+            Self::NotStarted => write!(f, "could not be started"),
+        }
+    }
+}
+
+/// A signal as people call it.
+struct Named(i32);
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            1 => "SIGHUP",
+            2 => "SIGINT",
+            4 => "SIGILL",
+            6 => "SIGABRT",
+            7 => "SIGBUS",
+            8 => "SIGFPE",
+            9 => "SIGKILL",
+            11 => "SIGSEGV",
+            13 => "SIGPIPE",
+            SIGTERM => "SIGTERM",
+            24 => "SIGXCPU",
+            31 => "SIGSYS",
+            other => return write!(f, "signal {other}"),
+        })
+    }
+}

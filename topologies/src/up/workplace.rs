@@ -1,0 +1,289 @@
+//! Where the processes of a run meet, and with what each of them is started.
+//!
+//! Owns the private folder with its sockets and the files that say what each process is to be;
+//! refuses to start any.
+
+use std::{
+    env, fs,
+    io::{self, IsTerminal, Write},
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+    process::{self, Command},
+    time::{Duration, SystemTime},
+};
+
+use proto::{
+    net::{
+        endpoint::Endpoint,
+        lock::{Lock, LockError},
+    },
+    process::PARENT_VARIABLE,
+};
+use sink::config::{Field, OutputSpec};
+use thiserror::Error;
+use ventilator::source::SourceSpec;
+
+use super::{
+    children::{Input, Order, Output},
+    crew::{Crew, Post},
+};
+use crate::topology::{StageSpec, Topology};
+
+/// How a private folder's name begins.
+const PREFIX: &str = "pipeline-";
+/// The longest path that a private folder may lie in: a socket's address has 107 bytes, and the
+/// name of a worker's socket below it up to 50.
+const BASE_BYTES_MAX: usize = 50;
+/// The file in a private folder that is locked as long as it is in use.
+const LOCK: &str = "lock";
+/// A folder without a lock may be one that was made just now.
+const STALE_AFTER: Duration = Duration::from_secs(60);
+
+/// Why there is no place to work.
+#[derive(Debug, Error)]
+pub enum WorkplaceError {
+    /// The folder or a file in it can't be made.
+    #[error("cannot make {}: {source}", path.display())]
+    Make {
+        /// What.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The folder can't be locked.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// This program can't be found to be started again.
+    #[error("cannot find this program's own file: {0}")]
+    Program(io::Error),
+    /// A path is no text, so it can't stand in a file.
+    #[error("{} is no place for sockets: its name is not UTF-8", path.display())]
+    Name {
+        /// The folder.
+        path: PathBuf,
+    },
+}
+
+/// What the roles are told besides the topology.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    /// The key file, absolute: a worker may be started in another folder.
+    pub key: Option<PathBuf>,
+    /// No encryption over tcp.
+    pub insecure: bool,
+}
+
+/// A private folder, and how the processes in it are started.
+pub struct Workplace {
+    // Removed when dropped; `_lock` lies in it.
+    folder: tempfile::TempDir,
+    _lock: Lock,
+    program: PathBuf,
+    flags: Flags,
+    crew: Crew,
+    topology: Topology,
+}
+
+impl Workplace {
+    /// Makes the folder and writes what the roles are to be.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`] when the folder can't be made or written.
+    pub fn prepare(topology: &Topology, flags: Flags) -> Result<Self, WorkplaceError> {
+        let base = base();
+        remove_stale(&base);
+        let made = tempfile::Builder::new()
+            .prefix(PREFIX)
+            .permissions(fs::Permissions::from_mode(0o700))
+            .tempdir_in(&base);
+        let folder = made.map_err(|source| WorkplaceError::Make { path: base, source })?;
+        if folder.path().to_str().is_none() {
+            return Err(WorkplaceError::Name { path: folder.path().into() });
+        }
+        let workplace = Self {
+            _lock: Lock::take(&folder.path().join(LOCK))?,
+            program: env::current_exe().map_err(WorkplaceError::Program)?,
+            flags,
+            crew: Crew::of(topology),
+            topology: topology.clone(),
+            folder,
+        };
+        workplace.write_setups()?;
+        Ok(workplace)
+    }
+
+    /// The posts of the run.
+    pub fn crew(&self) -> &Crew {
+        &self.crew
+    }
+
+    /// The inbox of a role, or of whoever else works here.
+    pub fn endpoint(&self, name: &str) -> Endpoint {
+        Endpoint::Ipc(self.folder.path().join(name))
+    }
+
+    /// What the sink wrote of a run that is over, as JSON.
+    pub fn summary(&self) -> Option<Vec<u8>> {
+        fs::read(self.summary_path()).ok()
+    }
+
+    fn summary_path(&self) -> PathBuf {
+        self.folder.path().join("summary.json")
+    }
+
+    fn setup_path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name).with_extension("json")
+    }
+
+    fn write_setups(&self) -> Result<(), WorkplaceError> {
+        let topology = &self.topology;
+        let carries_input = topology.sink.fields.contains(&Field::Input);
+        let sink = sink::run::Setup {
+            name: "sink".into(),
+            bind: vec![self.endpoint("sink")],
+            config: topology.sink.clone(),
+            carries_input,
+            run_dir: None,
+            limits: topology.limits.clone(),
+        };
+        let ventilator = ventilator::run::Setup {
+            name: "ventilator".into(),
+            bind: vec![self.endpoint("ventilator")],
+            advertise: Vec::new(),
+            sink: self.endpoint("sink"),
+            source: topology.source.clone(),
+            stages: topology.stages.iter().map(|spec| spec.stage.clone()).collect(),
+            carries_input,
+            limits: topology.limits.clone(),
+        };
+        self.write("sink", serde_json::to_vec_pretty(&sink))?;
+        self.write("ventilator", serde_json::to_vec_pretty(&ventilator))
+    }
+
+    fn write(&self, name: &str, json: serde_json::Result<Vec<u8>>) -> Result<(), WorkplaceError> {
+        let path = self.setup_path(name);
+        json.map_err(io::Error::from)
+            .and_then(|json| fs::File::create_new(&path)?.write_all(&json))
+            .map_err(|source| WorkplaceError::Make { path, source })
+    }
+
+    /// How the process of a post is started.
+    pub fn order(&self, post: Post) -> Order {
+        match post {
+            Post::Sink => self.sink(),
+            Post::Ventilator => self.ventilator(),
+            Post::Worker { stage, .. } => self.worker(post, &self.topology.stages[stage]),
+        }
+    }
+
+    fn sink(&self) -> Order {
+        let mut command = self.role("sink");
+        command.arg("--setup").arg(self.setup_path("sink"));
+        self.secure(&mut command);
+        command.arg("--quiet").arg("--summary").arg(self.summary_path());
+        let output = match self.topology.sink.output {
+            Some(OutputSpec::Stdout) => Output::Inherited,
+            _ => Output::Told,
+        };
+        Order { command, input: Input::Nothing, output }
+    }
+
+    fn ventilator(&self) -> Order {
+        let mut command = self.role("ventilator");
+        command.arg("--setup").arg(self.setup_path("ventilator"));
+        self.secure(&mut command);
+        let input = match self.topology.source {
+            SourceSpec::Stdin if io::stdin().is_terminal() => Input::Typed,
+            SourceSpec::Stdin => Input::Inherited,
+            _ => Input::Nothing,
+        };
+        Order { command, input, output: Output::Told }
+    }
+
+    /// A worker, or the user's own program in its place: that one gets the same flags, and what
+    /// the topology says in `args` behind `--`.
+    fn worker(&self, post: Post, spec: &StageSpec) -> Order {
+        let mut command = match &spec.binary {
+            Some(binary) => self.own_program(binary, spec),
+            None => self.role("worker"),
+        };
+        command.arg("--ventilator").arg(self.endpoint("ventilator").to_string());
+        command.arg("--stage").arg(&spec.stage.name);
+        command.arg("--name").arg(self.crew.name(post));
+        self.secure(&mut command);
+        if spec.binary.is_some() && !spec.stage.args.is_empty() {
+            command.arg("--").args(&spec.stage.args);
+        }
+        Order { command, input: Input::Nothing, output: Output::Told }
+    }
+
+    fn own_program(&self, binary: &Path, spec: &StageSpec) -> Command {
+        let mut command = Command::new(binary);
+        command.envs(&spec.stage.env);
+        if let Some(directory) = &spec.stage.directory {
+            command.current_dir(directory);
+        }
+        self.bind_to_this(&mut command);
+        command
+    }
+
+    /// This program in one of its roles.
+    fn role(&self, name: &str) -> Command {
+        // A program that was built anew meanwhile is the old one still, by this name.
+        let program =
+            if self.program.exists() { &self.program } else { Path::new("/proc/self/exe") };
+        let mut command = Command::new(program);
+        command.arg(name);
+        self.bind_to_this(&mut command);
+        command
+    }
+
+    fn secure(&self, command: &mut Command) {
+        if let Some(key) = &self.flags.key {
+            command.arg("--key").arg(key);
+        }
+        if self.flags.insecure {
+            command.arg("--insecure");
+        }
+    }
+
+    fn bind_to_this(&self, command: &mut Command) {
+        command.env(PARENT_VARIABLE, process::id().to_string());
+    }
+}
+
+/// Where private folders lie: in the user's runtime directory, or else in `/tmp`.
+fn base() -> PathBuf {
+    let uid = rustix::process::getuid().as_raw();
+    let usable = |path: &PathBuf| {
+        path.is_absolute()
+            && path.as_os_str().len() <= BASE_BYTES_MAX
+            && fs::metadata(path).is_ok_and(|data| data.is_dir() && data.uid() == uid)
+            && rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok()
+    };
+    let runtime = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(usable);
+    runtime.unwrap_or_else(|| {
+        let temporary = env::temp_dir();
+        let short = temporary.as_os_str().len() <= BASE_BYTES_MAX;
+        if short { temporary } else { PathBuf::from("/tmp") }
+    })
+}
+
+/// Removes what runs that were killed have left. A lock that can be taken has no owner.
+fn remove_stale(base: &Path) {
+    let uid = rustix::process::getuid().as_raw();
+    for entry in fs::read_dir(base).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let ours = entry.file_name().to_string_lossy().starts_with(PREFIX)
+            && entry.metadata().is_ok_and(|data| data.is_dir() && data.uid() == uid && is_old(&data))
+            && path.join(LOCK).is_file();
+        if ours && Lock::take(&path.join(LOCK)).is_ok() {
+            let _ = fs::remove_dir_all(path);
+        }
+    }
+}
+
+fn is_old(data: &fs::Metadata) -> bool {
+    let age = data.modified().ok().and_then(|at| SystemTime::now().duration_since(at).ok());
+    age.is_some_and(|age| age > STALE_AFTER)
+}
