@@ -4,7 +4,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use proto::{frame::Dead, unit::UnitId, units::Units};
+use proto::{
+    diary::{Event, Fate},
+    frame::Dead,
+    unit::UnitId,
+    units::Units,
+};
 
 /// Where an outcome comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +73,27 @@ pub struct Leaf {
 }
 
 impl Entry {
+    /// What the diary says of it.
+    pub fn event(&self) -> Event {
+        let (fate, origin) = match &self.outcome {
+            Outcome::Values { origin, .. } => (Fate::Result, Some(origin)),
+            Outcome::Expanded(leaves) => {
+                let count = u32::try_from(leaves.len()).unwrap_or(u32::MAX);
+                (Fate::Results(count), leaves.first().map(|leaf| &leaf.origin))
+            }
+            Outcome::Filtered => (Fate::Filtered, None),
+            Outcome::Dead { origin, .. } => (Fate::Dead, Some(origin)),
+        };
+        Event::Committed {
+            first: self.first,
+            count: self.count,
+            fate,
+            stage: origin.map_or(0, |origin| origin.stage),
+            worker: origin.map(|origin| origin.worker.clone()).unwrap_or_default(),
+            attempt: origin.map_or(0, |origin| origin.attempt),
+        }
+    }
+
     /// About how much memory it takes.
     pub fn bytes(&self) -> u64 {
         let content = match &self.outcome {

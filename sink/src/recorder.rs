@@ -11,7 +11,10 @@ use std::{
     thread,
 };
 
-use proto::net::driver::Handle;
+use proto::{
+    diary::{Diary, SINK_FILE},
+    net::driver::Handle,
+};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
@@ -66,6 +69,7 @@ pub type Told = Box<dyn FnMut(&Summary, bool) -> Result<(), String> + Send>;
 /// What makes a run outlive its sink.
 struct Durable {
     run_dir: RunDir,
+    diary: Diary,
     log: Log,
     config: String,
 }
@@ -125,6 +129,7 @@ impl Recorder {
         let stages: Option<Vec<String>> = run_dir.fact("stages")?;
         ledger.set_stages(stages.unwrap_or_default());
         let segment = checkpoint.map_or(1, |checkpoint| checkpoint.segment);
+        let diary = Diary::open(&run_dir.path().join(SINK_FILE))?;
         let mut replayed = Ok(());
         let log = Log::open(run_dir.path(), segment, |record| {
             if replayed.is_ok()
@@ -144,7 +149,7 @@ impl Recorder {
             durable: true,
         };
         let mut recorder =
-            Self { ledger, durable: Some(Durable { run_dir, log, config: digest }), told };
+            Self { ledger, durable: Some(Durable { run_dir, diary, log, config: digest }), told };
         // From here on the outputs hold what the log does; a kill in the next moment finds both.
         recorder.checkpoint()?;
         Ok((recorder, standing))
@@ -193,6 +198,7 @@ impl Recorder {
         if let Some(durable) = &mut self.durable {
             durable.append(batches.entries.iter());
             durable.log.sync()?;
+            batches.entries.iter().for_each(|entry| durable.diary.note(entry.event()));
         }
         let had_reader = !self.ledger.reader_gone();
         self.ledger.take(batches.entries)?;

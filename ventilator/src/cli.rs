@@ -43,6 +43,9 @@ pub struct VentilatorArgs {
     /// How often a unit that failed is tried again
     #[arg(long, value_name = "N", default_value_t = RETRIES)]
     retries: u32,
+    /// Keep what is needed to go on after a crash: a copy of standard input, and a diary
+    #[arg(long, value_name = "DIR")]
+    run_dir: Option<PathBuf>,
     /// The key file [default: the user's own, made at first use]
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
@@ -107,6 +110,7 @@ impl VentilatorArgs {
             source,
             stages: self.stages.iter().map(stage).collect(),
             carries_input: false,
+            run_dir: self.run_dir,
             limits: Default::default(),
         })
     }

@@ -6,9 +6,10 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use proto::{
+    diary,
     frame::{
-        Contact, Dead, End, Frame, Hello, PeerId, Plan, Refusal, Report, Results, Role, Tally,
-        Welcome, WorkerTally,
+        Contact, Dead, Done, End, Frame, Hello, PeerId, Plan, Refusal, Report, Results, Role,
+        Tally, Welcome, Work, WorkerTally,
     },
     limits::Limits,
     plan::{Function, Stage},
@@ -56,6 +57,8 @@ pub enum Request {
     Seek(UnitId),
     /// Read up to so many units.
     Read(u64),
+    /// Note what has happened, for those who ask afterwards.
+    Note(diary::Event),
 }
 
 /// What comes back.
@@ -76,6 +79,8 @@ pub enum Reply {
 pub mod exit {
     /// Everything is committed.
     pub const COMPLETE: i32 = 0;
+    /// The sink holds an unfinished run of something else.
+    pub const OTHER_PLAN: i32 = 78;
     /// The sink has lost what it had committed.
     pub const AMNESIA: i32 = 70;
     /// The source could not be read to its end.
@@ -168,7 +173,7 @@ impl Ventilator {
         match event {
             MeshEvent::Asked { link, hello, .. } => self.asked(link, hello, out),
             MeshEvent::Opened { welcome, run, .. } => self.sink_opened(*welcome, run, out),
-            MeshEvent::Refused { refusal, .. } => warn!(%refusal, "the sink refuses this run"),
+            MeshEvent::Refused { refusal, .. } => self.refused(&refusal),
             MeshEvent::Broken { link, loss, .. } => self.broken(now, link, loss, out),
             MeshEvent::Frame { link, frame } if link == self.sink => {
                 self.sink_says(now, frame, out)
@@ -207,6 +212,13 @@ impl Ventilator {
             self.mesh.send(self.sink, Frame::End(end), out);
         }
         self.news = true;
+    }
+
+    fn refused(&mut self, refusal: &Refusal) {
+        error!(%refusal, "the sink refuses this run");
+        if matches!(refusal, Refusal::OtherPlan) {
+            self.exit = Some(exit::OTHER_PLAN);
+        }
     }
 
     fn asked(&mut self, link: LinkId, hello: Box<Hello>, out: &mut Effects) {
@@ -306,6 +318,9 @@ impl Ventilator {
         if self.phase == Phase::Running {
             warn!(peer = %member.name, ?loss, "lost a worker; its units go to others");
         }
+        let (worker, loss_told) = (member.name.clone(), format!("{loss:?}").to_lowercase());
+        let event = diary::Event::Lost { worker, loss: loss_told };
+        out.push(Effect::Request(Request::Note(event)));
         self.former.push(member.figures);
         if member.stage == 0 {
             let mut orders = Vec::new();
@@ -341,6 +356,7 @@ impl Ventilator {
         match frame {
             Frame::Credit(credit) => self.dispatch.granted(link, credit),
             Frame::Done(done) => {
+                self.note_failed(link, &done, out);
                 self.dispatch.done(now, link, &done, self.committed.set(), &mut orders);
             }
             Frame::Returned { parcel, keep } => {
@@ -390,11 +406,37 @@ impl Ventilator {
     fn order(&mut self, orders: Vec<Order>, out: &mut Effects) {
         for order in orders {
             match order {
-                Order::Send(link, work) => self.mesh.send(link, Frame::Work(work), out),
+                Order::Send(link, work) => {
+                    self.note_sent(link, &work, out);
+                    self.mesh.send(link, Frame::Work(work), out);
+                }
                 Order::Retract(link, parcel) => self.mesh.send(link, Frame::Retract(parcel), out),
                 Order::Dead(dead) => self.bury(dead),
             }
         }
+    }
+
+    fn note_sent(&self, link: LinkId, work: &Work, out: &mut Effects) {
+        let worker = self.name_of(link);
+        for span in work.units.spans() {
+            let (first, count, attempt) = (span.first, span.count, work.attempt);
+            let event = diary::Event::Sent { first, count, worker: worker.clone(), attempt };
+            out.push(Effect::Request(Request::Note(event)));
+        }
+    }
+
+    fn note_failed(&self, link: LinkId, done: &Done, out: &mut Effects) {
+        for failed in &done.failed {
+            if let Some(unit) = self.dispatch.unit_of(link, done.parcel, failed.index) {
+                let (worker, error) = (self.name_of(link), failed.error.clone());
+                let event = diary::Event::Failed { unit, worker, error };
+                out.push(Effect::Request(Request::Note(event)));
+            }
+        }
+    }
+
+    fn name_of(&self, link: LinkId) -> String {
+        self.members.get(&link).map(|member| member.name.clone()).unwrap_or_default()
     }
 
     fn bury(&mut self, dead: Dead) {

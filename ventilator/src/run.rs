@@ -1,8 +1,9 @@
 //! A ventilator joined to its sockets and its source.
 
-use std::{io, process, sync::mpsc};
+use std::{io, path::PathBuf, process, sync::mpsc};
 
 use proto::{
+    diary::{Diary, VENTILATOR_FILE},
     frame::{Hello, Role},
     net::{
         driver::{Driver, DriverError, Handle},
@@ -17,7 +18,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::{
-    core::{Config, Reply, Ventilator},
+    core::{Config, Reply, Request, Ventilator},
     source::{self, SourceError, SourceSpec},
 };
 
@@ -40,6 +41,10 @@ pub struct Setup {
     /// Whether results carry what the source gave.
     #[serde(default)]
     pub carries_input: bool,
+    /// Where a source that can't be read twice is copied to, and the diary is kept; without it,
+    /// neither is.
+    #[serde(default)]
+    pub run_dir: Option<PathBuf>,
     /// The limits of the run.
     #[serde(default)]
     pub limits: proto::limits::Limits,
@@ -72,7 +77,10 @@ pub fn run(
     key: Option<Key>,
     started: impl FnOnce(Handle<Reply>),
 ) -> Result<i32, RunError> {
-    let source = source::open(&setup.source)?;
+    if let Some(run_dir) = &setup.run_dir {
+        std::fs::create_dir_all(run_dir)?;
+    }
+    let source = source::open(&setup.source, setup.run_dir.as_deref())?;
     run_source(setup, source, context, key, started)
 }
 
@@ -98,13 +106,19 @@ pub fn run_source(
         stages: setup.stages.clone(),
         limits: setup.limits.clone(),
         sink: vec![setup.sink.to_string()],
-        digest: digest(setup),
+        digest: digest(setup)?,
         carries_input: setup.carries_input,
     };
     let me = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
     let (mut ventilator, first) = Ventilator::new(me, hello(setup, &config.digest), config);
+    let diary = |path: &PathBuf| Diary::open(&path.join(VENTILATOR_FILE));
+    let mut diary = setup.run_dir.as_ref().map(diary).transpose()?;
     let perform = |request| {
-        thread.ask(request);
+        match (request, &mut diary) {
+            (Request::Note(event), Some(diary)) => diary.note(event),
+            (Request::Note(_), None) => {}
+            (request, _) => thread.ask(request),
+        }
         None
     };
     Ok(driver.run(&mut ventilator, first, perform)?)
@@ -126,15 +140,17 @@ fn hello(setup: &Setup, digest: &str) -> Hello {
 
 /// What decides the results: the source, and the stages but for their workers' number and the
 /// rules for failures.
-fn digest(setup: &Setup) -> String {
+fn digest(setup: &Setup) -> Result<String, SourceError> {
     let stages: Vec<_> = setup
         .stages
         .iter()
         .map(|stage| (&stage.name, &stage.function, &stage.args, &stage.env))
         .collect();
-    let text =
-        serde_json::to_vec(&(&setup.source, stages, setup.carries_input)).unwrap_or_default();
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    // Only a run that may be resumed pays for reading the source twice.
+    let content = setup.run_dir.as_ref().map(|_| source::fingerprint(&setup.source)).transpose()?;
+    let text = serde_json::to_vec(&(&setup.source, stages, setup.carries_input, content));
+    let digest = Sha256::digest(text.unwrap_or_default());
+    Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// A source that is fed from another thread, for pipelines in one process.

@@ -17,6 +17,7 @@ use crate::{
     role::LinkId,
     rules::{credit::Allowance, mesh::Loss, sizing::Sizing},
     time::Time,
+    unit::UnitId,
     units::Units,
 };
 
@@ -289,6 +290,19 @@ impl Dispatch {
             sent.units = sent.units.slice(0..keep);
         }
         self.take_back(back, committed);
+    }
+
+    /// Which unit has this index in a parcel that a worker holds.
+    pub fn unit_of(&self, link: LinkId, parcel: ParcelId, index: u32) -> Option<UnitId> {
+        let sent = self.peers.get(&link)?.pending.get(&parcel)?;
+        let mut left = index;
+        for span in sent.units.spans() {
+            if left < span.count {
+                return Some(span.unit(left).0);
+            }
+            left -= span.count;
+        }
+        None
     }
 
     /// A worker has executed a parcel. Units that failed are tried again later or are dead.

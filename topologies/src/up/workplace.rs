@@ -154,6 +154,7 @@ impl Workplace {
             source: topology.source.clone(),
             stages: topology.stages.iter().map(|spec| spec.stage.clone()).collect(),
             carries_input,
+            run_dir: None,
             limits: topology.limits.clone(),
         };
         self.write("sink", serde_json::to_vec_pretty(&sink))?;

@@ -32,6 +32,11 @@ impl Files {
         paths.sort();
         Ok(Self { paths: paths.into_iter() })
     }
+
+    /// The paths.
+    pub fn into_paths(self) -> impl Iterator<Item = PathBuf> {
+        self.paths
+    }
 }
 
 impl Source for Files {

@@ -3,15 +3,21 @@
 //! Owns the trait that they share; each source has a file of its own.
 
 mod files;
+mod fingerprint;
 mod range;
 mod reader;
 mod spec;
+pub mod spool;
 mod text;
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use thiserror::Error;
 
+pub use fingerprint::fingerprint;
 pub use reader::{SourceThread, spawn};
 pub use spec::{SourceSpec, SourceSpecError};
 
@@ -122,11 +128,16 @@ pub trait Source: Send {
 ///
 /// # Errors
 /// [`SourceError`] when the file is not there or the pattern is none.
-pub fn open(spec: &SourceSpec) -> Result<Box<dyn Source>, SourceError> {
+///
+/// `run_dir` is where a source that can't be read twice is copied to; without it, it is not.
+pub fn open(spec: &SourceSpec, run_dir: Option<&Path>) -> Result<Box<dyn Source>, SourceError> {
     Ok(match spec {
         SourceSpec::Range { from, to, step } => Box::new(range::Range::new(*from, *to, *step)),
         SourceSpec::Lines { path } => Box::new(text::Lines::open(path)?),
-        SourceSpec::Stdin => Box::new(text::Lines::stdin()),
+        SourceSpec::Stdin => match run_dir {
+            None => Box::new(text::Lines::stdin()),
+            Some(run_dir) => Box::new(text::Lines::spooled(spool::Spool::open(run_dir)?)),
+        },
         SourceSpec::Jsonl { path } => Box::new(text::Jsonl::open(path)?),
         SourceSpec::Csv { path } => Box::new(text::Rows::open(path)?),
         SourceSpec::Files { glob } => Box::new(files::Files::find(glob)?),
@@ -160,14 +171,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("source");
         fs::write(&path, text).unwrap();
-        let mut source = open(&make(path)).map_err(|error| error.to_string())?;
+        let mut source = open(&make(path), None).map_err(|error| error.to_string())?;
         Ok(all(&mut *source).into_iter().map(|value| value.to_string()).collect())
     }
 
     #[test]
     fn a_range_is_inclusive_and_may_step_and_count_down() {
         let values =
-            |from, to, step| all(&mut *open(&SourceSpec::Range { from, to, step }).unwrap());
+            |from, to, step| all(&mut *open(&SourceSpec::Range { from, to, step }, None).unwrap());
         assert_eq!(values(1, 5, 1), [1, 2, 3, 4, 5]);
         assert_eq!(values(1, 6, 2), [1, 3, 5]);
         assert_eq!(values(2, -2, -2), [2, 0, -2]);
@@ -189,7 +200,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bad.jsonl");
         fs::write(&path, "1\n{oops}\n").unwrap();
-        let mut source = open(&SourceSpec::Jsonl { path }).unwrap();
+        let mut source = open(&SourceSpec::Jsonl { path }, None).unwrap();
         let error = source.read(9, &mut Chunk::default()).unwrap_err().to_string();
         assert!(error.contains("bad.jsonl:2: "), "{error}");
     }
@@ -208,27 +219,27 @@ mod tests {
         }
         fs::create_dir(folder.path().join("d.txt")).unwrap();
         let glob = folder.path().join("*.txt").display().to_string();
-        let paths = all(&mut *open(&SourceSpec::Files { glob }).unwrap());
+        let paths = all(&mut *open(&SourceSpec::Files { glob }, None).unwrap());
         assert_eq!(paths.len(), 2);
         assert!(paths[0].as_str().unwrap().ends_with("a.txt"));
     }
 
     #[test]
     fn skipping_passes_over_exactly_that_many() {
-        let mut source = open(&SourceSpec::Range { from: 1, to: 50_000, step: 1 }).unwrap();
+        let mut source = open(&SourceSpec::Range { from: 1, to: 50_000, step: 1 }, None).unwrap();
         source.skip(49_998).unwrap();
         assert_eq!(all(&mut *source), [49_999, 50_000]);
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lines");
         fs::write(&path, "a\nb\nc\n").unwrap();
-        let mut source = open(&SourceSpec::Lines { path }).unwrap();
+        let mut source = open(&SourceSpec::Lines { path }, None).unwrap();
         source.skip(2).unwrap();
         assert_eq!(all(&mut *source), ["c"]);
     }
 
     #[test]
     fn a_missing_file_is_named() {
-        let error = open(&SourceSpec::Lines { path: "/no/such".into() }).err().unwrap();
+        let error = open(&SourceSpec::Lines { path: "/no/such".into() }, None).err().unwrap();
         assert!(error.to_string().starts_with("/no/such: "));
     }
 }

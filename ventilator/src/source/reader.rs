@@ -49,6 +49,7 @@ fn serve(
     let mut next: UnitId = 0;
     for request in requests {
         let outcome = match request {
+            Request::Note(_) => Ok(None),
             Request::Seek(unit) => source.skip(unit - next).map(|()| {
                 next = unit;
                 None

@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Chunk, Source, SourceError};
+use super::{Chunk, Source, SourceError, spool::Spool};
 
 const BUFFER_BYTES: usize = 128 << 10;
 /// A longer line is refused: it could not travel in a frame.
@@ -70,6 +70,11 @@ impl Lines {
     /// The lines of a file.
     pub fn open(path: &Path) -> Result<Self, SourceError> {
         Stream::open(path).map(Self)
+    }
+
+    /// The lines of standard input, by way of its copy.
+    pub fn spooled(copy: Spool) -> Self {
+        Self(Stream::new("standard input".into(), Box::new(copy)))
     }
 
     /// The lines of standard input.
