@@ -6,5 +6,6 @@
 
 pub mod cli;
 pub mod graph;
+pub mod sim;
 pub mod topology;
 pub mod up;

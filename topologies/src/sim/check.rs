@@ -1,0 +1,140 @@
+//! The promises, checked on a run that has ended, or has not.
+//!
+//! Owns what is compared with what; refuses to look into a process: only the disk, the exit
+//! codes and the shape of the pipeline count.
+
+use proto::unit::UnitId;
+use sink::entry::{Entry, Outcome};
+use thiserror::Error;
+
+use super::{
+    model::Disk,
+    process::{Life, Process, SINK},
+    scenario::Scenario,
+    shape::{Expected, expected},
+};
+
+/// The exit code of a sink whose run has dead letters.
+const DEAD: i32 = sink::core::exit::DEAD;
+
+/// A promise that a run broke.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Broken {
+    /// Not every process has left by itself in time (P5).
+    #[error("the run does not end: still there are {}", .left.join(", "))]
+    Endless {
+        /// The processes that are still there.
+        left: Vec<String>,
+    },
+    /// A process has left with an exit code that says that something went wrong (P5).
+    #[error("{process} leaves with exit code {code}")]
+    Exit {
+        /// Its name.
+        process: String,
+        /// The code.
+        code: i32,
+    },
+    /// A unit has no outcome (P1).
+    #[error("unit {unit} has no outcome, although the run has ended")]
+    Missing {
+        /// The unit.
+        unit: UnitId,
+    },
+    /// There are outcomes of units that the source never gave (P1).
+    #[error("unit {unit} has an outcome, but the source has only {units} units")]
+    Invented {
+        /// The unit.
+        unit: UnitId,
+        /// How many there are.
+        units: u64,
+    },
+    /// A unit has another outcome than without faults (P1, P3).
+    #[error("unit {unit} came out as {found}, and not as {expected}")]
+    Wrong {
+        /// The unit.
+        unit: UnitId,
+        /// What it should be.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+    /// More than its limits is kept by a process (P4).
+    #[error("{process} keeps {excess}")]
+    Excess {
+        /// Its name.
+        process: String,
+        /// How much.
+        excess: String,
+    },
+    /// A process wants to be woken again and again although nothing follows.
+    #[error("{process} spins: it wants to be woken at once, again and again")]
+    Spins {
+        /// Its name.
+        process: String,
+    },
+    /// A model saw what must never happen, such as a unit that is recorded twice (P1).
+    #[error("{process}: {what}")]
+    Seen {
+        /// The process.
+        process: String,
+        /// What it did.
+        what: String,
+    },
+}
+
+/// Everything that can be said once nobody is there any more.
+pub(super) fn ended(scenario: &Scenario, processes: &[Process], disk: &Disk) -> Result<(), Broken> {
+    for (index, process) in processes.iter().enumerate() {
+        let may_tell_of_dead = index == SINK && disk.dead() > 0;
+        match process.life {
+            Life::Left(0) if !may_tell_of_dead => {}
+            Life::Left(DEAD) if may_tell_of_dead => {}
+            // Killed when the run was over.
+            Life::Down => {}
+            Life::Left(code) => {
+                return Err(Broken::Exit { process: process.name.clone(), code });
+            }
+            Life::Up => return Err(Broken::Endless { left: vec![process.name.clone()] }),
+        }
+    }
+    outcomes(scenario, disk)
+}
+
+/// One outcome for each unit, and the right one.
+fn outcomes(scenario: &Scenario, disk: &Disk) -> Result<(), Broken> {
+    let shapes = scenario.shapes();
+    let mut next = 0;
+    for entry in disk.in_order() {
+        if entry.first > next {
+            return Err(Broken::Missing { unit: next });
+        }
+        next = entry.first + entry.count;
+        if next > scenario.units {
+            return Err(Broken::Invented { unit: next - 1, units: scenario.units });
+        }
+        for unit in entry.first..next {
+            let (expected, found) = (expected(&shapes, unit), found(entry, unit));
+            if expected != found {
+                let (expected, found) = (format!("{expected:?}"), format!("{found:?}"));
+                return Err(Broken::Wrong { unit, expected, found });
+            }
+        }
+    }
+    if next < scenario.units || !disk.is_closed() {
+        return Err(Broken::Missing { unit: next });
+    }
+    Ok(())
+}
+
+fn found(entry: &Entry, unit: UnitId) -> Expected {
+    match &entry.outcome {
+        Outcome::Values { units, .. } => {
+            Expected::Results(vec![units.value((unit - entry.first) as usize).to_vec()])
+        }
+        Outcome::Expanded(leaves) => {
+            Expected::Results(leaves.iter().map(|leaf| leaf.value.clone()).collect())
+        }
+        Outcome::Filtered => Expected::Filtered,
+        Outcome::Dead { .. } => Expected::Dead,
+    }
+}

@@ -1,0 +1,44 @@
+//! A simulation of whole pipelines: the rules of all roles, joined over a network and a clock
+//! that are a seed's.
+//!
+//! The roles are the real ones; frames are really encoded. Source, function and disk are models.
+//! Everything that chance decides comes from the seed, so the same seed gives the same run: what
+//! is lost, delayed, doubled, killed, stopped or cut off, and when. After a while nothing more
+//! goes wrong; then the run must end, and every unit must have come out once, and right.
+//!
+//! Owns the world and the judgement over it; refuses to know a promise that does not show at the
+//! disk, in an exit code or in what a role keeps.
+//!
+//! ```
+//! use pipeline::sim::{Faults, Scenario, Shape, run};
+//!
+//! let scenario = Scenario::new(&[(2, Shape::one_to_one())]).with_faults(Faults::all());
+//! let outcome = run(7, &scenario);
+//! assert!(outcome.is_clean(), "{outcome}");
+//! assert_eq!(run(7, &scenario).digest, outcome.digest);
+//! ```
+
+mod actor;
+mod bounds;
+mod check;
+mod clock;
+mod faults;
+mod lane;
+mod model;
+mod mutation;
+mod outcome;
+mod process;
+mod scenario;
+mod shape;
+mod tamper;
+mod trace;
+mod world;
+
+pub use self::{
+    check::Broken,
+    faults::{FaultKind, Faults},
+    mutation::Mutation,
+    outcome::{Failure, Outcome, run},
+    scenario::{Scenario, StageScenario},
+    shape::Shape,
+};

@@ -1,0 +1,105 @@
+//! The sink's disk: what is on it survives the sink.
+//!
+//! Owns the log of recorded outcomes and what a restarted sink is told of it. Finds out when a
+//! unit is recorded a second time.
+
+use proto::{frame::RunId, ranges::RangeSet};
+use sink::{
+    core::Standing,
+    entry::{Entry, Outcome},
+};
+
+use crate::sim::mutation::Mutation;
+
+/// A run directory.
+#[derive(Debug, Default)]
+pub(in crate::sim) struct Disk {
+    run: RunId,
+    epoch: u64,
+    plan: Option<String>,
+    entries: Vec<Entry>,
+    committed: RangeSet,
+    dead: u64,
+    closed: bool,
+}
+
+impl Disk {
+    /// The disk of a new run.
+    pub fn new(run: RunId) -> Self {
+        Self { run, ..Self::default() }
+    }
+
+    /// What a sink that starts now is told.
+    pub fn standing(&mut self, mutation: Option<Mutation>) -> Standing {
+        self.epoch += 1;
+        let watermark = self.committed.watermark();
+        let ranges = self.committed.above().map(|(start, end)| match mutation {
+            Some(Mutation::RangeOneTooFar) => (start, end + 1),
+            Some(Mutation::RangeOneTooShort) => (start, end - 1),
+            _ => (start, end),
+        });
+        Standing {
+            run: self.run,
+            epoch: self.epoch,
+            committed: RangeSet::from_parts(watermark, ranges),
+            plan: self.plan.clone(),
+            dead: self.dead,
+            durable: true,
+        }
+    }
+
+    /// The plan of the run is known.
+    pub fn begin(&mut self, plan: String) {
+        self.plan = Some(plan);
+    }
+
+    /// These outcomes are on the disk from now on.
+    ///
+    /// # Errors
+    /// Names a unit that was on it before.
+    pub fn append(&mut self, entries: Vec<Entry>) -> Result<(), String> {
+        for entry in entries {
+            let units = entry.first..entry.first + entry.count;
+            if self.committed.intersects(units.clone()) {
+                return Err(format!("units {units:?} are in part recorded twice"));
+            }
+            self.dead += u64::from(matches!(entry.outcome, Outcome::Dead { .. }));
+            self.committed.insert(units);
+            self.entries.push(entry);
+        }
+        Ok(())
+    }
+
+    /// Bytes of outcomes that wait for an earlier one.
+    pub fn held_bytes(&self) -> u64 {
+        let watermark = self.committed.watermark();
+        self.entries.iter().rev().filter(|e| e.first >= watermark).map(Entry::bytes).sum()
+    }
+
+    /// The outputs are written and closed.
+    pub fn close(&mut self) {
+        self.closed = true;
+    }
+
+    /// Whether they are.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Units dead-lettered.
+    pub fn dead(&self) -> u64 {
+        self.dead
+    }
+
+    /// The committed units.
+    pub fn committed(&self) -> &RangeSet {
+        &self.committed
+    }
+
+    /// All outcomes in the order of the source.
+    pub fn in_order(&self) -> Vec<&Entry> {
+        let mut entries: Vec<_> = self.entries.iter().collect();
+        entries.sort_by_key(|entry| entry.first);
+        entries
+    }
+}

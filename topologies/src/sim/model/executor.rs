@@ -1,0 +1,189 @@
+//! The thread that runs the function: units in groups, outputs handed over on the way.
+//!
+//! Keeps to the real executor's rules: what is begun is finished, what is not can be called
+//! back, and an answer takes a moment to reach the worker, in which other things may happen.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use proto::units::{Span, Units};
+use worker::{
+    Outputs,
+    core::{Reply, Request, Share, Ticket},
+    product::{Outcome, Product, Worked},
+};
+
+use crate::sim::{
+    actor::{Context, Deed, Helper},
+    clock::Moment,
+    shape::{Shape, Work},
+};
+
+/// Outputs are handed over at least as often while a parcel lasts.
+const HANDOVER: Duration = Duration::from_millis(5);
+/// Units that are begun at once, at most.
+const GROUP_UNITS_MAX: u32 = 4;
+/// The longest way of an answer to the worker.
+const ANSWER_MAX: Duration = Duration::from_micros(200);
+/// The group is done; all other tokens name answers.
+const GROUP_DONE: u64 = 0;
+
+/// What it works on.
+struct Parcel {
+    ticket: Ticket,
+    attempt: u32,
+    execution: u64,
+    units: Units,
+    // The group under way, and the units from `limit` on are not this worker's any more.
+    first: u32,
+    begun: u32,
+    limit: u32,
+    ready: Product,
+    busy: Duration,
+    handed_over: Moment,
+}
+
+/// A function of this shape.
+pub(in crate::sim) struct Executor {
+    stage: u32,
+    retries: u32,
+    shape: Shape,
+    parcel: Option<Parcel>,
+    // The parcel before, whose end the worker may not know yet.
+    ended: (Ticket, u32),
+    answers: BTreeMap<u64, Reply>,
+    next_answer: u64,
+    answered: Moment,
+}
+
+impl Executor {
+    pub fn new(stage: u32, retries: u32, shape: Shape) -> Self {
+        Self {
+            stage,
+            retries,
+            shape,
+            parcel: None,
+            ended: (0, 0),
+            answers: BTreeMap::new(),
+            next_answer: GROUP_DONE + 1,
+            answered: Moment::default(),
+        }
+    }
+
+    /// Answers after a moment, and after all answers before it.
+    fn answer(&mut self, reply: Reply, context: &mut Context<'_>) {
+        let soon = context.now + ANSWER_MAX.mul_f64(context.rng.f64());
+        self.answered = self.answered.max(soon);
+        self.answers.insert(self.next_answer, reply);
+        context.later(self.answered.since(context.now), self.next_answer);
+        self.next_answer += 1;
+    }
+
+    /// Begins the next group, or ends the parcel.
+    fn begin_group(&mut self, context: &mut Context<'_>) {
+        let Some(parcel) = &mut self.parcel else { return };
+        let group = context.rng.u32(1..=GROUP_UNITS_MAX);
+        parcel.first = parcel.begun;
+        parcel.begun = parcel.limit.min(parcel.begun + group).max(parcel.begun);
+        if parcel.first == parcel.begun {
+            let product = std::mem::take(&mut parcel.ready);
+            let (ticket, busy) = (parcel.ticket, parcel.busy.as_nanos() as u64);
+            self.ended = (ticket, parcel.limit);
+            self.parcel = None;
+            return self.answer(Reply::Product { ticket, product, finished: Some(busy) }, context);
+        }
+        let values = (parcel.first..parcel.begun).map(|index| parcel.units.value(index as usize));
+        let took: Duration = values.map(|value| self.shape.takes(self.stage, value)).sum();
+        parcel.busy += took;
+        context.later(took, GROUP_DONE);
+    }
+
+    fn group_done(&mut self, context: &mut Context<'_>) {
+        let (stage, shape, retries) = (self.stage, self.shape, self.retries);
+        let Some(parcel) = &mut self.parcel else { return };
+        for (index, span) in spans(&parcel.units, parcel.first..parcel.begun) {
+            let value = parcel.units.value(index as usize);
+            let mut outputs = Outputs::default();
+            let outcome = match shape.work(stage, value, parcel.attempt, retries) {
+                Work::Outputs(values) => {
+                    for value in &values {
+                        outputs.push_bytes(value).expect("a model's values are small");
+                    }
+                    Outcome::Outputs(values.len() as u32)
+                }
+                Work::Fails => Outcome::Failed("as planned".into()),
+                Work::Dies => return context.deeds.push(Deed::Die),
+            };
+            let worked = Worked { span: &span, index, from: 0, us: 7, execution: parcel.execution };
+            parcel.ready.add(worked, &[outcome], &outputs);
+        }
+        if context.now.since(parcel.handed_over) >= HANDOVER && !parcel.ready.is_empty() {
+            parcel.handed_over = context.now;
+            let (ticket, product) = (parcel.ticket, std::mem::take(&mut parcel.ready));
+            self.answer(Reply::Product { ticket, product, finished: None }, context);
+        }
+        self.begin_group(context);
+    }
+}
+
+impl Helper for Executor {
+    type Request = Request;
+    type Reply = Reply;
+
+    fn ask(&mut self, request: Request, context: &mut Context<'_>) -> Option<Reply> {
+        match request {
+            Request::Load(_) => self.answer(Reply::Loaded, context),
+            Request::Execute { ticket, attempt, execution, units } => {
+                if self.parcel.is_some() {
+                    let what = "a worker executes two parcels at a time";
+                    context.deeds.push(Deed::Violation(what.into()));
+                }
+                self.parcel = Some(Parcel {
+                    ticket,
+                    attempt,
+                    execution,
+                    first: 0,
+                    begun: 0,
+                    limit: units.len() as u32,
+                    units,
+                    ready: Product::default(),
+                    busy: Duration::ZERO,
+                    handed_over: context.now,
+                });
+                self.begin_group(context);
+            }
+            Request::Curtail { share } => {
+                let Some(parcel) = &mut self.parcel else {
+                    let (ticket, keep) = self.ended;
+                    return Some(Reply::Curtailed { ticket, keep });
+                };
+                let left = parcel.limit - parcel.begun;
+                parcel.limit -= match share {
+                    Share::Half => left.div_ceil(2),
+                    Share::All => left,
+                };
+                return Some(Reply::Curtailed { ticket: parcel.ticket, keep: parcel.limit });
+            }
+            Request::Collect => {
+                let parcel = self.parcel.as_mut().filter(|parcel| !parcel.ready.is_empty())?;
+                let product = std::mem::take(&mut parcel.ready);
+                return Some(Reply::Product { ticket: parcel.ticket, product, finished: None });
+            }
+        }
+        None
+    }
+
+    fn go_on(&mut self, token: u64, context: &mut Context<'_>) -> Option<Reply> {
+        if token == GROUP_DONE {
+            self.group_done(context);
+        }
+        self.answers.remove(&token)
+    }
+}
+
+/// The units with these indices, one by one.
+fn spans(units: &Units, indices: std::ops::Range<u32>) -> Vec<(u32, Span)> {
+    let each =
+        units.spans().iter().flat_map(|span| (0..span.count).map(|at| span.part(at..at + 1)));
+    let numbered = (0..).zip(each);
+    numbered.filter(|(index, _)| indices.contains(index)).collect()
+}

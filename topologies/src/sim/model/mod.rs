@@ -1,0 +1,11 @@
+//! Models of what the roles ask for: a source, a function, a disk.
+
+mod disk;
+mod executor;
+mod recorder;
+mod source;
+
+pub(super) use disk::Disk;
+pub(super) use executor::Executor;
+pub(super) use recorder::Recorder;
+pub(super) use source::Source;

@@ -1,0 +1,169 @@
+//! The processes of a simulated pipeline: which there are, and how each one starts.
+//!
+//! Owns the joining of roles with their models; refuses to know when a start happens.
+
+use std::{cell::RefCell, rc::Rc, time::Duration};
+
+use proto::{
+    frame::{Hello, PeerId, Role as HelloRole},
+    plan::Stage,
+};
+use sink::core::Sink;
+use ventilator::core::{Config, Ventilator};
+use worker::core::Worker;
+
+use super::{
+    actor::{Actor, Happening, Joined},
+    bounds,
+    clock::Moment,
+    faults::FaultPlan,
+    model::{Disk, Executor, Recorder, Source},
+    scenario::Scenario,
+};
+
+/// The process that reads the source.
+pub(super) const VENTILATOR: usize = 0;
+/// The process that records.
+pub(super) const SINK: usize = 1;
+/// The first of the workers.
+pub(super) const WORKERS: usize = 2;
+
+/// What a process is at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Life {
+    /// Not started, or dead.
+    Down,
+    /// Started.
+    Up,
+    /// It has left by itself, with this exit code.
+    Left(i32),
+}
+
+/// One process over all its starts.
+pub(super) struct Process {
+    /// As people call it.
+    pub name: String,
+    /// The stage of a worker.
+    pub stage: Option<usize>,
+    pub life: Life,
+    /// Counts its starts, from 1.
+    pub start: u32,
+    pub started: Moment,
+    /// Since when it is stopped.
+    pub stopped: Option<Moment>,
+    /// What has happened while it was stopped.
+    pub waiting: Vec<Happening>,
+    /// Its inside, while it is up.
+    pub actor: Option<Box<dyn Actor>>,
+    /// Tells the wake-up that counts from those that it had wanted before.
+    pub wake: u64,
+    /// How often in a row it wanted to be woken at once, for nothing.
+    pub spins: u32,
+}
+
+impl Process {
+    fn new(name: String, stage: Option<usize>) -> Self {
+        Self {
+            name,
+            stage,
+            life: Life::Down,
+            start: 0,
+            started: Moment::default(),
+            stopped: None,
+            waiting: Vec::new(),
+            actor: None,
+            wake: 0,
+            spins: 0,
+        }
+    }
+
+    /// All processes of a pipeline, in the order of their numbers.
+    pub fn all(scenario: &Scenario) -> Vec<Self> {
+        let mut all = vec![Self::new("ventilator".into(), None), Self::new("sink".into(), None)];
+        for (index, stage) in scenario.stages.iter().enumerate() {
+            let name = &stage.stage.name;
+            let worker = |n| Self::new(format!("{name}-{n}"), Some(index));
+            all.extend((0..stage.workers.max(1)).map(worker));
+        }
+        all
+    }
+
+    /// Whether it can act at this moment.
+    pub fn acts(&self) -> bool {
+        self.life == Life::Up && self.stopped.is_none()
+    }
+}
+
+/// Where a process listens.
+pub(super) fn endpoint(process: usize, start: u32, same: bool) -> String {
+    match process {
+        VENTILATOR | SINK => format!("sim://{process}"),
+        _ if same => format!("sim://{process}"),
+        _ => format!("sim://{process}/{start}"),
+    }
+}
+
+/// What every start needs to know.
+pub(super) struct Surroundings<'a> {
+    pub scenario: &'a Scenario,
+    pub plan: &'a FaultPlan,
+    pub disk: Rc<RefCell<Disk>>,
+}
+
+impl Surroundings<'_> {
+    /// A new start of a process, with nothing in its memory.
+    pub fn start(&self, process: &Process, me: PeerId) -> Box<dyn Actor> {
+        match process.stage {
+            Some(stage) => self.worker(process, stage, me),
+            None if process.name == "sink" => self.sink(process, me),
+            None => self.ventilator(process, me),
+        }
+    }
+
+    fn hello(&self, process: &Process, role: HelloRole) -> Hello {
+        let (name, host) = (process.name.clone(), "sim".into());
+        Hello { role, name, endpoints: Vec::new(), host, pid: process.start }
+    }
+
+    fn stages(&self) -> Vec<Stage> {
+        self.scenario.stages.iter().map(|stage| stage.stage.clone()).collect()
+    }
+
+    fn ventilator(&self, process: &Process, me: PeerId) -> Box<dyn Actor> {
+        let stages = self.stages();
+        let names = stages.iter().map(|stage| stage.name.clone()).collect();
+        let role = HelloRole::Ventilator { plan: "plan".into(), run: 0, stages: names };
+        let config = Config {
+            stages,
+            limits: self.scenario.limits.clone(),
+            sink: vec![endpoint(SINK, 0, true)],
+            digest: "plan".into(),
+            carries_input: false,
+        };
+        let (role, effects) = Ventilator::new(me, self.hello(process, role), config);
+        let waits_until =
+            if self.plan.source_waits { self.plan.quiet_at } else { Moment::default() };
+        let read_max = self.plan.read_max.max(Duration::from_micros(1));
+        let helper = Source::new(self.scenario.units, read_max, waits_until);
+        Box::new(Joined { role, helper, effects, excess: bounds::ventilator })
+    }
+
+    fn sink(&self, process: &Process, me: PeerId) -> Box<dyn Actor> {
+        let mutation = self.scenario.mutation;
+        let standing = self.disk.borrow_mut().standing(mutation);
+        let hello = self.hello(process, HelloRole::Onlooker);
+        let (role, effects) = Sink::new(me, hello, self.scenario.limits.clone(), standing);
+        let helper = Recorder::new(self.disk.clone(), self.plan.sync_max, mutation);
+        Box::new(Joined { role, helper, effects, excess: bounds::sink })
+    }
+
+    fn worker(&self, process: &Process, stage: usize, me: PeerId) -> Box<dyn Actor> {
+        let shape = &self.scenario.stages[stage];
+        let asked = Some(shape.stage.name.clone());
+        let hello = self.hello(process, HelloRole::Worker { stage: asked, own: true });
+        let ventilator = vec![endpoint(VENTILATOR, 0, true)];
+        let (role, effects) = Worker::new(me, hello, ventilator);
+        let helper = Executor::new(stage as u32, shape.stage.retries, shape.shape);
+        Box::new(Joined { role, helper, effects, excess: bounds::worker })
+    }
+}

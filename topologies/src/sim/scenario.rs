@@ -1,0 +1,128 @@
+//! What is simulated: the shape of a pipeline, and which faults befall it.
+//!
+//! Owns the description; refuses chance: what happens when is drawn from the seed of a run.
+
+use std::time::Duration;
+
+use proto::{
+    limits::Limits,
+    plan::{Function, Stage},
+};
+
+use super::{faults::Faults, mutation::Mutation, shape::Shape};
+use crate::topology::Topology;
+
+/// Units of a simulated run unless told.
+const UNITS: u64 = 120;
+
+/// A pipeline to simulate.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scenario {
+    /// The stages, at least one.
+    pub stages: Vec<StageScenario>,
+    /// Units in the source.
+    pub units: u64,
+    /// The limits of the run: small ones by default, so that a short run meets them.
+    pub limits: Limits,
+    /// What may go wrong.
+    pub faults: Faults,
+    /// A bug that is put in on purpose, to see that the checker finds it.
+    pub mutation: Option<Mutation>,
+}
+
+/// One stage of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StageScenario {
+    /// The rules for failures.
+    pub stage: Stage,
+    /// How many workers.
+    pub workers: u32,
+    /// What they do.
+    pub shape: Shape,
+}
+
+impl Scenario {
+    /// A pipeline of these stages, each as (workers, what they do), without faults.
+    pub fn new(stages: &[(u32, Shape)]) -> Self {
+        let stage = |(index, (workers, shape)): (usize, &(u32, Shape))| StageScenario {
+            stage: Stage {
+                retries: 2,
+                backoff_ms: 20,
+                ..Stage::new(format!("stage-{index}"), Function::Own)
+            },
+            workers: *workers,
+            shape: *shape,
+        };
+        Self {
+            stages: stages.iter().enumerate().map(stage).collect(),
+            units: UNITS,
+            limits: limits(),
+            faults: Faults::none(),
+            mutation: None,
+        }
+    }
+
+    /// The shape of a topology: its stages, their workers and their rules for failures. What a
+    /// function does is known of the built-ins; any other is taken to give one output a unit.
+    pub fn of(topology: &Topology) -> Self {
+        let stages = topology.stages.iter().map(|spec| StageScenario {
+            stage: Stage { function: Function::Own, ..spec.stage.clone() },
+            workers: spec.workers,
+            shape: shape_of(&spec.stage.function).failing(),
+        });
+        Self { stages: stages.collect(), ..Self::new(&[]) }
+    }
+
+    /// The same with these faults.
+    pub fn with_faults(self, faults: Faults) -> Self {
+        Self { faults, ..self }
+    }
+
+    /// The same with so many units.
+    pub fn with_units(self, units: u64) -> Self {
+        Self { units, ..self }
+    }
+
+    /// The same with a bug.
+    pub fn with_mutation(self, mutation: Mutation) -> Self {
+        Self { mutation: Some(mutation), ..self }
+    }
+
+    /// What [`expected`](super::shape::expected) needs to know.
+    pub(super) fn shapes(&self) -> Vec<(Shape, u32)> {
+        self.stages.iter().map(|stage| (stage.shape, stage.stage.retries)).collect()
+    }
+
+    /// Whether a function ends processes.
+    pub(super) fn is_fatal(&self) -> bool {
+        self.stages.iter().any(|stage| stage.shape.fatal > 0)
+    }
+}
+
+fn shape_of(function: &Function) -> Shape {
+    match function {
+        Function::Run(name) => match name.as_str() {
+            "split-words" => Shape::expand(8),
+            "stop-words" => Shape::filter(40),
+            "fail" => Shape { failing: 97, ..Shape::one_to_one() },
+            "spin" | "sleep" => Shape { service: Duration::from_millis(20), ..Shape::one_to_one() },
+            _ => Shape::one_to_one(),
+        },
+        _ => Shape::one_to_one(),
+    }
+}
+
+/// Limits that a hundred small units meet, and clocks that keep a run short.
+fn limits() -> Limits {
+    Limits {
+        window_units_max: 48,
+        window_bytes_max: 2 << 10,
+        parcel_units_max: 8,
+        parcel_bytes_max: 400,
+        intake_units_max: 24,
+        intake_bytes_max: 1 << 10,
+        heartbeat_interval_ms: 100,
+        liveness_ms: 1_000,
+        ..Limits::default()
+    }
+}

@@ -1,0 +1,485 @@
+//! The world of one run: everything that happens, one thing after the other, in simulated time.
+//!
+//! Owns the queue of what is going to happen, and who is told of it; what a process makes of it
+//! is its role's business, and what goes wrong is the plan's.
+
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
+
+use fastrand::Rng;
+use proto::{frame::Envelope, role::LinkId};
+
+use super::{
+    actor::{Context, Deed, Happening},
+    check::{self, Broken},
+    clock::Moment,
+    faults::{Blow, Cut, FaultPlan},
+    lane::{Connection, Incarnation, Network},
+    model::Disk,
+    process::{Life, Process, SINK, Surroundings, VENTILATOR, WORKERS, endpoint},
+    scenario::Scenario,
+    tamper::Tamper,
+    trace::{Detail, Short, Trace},
+};
+
+/// How long a run may last after the storm.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// After the sink and the ventilator have left, workers that could not hear of it are told to
+/// leave, as people or `pipeline up` would tell them.
+const REMINDER: Duration = Duration::from_secs(10);
+/// So many wake-ups in a row for nothing are too many.
+const SPINS_MAX: u32 = 200;
+/// A process that was stopped for longer notices, as the driver does.
+const ASLEEP_AFTER: Duration = Duration::from_millis(1_500);
+/// The way of a frame that is not late.
+const WAY: (Duration, Duration) = (Duration::from_micros(20), Duration::from_micros(300));
+
+/// What is going to happen.
+#[derive(Debug)]
+enum Occurrence {
+    Arrive(Connection, Vec<u8>),
+    Connect(Incarnation, LinkId),
+    Tell(Incarnation, Happening),
+    Wake(Incarnation, u64),
+    Blow(Blow),
+    Continue(Incarnation),
+    Start(usize),
+    Remind,
+}
+
+/// One run.
+pub(super) struct World<'a> {
+    scenario: &'a Scenario,
+    plan: FaultPlan,
+    rng: Rng,
+    now: Moment,
+    queue: BTreeMap<(Moment, u64), Occurrence>,
+    order: u64,
+    processes: Vec<Process>,
+    network: Network,
+    disk: Rc<RefCell<Disk>>,
+    tamper: Tamper,
+    trace: Trace,
+    deeds: Vec<Deed>,
+    broken: Option<Broken>,
+    events: u64,
+    reminded: u32,
+}
+
+/// How a run went.
+pub(super) struct Course {
+    pub broken: Option<Broken>,
+    pub digest: u64,
+    pub lines: Vec<String>,
+    pub events: u64,
+    pub ended_at: Moment,
+    pub reminded: u32,
+}
+
+impl<'a> World<'a> {
+    /// A run that has not begun.
+    pub fn new(seed: u64, scenario: &'a Scenario, detail: Detail) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let processes = Process::all(scenario);
+        let plan = FaultPlan::draw(&mut rng, &scenario.faults, WORKERS, processes.len());
+        let disk = Rc::new(RefCell::new(Disk::new(rng.u64(1..))));
+        let mut world = Self {
+            scenario,
+            rng,
+            now: Moment::default(),
+            queue: BTreeMap::new(),
+            order: 0,
+            processes,
+            network: Network::default(),
+            disk,
+            tamper: Tamper::new(scenario.mutation),
+            trace: Trace::new(detail),
+            deeds: Vec::new(),
+            broken: None,
+            events: 0,
+            reminded: 0,
+            plan,
+        };
+        world.trace.say(world.now, || format!("{:?}", world.plan));
+        for process in 0..world.processes.len() {
+            let at = world.now + world.some(Duration::from_millis(50));
+            world.put(at, Occurrence::Start(process));
+        }
+        for (at, blow) in std::mem::take(&mut world.plan.blows) {
+            world.put(at, Occurrence::Blow(blow));
+        }
+        world
+    }
+
+    /// Lets everything happen that follows.
+    pub fn run(mut self) -> Course {
+        let end = self.plan.quiet_at + PATIENCE;
+        while self.broken.is_none() && !self.is_over() {
+            match self.queue.pop_first() {
+                Some(((at, _), occurrence)) if at <= end => {
+                    self.now = at;
+                    self.events += 1;
+                    self.occur(occurrence);
+                }
+                _ => self.broken = Some(Broken::Endless { left: self.left() }),
+            }
+        }
+        let disk = self.disk.borrow();
+        let checked = || check::ended(self.scenario, &self.processes, &disk).err();
+        let broken = self.broken.take().or_else(checked);
+        Course {
+            broken,
+            digest: self.trace.digest(),
+            lines: self.trace.into_lines(),
+            events: self.events,
+            ended_at: self.now,
+            reminded: self.reminded,
+        }
+    }
+
+    /// Whether nobody is there any more, and the sink has left by itself.
+    fn is_over(&self) -> bool {
+        matches!(self.processes[SINK].life, Life::Left(_))
+            && self.processes.iter().all(|process| process.life != Life::Up)
+    }
+
+    fn left(&self) -> Vec<String> {
+        let there = self.processes.iter().filter(|p| !matches!(p.life, Life::Left(_)));
+        there.map(|process| process.name.clone()).collect()
+    }
+
+    fn put(&mut self, at: Moment, occurrence: Occurrence) {
+        self.queue.insert((at, self.order), occurrence);
+        self.order += 1;
+    }
+
+    /// Some time up to `most`.
+    fn some(&mut self, most: Duration) -> Duration {
+        most.mul_f64(self.rng.f64())
+    }
+
+    fn storms(&self) -> bool {
+        self.now < self.plan.quiet_at
+    }
+
+    fn incarnation(&self, process: usize) -> Incarnation {
+        Incarnation { process, start: self.processes[process].start }
+    }
+
+    fn is_up(&self, who: Incarnation) -> bool {
+        let process = &self.processes[who.process];
+        process.life == Life::Up && process.start == who.start
+    }
+
+    fn occur(&mut self, occurrence: Occurrence) {
+        match occurrence {
+            Occurrence::Arrive(connection, bytes) => self.arrive(connection, bytes),
+            Occurrence::Connect(who, link) => self.connect(who, link),
+            Occurrence::Tell(who, happening) => self.tell(who, happening),
+            Occurrence::Wake(who, wake) => {
+                if self.processes[who.process].wake == wake {
+                    self.tell(who, Happening::Tick);
+                }
+            }
+            Occurrence::Blow(blow) => self.blow(blow),
+            Occurrence::Continue(who) => self.go_on(who),
+            Occurrence::Start(process) => self.start(process),
+            Occurrence::Remind => self.remind(),
+        }
+    }
+
+    fn start(&mut self, process: usize) {
+        let over = matches!(self.processes[SINK].life, Life::Left(_));
+        if self.processes[process].life != Life::Down || over {
+            return;
+        }
+        let me = self.rng.u64(1..);
+        let known = &mut self.processes[process];
+        known.start += 1;
+        known.life = Life::Up;
+        known.started = self.now;
+        known.stopped = None;
+        known.waiting.clear();
+        known.spins = 0;
+        let surroundings =
+            Surroundings { scenario: self.scenario, plan: &self.plan, disk: self.disk.clone() };
+        let actor = surroundings.start(&self.processes[process], me);
+        self.processes[process].actor = Some(actor);
+        let name = &self.processes[process].name;
+        self.trace.say(self.now, || format!("{name} starts as {me:x}"));
+        self.trace.note(self.now, process, 1, &[]);
+        self.act(process, Vec::new());
+    }
+
+    /// A process dies, or leaves.
+    fn end(&mut self, process: usize, life: Life) {
+        let name = &self.processes[process].name;
+        self.trace.say(self.now, || format!("{name} is {life:?}"));
+        self.trace.note(self.now, process, 2, &[]);
+        let known = &mut self.processes[process];
+        known.life = life;
+        known.actor = None;
+        known.waiting.clear();
+        let cut = self.now + self.some(Duration::from_millis(2));
+        let lanes = self.network.lose(process, cut);
+        self.lost(process, lanes);
+        if process <= SINK && self.processes[..=SINK].iter().all(|p| p.life != Life::Up) {
+            self.put(self.now + REMINDER, Occurrence::Remind);
+        }
+    }
+
+    /// Lanes have lost their peers: their owners learn of it, and the lanes try again.
+    fn lost(&mut self, _by: usize, lanes: Vec<(usize, LinkId)>) {
+        for (owner, link) in lanes {
+            let wanted = self.network.wanted(owner, link).map(str::to_owned);
+            let peer = wanted.and_then(|endpoint| self.listener(&endpoint));
+            let parted = peer.and_then(|peer| self.network.parted(owner, peer, self.now));
+            let soon = self.some(Duration::from_millis(5));
+            let due = parted.map_or(self.now, |(until, _)| until) + soon;
+            let due = self.network.tell(owner, link, due);
+            let who = self.incarnation(owner);
+            self.put(due, Occurrence::Tell(who, Happening::LaneDown { link }));
+            let pause = self.network.pause(owner, link);
+            self.put(due + pause, Occurrence::Connect(who, link));
+        }
+    }
+
+    /// The process that listens, or listened, at an endpoint.
+    fn listener(&self, wanted: &str) -> Option<usize> {
+        let same = self.plan.same_endpoint;
+        (0..self.processes.len())
+            .find(|process| endpoint(*process, self.processes[*process].start, same) == wanted)
+    }
+
+    fn connect(&mut self, who: Incarnation, link: LinkId) {
+        if !self.is_up(who) {
+            return;
+        }
+        let Some(wanted) = self.network.wanted(who.process, link).map(str::to_owned) else {
+            return;
+        };
+        let reached = self.listener(&wanted).filter(|peer| {
+            self.processes[*peer].acts()
+                && self.processes[who.process].acts()
+                && self.network.parted(who.process, *peer, self.now).is_none()
+        });
+        let Some(peer) = reached else {
+            let pause = self.network.pause(who.process, link);
+            return self.put(self.now + pause, Occurrence::Connect(who, link));
+        };
+        self.network.connect(who.process, link, self.incarnation(peer));
+        let due = self.now + self.some(Duration::from_millis(2));
+        let due = self.network.tell(who.process, link, due);
+        let inbox = endpoint(who.process, who.start, self.plan.same_endpoint);
+        self.put(due, Occurrence::Tell(who, Happening::LaneUp { link, inbox }));
+    }
+
+    fn arrive(&mut self, connection: Connection, bytes: Vec<u8>) {
+        let Some((from, to)) = self.network.arrives(connection, self.now) else { return };
+        match self.network.parted(from, to.process, self.now) {
+            None => self.tell(to, Happening::Frame(bytes)),
+            Some((until, Cut::Hold)) => self.put(until, Occurrence::Arrive(connection, bytes)),
+            Some((_, Cut::Drop | Cut::Reset)) => {}
+        }
+    }
+
+    /// Something happens to a start of a process, if it is still there.
+    fn tell(&mut self, who: Incarnation, happening: Happening) {
+        if !self.is_up(who) {
+            return;
+        }
+        let process = &mut self.processes[who.process];
+        if process.stopped.is_some() {
+            process.waiting.push(happening);
+        } else {
+            self.act(who.process, vec![happening]);
+        }
+    }
+
+    /// A process that was stopped goes on: first what its threads noted, then the frames.
+    fn go_on(&mut self, who: Incarnation) {
+        if !self.is_up(who) {
+            return;
+        }
+        let process = &mut self.processes[who.process];
+        let Some(since) = process.stopped.take() else { return };
+        let (frames, notes): (Vec<_>, Vec<_>) = std::mem::take(&mut process.waiting)
+            .into_iter()
+            .partition(|waiting| matches!(waiting, Happening::Frame(_)));
+        let gap = self.now.since(since);
+        let mut happenings = Vec::new();
+        if gap > ASLEEP_AFTER {
+            happenings.push(Happening::Asleep(gap));
+        }
+        happenings.extend(notes);
+        happenings.extend(frames);
+        let name = &process.name;
+        self.trace.say(self.now, || format!("{name} goes on after {gap:?}"));
+        self.act(who.process, happenings);
+    }
+
+    /// A process acts on what happens, and on the time, as in one turn of the driver.
+    fn act(&mut self, process: usize, happenings: Vec<Happening>) {
+        let Some(mut actor) = self.processes[process].actor.take() else { return };
+        let time = self.now.seen_since(self.processes[process].started);
+        let begins = happenings.is_empty();
+        if begins {
+            let mut context = Context { now: self.now, rng: &mut self.rng, deeds: &mut self.deeds };
+            actor.begin(&mut context);
+        }
+        for happening in happenings.into_iter().chain([Happening::Tick]) {
+            self.note(process, &happening);
+            let mut context = Context { now: self.now, rng: &mut self.rng, deeds: &mut self.deeds };
+            actor.happen(time, happening, &mut context);
+            if self.deeds.iter().any(|deed| matches!(deed, Deed::Exit(_) | Deed::Die)) {
+                break;
+            }
+        }
+        if let Some(excess) = actor.excess() {
+            let process = self.processes[process].name.clone();
+            self.broken.get_or_insert(Broken::Excess { process, excess });
+        }
+        let deadline = actor.deadline();
+        self.processes[process].actor = Some(actor);
+        self.wake_at(process, deadline.map(|at| at.since(time)));
+        for deed in std::mem::take(&mut self.deeds) {
+            self.carry_out(process, deed);
+        }
+    }
+
+    fn note(&mut self, process: usize, happening: &Happening) {
+        let name = &self.processes[process].name;
+        let (what, bytes): (u64, &[u8]) = match happening {
+            Happening::Tick => return,
+            Happening::Frame(bytes) => (3, bytes),
+            Happening::LaneUp { .. } => (4, &[]),
+            Happening::LaneDown { .. } => (5, &[]),
+            Happening::Timer(_) => (6, &[]),
+            Happening::Drain => (7, &[]),
+            Happening::Asleep(_) => (8, &[]),
+        };
+        self.trace.note(self.now, process, what, bytes);
+        self.trace.say(self.now, || match happening {
+            Happening::Frame(bytes) => match Envelope::decode(bytes) {
+                Ok(envelope) => format!("{name} <- {:x} {}", envelope.from, Short(&envelope)),
+                Err(error) => format!("{name} <- {error}"),
+            },
+            other => format!("{name} : {other:?}"),
+        });
+    }
+
+    /// Wakes a process after a wait, rounded up as the driver's is.
+    fn wake_at(&mut self, process: usize, wait: Option<Duration>) {
+        let known = &mut self.processes[process];
+        known.wake += 1;
+        let Some(wait) = wait else { return };
+        known.spins = if wait.is_zero() { known.spins + 1 } else { 0 };
+        if known.spins > SPINS_MAX {
+            let process = known.name.clone();
+            self.broken.get_or_insert(Broken::Spins { process });
+        }
+        let ms = wait.as_micros().div_ceil(1000).max(1) as u64;
+        let occurrence = Occurrence::Wake(self.incarnation(process), self.processes[process].wake);
+        self.put(self.now + Duration::from_millis(ms), occurrence);
+    }
+
+    fn carry_out(&mut self, process: usize, deed: Deed) {
+        let who = self.incarnation(process);
+        match deed {
+            Deed::Open { link, endpoint } => {
+                self.network.open(process, link, endpoint.unwrap_or_default());
+                let at = self.now + self.some(Duration::from_millis(3));
+                self.put(at, Occurrence::Connect(who, link));
+            }
+            Deed::Close { link } => self.network.close(process, link),
+            Deed::Send { link, envelope } => self.send(process, link, envelope),
+            Deed::Timer { after, token } => {
+                self.put(self.now + after, Occurrence::Tell(who, Happening::Timer(token)));
+            }
+            Deed::Exit(code) => self.end(process, Life::Left(code)),
+            Deed::Die => {
+                self.end(process, Life::Down);
+                let back = self.now + self.some(Duration::from_millis(500));
+                self.put(back, Occurrence::Start(process));
+            }
+            Deed::Violation(what) => {
+                let process = self.processes[process].name.clone();
+                self.broken.get_or_insert(Broken::Seen { process, what });
+            }
+        }
+    }
+
+    fn send(&mut self, process: usize, link: LinkId, mut envelope: Envelope) {
+        let whole = self.is_whole(process);
+        self.tamper.pass(process == SINK, process == VENTILATOR, &mut envelope);
+        let name = &self.processes[process].name;
+        let mut way = WAY.0 + (WAY.1 - WAY.0).mul_f64(self.rng.f64());
+        if whole && self.rng.f64() < self.plan.late {
+            way += self.plan.late_max.mul_f64(self.rng.f64());
+        }
+        let put = self.network.put(process, link, self.now + way);
+        let lost = whole && self.rng.f64() < self.plan.loss;
+        let fate = if put.is_none() {
+            " (no peer)"
+        } else if lost {
+            " (lost)"
+        } else {
+            ""
+        };
+        self.trace.say(self.now, || format!("{name} -> {link}{fate} {}", Short(&envelope)));
+        let Some((connection, due)) = put.filter(|_| !lost) else { return };
+        let bytes = envelope.encode();
+        if whole && self.rng.f64() < self.plan.duplicate {
+            let again = due + self.some(Duration::from_secs(1));
+            self.put(again, Occurrence::Arrive(connection, bytes.clone()));
+        }
+        self.put(due, Occurrence::Arrive(connection, bytes));
+    }
+
+    /// Whether the network may still maltreat frames of a process.
+    fn is_whole(&self, _process: usize) -> bool {
+        self.storms()
+    }
+
+    fn blow(&mut self, blow: Blow) {
+        self.trace.say(self.now, || format!("{blow:?}"));
+        match blow {
+            Blow::Kill { process, back_after } => {
+                if self.processes[process].life == Life::Up {
+                    self.end(process, Life::Down);
+                    self.put(self.now + back_after, Occurrence::Start(process));
+                }
+            }
+            Blow::Stop { process, lasts } => {
+                let known = &mut self.processes[process];
+                if known.acts() {
+                    known.stopped = Some(self.now);
+                    let who = self.incarnation(process);
+                    self.put(self.now + lasts, Occurrence::Continue(who));
+                }
+            }
+            Blow::Partition { inside, lasts, how } => {
+                let lanes = self.network.part(inside, self.now + lasts, how);
+                self.lost(usize::MAX, lanes);
+            }
+            Blow::Reset { process } => {
+                let cut = self.now + self.some(Duration::from_millis(1));
+                let lanes = self.network.reset(process, cut);
+                self.lost(process, lanes);
+            }
+            Blow::Leave { process } => {
+                let who = self.incarnation(process);
+                self.tell(who, Happening::Drain);
+            }
+        }
+    }
+
+    fn remind(&mut self) {
+        for process in WORKERS..self.processes.len() {
+            if self.processes[process].life == Life::Up {
+                self.reminded += 1;
+                let who = self.incarnation(process);
+                self.tell(who, Happening::Drain);
+            }
+        }
+    }
+}
