@@ -149,10 +149,14 @@ fn default_inbox(ventilator: &Endpoint) -> Vec<Endpoint> {
 struct OwnProgram {
     #[command(flatten)]
     place: PlaceArgs,
+    /// For the program itself: the `args` of its stage
+    #[arg(last = true, value_name = "ARGS")]
+    _args: Vec<std::ffi::OsString>,
 }
 
 /// Turns a program into a worker: parses the flags of `worker` but for the function, which is
-/// `function`, and runs until the pipeline ends. A stage runs it with `binary = "path"`.
+/// `function`, and runs until the pipeline ends. A stage runs it with `binary = "path"`, and hands
+/// its `args` over behind a `--`, where the program finds them in [`std::env::args`].
 ///
 /// # Example
 /// ```no_run

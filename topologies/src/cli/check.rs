@@ -2,7 +2,10 @@
 //!
 //! Owns its flags and the form of its answers; the mistakes are [`crate::topology`]'s to find.
 
-use std::{path::{Path, PathBuf}, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Args, ValueEnum};
 use proto::{limits::Limits, plan::Stage, process::exit_code};

@@ -16,7 +16,7 @@ use tempfile::NamedTempFile;
 use super::{complain, explain};
 use crate::{
     topology::Topology,
-    up::{self, Options, Outcome, display::Voice, exit, workplace::Flags},
+    up::{self, Options, Outcome, display::Voice, exit, run_dir, workplace::Flags},
 };
 
 /// Starts every process of a topology, watches over them, shows progress.
@@ -34,6 +34,16 @@ pub(super) struct UpArgs {
     /// Neither progress nor summary
     #[arg(long, short)]
     quiet: bool,
+    /// Keep the run here, so that it goes on after a crash of any of its processes, or of this
+    /// one when it is started again
+    #[arg(long, value_name = "DIR")]
+    run_dir: Option<PathBuf>,
+    /// Begin anew: forget what the run directory holds
+    #[arg(long, requires = "run_dir")]
+    fresh: bool,
+    /// Keep nothing: the run ends with its sink or its ventilator
+    #[arg(long, conflicts_with_all = ["run_dir", "fresh"])]
+    ephemeral: bool,
     /// The key file [default: the topology's, or the user's own]
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
@@ -58,7 +68,14 @@ impl UpArgs {
                 return exit_code(exit::INPUT_OUTPUT);
             }
         };
-        match up::run(&topology, &self.options(&topology)) {
+        let options = self.options(&topology);
+        if let (true, Some(path)) = (self.fresh, &options.flags.run_dir)
+            && let Err(error) = run_dir::forget(path)
+        {
+            complain(&error);
+            return exit_code(exit::INPUT_OUTPUT);
+        }
+        match up::run(&topology, &options) {
             Ok(outcome) => exit_code(file_summary(paper, &outcome)),
             Err(error) => {
                 complain(&error);
@@ -68,13 +85,13 @@ impl UpArgs {
     }
 
     fn options(&self, topology: &Topology) -> Options {
-        let absolute =
-            |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
         Options {
             voice: if self.quiet { Voice::Quiet } else { Voice::Normal },
             flags: Flags {
                 key: self.key.as_ref().map(absolute).or_else(|| topology.key.clone()),
                 insecure: self.insecure || topology.insecure,
+                run_dir: self.run_dir.as_ref().filter(|_| !self.ephemeral).map(absolute),
             },
         }
     }

@@ -14,7 +14,9 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid,
+};
 
 use super::{Incident, crew::Post, supervise::Ending};
 
@@ -151,7 +153,10 @@ fn await_end(pid: Pid, all_said: &Receiver<()>) {
     let wanted = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
     while let Err(rustix::io::Errno::INTR) = waitid(WaitId::Pid(pid), wanted) {}
     if let Err(RecvTimeoutError::Timeout) = all_said.recv_timeout(LAST_WORDS) {
-        tracing::debug!(pid = pid.as_raw_nonzero(), "something still holds the stderr of a process that has ended");
+        tracing::debug!(
+            pid = pid.as_raw_nonzero(),
+            "something still holds the stderr of a process that has ended"
+        );
     }
 }
 

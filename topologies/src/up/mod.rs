@@ -11,6 +11,7 @@ pub mod display;
 pub mod exit;
 pub mod onlooker;
 pub mod progress;
+pub mod run_dir;
 pub mod supervise;
 pub mod workplace;
 
@@ -63,7 +64,7 @@ pub enum Incident {
 pub struct Options {
     /// How much is said.
     pub voice: Voice,
-    /// What the processes are told of keys.
+    /// What the processes are told besides the topology.
     pub flags: Flags,
 }
 
@@ -104,8 +105,11 @@ pub fn run(topology: &Topology, options: &Options) -> Result<Outcome, UpError> {
     let watcher = watch(topology, &workplace, incidents.clone())?;
     let results_on_stdout = topology.sink.output == Some(OutputSpec::Stdout);
     let start = Instant::now();
-    let (supervisor, first) =
-        Supervisor::new(Time::default(), workplace.crew(), Survival::None);
+    let survival = match options.flags.run_dir {
+        Some(_) => Survival::Durable,
+        None => Survival::None,
+    };
+    let (supervisor, first) = Supervisor::new(Time::default(), workplace.crew(), survival);
     let mut run = Run {
         children: Children::new(incidents),
         display: Display::new(options.voice, results_on_stdout),
@@ -262,7 +266,10 @@ fn words(crew: &Crew, notice: Notice) -> String {
         }
         Notice::Hopeless(post, ending) => {
             let stage = kind(crew, post);
-            format!("{} {ending}, and no worker of `{stage}` gets anywhere; giving up", crew.name(post))
+            format!(
+                "{} {ending}, and no worker of `{stage}` gets anywhere; giving up",
+                crew.name(post)
+            )
         }
         Notice::Draining => {
             "draining: what has begun is finished and recorded; Ctrl-C again stops at once".into()

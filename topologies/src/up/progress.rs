@@ -81,7 +81,10 @@ fn total(source: &SourceSpec) -> Option<u64> {
     if step == 0 {
         return None;
     }
-    u64::try_from((to - from) / step + 1).ok().filter(|_| (to - from) * step.signum() >= 0).or(Some(0))
+    u64::try_from((to - from) / step + 1)
+        .ok()
+        .filter(|_| (to - from) * step.signum() >= 0)
+        .or(Some(0))
 }
 
 /// `1234567` as `1,234,567`.

@@ -249,12 +249,7 @@ impl Supervisor {
         match self.meaning(ending) {
             Ending::Code(code @ (exit::COMPLETE | exit::DEAD | exit::DRAINED)) => {
                 self.sink = Some(code);
-                self.phase = Phase::Closing { until: now + CLOSING };
-                for place in self.places.values_mut() {
-                    if matches!(place.state, State::Resting { .. }) {
-                        place.state = State::Gone;
-                    }
-                }
+                self.close(now, out);
             }
             ending => {
                 self.lost(now, Post::Sink, ending, out);
@@ -262,6 +257,19 @@ impl Supervisor {
                 if !matches!(self.phase, Phase::Aborting(_)) && self.ventilator.take().is_some() {
                     self.rest(now, Post::Ventilator, REST.0);
                 }
+            }
+        }
+    }
+
+    /// Everything is recorded: whoever is left may go. A worker that came when the ventilator was
+    /// gone already has nobody to tell it so.
+    fn close(&mut self, now: Time, out: &mut Vec<Effect>) {
+        self.phase = Phase::Closing { until: now + CLOSING };
+        for (post, place) in &mut self.places {
+            match (post, place.state) {
+                (_, State::Resting { .. }) => place.state = State::Gone,
+                (Post::Worker { .. }, State::Running { .. }) => out.push(Effect::Drain(*post)),
+                _ => {}
             }
         }
     }
@@ -317,8 +325,7 @@ impl Supervisor {
             return;
         }
         let failures = self.places.get(&post).map_or(0, |place| place.failures);
-        let unfit =
-            matches!(ending, Ending::Code(exit::USAGE | exit::UNFIT) | Ending::NotStarted);
+        let unfit = matches!(ending, Ending::Code(exit::USAGE | exit::UNFIT) | Ending::NotStarted);
         if let Some(still) = self.standstill.get_mut(stage) {
             still.unfit += u32::from(unfit);
             still.ends += 1;
@@ -440,3 +447,7 @@ impl fmt::Display for Named {
         })
     }
 }
+
+#[cfg(test)]
+#[path = "supervise_tests.rs"]
+mod tests;

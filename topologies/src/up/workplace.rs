@@ -71,6 +71,8 @@ pub struct Flags {
     pub key: Option<PathBuf>,
     /// No encryption over tcp.
     pub insecure: bool,
+    /// What outlives sink and ventilator is kept here, absolute; without it nothing is.
+    pub run_dir: Option<PathBuf>,
 }
 
 /// A private folder, and how the processes in it are started.
@@ -143,7 +145,7 @@ impl Workplace {
             bind: vec![self.endpoint("sink")],
             config: topology.sink.clone(),
             carries_input,
-            run_dir: None,
+            run_dir: self.flags.run_dir.clone(),
             limits: topology.limits.clone(),
         };
         let ventilator = ventilator::run::Setup {
@@ -154,7 +156,7 @@ impl Workplace {
             source: topology.source.clone(),
             stages: topology.stages.iter().map(|spec| spec.stage.clone()).collect(),
             carries_input,
-            run_dir: None,
+            run_dir: self.flags.run_dir.clone(),
             limits: topology.limits.clone(),
         };
         self.write("sink", serde_json::to_vec_pretty(&sink))?;
@@ -276,7 +278,9 @@ fn remove_stale(base: &Path) {
     for entry in fs::read_dir(base).into_iter().flatten().flatten() {
         let path = entry.path();
         let ours = entry.file_name().to_string_lossy().starts_with(PREFIX)
-            && entry.metadata().is_ok_and(|data| data.is_dir() && data.uid() == uid && is_old(&data))
+            && entry
+                .metadata()
+                .is_ok_and(|data| data.is_dir() && data.uid() == uid && is_old(&data))
             && path.join(LOCK).is_file();
         if ours && Lock::take(&path.join(LOCK)).is_ok() {
             let _ = fs::remove_dir_all(path);

@@ -1,0 +1,82 @@
+//! `--fresh`: a run directory is emptied before a run begins.
+//!
+//! Owns the decision what may be removed; what is in a run directory is the roles' business.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use proto::net::lock::{Lock, LockError};
+use sink::run_dir::DATABASE;
+use thiserror::Error;
+
+/// Why a run could not be forgotten.
+#[derive(Debug, Error)]
+pub enum ForgetError {
+    /// Someone else's files may be in it.
+    #[error("{} is no run directory: there is no {DATABASE} in it, so nothing is removed", path.display())]
+    Foreign {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A run goes on there.
+    #[error("the run in {} goes on: {source}", path.display())]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+        /// Who.
+        source: LockError,
+    },
+    /// It can't be removed.
+    #[error("cannot remove {}: {source}", path.display())]
+    Remove {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Removes a run directory; one that is not there, or empty, is fine.
+///
+/// # Errors
+/// [`ForgetError`] when it holds a run that goes on, or anything else.
+pub fn forget(path: &Path) -> Result<(), ForgetError> {
+    let path_buf = || path.to_path_buf();
+    let remove = |source| ForgetError::Remove { path: path_buf(), source };
+    match fs::read_dir(path).map(|mut entries| entries.next().is_none()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(remove(error)),
+        Ok(true) => return Ok(()),
+        Ok(false) => {}
+    }
+    if !path.join(DATABASE).is_file() {
+        return Err(ForgetError::Foreign { path: path_buf() });
+    }
+    let _lock = Lock::take(&path.join("sink.lock"))
+        .map_err(|source| ForgetError::InUse { path: path_buf(), source })?;
+    fs::remove_dir_all(path).map_err(remove)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_run_directory_that_is_not_in_use_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run");
+        assert!(forget(&path).is_ok());
+        fs::create_dir(&path).unwrap();
+        assert!(forget(&path).is_ok());
+        fs::write(path.join("thesis.tex"), "years").unwrap();
+        assert!(matches!(forget(&path), Err(ForgetError::Foreign { .. })));
+        fs::write(path.join(DATABASE), "").unwrap();
+        let lock = Lock::take(&path.join("sink.lock")).unwrap();
+        assert!(matches!(forget(&path), Err(ForgetError::InUse { .. })));
+        drop(lock);
+        assert!(forget(&path).is_ok());
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,298 @@
+//! The rules of supervision as stories: what happens, and what follows from it.
+
+use super::*;
+
+const WORKER: Post = Post::Worker { stage: 0, number: 1 };
+const OTHER: Post = Post::Worker { stage: 0, number: 2 };
+const KILLED: Ending = Ending::Signal(9);
+const WELL: Ending = Ending::Code(0);
+
+/// A run with one stage of two workers.
+struct Script {
+    supervisor: Supervisor,
+    now: Time,
+}
+
+impl Script {
+    fn new(survival: Survival) -> Self {
+        let crew = Crew::new([("square".to_owned(), 2)]);
+        let (supervisor, first) = Supervisor::new(Time::default(), &crew, survival);
+        let started = [Post::Sink, Post::Ventilator, WORKER, OTHER].map(Effect::Start);
+        assert_eq!(first, started);
+        Self { supervisor, now: Time::default() }
+    }
+
+    fn at(&mut self, ms: u64) -> &mut Self {
+        self.now = Time::from_ms(ms);
+        self
+    }
+
+    fn event(&mut self, event: Event) -> Vec<Effect> {
+        let mut out = Vec::new();
+        self.supervisor.handle(self.now, event, &mut out);
+        out
+    }
+
+    fn ended(&mut self, post: Post, ending: Ending) -> Vec<Effect> {
+        self.event(Event::Ended(post, ending))
+    }
+
+    fn progress(&mut self, committed: u64, total: Option<u64>) {
+        assert_eq!(self.event(Event::Progress { committed, total }), []);
+    }
+
+    /// Lets time pass to the next deadline.
+    fn tick(&mut self) -> Vec<Effect> {
+        self.now = self.supervisor.deadline().expect("something is awaited");
+        self.event(Event::Tick)
+    }
+}
+
+fn returns(post: Post, ending: Ending, ms: u64) -> Effect {
+    Effect::Say(Notice::Returns(post, ending, Duration::from_millis(ms)))
+}
+
+fn kills(posts: &[Post]) -> Vec<Effect> {
+    posts.iter().map(|post| Effect::Kill(*post)).collect()
+}
+
+#[test]
+fn a_run_ends_well_when_the_sink_says_so_and_all_have_left() {
+    let mut run = Script::new(Survival::None);
+    run.progress(1000, Some(1000));
+    assert_eq!(run.ended(WORKER, WELL), []);
+    assert_eq!(run.ended(OTHER, WELL), []);
+    assert_eq!(run.ended(Post::Ventilator, WELL), []);
+    assert_eq!(run.ended(Post::Sink, WELL), [Effect::Finish(exit::COMPLETE)]);
+}
+
+#[test]
+fn dead_letters_are_told_by_the_exit_code() {
+    let mut run = Script::new(Survival::None);
+    run.ended(Post::Ventilator, WELL);
+    run.ended(WORKER, WELL);
+    run.ended(OTHER, WELL);
+    assert_eq!(run.ended(Post::Sink, Ending::Code(1)), [Effect::Finish(exit::DEAD)]);
+}
+
+#[test]
+fn a_worker_that_is_left_over_is_asked_to_go_and_then_made_to() {
+    let mut run = Script::new(Survival::None);
+    run.ended(Post::Ventilator, WELL);
+    run.ended(OTHER, WELL);
+    assert_eq!(run.ended(Post::Sink, WELL), [Effect::Drain(WORKER)]);
+    assert_eq!(run.tick(), [Effect::Kill(WORKER)]);
+    assert_eq!(run.ended(WORKER, KILLED), [Effect::Finish(exit::COMPLETE)]);
+}
+
+#[test]
+fn a_worker_that_dies_is_started_again_after_a_rest_that_doubles() {
+    let mut run = Script::new(Survival::None);
+    for ms in [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000] {
+        assert_eq!(run.ended(WORKER, KILLED), [returns(WORKER, KILLED, ms)]);
+        assert_eq!(run.tick(), [Effect::Start(WORKER)]);
+    }
+}
+
+#[test]
+fn a_worker_that_lived_for_a_while_comes_back_at_once() {
+    let mut run = Script::new(Survival::None);
+    run.ended(WORKER, KILLED);
+    run.tick();
+    run.ended(WORKER, KILLED);
+    run.tick();
+    assert_eq!(run.at(20_000).ended(WORKER, KILLED), [returns(WORKER, KILLED, 100)]);
+}
+
+#[test]
+fn a_worker_that_left_by_itself_is_replaced_without_a_word() {
+    let mut run = Script::new(Survival::None);
+    assert_eq!(run.ended(WORKER, WELL), []);
+    assert_eq!(run.tick(), [Effect::Start(WORKER)]);
+    assert_eq!(run.now, Time::from_ms(1_000));
+}
+
+#[test]
+fn workers_that_left_at_the_end_are_not_replaced() {
+    let mut run = Script::new(Survival::None);
+    assert_eq!(run.ended(WORKER, WELL), []);
+    assert_eq!(run.ended(OTHER, WELL), []);
+    assert_eq!(run.at(900).ended(Post::Ventilator, WELL), []);
+    assert_eq!(run.tick(), []);
+    assert_eq!(run.ended(Post::Sink, WELL), [Effect::Finish(exit::COMPLETE)]);
+}
+
+#[test]
+fn a_function_that_cannot_work_ends_the_run_after_five_tries() {
+    let unfit = Ending::Code(exit::UNFIT);
+    let mut run = Script::new(Survival::None);
+    for ms in [100, 200, 400, 800] {
+        assert_eq!(run.ended(WORKER, unfit), [returns(WORKER, unfit, ms)]);
+        assert_eq!(run.tick(), [Effect::Start(WORKER)]);
+    }
+    let mut expected = vec![Effect::Say(Notice::Hopeless(WORKER, unfit))];
+    expected.extend(kills(&[Post::Sink, Post::Ventilator, OTHER]));
+    assert_eq!(run.ended(WORKER, unfit), expected);
+    assert_eq!(run.ended(Post::Sink, KILLED), []);
+    assert_eq!(run.ended(Post::Ventilator, KILLED), []);
+    assert_eq!(run.ended(OTHER, KILLED), [Effect::Finish(exit::UNFIT)]);
+}
+
+#[test]
+fn a_whole_stage_that_fails_at_once_is_tried_again_before_the_run_is_given_up() {
+    let crew = Crew::new([("square".to_owned(), 8)]);
+    let (supervisor, _) = Supervisor::new(Time::default(), &crew, Survival::None);
+    let mut run = Script { supervisor, now: Time::default() };
+    for number in 1..=8 {
+        let post = Post::Worker { stage: 0, number };
+        assert_eq!(run.ended(post, Ending::NotStarted), [returns(post, Ending::NotStarted, 100)]);
+    }
+    assert_eq!(run.tick().len(), 8);
+    let said = run.ended(WORKER, Ending::NotStarted);
+    assert_eq!(said[0], Effect::Say(Notice::Hopeless(WORKER, Ending::NotStarted)));
+}
+
+#[test]
+fn deaths_between_which_the_run_gets_further_never_end_it() {
+    let mut run = Script::new(Survival::None);
+    for committed in 1..1_000 {
+        assert_eq!(run.ended(WORKER, KILLED).len(), 1);
+        run.progress(committed, None);
+        assert_eq!(run.tick(), [Effect::Start(WORKER)]);
+    }
+}
+
+#[test]
+fn a_worker_that_only_ever_dies_ends_the_run_at_last() {
+    let mut run = Script::new(Survival::None);
+    let mut deaths = 0;
+    let last = loop {
+        deaths += 1;
+        let said = run.ended(WORKER, KILLED);
+        if said.len() > 1 {
+            break said;
+        }
+        run.tick();
+    };
+    assert_eq!(deaths, ENDS_MAX);
+    assert_eq!(last[0], Effect::Say(Notice::Hopeless(WORKER, KILLED)));
+}
+
+#[test]
+fn without_a_durable_run_the_loss_of_the_sink_ends_it() {
+    let mut run = Script::new(Survival::None);
+    let mut expected = vec![Effect::Say(Notice::Fatal(Post::Sink, KILLED))];
+    expected.extend(kills(&[Post::Ventilator, WORKER, OTHER]));
+    assert_eq!(run.ended(Post::Sink, KILLED), expected);
+    run.ended(WORKER, KILLED);
+    run.ended(OTHER, KILLED);
+    assert_eq!(run.ended(Post::Ventilator, KILLED), [Effect::Finish(exit::LOST)]);
+}
+
+#[test]
+fn an_output_that_cannot_be_written_ends_the_run_even_if_it_is_durable() {
+    let mut run = Script::new(Survival::Durable);
+    let full = Ending::Code(exit::INPUT_OUTPUT);
+    let effects = run.ended(Post::Sink, full);
+    assert_eq!(effects[0], Effect::Say(Notice::Fatal(Post::Sink, full)));
+    for post in [WORKER, OTHER] {
+        run.ended(post, KILLED);
+    }
+    assert_eq!(run.ended(Post::Ventilator, KILLED), [Effect::Finish(exit::INPUT_OUTPUT)]);
+}
+
+#[test]
+fn a_durable_run_survives_its_sink_and_its_ventilator() {
+    let mut run = Script::new(Survival::Durable);
+    assert_eq!(run.ended(Post::Sink, KILLED), [returns(Post::Sink, KILLED, 100)]);
+    assert_eq!(run.tick(), [Effect::Start(Post::Sink)]);
+    assert_eq!(run.ended(Post::Ventilator, KILLED), [returns(Post::Ventilator, KILLED, 100)]);
+    assert_eq!(run.tick(), [Effect::Start(Post::Ventilator)]);
+}
+
+#[test]
+fn a_sink_that_is_lost_after_the_ventilator_left_brings_it_back() {
+    let mut run = Script::new(Survival::Durable);
+    assert_eq!(run.ended(Post::Ventilator, WELL), []);
+    assert_eq!(run.ended(Post::Sink, KILLED), [returns(Post::Sink, KILLED, 100)]);
+    assert_eq!(run.tick(), [Effect::Start(Post::Sink), Effect::Start(Post::Ventilator)]);
+}
+
+#[test]
+fn a_durable_run_gives_up_a_sink_that_keeps_dying() {
+    let mut run = Script::new(Survival::Durable);
+    for _ in 0..RETURNS_MAX {
+        assert_eq!(run.ended(Post::Sink, KILLED).len(), 1);
+        run.tick();
+    }
+    assert_eq!(run.ended(Post::Sink, KILLED)[0], Effect::Say(Notice::Fatal(Post::Sink, KILLED)));
+}
+
+#[test]
+fn the_first_interrupt_drains_the_run_through_its_ventilator() {
+    let mut run = Script::new(Survival::None);
+    let drains = [Effect::Say(Notice::Draining), Effect::Drain(Post::Ventilator)];
+    assert_eq!(run.event(Event::Interrupt), drains);
+    run.progress(500, Some(500));
+    run.ended(WORKER, WELL);
+    run.ended(OTHER, WELL);
+    assert_eq!(
+        run.ended(Post::Ventilator, Ending::Code(exit::DRAINED)),
+        [Effect::Drain(Post::Sink)]
+    );
+    let drained = run.ended(Post::Sink, Ending::Code(exit::DRAINED));
+    assert_eq!(drained, [Effect::Finish(exit::DRAINED)]);
+}
+
+#[test]
+fn workers_that_die_while_the_run_drains_still_come_back() {
+    let mut run = Script::new(Survival::None);
+    run.event(Event::Interrupt);
+    assert_eq!(run.ended(WORKER, KILLED), [returns(WORKER, KILLED, 100)]);
+    assert_eq!(run.tick(), [Effect::Start(WORKER)]);
+}
+
+#[test]
+fn a_process_that_is_drained_before_it_can_hear_has_drained() {
+    let mut run = Script::new(Survival::None);
+    run.event(Event::Interrupt);
+    let term = Ending::Signal(SIGTERM);
+    assert_eq!(run.ended(Post::Ventilator, term), [Effect::Drain(Post::Sink)]);
+    assert_eq!(run.ended(Post::Sink, term), [Effect::Drain(WORKER), Effect::Drain(OTHER)]);
+    assert_eq!(run.ended(WORKER, term), []);
+    assert_eq!(run.ended(OTHER, term), [Effect::Finish(exit::DRAINED)]);
+}
+
+#[test]
+fn a_ventilator_that_was_resting_drains_as_soon_as_it_is_back() {
+    let mut run = Script::new(Survival::Durable);
+    run.ended(Post::Ventilator, KILLED);
+    assert_eq!(run.event(Event::Interrupt), [Effect::Say(Notice::Draining)]);
+    let back = [Effect::Start(Post::Ventilator), Effect::Drain(Post::Ventilator)];
+    assert_eq!(run.tick(), back);
+}
+
+#[test]
+fn the_second_interrupt_ends_everything_at_once() {
+    let mut run = Script::new(Survival::None);
+    run.event(Event::Interrupt);
+    let mut expected = vec![Effect::Say(Notice::Stopping)];
+    expected.extend(kills(&[Post::Sink, Post::Ventilator, WORKER, OTHER]));
+    assert_eq!(run.event(Event::Interrupt), expected);
+    assert_eq!(run.event(Event::Interrupt), []);
+    for post in [Post::Ventilator, WORKER, OTHER] {
+        assert_eq!(run.ended(post, KILLED), []);
+    }
+    assert_eq!(run.ended(Post::Sink, KILLED), [Effect::Finish(exit::INTERRUPTED)]);
+}
+
+#[test]
+fn a_source_that_fails_is_the_verdict_whatever_the_sink_recorded() {
+    let mut run = Script::new(Survival::None);
+    let failed = Ending::Code(exit::INPUT_OUTPUT);
+    assert_eq!(run.ended(Post::Ventilator, failed), [Effect::Drain(Post::Sink)]);
+    run.ended(WORKER, WELL);
+    run.ended(OTHER, WELL);
+    let drained = run.ended(Post::Sink, Ending::Code(exit::DRAINED));
+    assert_eq!(drained, [Effect::Finish(exit::INPUT_OUTPUT)]);
+}
