@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Aggregates, Arrange, DeadLetter, DeadLetters, Output, OutputError, Row, SinkConfig,
+    config::Order,
     entry::{Entry, Leaf, Origin, Outcome},
     output,
     run_dir::Checkpoint,
@@ -47,6 +48,8 @@ pub struct Ledger {
     taken: RangeSet,
     counts: Counts,
     service: Histogram<u64>,
+    // Units of a finished run are tried again; their places in the output have been passed.
+    late: bool,
 }
 
 impl Ledger {
@@ -70,6 +73,9 @@ impl Ledger {
             service.saturating_record_n(*us, *units);
         }
         let aggregates = checkpoint.map(|checkpoint| checkpoint.aggregates.clone());
+        let late = checkpoint.is_some_and(|checkpoint| checkpoint.late);
+        let order = if late { Order::Completion } else { config.order };
+        let watermark = checkpoint.map_or(0, |checkpoint| checkpoint.watermark);
         let covered = checkpoint.map(|checkpoint| checkpoint.covered.clone()).unwrap_or_default();
         Ok(Self {
             carries_input,
@@ -78,13 +84,11 @@ impl Ledger {
             reader_gone: false,
             dead,
             aggregates: aggregates.unwrap_or_else(|| Aggregates::new(&config)),
-            arrange: Arrange::new(
-                config.order,
-                checkpoint.map_or(0, |checkpoint| checkpoint.watermark),
-            ),
+            arrange: Arrange::new(order, watermark),
             taken: RangeSet::from_parts(0, covered),
             counts: checkpoint.map(|checkpoint| checkpoint.counts).unwrap_or_default(),
             service,
+            late,
             config,
         })
     }
@@ -216,6 +220,7 @@ impl Ledger {
                 .map(|v| (v.value_iterated_to(), v.count_at_value()))
                 .collect(),
             config,
+            late: self.late,
         })
     }
 

@@ -21,6 +21,7 @@ pub mod log;
 pub mod manifest;
 pub mod output;
 pub mod recorder;
+pub mod retry;
 pub mod run;
 pub mod run_dir;
 pub mod summarise;

@@ -126,6 +126,8 @@ impl Recorder {
             return Err(RecordError::OtherConfig);
         }
         let mut ledger = Ledger::open(config, carries_input, checkpoint.as_ref())?;
+        let dead_path = std::path::absolute(ledger.dead_path())?;
+        run_dir.record("dead_path", &dead_path)?;
         let stages: Option<Vec<String>> = run_dir.fact("stages")?;
         ledger.set_stages(stages.unwrap_or_default());
         let segment = checkpoint.map_or(1, |checkpoint| checkpoint.segment);

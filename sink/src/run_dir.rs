@@ -75,6 +75,9 @@ pub struct Checkpoint {
     pub service: Vec<(u64, u64)>,
     /// A digest of the sink's configuration.
     pub config: String,
+    /// Units of a finished run are tried again; what they give is written last.
+    #[serde(default)]
+    pub late: bool,
 }
 
 /// An open run directory; nobody else has it.
@@ -103,7 +106,9 @@ impl RunDir {
                  CREATE TABLE IF NOT EXISTS fact (key TEXT PRIMARY KEY, value BLOB NOT NULL);",
             )
             .map_err(failed)?;
-        Ok(Self { path: path.into(), database, _lock: lock })
+        let run_dir = Self { path: path.into(), database, _lock: lock };
+        run_dir.finish_letters()?;
+        Ok(run_dir)
     }
 
     /// Where it is.
@@ -142,6 +147,44 @@ impl RunDir {
             )
             .map_err(|source| RunDirError::Database { path, source })?;
         Ok(())
+    }
+
+    /// Records a checkpoint of which fewer letters are part, and replaces their file by `text`.
+    /// A kill between the two is made good at the next [`RunDir::open`].
+    ///
+    /// # Errors
+    /// [`RunDirError`] when the database or the file can't be written.
+    pub fn record_letters(
+        &self,
+        checkpoint: &Checkpoint,
+        file: &Path,
+        text: &[u8],
+    ) -> Result<(), RunDirError> {
+        let failed = |source| RunDirError::Database { path: self.path.join(DATABASE), source };
+        self.database.execute_batch("BEGIN IMMEDIATE").map_err(failed)?;
+        self.record("checkpoint", checkpoint)?;
+        self.record("finished", &false)?;
+        self.record("letters", &(file, String::from_utf8_lossy(text)))?;
+        self.database.execute_batch("COMMIT").map_err(failed)?;
+        self.finish_letters()
+    }
+
+    fn finish_letters(&self) -> Result<(), RunDirError> {
+        let Some((file, text)) = self.fact::<(PathBuf, String)>("letters")? else { return Ok(()) };
+        let create = |source| RunDirError::Create { path: file.clone(), source };
+        if text.is_empty() {
+            match fs::remove_file(&file) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(create(error)),
+                _ => {}
+            }
+        } else {
+            let draft = file.with_extension("new");
+            fs::write(&draft, text).and_then(|()| fs::rename(&draft, &file)).map_err(create)?;
+        }
+        let deleted = self.database.execute("DELETE FROM fact WHERE key = 'letters'", []);
+        deleted
+            .map(drop)
+            .map_err(|source| RunDirError::Database { path: self.path.join(DATABASE), source })
     }
 
     /// Counts a start of the sink: the run, drawn by `draw` if it has none yet, and the epoch.
