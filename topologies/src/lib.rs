@@ -2,10 +2,22 @@
 //!
 //! The only package that reads TOML, and the one that knows all three roles. Refuses wire
 //! details: what is said between processes is `proto`'s.
+//!
+//! As a library it runs a whole pipeline in one process, with the same promises; see [`embedded`].
+//!
+//! ```
+//! let squares: Vec<u64> = pipeline::map(4, |n: u64| n * n, 1..=10).collect();
+//! assert_eq!(squares[9], 100);
+//! ```
 #![forbid(unsafe_code)]
 
+pub mod aftermath;
 pub mod cli;
+pub mod embedded;
 pub mod graph;
 pub mod sim;
 pub mod topology;
 pub mod up;
+
+pub use embedded::{map, source};
+pub use sink::config::Order;

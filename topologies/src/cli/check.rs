@@ -7,13 +7,13 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use proto::{limits::Limits, plan::Stage, process::exit_code};
 use serde::Serialize;
 use sink::SinkConfig;
 use ventilator::source::SourceSpec;
 
-use super::{explain, print};
+use super::{Format, explain, print};
 use crate::{
     topology::{Finding, Topology},
     up::exit,
@@ -30,13 +30,7 @@ pub(super) struct CheckArgs {
     sets: Vec<String>,
     /// text: for people; json: one object a topology and line, for scripts
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    output: Form,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Form {
-    Text,
-    Json,
+    output: Format,
 }
 
 /// What a script reads about one topology.
@@ -85,13 +79,13 @@ impl CheckArgs {
     fn check(&self, file: &Path) -> i32 {
         let loaded = Topology::load(file, &self.sets);
         match (&loaded, self.output) {
-            (Ok(topology), Form::Text) => print(&format!("{}\n", line(file, topology))),
-            (Err(diagnostics), Form::Text) => {
+            (Ok(topology), Format::Text) => print(&format!("{}\n", line(file, topology))),
+            (Err(diagnostics), Format::Text) => {
                 explain(diagnostics);
                 exit::TOPOLOGY
             }
-            (Ok(topology), Form::Json) => print(&json(file, Some(topology), Vec::new())),
-            (Err(diagnostics), Form::Json) => {
+            (Ok(topology), Format::Json) => print(&json(file, Some(topology), Vec::new())),
+            (Err(diagnostics), Format::Json) => {
                 match print(&json(file, None, diagnostics.findings())) {
                     exit::COMPLETE => exit::TOPOLOGY,
                     code => code,

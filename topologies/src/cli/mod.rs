@@ -4,8 +4,11 @@
 //! a run.
 
 mod check;
+mod dead;
+mod explain;
 mod graph;
 mod up;
+mod verify;
 
 use std::{
     env,
@@ -13,7 +16,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand, error::ErrorKind};
+use clap::{Parser, Subcommand, ValueEnum, error::ErrorKind};
 use proto::process::exit_code;
 use sink::cli::SinkArgs;
 use ventilator::cli::VentilatorArgs;
@@ -47,6 +50,12 @@ enum Command {
     Check(check::CheckArgs),
     /// Draw a topology
     Graph(graph::GraphArgs),
+    /// Compare the manifest of a finished run with its outputs
+    Verify(verify::VerifyArgs),
+    /// Tell the life of one unit
+    Explain(explain::ExplainArgs),
+    /// Look at the units that failed for good, try them again
+    Dead(dead::DeadArgs),
     /// Read a source and push its units to workers
     #[command(after_help = BY_HAND)]
     Ventilator(VentilatorArgs),
@@ -86,6 +95,9 @@ impl Cli {
             Command::Up(args) => args.run(),
             Command::Check(args) => args.run(),
             Command::Graph(args) => args.run(),
+            Command::Verify(args) => args.run(),
+            Command::Explain(args) => args.run(),
+            Command::Dead(args) => args.run(),
             Command::Ventilator(args) => args.run(),
             Command::Worker(args) => args.run(),
             Command::Sink(args) => args.run(),
@@ -93,11 +105,19 @@ impl Cli {
     }
 }
 
+/// How facts are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people.
+    Text,
+    /// For scripts.
+    Json,
+}
+
 /// Shows all mistakes of a topology, in colour where people read them.
 fn explain(diagnostics: &Diagnostics) {
     let plain = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let colour =
-        if io::stderr().is_terminal() && !plain { Colour::Ansi } else { Colour::Plain };
+    let colour = if io::stderr().is_terminal() && !plain { Colour::Ansi } else { Colour::Plain };
     let _ = write!(io::stderr(), "{}", diagnostics.render(colour));
 }
 

@@ -9,6 +9,8 @@ pub const COMPLETE: i32 = 0;
 pub const DEAD: i32 = 1;
 /// Wrong flags.
 pub const USAGE: i32 = 64;
+/// There is no such run, or it has no manifest yet.
+pub const NO_INPUT: i32 = 66;
 /// A stage's function cannot work on this machine.
 pub const UNFIT: i32 = 69;
 /// A process that the run cannot do without has ended, or workers die without getting anywhere.

@@ -1,0 +1,87 @@
+//! Which run directory is meant.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use sink::run_dir::DATABASE;
+use thiserror::Error;
+
+/// The folder beside a topology that holds its run directories.
+pub const RUNS: &str = ".pipeline";
+
+/// Why no run directory was found.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PlaceError {
+    /// There is nothing like one.
+    #[error("{} holds no run: there is no {DATABASE} in it", path.display())]
+    NoRun {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// None was named, and none lies here.
+    #[error("there is no run in {}; name one with --run-dir", here.display())]
+    None {
+        /// Where it was looked for.
+        here: PathBuf,
+    },
+    /// None was named, and several lie here.
+    #[error("there are several runs here, name one with --run-dir: {}", list(runs))]
+    Several {
+        /// The runs.
+        runs: Vec<PathBuf>,
+    },
+}
+
+fn list(runs: &[PathBuf]) -> String {
+    runs.iter().map(|run| run.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// The run directory that was named or, if none was, the only one in `.pipeline` below `here`.
+///
+/// # Errors
+/// [`PlaceError`] when there is none, or more than one.
+pub fn find(named: Option<&Path>, here: &Path) -> Result<PathBuf, PlaceError> {
+    if let Some(path) = named {
+        return match path.join(DATABASE).is_file() {
+            true => Ok(path.into()),
+            false => Err(PlaceError::NoRun { path: path.into() }),
+        };
+    }
+    let folder = here.join(RUNS);
+    let mut runs: Vec<PathBuf> = fs::read_dir(&folder)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| path.join(DATABASE).is_file())
+        .collect();
+    runs.sort();
+    match runs.len() {
+        0 => Err(PlaceError::None { here: folder }),
+        1 => Ok(runs.remove(0)),
+        _ => Err(PlaceError::Several { runs }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_only_run_needs_no_name_and_of_two_one_has_to_be_named() {
+        let here = tempfile::tempdir().unwrap();
+        assert!(matches!(find(None, here.path()), Err(PlaceError::None { .. })));
+        let run = |name: &str| here.path().join(RUNS).join(name);
+        let make = |name: &str| {
+            fs::create_dir_all(run(name)).unwrap();
+            fs::write(run(name).join(DATABASE), "").unwrap();
+        };
+        make("a");
+        assert_eq!(find(None, here.path()), Ok(run("a")));
+        make("b");
+        assert!(matches!(find(None, here.path()), Err(PlaceError::Several { .. })));
+        assert_eq!(find(Some(&run("b")), here.path()), Ok(run("b")));
+        assert!(matches!(find(Some(here.path()), here.path()), Err(PlaceError::NoRun { .. })));
+    }
+}

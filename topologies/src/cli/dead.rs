@@ -1,0 +1,147 @@
+//! `pipeline dead`: the units that failed for good, as a place to work.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::{Args, Subcommand};
+use proto::process::exit_code;
+use sink::{DeadLetter, retry, run_dir::RunDir};
+
+use super::{Format, complain, print};
+use crate::{aftermath::place, topology::Topology, up::exit};
+
+/// Looks at the units that failed for good, and gives them another try.
+#[derive(Debug, Args)]
+pub(super) struct DeadArgs {
+    #[command(subcommand)]
+    action: Action,
+    /// The run directory [default: the only one in .pipeline]
+    #[arg(long, value_name = "DIR", global = true)]
+    run_dir: Option<PathBuf>,
+    /// How letters are printed
+    #[arg(long, value_name = "FORMAT", default_value = "text", global = true)]
+    output: Format,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// A line a unit
+    List,
+    /// All that is known of one
+    Show {
+        /// The unit
+        #[arg(value_name = "ID")]
+        id: u64,
+    },
+    /// Put units back, so that the next `pipeline up` runs them again
+    Retry {
+        /// Which ones [default: all]
+        #[arg(value_name = "ID")]
+        ids: Vec<u64>,
+    },
+    /// Feed one unit to its stage's function here, in the foreground
+    Run {
+        /// The unit
+        #[arg(value_name = "ID")]
+        id: u64,
+        /// The topology whose stage it failed in
+        #[arg(long, value_name = "FILE")]
+        topology: PathBuf,
+    },
+}
+
+/// The function failed again.
+const FAILED: i32 = 1;
+
+impl DeadArgs {
+    pub(super) fn run(self) -> ExitCode {
+        exit_code(self.act().unwrap_or_else(|problem| {
+            complain(&problem);
+            exit::NO_INPUT
+        }))
+    }
+
+    fn act(&self) -> Result<i32, String> {
+        let text = |error: &dyn std::fmt::Display| error.to_string();
+        let run_dir = place::find(self.run_dir.as_deref(), Path::new(".")).map_err(|e| text(&e))?;
+        if let Action::Retry { ids } = &self.action {
+            let again = retry::retry(&run_dir, ids).map_err(|e| text(&e))?;
+            return Ok(print(&format!(
+                "{} units are back; `pipeline up` with the same topology runs them again\n",
+                again.len()
+            )));
+        }
+        let opened = RunDir::open(&run_dir).map_err(|e| text(&e))?;
+        let (_, letters) = retry::letters(&opened).map_err(|e| text(&e))?;
+        let find = |id: u64| {
+            let letter = letters.iter().find(|letter| letter.id == id);
+            letter.ok_or_else(|| format!("unit {id} is not among the dead letters"))
+        };
+        match &self.action {
+            Action::List => Ok(print(&self.list(&letters))),
+            Action::Show { id } => Ok(print(&show(find(*id)?, self.output))),
+            Action::Run { id, topology } => run_unit(find(*id)?, topology),
+            Action::Retry { .. } => Ok(exit::COMPLETE),
+        }
+    }
+
+    fn list(&self, letters: &[DeadLetter]) -> String {
+        let line = |letter: &DeadLetter| match self.output {
+            Format::Json => format!("{}\n", serde_json::to_string(letter).unwrap_or_default()),
+            Format::Text => format!(
+                "{:>12}  {}  {} attempts  {}\n",
+                letter.id,
+                letter.stage,
+                letter.attempts,
+                letter.error.lines().last().unwrap_or_default()
+            ),
+        };
+        letters.iter().map(line).collect()
+    }
+}
+
+fn show(letter: &DeadLetter, format: Format) -> String {
+    if format == Format::Json {
+        return format!("{:#}\n", serde_json::to_value(letter).unwrap_or_default());
+    }
+    format!(
+        "unit      {}\nstage     {}\nattempts  {}\nworker    {}\ninput     {}\n\n{}\n",
+        letter.id, letter.stage, letter.attempts, letter.worker, letter.input, letter.error
+    )
+}
+
+/// Runs the function of the stage that a letter names on its input; outputs go to stdout.
+fn run_unit(letter: &DeadLetter, topology: &Path) -> Result<i32, String> {
+    let topology = Topology::load(topology, &[]).map_err(|error| error.to_string())?;
+    let spec = topology.stages.iter().find(|spec| spec.stage.name == letter.stage);
+    let spec = spec.ok_or_else(|| format!("the topology has no stage `{}`", letter.stage))?;
+    if spec.binary.is_some() {
+        return Err(format!(
+            "stage `{}` runs a program of its own; start that under a debugger with this input: {}",
+            letter.stage, letter.input
+        ));
+    }
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    let mut function =
+        worker::assemble(&spec.stage, None, &topology.limits).map_err(|e| text(&e))?;
+    let mut input = Vec::new();
+    proto::value::from_json(letter.input.to_string().as_bytes(), &mut input)
+        .map_err(|e| text(&e))?;
+    function.set_up().map_err(|e| text(&e))?;
+    let unit = worker::Unit { id: letter.id, path: &[], attempt: 1, stage: &letter.stage };
+    let mut outputs = worker::Outputs::default();
+    let outcome = function.call(&unit, &input, &mut outputs);
+    function.tear_down();
+    if let Err(failure) = outcome {
+        complain(&format_args!("unit {} failed again: {failure}", letter.id));
+        return Ok(FAILED);
+    }
+    let mut shown = Vec::new();
+    for value in outputs.iter() {
+        proto::value::to_json(value, &mut shown).map_err(|e| text(&e))?;
+        shown.push(b'\n');
+    }
+    Ok(print(&String::from_utf8_lossy(&shown)))
+}

@@ -1,0 +1,47 @@
+//! `pipeline explain`: the life of one unit.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::Args;
+use proto::process::exit_code;
+
+use super::{Format, complain, print};
+use crate::{
+    aftermath::{explain::explain, place},
+    up::exit,
+};
+
+/// Tells when a unit was sent, to whom, each attempt, and what became of it.
+#[derive(Debug, Args)]
+pub(super) struct ExplainArgs {
+    /// The unit: its place in the source, from 0
+    #[arg(value_name = "ID")]
+    unit: u64,
+    /// The run directory [default: the only one in .pipeline]
+    #[arg(long, value_name = "DIR")]
+    run_dir: Option<PathBuf>,
+    /// How it is printed
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
+}
+
+impl ExplainArgs {
+    pub(super) fn run(self) -> ExitCode {
+        let told = place::find(self.run_dir.as_deref(), &PathBuf::from("."))
+            .map_err(|error| error.to_string())
+            .and_then(|run_dir| {
+                let problem = |error| format!("{}: {error}", run_dir.display());
+                explain(&run_dir, self.unit).map_err(problem)
+            });
+        exit_code(match told {
+            Ok(life) if self.output == Format::Json => {
+                print(&format!("{:#}\n", serde_json::to_value(&life).unwrap_or_default()))
+            }
+            Ok(life) => print(&life.to_string()),
+            Err(problem) => {
+                complain(&problem);
+                exit::NO_INPUT
+            }
+        })
+    }
+}
