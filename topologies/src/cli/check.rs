@@ -97,12 +97,13 @@ impl CheckArgs {
 
 /// A fine topology in one line: `squares.toml is fine: 1 stage, 2 workers`.
 fn line(file: &Path, topology: &Topology) -> String {
-    let stages: Vec<String> = topology
-        .stages
-        .iter()
-        .map(|spec| format!("{} ×{}", spec.stage.name, spec.workers))
-        .collect();
-    format!("{} is fine: source → {} → sink", file.display(), stages.join(" → "))
+    let counted = |count: u64, what: &str| match count {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    };
+    let workers = topology.stages.iter().map(|spec| u64::from(spec.workers)).sum();
+    let stages = counted(topology.stages.len() as u64, "stage");
+    format!("{} is fine: {stages}, {}", file.display(), counted(workers, "worker"))
 }
 
 fn json(file: &Path, topology: Option<&Topology>, findings: Vec<Finding>) -> String {

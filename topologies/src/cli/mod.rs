@@ -27,10 +27,14 @@ use crate::{
     up::exit,
 };
 
-/// Works when it is pasted into a shell.
+/// Works when it is pasted into a shell. Its lines are short: a terminal that breaks them would
+/// break the commands.
 const EXAMPLE: &str = "\
 Example, in an empty folder:
-  printf '[source]\\nkind = \"range\"\\nfrom = 1\\nto = 1000\\n\\n[[stage]]\\nname = \"square\"\\nrun = \"square\"\\n\\n[sink]\\noutput = \"squares.jsonl\"\\n' > squares.toml
+  printf '%s\\n' > squares.toml \\
+    'source = { kind = \"range\", from = 1, to = 1000 }' \\
+    'stage = [{ name = \"square\", run = \"square\" }]' \\
+    'sink = { output = \"squares.jsonl\" }'
   pipeline up squares.toml";
 
 /// Reliable pipelines over ZeroMQ: a ventilator, stages of workers, a sink.
@@ -70,9 +74,10 @@ enum Command {
 /// The roles by hand, with nothing but this one program.
 const BY_HAND: &str = "\
 Example, in three terminals:
-  pipeline sink       --bind tcp://127.0.0.1:5558 --output squares.jsonl
-  pipeline ventilator --bind tcp://127.0.0.1:5557 --sink tcp://127.0.0.1:5558 --source range:1..1000
-  pipeline worker     --ventilator tcp://127.0.0.1:5557 --run square";
+  pipeline sink --bind tcp://127.0.0.1:5558 --output squares.jsonl
+  pipeline ventilator --bind tcp://127.0.0.1:5557 \\
+    --sink tcp://127.0.0.1:5558 --source range:1..1000
+  pipeline worker --ventilator tcp://127.0.0.1:5557 --run square";
 
 /// Does what the command line says.
 pub fn main() -> ExitCode {

@@ -123,7 +123,7 @@ fn bare(line: &str) -> &str {
 
 fn bar() -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
-    bar.set_style(style("{spinner} {prefix} units, {msg} {elapsed}"));
+    bar.set_style(style("{spinner} {prefix} units, {msg}"));
     bar.enable_steady_tick(BAR_INTERVAL);
     bar
 }
@@ -139,7 +139,7 @@ fn show(bar: &ProgressBar, progress: Progress) {
         && bar.length() != Some(total)
     {
         bar.set_length(total);
-        bar.set_style(style("{spinner} {wide_bar} {prefix} units, {msg}"));
+        bar.set_style(style("{spinner} {wide_bar} {prefix}, {msg}"));
     }
     bar.set_position(progress.committed);
     bar.set_prefix(match progress.total {

@@ -26,8 +26,8 @@ const UNFIT_MAX: u32 = 5;
 const ENDS_MAX: u32 = 25;
 /// How often in a row a sink or a ventilator is started again.
 const RETURNS_MAX: u32 = 5;
-/// How long the others may take to end after the sink has.
-const CLOSING: Duration = Duration::from_secs(3);
+/// How long the others may take to end after the sink has. They were told before it was.
+const CLOSING: Duration = Duration::from_secs(1);
 
 /// The exit code of a Rust program that panicked.
 const PANICKED: i32 = 101;

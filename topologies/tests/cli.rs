@@ -1,0 +1,222 @@
+//! What `pipeline` says about its flags and about topologies, whole, and with which exit code.
+//!
+//! Runs of `up` that start processes are in the package `tests`; here nothing is started.
+
+use std::{
+    fs,
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+
+/// The program in the folder of the shipped topologies, with a width that no terminal changes.
+fn pipeline(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_pipeline"))
+        .args(args)
+        .env("COLUMNS", "100")
+        .env_remove("NO_COLOR")
+        .output()
+        .expect("the program is built")
+}
+
+/// Exit code, standard output, standard error.
+fn told(args: &[&str]) -> (Option<i32>, String, String) {
+    let output = pipeline(args);
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("the program writes UTF-8");
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+const USAGE: &str = "\
+Reliable pipelines over ZeroMQ: a ventilator, stages of workers, a sink
+
+Usage: pipeline <COMMAND>
+
+Commands:
+  up          Start every process of a topology, watch over them, show progress
+  check       Find the mistakes in topologies
+  graph       Draw a topology
+  verify      Compare the manifest of a finished run with its outputs
+  explain     Tell the life of one unit
+  dead        Look at the units that failed for good, try them again
+  ventilator  Read a source and push its units to workers
+  worker      Compute what a ventilator sends
+  sink        Collect, dedupe, commit and aggregate the results
+
+Options:
+  -h, --help     Print help
+  -V, --version  Print version
+
+Example, in an empty folder:
+  printf '%s\\n' > squares.toml \\
+    'source = { kind = \"range\", from = 1, to = 1000 }' \\
+    'stage = [{ name = \"square\", run = \"square\" }]' \\
+    'sink = { output = \"squares.jsonl\" }'
+  pipeline up squares.toml
+";
+
+#[test]
+fn without_arguments_the_usage_is_shown_and_the_code_is_64() {
+    assert_eq!(told(&[]), (Some(64), String::new(), USAGE.into()));
+}
+
+#[test]
+fn the_usage_that_is_asked_for_is_an_answer() {
+    assert_eq!(told(&["--help"]), (Some(0), USAGE.into(), String::new()));
+}
+
+#[test]
+fn the_example_of_the_usage_is_a_topology_that_can_be_run() {
+    let (_, usage, _) = told(&["--help"]);
+    let (_, example) = usage.split_once("Example, in an empty folder:\n").expect("an example");
+    let lines: Vec<&str> = example.lines().map(str::trim).collect();
+    assert_eq!(lines.last(), Some(&"pipeline up squares.toml"));
+    let folder = tempfile::tempdir().unwrap();
+    let pasted = lines[..lines.len() - 1].join("\n");
+    let shell = Command::new("sh").args(["-c", &pasted]).current_dir(folder.path()).output();
+    assert!(shell.unwrap().status.success());
+    let path = folder.path().join("squares.toml");
+    let (code, _, err) = told(&["check", path.to_str().unwrap()]);
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{pasted}");
+}
+
+#[test]
+fn examples_fit_a_narrow_terminal() {
+    for args in [&["--help"][..], &["ventilator", "--help"], &["sink"], &["worker"]] {
+        let (_, out, err) = told(args);
+        let text = out + &err;
+        let (_, example) = text.split_once("Example, ").expect("an example");
+        assert!(example.lines().all(|line| line.chars().count() <= 72), "{example}");
+        assert!(example.contains("\n  pipeline "), "{example}");
+    }
+}
+
+#[test]
+fn a_wrong_flag_is_named_and_the_nearest_offered() {
+    let expected = "\
+error: unexpected argument '--sumary' found
+
+  tip: a similar argument exists: '--summary'
+
+Usage: pipeline up --summary <FILE> <FILE>
+
+For more information, try '--help'.
+";
+    let args = ["up", "squares.toml", "--sumary", "x.json"];
+    assert_eq!(told(&args), (Some(64), String::new(), expected.into()));
+}
+
+#[test]
+fn wrong_flags_of_every_kind_have_the_same_code() {
+    for args in [
+        &["upp", "squares.toml"][..],
+        &["up"],
+        &["up", "squares.toml", "--ephemeral", "--run-dir", "x"],
+        &["check"],
+        &["check", "squares.toml", "--output", "yaml"],
+        &["graph", "squares.toml", "--format", "svg"],
+        &["ventilator"],
+        &["ventilator", "--bind", "localhost:5557"],
+        &["worker", "--run", "square"],
+        &["worker", "--ventilator", "tcp://127.0.0.1:1", "--run", "sqare"],
+        &["sink", "--bind", "tcp://127.0.0.1:1", "--order", "random"],
+    ] {
+        let (code, out, err) = told(args);
+        assert_eq!((code, out.as_str()), (Some(64), ""), "{args:?}: {err}");
+        assert!(!err.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn a_broken_topology_is_explained_wherever_it_is_named() {
+    let expected = "\
+error: unknown key `worker` in [[stage]]
+ --> --set:1:14
+  |
+1 | stage.square.worker=3
+  |              ^^^^^^
+  |
+  = help: did you mean `workers`?
+
+1 mistake in squares.toml
+";
+    for command in ["up", "check", "graph"] {
+        let args = [command, "squares.toml", "--set", "stage.square.worker=3"];
+        assert_eq!(told(&args), (Some(78), String::new(), expected.into()), "{command}");
+    }
+}
+
+#[test]
+fn fine_topologies_are_told_in_a_line_each() {
+    let (code, out, err) =
+        told(&["check", "wordcount.toml", "squares.toml", "--set", "stage.0.workers=3"]);
+    let expected = "\
+wordcount.toml is fine: 3 stages, 6 workers
+squares.toml is fine: 1 stage, 3 workers
+";
+    assert_eq!((code, out.as_str(), err.as_str()), (Some(0), expected, ""));
+}
+
+#[test]
+fn one_broken_topology_among_several_decides_the_code() {
+    let (code, out, err) = told(&["check", "tests/broken/empty.toml", "factorize.toml"]);
+    assert_eq!((code, out.as_str()), (Some(78), "factorize.toml is fine: 1 stage, 2 workers\n"));
+    assert_eq!(err, fs::read_to_string("tests/broken/empty.txt").unwrap());
+}
+
+#[test]
+fn scripts_read_the_facts_of_a_fine_topology() {
+    let (code, out, err) = told(&["check", "scores.toml", "--output", "json"]);
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    let facts: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(facts["ok"], true);
+    assert_eq!(facts["findings"], Value::Array(Vec::new()));
+    assert_eq!(facts["topology"]["name"], "scores");
+    assert_eq!(facts["topology"]["stages"][0]["workers"], 2);
+    assert_eq!(facts["topology"]["stages"][0]["timeout_ms"], 10_000);
+    assert_eq!(facts["topology"]["limits"]["liveness_ms"], 5_000);
+}
+
+#[test]
+fn scripts_read_the_mistakes_of_a_broken_one() {
+    let broken = "tests/broken/unknown-keys.toml";
+    let (code, out, err) = told(&["check", "squares.toml", broken, "--output", "json"]);
+    assert_eq!((code, err.as_str()), (Some(78), ""));
+    let answers: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(answers.len(), 2);
+    assert_eq!(answers[1]["file"], broken);
+    assert_eq!(answers[1]["ok"], false);
+    assert_eq!(answers[1]["topology"], Value::Null);
+    assert_eq!(answers[1]["findings"][0]["code"], "unknown-key");
+    assert_eq!(answers[1]["findings"][0]["line"], 2);
+}
+
+#[test]
+fn a_graph_is_drawn_in_either_language() {
+    let golden = |name: &str| fs::read_to_string(format!("tests/graph/{name}")).unwrap();
+    assert_eq!(
+        told(&["graph", "wordcount.toml"]),
+        (Some(0), golden("wordcount.dot"), String::new())
+    );
+    assert_eq!(
+        told(&["graph", "wordcount.toml", "--format", "mermaid"]),
+        (Some(0), golden("wordcount.mmd"), String::new())
+    );
+}
+
+#[test]
+fn a_summary_that_cannot_be_written_is_refused_before_the_run() {
+    let (code, out, err) = told(&["up", "squares.toml", "--summary", "nowhere/summary.json"]);
+    assert_eq!((code, out.as_str()), (Some(74), ""));
+    assert_eq!(
+        err,
+        "pipeline: cannot write nowhere/summary.json: No such file or directory (os error 2)\n"
+    );
+}
+
+#[test]
+fn a_folder_that_holds_no_run_is_not_emptied() {
+    let (code, out, err) = told(&["up", "squares.toml", "--run-dir", "data", "--fresh"]);
+    assert_eq!((code, out.as_str()), (Some(74), ""));
+    assert!(err.contains("data is no run directory"), "{err}");
+    assert!(fs::exists("data/scores.csv").unwrap());
+}
