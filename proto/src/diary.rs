@@ -123,9 +123,14 @@ impl Diary {
             tracing::debug!(%error, "the diary misses an entry");
         }
         if self.flushed.elapsed() >= FLUSH_INTERVAL {
-            self.flushed = Instant::now();
-            let _ = self.file.flush();
+            self.flush();
         }
+    }
+
+    /// Hands what was noted to the operating system.
+    pub fn flush(&mut self) {
+        self.flushed = Instant::now();
+        let _ = self.file.flush();
     }
 }
 

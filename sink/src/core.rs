@@ -314,6 +314,7 @@ impl Sink {
             Frame::Bye => {
                 self.ventilator = None;
                 self.intake.leave(link);
+                self.mesh.send(link, Frame::Bye, out);
                 self.mesh.hang_up(link, out);
                 if matches!(self.phase, Phase::Closed { .. }) {
                     self.conclude(out);

@@ -201,6 +201,7 @@ impl Recorder {
             durable.append(batches.entries.iter());
             durable.log.sync()?;
             batches.entries.iter().for_each(|entry| durable.diary.note(entry.event()));
+            durable.diary.flush();
         }
         let had_reader = !self.ledger.reader_gone();
         self.ledger.take(batches.entries)?;

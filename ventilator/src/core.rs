@@ -105,6 +105,10 @@ enum Phase {
     Stopping {
         since: Time,
     },
+    /// The workers are gone; the sink has been told everything, and has to say that it heard.
+    Parting {
+        since: Time,
+    },
 }
 
 /// The ventilator.
@@ -260,7 +264,7 @@ impl Ventilator {
         if let Some(end) = self.end {
             self.mesh.send(link, Frame::End(end), out);
         }
-        if matches!(self.phase, Phase::Stopping { .. }) {
+        if self.phase != Phase::Running {
             self.mesh.send(link, Frame::Stop, out);
         }
         info!(peer = %hello.name, stage = %self.config.stages[stage].name, "worker joined");
@@ -311,6 +315,9 @@ impl Ventilator {
         if link == self.sink {
             warn!(?loss, "lost the sink; waiting for it");
             self.outbox.broken();
+            if matches!(self.phase, Phase::Parting { .. }) {
+                self.exit = Some(self.code());
+            }
             return;
         }
         self.onlookers.retain(|onlooker| *onlooker != link);
@@ -400,6 +407,8 @@ impl Ventilator {
             self.order(orders, out);
             self.tell_roster(member.stage, out);
         }
+        // A process that leaves waits for this, so that nothing it said is lost with it.
+        self.mesh.send(link, Frame::Bye, out);
         self.mesh.hang_up(link, out);
     }
 
@@ -490,7 +499,7 @@ impl Ventilator {
 
     /// Everything is committed: the workers may go, and the sink learns the figures.
     fn stop(&mut self, now: Time, out: &mut Effects) {
-        if matches!(self.phase, Phase::Stopping { .. }) {
+        if self.phase != Phase::Running {
             return;
         }
         self.phase = Phase::Stopping { since: now };
@@ -539,15 +548,8 @@ impl Ventilator {
             out.push(Effect::Exit(code));
             return;
         }
-        if let Phase::Stopping { since } = self.phase {
-            let patience = Duration::from_millis(self.config.limits.liveness_ms);
-            if self.members.is_empty() || now.since(since) > patience {
-                self.mesh.send(self.sink, Frame::Tally(Box::new(self.tally())), out);
-                self.mesh.send(self.sink, Frame::Bye, out);
-                out.push(Effect::Exit(self.code()));
-                self.exit = Some(self.code());
-            }
-            return;
+        if self.phase != Phase::Running {
+            return self.part(now, out);
         }
         self.read(out);
         let mut orders = Vec::new();
@@ -569,6 +571,23 @@ impl Ventilator {
             for link in self.onlookers.clone() {
                 self.report(link, out);
             }
+        }
+    }
+
+    /// The run is over: waits for the workers to go, then for the sink to have heard the figures.
+    fn part(&mut self, now: Time, out: &mut Effects) {
+        let patience = Duration::from_millis(self.config.limits.liveness_ms);
+        match self.phase {
+            Phase::Stopping { since } if self.members.is_empty() || now.since(since) > patience => {
+                self.mesh.send(self.sink, Frame::Tally(Box::new(self.tally())), out);
+                self.mesh.send(self.sink, Frame::Bye, out);
+                self.phase = Phase::Parting { since: now };
+            }
+            Phase::Parting { since } if now.since(since) > patience => {
+                self.exit = Some(self.code());
+                out.push(Effect::Exit(self.code()));
+            }
+            _ => {}
         }
     }
 
@@ -625,7 +644,7 @@ impl proto::role::Role for Ventilator {
             self.news.then(|| self.told.map_or(Time::default(), |told| told + COMMIT_INTERVAL));
         let report = (!self.onlookers.is_empty()).then(|| self.reported + REPORT_INTERVAL);
         let stop = match self.phase {
-            Phase::Stopping { since } => {
+            Phase::Stopping { since } | Phase::Parting { since } => {
                 Some(since + Duration::from_millis(self.config.limits.liveness_ms + 1))
             }
             Phase::Running => None,

@@ -36,6 +36,9 @@ const COLLECT_INTERVAL: Duration = Duration::from_millis(10);
 /// The ventilator is told of this worker's figures as often.
 const FIGURES_INTERVAL: Duration = Duration::from_millis(500);
 
+/// How long a worker that leaves waits for the ventilator to have heard it.
+const PARTING: Duration = Duration::from_secs(2);
+
 /// Which parcel the executor has, counted by this worker.
 pub type Ticket = u64;
 
@@ -155,6 +158,8 @@ pub struct Worker {
     figures_told: (Time, u64),
     joined: Time,
     leaving: bool,
+    // Everything is said; the ventilator has to say that it heard.
+    parting: Option<Time>,
     exit: Option<i32>,
 }
 
@@ -184,6 +189,7 @@ impl Worker {
             figures_told: (Time::default(), 0),
             joined: Time::default(),
             leaving: false,
+            parting: None,
             exit: None,
             limits,
         };
@@ -295,6 +301,10 @@ impl Worker {
 
     fn broken(&mut self, now: Time, link: LinkId, loss: Loss, out: &mut Effects) {
         if link == self.ventilator {
+            if self.parting.is_some() {
+                self.exit = Some(exit::LEFT);
+                return;
+            }
             warn!(?loss, "lost the ventilator; waiting for it");
         }
         if self.senders.contains(&link) {
@@ -339,7 +349,8 @@ impl Worker {
                     next.ending();
                 }
             }
-            Frame::Stop => self.leave(now, out),
+            Frame::Stop if self.parting.is_none() => self.leave(now, out),
+            Frame::Bye if self.parting.is_some() => self.exit = Some(exit::LEFT),
             frame => self.peer_says(now, self.ventilator, frame, out),
         }
     }
@@ -562,7 +573,10 @@ impl Worker {
         for link in links {
             self.mesh.send(link, Frame::Bye, out);
         }
-        self.exit = Some(exit::LEFT);
+        self.parting = Some(now);
+        if !self.mesh.is_open(self.ventilator) {
+            self.exit = Some(exit::LEFT);
+        }
     }
 
     fn tell_figures(&mut self, now: Time, out: &mut Effects) {
@@ -573,7 +587,10 @@ impl Worker {
 
     /// What follows from the state, whatever the event was.
     fn advance(&mut self, now: Time, out: &mut Effects) {
-        if self.exit.is_none() {
+        if self.parting.is_some_and(|since| now.since(since) > PARTING) {
+            self.exit = Some(exit::LEFT);
+        }
+        if self.exit.is_none() && self.parting.is_none() {
             self.execute(now, out);
             self.pass_on(now, out);
             for (link, credit) in self.intake.grants() {
@@ -670,6 +687,7 @@ impl proto::role::Role for Worker {
     fn deadline(&self) -> Option<Time> {
         let collect = self.executing.as_ref().map(|e| e.collected + COLLECT_INTERVAL);
         let next = self.membership.as_ref().and_then(|member| member.next.as_ref()?.deadline());
-        [self.mesh.deadline(), collect, next].into_iter().flatten().min()
+        let parting = self.parting.map(|since| since + PARTING + Duration::from_millis(1));
+        [self.mesh.deadline(), collect, next, parting].into_iter().flatten().min()
     }
 }

@@ -11,12 +11,21 @@ use std::{
 
 use clap::Args;
 use proto::process::exit_code;
+use sink::{config::OutputSpec, manifest, recorder::with_causes};
 use tempfile::NamedTempFile;
 
 use super::{complain, explain};
 use crate::{
+    aftermath::place,
     topology::Topology,
-    up::{self, Options, Outcome, display::Voice, exit, run_dir, workplace::Flags},
+    up::{
+        self, Options, Outcome,
+        display::Voice,
+        exit,
+        record::{self, RecordError, Standing},
+        run_dir,
+        workplace::Flags,
+    },
 };
 
 /// Starts every process of a topology, watches over them, shows progress.
@@ -34,12 +43,12 @@ pub(super) struct UpArgs {
     /// Neither progress nor summary
     #[arg(long, short)]
     quiet: bool,
-    /// Keep the run here, so that it goes on after a crash of any of its processes, or of this
-    /// one when it is started again
+    /// What is kept of the run, so that it goes on after a crash [default: .pipeline/NAME beside
+    /// the topology]
     #[arg(long, value_name = "DIR")]
     run_dir: Option<PathBuf>,
     /// Begin anew: forget what the run directory holds
-    #[arg(long, requires = "run_dir")]
+    #[arg(long)]
     fresh: bool,
     /// Keep nothing: the run ends with its sink or its ventilator
     #[arg(long, conflicts_with_all = ["run_dir", "fresh"])]
@@ -69,11 +78,15 @@ impl UpArgs {
             }
         };
         let options = self.options(&topology);
-        if let (true, Some(path)) = (self.fresh, &options.flags.run_dir)
-            && let Err(error) = run_dir::forget(path)
-        {
-            complain(&error);
-            return exit_code(exit::INPUT_OUTPUT);
+        if let Some(path) = &options.flags.run_dir {
+            match self.look_into(path, &topology) {
+                Ok(None) => {}
+                Ok(Some(code)) => return exit_code(code),
+                Err((code, problem)) => {
+                    complain(&problem);
+                    return exit_code(code);
+                }
+            }
         }
         match up::run(&topology, &options) {
             Ok(outcome) => exit_code(file_summary(paper, &outcome)),
@@ -84,6 +97,56 @@ impl UpArgs {
         }
     }
 
+    /// Where the run is kept. Lines on standard output cannot be taken back, so such a run is
+    /// kept only if someone says where.
+    fn run_dir(&self, topology: &Topology) -> Option<PathBuf> {
+        let default = || topology.directory.join(place::RUNS).join(&topology.name);
+        let to_stdout = topology.sink.output == Some(OutputSpec::Stdout);
+        match &self.run_dir {
+            _ if self.ephemeral => None,
+            Some(path) => Some(path.clone()),
+            None => (!to_stdout).then(default),
+        }
+    }
+
+    /// What the run directory holds decides whether there is anything to do; an exit code if
+    /// there is not.
+    fn look_into(&self, path: &Path, topology: &Topology) -> Result<Option<i32>, (i32, String)> {
+        if self.fresh {
+            self.say(run_dir::describe(path).map(|run| format!("discarding {run}")));
+            run_dir::forget(path).map_err(|error| (exit::INPUT_OUTPUT, error.to_string()))?;
+        }
+        if topology.sink.output == Some(OutputSpec::Stdout) {
+            self.say(Some("lines on standard output cannot be taken back: if the sink dies, some may come twice".into()));
+        }
+        let standing = record::check_in(path, topology).map_err(|error| match error {
+            RecordError::Other { .. } => (exit::TOPOLOGY, error.to_string()),
+            error => (exit::INPUT_OUTPUT, with_causes(&error)),
+        })?;
+        match standing {
+            Standing::New => Ok(None),
+            Standing::Unfinished => {
+                self.say(run_dir::describe(path).map(|run| format!("resuming {run}")));
+                Ok(None)
+            }
+            Standing::Finished => {
+                let manifest = manifest::read(path)
+                    .map_err(|error| (exit::INPUT_OUTPUT, with_causes(&error)))?;
+                self.say(Some(format!(
+                    "this run is finished: {} units in, {} results, {} filtered, {} dead; --fresh runs it again",
+                    manifest.units_in, manifest.results, manifest.filtered, manifest.dead
+                )));
+                Ok(Some(if manifest.dead > 0 { exit::DEAD } else { exit::COMPLETE }))
+            }
+        }
+    }
+
+    fn say(&self, text: Option<String>) {
+        if let (false, Some(text)) = (self.quiet, text) {
+            let _ = writeln!(io::stderr(), "{text}");
+        }
+    }
+
     fn options(&self, topology: &Topology) -> Options {
         let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
         Options {
@@ -91,7 +154,7 @@ impl UpArgs {
             flags: Flags {
                 key: self.key.as_ref().map(absolute).or_else(|| topology.key.clone()),
                 insecure: self.insecure || topology.insecure,
-                run_dir: self.run_dir.as_ref().filter(|_| !self.ephemeral).map(absolute),
+                run_dir: self.run_dir(topology).as_ref().map(absolute),
             },
         }
     }
@@ -117,7 +180,9 @@ impl Paper {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
-        let draft = NamedTempFile::new_in(folder).map_err(problem)?;
+        fs::read_dir(folder).map_err(problem)?;
+        // The draft's name, which the error has, would only puzzle.
+        let draft = NamedTempFile::new_in(folder).map_err(|error| problem(error.kind().into()))?;
         Ok(Self::New { draft, path: path.into() })
     }
 

@@ -123,7 +123,7 @@ fn bare(line: &str) -> &str {
 
 fn bar() -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
-    bar.set_style(style("{spinner} {prefix} units, {msg}"));
+    bar.set_style(style("{spinner} {prefix}, {msg}"));
     bar.enable_steady_tick(BAR_INTERVAL);
     bar
 }
@@ -142,10 +142,7 @@ fn show(bar: &ProgressBar, progress: Progress) {
         bar.set_style(style("{spinner} {wide_bar} {prefix}, {msg}"));
     }
     bar.set_position(progress.committed);
-    bar.set_prefix(match progress.total {
-        Some(total) => format!("{} of {}", thousands(progress.committed), thousands(total)),
-        None => thousands(progress.committed),
-    });
+    bar.set_prefix(progress.reached());
     let rate = thousands(bar.per_sec().round() as u64);
     let left = match bar.eta() {
         eta if progress.total.is_some() && !eta.is_zero() => format!(", {} left", seconds(eta)),

@@ -11,6 +11,7 @@ pub mod display;
 pub mod exit;
 pub mod onlooker;
 pub mod progress;
+pub mod record;
 pub mod run_dir;
 pub mod supervise;
 pub mod workplace;
@@ -20,7 +21,7 @@ use std::{
     process,
     sync::{
         atomic::{AtomicU32, Ordering},
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+        mpsc::{Receiver, SyncSender, sync_channel},
     },
     time::{Duration, Instant},
 };
@@ -186,10 +187,8 @@ impl Run {
     /// What happens next; nothing when a rest is over first.
     fn next(&self, happened: &Receiver<Incident>) -> Option<Incident> {
         let Some(deadline) = self.supervisor.deadline() else { return happened.recv().ok() };
-        match happened.recv_timeout(deadline.since(self.now())) {
-            Ok(incident) => Some(incident),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-        }
+        // This process holds a sender, so nothing is received only when the time is up.
+        happened.recv_timeout(deadline.since(self.now())).ok()
     }
 
     fn take(&mut self, incident: Incident, effects: &mut Vec<Effect>) {

@@ -53,15 +53,19 @@ impl Progress {
         }
     }
 
+    /// The units: `1,200 of 100,000 units`.
+    pub fn reached(&self) -> String {
+        let committed = thousands(self.committed);
+        match (self.committed, self.total) {
+            (_, Some(total)) => format!("{committed} of {} units", thousands(total)),
+            (1, None) => "1 unit".into(),
+            (_, None) => format!("{committed} units"),
+        }
+    }
+
     /// One line: `1,200 of 100,000 units, 600/s, 2 min left, 2 workers`.
     pub fn line(&self, rate: f64) -> String {
-        let mut line = match self.total {
-            Some(total) => {
-                format!("{} of {} units", thousands(self.committed), thousands(total))
-            }
-            None => format!("{} units", thousands(self.committed)),
-        };
-        line += &format!(", {}/s", thousands(rate.round() as u64));
+        let mut line = format!("{}, {}/s", self.reached(), thousands(rate.round() as u64));
         if let Some(left) = self.left(rate) {
             line += &format!(", {} left", seconds(left));
         }

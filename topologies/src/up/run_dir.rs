@@ -8,7 +8,7 @@ use std::{
 };
 
 use proto::net::lock::{Lock, LockError};
-use sink::run_dir::DATABASE;
+use sink::run_dir::{Checkpoint, DATABASE, RunDir};
 use thiserror::Error;
 
 /// Why a run could not be forgotten.
@@ -38,6 +38,21 @@ pub enum ForgetError {
     },
 }
 
+/// What a run directory holds, in words; nothing if there is no run in it.
+pub fn describe(path: &Path) -> Option<String> {
+    if !path.join(DATABASE).is_file() {
+        return None;
+    }
+    let opened = RunDir::open(path).ok()?;
+    let checkpoint: Option<Checkpoint> = opened.fact("checkpoint").ok()?;
+    let units: u64 = checkpoint
+        .iter()
+        .flat_map(|checkpoint| &checkpoint.covered)
+        .map(|(start, end)| end - start)
+        .sum();
+    Some(format!("the run in {}, with at least {units} units committed", path.display()))
+}
+
 /// Removes a run directory; one that is not there, or empty, is fine.
 ///
 /// # Errors
@@ -51,7 +66,7 @@ pub fn forget(path: &Path) -> Result<(), ForgetError> {
         Ok(true) => return Ok(()),
         Ok(false) => {}
     }
-    if !path.join(DATABASE).is_file() {
+    if !path.join(DATABASE).is_file() && !path.join("topology.json").is_file() {
         return Err(ForgetError::Foreign { path: path_buf() });
     }
     let _lock = Lock::take(&path.join("sink.lock"))
