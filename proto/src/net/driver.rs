@@ -89,12 +89,13 @@ struct OpenLane {
 
 /// One process's sockets and loop.
 pub struct Driver<R> {
+    // Dropped first: the network outlives its lanes.
+    lanes: HashMap<LinkId, OpenLane>,
     net: Net,
     inbox: Inbox,
     handle: Handle<R>,
     notes: mpsc::Receiver<Note<R>>,
     wakeups: Wakeups,
-    lanes: HashMap<LinkId, OpenLane>,
     reopen: Vec<(Instant, LinkId)>,
     ready: Vec<LinkId>,
     start: Instant,
@@ -125,12 +126,12 @@ impl<R: Send + 'static> Driver<R> {
         )?;
         let inbox = net.inbox(limits.frame_bytes_max)?;
         Ok(Self {
+            lanes: HashMap::new(),
             net,
             inbox,
             handle,
             notes: received,
             wakeups,
-            lanes: HashMap::new(),
             reopen: Vec::new(),
             ready: Vec::new(),
             start: Instant::now(),
@@ -341,16 +342,11 @@ impl<R: Send + 'static> Driver<R> {
         let due: Vec<LinkId> =
             self.reopen.extract_if(.., |(at, _)| *at <= now).map(|(_, link)| link).collect();
         for link in due {
-            if let Some(OpenLane { endpoint, pause, .. }) = self.close(link) {
+            if let Some(OpenLane { endpoint, pause, .. }) = self.lanes.remove(&link) {
                 self.open(link, endpoint, pause)?;
             }
         }
         Ok(())
-    }
-
-    fn close(&mut self, link: LinkId) -> Option<OpenLane> {
-        self.net.unwatch(link);
-        self.lanes.remove(&link)
     }
 
     fn carry_out<P: Role<Reply = R>>(
@@ -368,7 +364,7 @@ impl<R: Send + 'static> Driver<R> {
                             None => warn!(?endpoints, "a peer has no endpoint within reach"),
                         }
                     }
-                    Effect::Close { link } => drop(self.close(link)),
+                    Effect::Close { link } => drop(self.lanes.remove(&link)),
                     Effect::Send { link, envelope } => self.send(link, &envelope),
                     Effect::Request(request) => {
                         if let Some(reply) = perform(request) {

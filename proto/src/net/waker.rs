@@ -58,7 +58,8 @@ impl Wakeups {
             let mut byte = [0];
             // Raised means that the byte is there or about to be: this does not block for long.
             let _ = self.reader.read(&mut byte);
-            self.raised.store(false, Ordering::Release);
+            // A swap, since it has to see what was handed over before a wake-up that it swallows.
+            self.raised.swap(false, Ordering::AcqRel);
         }
     }
 }

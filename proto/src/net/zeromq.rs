@@ -223,23 +223,18 @@ impl Net {
             socket.set_curve_publickey(&half(&key.public)).map_err(failed())?;
             socket.set_curve_secretkey(&half(&key.secret)).map_err(failed())?;
         }
-        let monitored = !matches!(endpoint, Endpoint::Inproc(_));
-        if monitored {
-            self.monitor(link, &socket)?;
-        }
-        socket
+        let watched = match endpoint {
+            Endpoint::Inproc(_) => None,
+            _ => Some(self.monitor(link, &socket)?),
+        };
+        let lane = Lane { socket, watched };
+        lane.socket
             .connect(&endpoint.to_string())
             .map_err(|source| NetError::Connect { endpoint: endpoint.clone(), source })?;
-        Ok(Lane { socket, monitored })
+        Ok(lane)
     }
 
-    /// Stops watching a lane.
-    pub fn unwatch(&self, link: LinkId) {
-        let _ = self.monitors.send(Watch::Remove(link));
-        self.monitor_waker.wake();
-    }
-
-    fn monitor(&mut self, link: LinkId, socket: &Socket) -> Result<(), NetError> {
+    fn monitor(&mut self, link: LinkId, socket: &Socket) -> Result<Watched, NetError> {
         let failed = || socket_error("cannot watch a lane");
         self.next_monitor += 1;
         let address = format!("inproc://monitor-{:p}-{}", self, self.next_monitor);
@@ -249,7 +244,12 @@ impl Net {
         watcher.connect(&address).map_err(failed())?;
         let _ = self.monitors.send(Watch::Add(link, watcher));
         self.monitor_waker.wake();
-        Ok(())
+        Ok(Watched {
+            link,
+            address,
+            monitors: self.monitors.clone(),
+            waker: self.monitor_waker.clone(),
+        })
     }
 }
 
@@ -426,10 +426,18 @@ fn enforce_zap_domain(socket: &mut Socket) -> Result<(), zmq::Error> {
     if code == 0 { Ok(()) } else { Err(zmq::Error::EINVAL) }
 }
 
-/// The PUSH socket to one peer's inbox.
+/// The PUSH socket to one peer's inbox. Lanes must be dropped before the [`Net`] they come from.
 pub struct Lane {
     socket: Socket,
-    monitored: bool,
+    watched: Option<Watched>,
+}
+
+/// What the end of a lane has to tell the monitors' thread.
+struct Watched {
+    link: LinkId,
+    address: String,
+    monitors: mpsc::Sender<Watch>,
+    waker: Waker,
 }
 
 impl Lane {
@@ -441,11 +449,25 @@ impl Lane {
 
     /// Whether a monitor tells of its fate; inproc lanes have none and are up from the start.
     pub fn is_monitored(&self) -> bool {
-        self.monitored
+        self.watched.is_some()
     }
 
     fn is_ready(&self) -> bool {
         self.socket.get_events().is_ok_and(|events| events.contains(zmq::POLLOUT))
+    }
+}
+
+impl Drop for Lane {
+    /// A socket that lingers still reports what happens to it, and libzmq's one I/O thread waits
+    /// without end for a reader of the report when there is none. So a monitor of nothing takes
+    /// the place of the lane's, and only then its reader goes.
+    fn drop(&mut self) {
+        if let Some(Watched { link, address, monitors, waker }) = self.watched.take() {
+            // Even where no new monitor can be made, the old one is gone.
+            let _ = self.socket.monitor(&format!("{address}-closed"), 0);
+            let _ = monitors.send(Watch::Remove(link));
+            waker.wake();
+        }
     }
 }
 
@@ -464,8 +486,12 @@ fn watch_lanes(
     lane_event: impl Fn(LinkId, LaneEvent),
 ) {
     let mut lanes: BTreeMap<LinkId, Socket> = BTreeMap::new();
-    while !halt.load(Ordering::Acquire) {
+    loop {
+        // Cleared before the flag is read: a wake-up that says why it came can't get lost.
         wakeups.clear();
+        if halt.load(Ordering::Acquire) {
+            return;
+        }
         for watch in watches.try_iter() {
             match watch {
                 Watch::Add(link, socket) => drop(lanes.insert(link, socket)),
@@ -511,8 +537,11 @@ fn admit(
     halt: &AtomicBool,
 ) -> Result<(), zmq::Error> {
     let admitted = zmq::z85_decode(admitted).unwrap_or_default();
-    while !halt.load(Ordering::Acquire) {
+    loop {
         wakeups.clear();
+        if halt.load(Ordering::Acquire) {
+            return Ok(());
+        }
         let mut items = [
             PollItem::from_fd(wakeups.fd(), PollEvents::POLLIN),
             socket.as_poll_item(PollEvents::POLLIN),
@@ -541,5 +570,4 @@ fn admit(
             warn!("a process with another key tried to connect; it needs a copy of this key file");
         }
     }
-    Ok(())
 }
