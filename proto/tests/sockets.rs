@@ -1,4 +1,6 @@
 //! Inboxes and lanes over real sockets: who gets in, and what a lane's monitor tells.
+// A failed step is a failed test.
+#![allow(clippy::unwrap_used)]
 
 use std::{sync::mpsc, time::Duration};
 

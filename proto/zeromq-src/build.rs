@@ -3,10 +3,7 @@
 use std::env;
 
 fn main() {
-    for (from, to) in [
-        ("DEP_SODIUM_INCLUDE", "SODIUM_INCLUDE"),
-        ("DEP_SODIUM_LIB", "SODIUM_LIB"),
-    ] {
+    for (from, to) in [("DEP_SODIUM_INCLUDE", "SODIUM_INCLUDE"), ("DEP_SODIUM_LIB", "SODIUM_LIB")] {
         let place = env::var(from).unwrap_or_else(|_| {
             panic!("{from} is not set: libsodium-sys-stable did not say where it built")
         });

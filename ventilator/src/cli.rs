@@ -18,7 +18,8 @@ use crate::{
 /// The example at the foot of the usage; it works when pasted, with a sink and a worker beside.
 pub const EXAMPLE: &str = "Example, in three terminals:
   sink       --bind tcp://127.0.0.1:5558 --output squares.jsonl
-  ventilator --bind tcp://127.0.0.1:5557 --sink tcp://127.0.0.1:5558 --source range:1..1000
+  ventilator --bind tcp://127.0.0.1:5557 --sink tcp://127.0.0.1:5558 \\
+             --source range:1..1000
   worker     --ventilator tcp://127.0.0.1:5557 --run square";
 
 /// Reads a source and pushes its units to workers.

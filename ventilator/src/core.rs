@@ -313,10 +313,11 @@ impl Ventilator {
 
     fn broken(&mut self, now: Time, link: LinkId, loss: Loss, out: &mut Effects) {
         if link == self.sink {
-            warn!(?loss, "lost the sink; waiting for it");
             self.outbox.broken();
             if matches!(self.phase, Phase::Parting { .. }) {
                 self.exit = Some(self.code());
+            } else {
+                warn!(?loss, "lost the sink; waiting for it");
             }
             return;
         }
@@ -458,6 +459,8 @@ impl Ventilator {
     fn reply(&mut self, reply: Reply, out: &mut Effects) {
         self.reading = false;
         match reply {
+            // Read too late: the run ends before these units.
+            Reply::Read { .. } if self.end.is_some() => {}
             Reply::Read { units, ended } => {
                 self.next += units.len() as u64;
                 self.dispatch.add(units.without(self.committed.set()));
@@ -492,7 +495,7 @@ impl Ventilator {
         self.drain = true;
         if self.mesh.run() == 0 {
             self.exit = Some(exit::DRAINED);
-        } else if !self.reading {
+        } else {
             self.ended(true, out);
         }
     }
@@ -593,9 +596,6 @@ impl Ventilator {
 
     /// Asks for more units while the window has room and the workers could use them.
     fn read(&mut self, out: &mut Effects) {
-        if self.drain && self.end.is_none() && !self.reading && self.mesh.run() != 0 {
-            return self.ended(true, out);
-        }
         let limits = &self.config.limits;
         let horizon = self
             .committed

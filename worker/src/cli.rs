@@ -19,7 +19,8 @@ use crate::{
 /// beside.
 pub const EXAMPLE: &str = "Example, in three terminals:
   sink       --bind tcp://127.0.0.1:5558 --output squares.jsonl
-  ventilator --bind tcp://127.0.0.1:5557 --sink tcp://127.0.0.1:5558 --source range:1..1000
+  ventilator --bind tcp://127.0.0.1:5557 --sink tcp://127.0.0.1:5558 \\
+             --source range:1..1000
   worker     --ventilator tcp://127.0.0.1:5557 --run square";
 
 /// Where a worker's peers are.

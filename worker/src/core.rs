@@ -593,7 +593,9 @@ impl Worker {
         if self.exit.is_none() && self.parting.is_none() {
             self.execute(now, out);
             self.pass_on(now, out);
-            for (link, credit) in self.intake.grants() {
+            // A worker whose function cannot work here must never have been sent anything.
+            let grants = if self.loaded { self.intake.grants() } else { Vec::new() };
+            for (link, credit) in grants {
                 self.mesh.grant(link, credit, out);
             }
             let (told, units) = self.figures_told;

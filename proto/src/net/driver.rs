@@ -33,6 +33,9 @@ const ASLEEP_AFTER: Duration = Duration::from_millis(1_500);
 /// Pauses before a lane that was rejected is made anew.
 const REJECTED_PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
+/// What [`Driver::run`] returns when it was [stopped](Handle::stop), whatever the role says.
+pub const STOPPED: i32 = 130;
+
 /// Why a process could not go on.
 #[derive(Debug, Error)]
 pub enum DriverError {
@@ -48,6 +51,7 @@ enum Note<R> {
     Lane(LinkId, LaneEvent),
     Reply(R),
     Drain,
+    Stop,
     Unguarded,
 }
 
@@ -72,6 +76,11 @@ impl<R> Handle<R> {
     /// Asks the process to end after what it has begun.
     pub fn drain(&self) {
         self.note(Note::Drain);
+    }
+
+    /// Ends the driver at once, as a kill would: nothing is finished, nobody is told.
+    pub fn stop(&self) {
+        self.note(Note::Stop);
     }
 
     fn note(&self, note: Note<R>) {
@@ -102,6 +111,7 @@ pub struct Driver<R> {
     host: String,
     advertise: Vec<String>,
     malformed: u64,
+    stopped: bool,
 }
 
 impl<R: Send + 'static> Driver<R> {
@@ -138,6 +148,7 @@ impl<R: Send + 'static> Driver<R> {
             host: this_host(),
             advertise: Vec::new(),
             malformed: 0,
+            stopped: false,
         })
     }
 
@@ -188,6 +199,9 @@ impl<R: Send + 'static> Driver<R> {
             }
             self.reopen_lanes()?;
             self.take_notes(role, &mut effects)?;
+            if self.stopped {
+                return Ok(STOPPED);
+            }
             for link in std::mem::take(&mut self.ready) {
                 self.lane_up(now, link, role, &mut effects);
             }
@@ -223,6 +237,7 @@ impl<R: Send + 'static> Driver<R> {
             match note {
                 Note::Reply(reply) => role.handle(now, Event::Reply(reply), effects),
                 Note::Drain => role.handle(now, Event::Drain, effects),
+                Note::Stop => self.stopped = true,
                 Note::Unguarded => return Err(DriverError::Unguarded),
                 Note::Lane(link, LaneEvent::Up) => self.lane_up(now, link, role, effects),
                 Note::Lane(link, LaneEvent::Down) if self.lanes.contains_key(&link) => {
@@ -330,7 +345,7 @@ impl<R: Send + 'static> Driver<R> {
         if self.reopen.iter().any(|(_, known)| *known == link) {
             return;
         }
-        if open.pause == REJECTED_PAUSE.0 {
+        if open.pause == REJECTED_PAUSE.0 && matches!(open.endpoint, Endpoint::Tcp { .. }) {
             warn!(endpoint = %open.endpoint, "refused: does it use the same key, and is it encrypted on both sides? trying again");
         }
         self.reopen.push((Instant::now() + open.pause, link));

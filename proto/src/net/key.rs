@@ -108,7 +108,7 @@ impl Key {
         }
         let local = !endpoints.iter().any(|endpoint| matches!(endpoint, Endpoint::Tcp { .. }));
         match Self::find(told) {
-            Err(KeyError::Homeless) if local => Ok(None),
+            Err(_) if local && told.is_none() => Ok(None),
             found => found.map(Some),
         }
     }

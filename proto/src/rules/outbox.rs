@@ -105,7 +105,10 @@ impl Outbox {
     pub fn take(&mut self) -> Option<Results> {
         let kept = self.kept.get_mut(self.next).filter(|_| self.open)?;
         self.allowance.room()?;
-        self.allowance.sent(kept.units, kept.bytes);
+        // What grew together weighs less than its parts, and the sink weighs what it gets: both
+        // ends must count the same, or credit leaks away.
+        let (units, bytes) = weight(&kept.results);
+        self.allowance.sent(units, bytes);
         kept.sent = true;
         kept.results.parcel = self.next_parcel;
         self.next += 1;
@@ -209,6 +212,18 @@ mod tests {
         assert_eq!(outbox.take(), None);
         outbox.committed(&RangeSet::from_parts(3, []));
         assert!(outbox.is_empty() && outbox.bytes() == 0);
+    }
+
+    #[test]
+    fn outcomes_that_grew_together_use_the_credit_that_the_sink_gives_back() {
+        let mut outbox = Outbox::new(&Limits::default());
+        outbox.opened();
+        outbox.granted(Credit { units: 1000, bytes: 50 });
+        (0..10).for_each(|first| outbox.push(results(first, 1)));
+        let (_, bytes) = weight(&outbox.take().unwrap());
+        outbox.push(results(10, 1));
+        outbox.granted(Credit { units: 1000, bytes: 50 + bytes as u64 });
+        assert!(outbox.take().is_some());
     }
 
     #[test]

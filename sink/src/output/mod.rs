@@ -81,6 +81,12 @@ pub enum OutputError {
         /// What the system says.
         source: io::Error,
     },
+    /// Another process writes it.
+    #[error("{} is being written by another process", path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
     /// The output holds less than the mark says, so it is not the one that the mark belongs to.
     #[error("{} holds {found} {unit}, but {recorded} were recorded: it was changed from outside", path.display())]
     Shorter {

@@ -9,6 +9,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FlockOperation, flock};
+
 use super::OutputError;
 
 /// Once so much is waiting it is handed to the system, so that a write is not a system call.
@@ -45,12 +47,16 @@ impl Tail {
         let opened = OpenOptions::new()
             .write(true)
             .create(resume.unwrap_or(0) == 0)
-            .truncate(resume.is_none())
+            .truncate(false)
             .open(path);
         let open_error = |source| OutputError::Open { path: path.to_owned(), source };
         let file = opened.map_err(open_error)?;
         if !file.metadata().map_err(open_error)?.is_file() {
             return Ok(Self::stream(path.to_owned(), Box::new(file)));
+        }
+        // Two sinks that write one file would each count on what only one of them wrote.
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            return Err(OutputError::InUse { path: path.to_owned() });
         }
         let mut tail = Tail {
             path: path.to_owned(),
