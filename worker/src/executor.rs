@@ -41,6 +41,8 @@ struct Progress {
     // Units from it on are not this worker's any more.
     limit: u32,
     ready: Product,
+    // Orders that are not carried out.
+    orders: usize,
 }
 
 struct Parcel {
@@ -55,10 +57,13 @@ enum Order {
     Execute(Parcel),
 }
 
-/// The way to the executing thread; it ends after its current unit when this is dropped.
+/// The way to the executing thread. When this is dropped the thread ends: at once, tear-down
+/// included, if it is idle; else by itself after its current group of units, which nobody waits
+/// for.
 pub struct Executor {
-    orders: Sender<Order>,
+    orders: Option<Sender<Order>>,
     progress: Arc<Mutex<Progress>>,
+    thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Executor {
@@ -70,11 +75,11 @@ impl Executor {
         let (orders, received) = channel();
         let progress = Arc::new(Mutex::new(Progress::default()));
         let shared = progress.clone();
-        thread::Builder::new().name("executor".into()).spawn(move || {
+        let thread = thread::Builder::new().name("executor".into()).spawn(move || {
             let mut thread = Thread { handle, progress: shared, group: 1, function: None };
             thread.serve(&received, own);
         })?;
-        Ok(Self { orders, progress })
+        Ok(Self { orders: Some(orders), progress, thread: Some(thread) })
     }
 
     /// Does what the worker asks; what can be answered at once is.
@@ -82,19 +87,18 @@ impl Executor {
         let order = match request {
             Request::Load(plan) => Order::Load(plan),
             Request::Execute { ticket, attempt, execution, units } => {
-                *lock(&self.progress) = Progress {
-                    ticket,
-                    begun: 0,
-                    limit: units.len() as u32,
-                    ready: Product::default(),
-                };
+                let mut progress = lock(&self.progress);
+                (progress.ticket, progress.begun) = (ticket, 0);
+                progress.limit = units.len() as u32;
+                progress.ready = Product::default();
                 Order::Execute(Parcel { ticket, attempt, execution, units })
             }
             Request::Curtail { share } => return Some(self.curtail(share)),
             Request::Collect => return self.collect(),
         };
+        lock(&self.progress).orders += 1;
         // If the thread is gone, so is the process: functions' panics are caught.
-        let _ = self.orders.send(order);
+        let _ = self.orders.as_ref().map(|orders| orders.send(order));
         None
     }
 
@@ -115,6 +119,18 @@ impl Executor {
         }
         let product = std::mem::take(&mut progress.ready);
         Some(Reply::Product { ticket: progress.ticket, product, finished: None })
+    }
+}
+
+impl Drop for Executor {
+    fn drop(&mut self) {
+        self.curtail(Share::All);
+        let idle = lock(&self.progress).orders == 0;
+        self.orders = None;
+        if let Some(thread) = self.thread.take().filter(|_| idle) {
+            // It has nothing to do but the tear-down, whose panics are caught.
+            let _ = thread.join();
+        }
     }
 }
 
@@ -141,12 +157,14 @@ struct Thread {
 impl Thread {
     fn serve(&mut self, orders: &Receiver<Order>, mut own: Option<Box<dyn Function>>) {
         for order in orders {
-            match order {
-                Order::Load(plan) => {
-                    let reply = self.load(&plan, &mut own);
-                    self.handle.reply(reply);
-                }
+            let reply = match order {
+                Order::Load(plan) => Some(self.load(&plan, &mut own)),
                 Order::Execute(parcel) => self.execute(&parcel),
+            };
+            // Whoever hears the reply must find this thread idle.
+            lock(&self.progress).orders -= 1;
+            if let Some(reply) = reply {
+                self.handle.reply(reply);
             }
         }
         if let Some(mut loaded) = self.function.take() {
@@ -178,8 +196,9 @@ impl Thread {
         Reply::Loaded
     }
 
-    fn execute(&mut self, parcel: &Parcel) {
-        let Some(loaded) = &mut self.function else { return };
+    /// Executes a parcel; the last of its outputs.
+    fn execute(&mut self, parcel: &Parcel) -> Option<Reply> {
+        let loaded = self.function.as_mut()?;
         let mut outputs = Outputs::new(loaded.limits);
         let mut outcomes = Vec::new();
         let mut cursor = Cursor::new(&parcel.units);
@@ -233,7 +252,7 @@ impl Thread {
         }
         let product = std::mem::take(&mut lock(&self.progress).ready);
         let finished = Some(u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX));
-        self.handle.reply(Reply::Product { ticket: parcel.ticket, product, finished });
+        Some(Reply::Product { ticket: parcel.ticket, product, finished })
     }
 }
 

@@ -17,7 +17,7 @@ pub use closures::{filter_map, flat_map, map, try_map};
 pub use failure::{FAILURE_TEXT_BYTES_MAX, Failure};
 pub(crate) use failure::{shown, start_of};
 pub use outputs::{OutputLimits, Outputs};
-pub use typed::{Emit, Typed, Worker};
+pub use typed::{Emit, Typed, Worker, decode};
 
 /// Which unit a function is called for, and for which time.
 ///

@@ -7,8 +7,8 @@ use std::fmt::Display;
 use std::marker::PhantomData;
 
 use proto::value::VALUE_DEPTH_MAX;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
 use super::failure::short_type_name;
 use super::{Failure, Function, Outputs, Unit, guard};
@@ -83,12 +83,21 @@ impl<T: Serialize + ?Sized> Emit<'_, T> {
 #[derive(Debug, Clone)]
 pub struct Typed<W>(pub W);
 
+/// Decodes one value as a worker's input is decoded: the counterpart of [`Outputs::push`].
+///
+/// # Errors
+/// When the value is not of the type, or nested deeper than [`VALUE_DEPTH_MAX`].
+#[inline]
+pub fn decode<T: DeserializeOwned>(value: &[u8]) -> Result<T, rmp_serde::decode::Error> {
+    let mut decoder = rmp_serde::Deserializer::from_read_ref(value).with_human_readable();
+    decoder.set_max_depth(VALUE_DEPTH_MAX);
+    T::deserialize(&mut decoder)
+}
+
 impl<W: Worker> Typed<W> {
     #[inline]
     fn work(&mut self, unit: &Unit<'_>, input: &[u8], out: &mut Outputs) -> Result<(), Failure> {
-        let mut decoder = rmp_serde::Deserializer::from_read_ref(input).with_human_readable();
-        decoder.set_max_depth(VALUE_DEPTH_MAX);
-        let input = W::Input::deserialize(&mut decoder)
+        let input = decode(input)
             .map_err(|error| Failure::wrong_input(input, &short_type_name::<W::Input>(), &error))?;
         let mut emit = Emit { out, failure: None, outputs: PhantomData };
         self.0.work(unit, input, &mut emit).map_err(|error| Failure::from_error(&error))?;
@@ -123,6 +132,8 @@ impl<W: Worker> Function for Typed<W> {
 
 #[cfg(test)]
 mod tests {
+    use serde::Deserialize;
+
     use super::*;
     use crate::function::OutputLimits;
     use crate::testing::{call, pack, unit};

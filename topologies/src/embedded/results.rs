@@ -1,0 +1,197 @@
+//! What an embedded pipeline gives: its results as an iterator.
+//!
+//! Owns decoding, and the end of the pipeline, whether it comes by itself or because nobody wants
+//! the rest. Refuses to order: what comes is in order.
+
+use std::{marker::PhantomData, panic::resume_unwind, vec};
+
+use proto::units::Units;
+use serde::de::DeserializeOwned;
+use sink::{
+    DeadLetter,
+    entry::{Entry, Leaf, Outcome},
+};
+use thiserror::Error;
+use worker::function::decode;
+
+use super::{crew::Crew, handover::Taken, tap::Break};
+
+/// A unit that failed for good.
+#[derive(Debug, Clone, PartialEq, Error)]
+#[error("unit {id} failed in the stage `{stage}`, tried {attempts} times: {error}")]
+pub struct Dead {
+    /// The unit's place in the source, from 0.
+    pub id: u64,
+    /// Which output of which output of it failed; empty for the unit itself.
+    pub path: Vec<u32>,
+    /// The stage that it failed in.
+    pub stage: String,
+    /// What that stage was given, as JSON.
+    pub input: serde_json::Value,
+    /// The error or the panic of the last try.
+    pub error: String,
+    /// How often it was tried.
+    pub attempts: u32,
+}
+
+/// What comes in place of a result.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum ResultError {
+    /// A unit failed for good; those after it follow.
+    #[error(transparent)]
+    Dead(Box<Dead>),
+    /// A result is not of the type that was asked for; those after it follow.
+    #[error("a result of unit {id} is not of the expected type: {problem}")]
+    Type {
+        /// The unit's place in the source, from 0.
+        id: u64,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// An item of the source cannot be encoded; nothing follows.
+    #[error("item {id} of the source cannot be sent: {problem}")]
+    Item {
+        /// Its place in the source, from 0.
+        id: u64,
+        /// Why.
+        problem: String,
+    },
+    /// A worker could not be set up; nothing follows.
+    #[error("a worker of the stage `{stage}` cannot work: {problem}")]
+    SetUp {
+        /// Its stage.
+        stage: String,
+        /// Why.
+        problem: String,
+    },
+    /// The runtime failed; nothing follows.
+    #[error("the pipeline broke off, because its {part} failed: {problem}")]
+    Broken {
+        /// Which part of it.
+        part: String,
+        /// How.
+        problem: String,
+    },
+}
+
+/// The results of a pipeline, one by one; see [`Pipeline::run`](super::Pipeline::run).
+///
+/// Taking results lets the source be read further. A panic of the source is raised again here,
+/// behind the results of what it gave before. Dropping this stops the pipeline at once.
+#[must_use = "a pipeline whose results nobody takes stands still, and is stopped when they are dropped"]
+pub struct Results<T> {
+    crew: Option<Crew>,
+    outputs: Outputs,
+    types: PhantomData<fn() -> T>,
+}
+
+/// The outputs that were taken over and not given yet.
+enum Outputs {
+    Values { first: u64, next: usize, units: Units },
+    Leaves { id: u64, leaves: vec::IntoIter<Leaf> },
+}
+
+impl<T> Results<T> {
+    pub(super) fn new(crew: Crew) -> Self {
+        let outputs = Outputs::Values { first: 0, next: 0, units: Units::new() };
+        Self { crew: Some(crew), outputs, types: PhantomData }
+    }
+
+    /// Takes an outcome over; what it says at once.
+    fn take_over(&mut self, crew: &Crew, entry: Entry) -> Option<ResultError> {
+        match entry.outcome {
+            Outcome::Values { units, .. } => {
+                self.outputs = Outputs::Values { first: entry.first, next: 0, units };
+            }
+            Outcome::Expanded(leaves) => {
+                self.outputs = Outputs::Leaves { id: entry.first, leaves: leaves.into_iter() };
+            }
+            Outcome::Filtered => {}
+            Outcome::Dead { dead, .. } => {
+                return Some(ResultError::Dead(Box::new(Dead {
+                    id: dead.root,
+                    path: DeadLetter::path_of(&dead.path),
+                    stage: crew.stage_name(dead.stage),
+                    input: DeadLetter::input_of(&dead.input),
+                    error: dead.error,
+                    attempts: dead.attempts,
+                })));
+            }
+        }
+        None
+    }
+}
+
+impl<T: DeserializeOwned> Results<T> {
+    fn next_output(&mut self) -> Option<Result<T, ResultError>> {
+        let (id, decoded) = match &mut self.outputs {
+            Outputs::Values { first, next, units } => {
+                let index = *next;
+                if index == units.len() {
+                    return None;
+                }
+                *next += 1;
+                (*first + index as u64, decode(units.value(index)))
+            }
+            Outputs::Leaves { id, leaves } => (*id, decode(&leaves.next()?.value)),
+        };
+        Some(decoded.map_err(|error| ResultError::Type { id, problem: error.to_string() }))
+    }
+}
+
+impl<T: DeserializeOwned> Iterator for Results<T> {
+    type Item = Result<T, ResultError>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(output) = self.next_output() {
+                return Some(output);
+            }
+            let crew = self.crew.take()?;
+            match crew.take() {
+                Taken::Entry(entry) => {
+                    let error = self.take_over(&crew, entry);
+                    self.crew = Some(crew);
+                    if let Some(error) = error {
+                        return Some(Err(error));
+                    }
+                }
+                // Dropped here, the rest of the crew is stopped.
+                Taken::Broken(error) => return Some(Err(error)),
+                Taken::Over => match crew.leave()? {
+                    Break::Panic(panic) => resume_unwind(panic),
+                    Break::Item { id, failure } => {
+                        return Some(Err(ResultError::Item { id, problem: failure.into_text() }));
+                    }
+                },
+            }
+        }
+    }
+}
+
+impl<T: DeserializeOwned> std::iter::FusedIterator for Results<T> {}
+
+impl<T> std::fmt::Debug for Results<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Results").field("over", &self.crew.is_none()).finish_non_exhaustive()
+    }
+}
+
+/// The results of [`map`](super::map).
+#[derive(Debug)]
+#[must_use = "a pipeline whose results nobody takes stands still, and is stopped when they are dropped"]
+pub struct Mapped<T>(pub(super) Results<T>);
+
+impl<T: DeserializeOwned> Iterator for Mapped<T> {
+    type Item = T;
+
+    /// # Panics
+    /// If the closure panicked on the unit that is next, or the pipeline broke off.
+    #[inline]
+    fn next(&mut self) -> Option<T> {
+        self.0.next().map(|result| result.unwrap_or_else(|error| panic!("{error}")))
+    }
+}
+
+impl<T: DeserializeOwned> std::iter::FusedIterator for Mapped<T> {}
