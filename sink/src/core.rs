@@ -49,7 +49,10 @@ pub enum Request {
         stages: Vec<String>,
     },
     /// Everything is recorded: write all of it out, and close the outputs.
-    Close,
+    Close {
+        /// How many units there were, unless the run only pauses.
+        units: Option<u64>,
+    },
     /// The run is over: tell people about it.
     Conclude(Box<Conclusion>),
 }
@@ -118,6 +121,8 @@ pub struct Standing {
     pub dead: u64,
     /// The sink may die and come back.
     pub durable: bool,
+    /// How many units there are, if the source had ended when everything was committed.
+    pub units: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -194,7 +199,7 @@ impl Sink {
             recording: VecDeque::new(),
             next_number: 0,
             held_bytes: 0,
-            end: None,
+            end: standing.units.map(|units| End { units, drained: false }),
             began: None,
             finished: Time::default(),
             phase: Phase::Running,
@@ -205,7 +210,11 @@ impl Sink {
             standing,
             limits,
         };
-        (sink, Effects::new())
+        let mut sink = sink;
+        let mut out = Effects::new();
+        // A sink that died between the last commit and its goodbyes has only these to do.
+        sink.close_if_all(&mut out);
+        (sink, out)
     }
 
     fn mesh_event(&mut self, now: Time, event: MeshEvent, out: &mut Effects) {
@@ -429,17 +438,24 @@ impl Sink {
         }
     }
 
+    fn close_if_all(&mut self, out: &mut Effects) {
+        let watermark = self.standing.committed.watermark();
+        if let Some(end) = self.end.filter(|end| watermark >= end.units)
+            && self.phase == Phase::Running
+        {
+            self.phase = Phase::Closing;
+            let units = (!end.drained).then_some(end.units);
+            out.push(Effect::Request(Request::Close { units }));
+        }
+    }
+
     /// What follows from the state, whatever the event was.
     fn advance(&mut self, now: Time, out: &mut Effects) {
         if let Some(code) = self.exit {
             out.push(Effect::Exit(code));
             return;
         }
-        let all = self.end.is_some_and(|end| self.standing.committed.watermark() >= end.units);
-        if self.phase == Phase::Running && all {
-            self.phase = Phase::Closing;
-            out.push(Effect::Request(Request::Close));
-        }
+        self.close_if_all(out);
         if let Phase::Closed { since } = self.phase
             && now.since(since) > Duration::from_millis(2 * self.limits.liveness_ms)
         {

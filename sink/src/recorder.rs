@@ -149,6 +149,7 @@ impl Recorder {
             plan: run_dir.fact("plan")?,
             dead: ledger.counts().dead,
             durable: true,
+            units: run_dir.fact("units")?,
         };
         let mut recorder =
             Self { ledger, durable: Some(Durable { run_dir, diary, log, config: digest }), told };
@@ -245,9 +246,12 @@ impl Recorder {
                 }
                 self.ledger.set_stages(stages);
             }
-            Request::Close => {
+            Request::Close { units } => {
                 self.checkpoint()?;
                 self.ledger.finish()?;
+                if let (Some(durable), Some(units)) = (&self.durable, units) {
+                    durable.run_dir.record("units", &units)?;
+                }
                 handle.reply(Reply::Closed);
             }
             Request::Conclude(conclusion) => self.conclude(&conclusion, handle)?,

@@ -176,7 +176,7 @@ impl Ventilator {
     fn mesh_event(&mut self, now: Time, event: MeshEvent, out: &mut Effects) {
         match event {
             MeshEvent::Asked { link, hello, .. } => self.asked(link, hello, out),
-            MeshEvent::Opened { welcome, run, .. } => self.sink_opened(*welcome, run, out),
+            MeshEvent::Opened { welcome, run, .. } => self.sink_opened(now, *welcome, run, out),
             MeshEvent::Refused { refusal, .. } => self.refused(&refusal),
             MeshEvent::Broken { link, loss, .. } => self.broken(now, link, loss, out),
             MeshEvent::Frame { link, frame } if link == self.sink => {
@@ -188,7 +188,7 @@ impl Ventilator {
     }
 
     /// The sink's answer: where the run stands.
-    fn sink_opened(&mut self, welcome: Welcome, run: u64, out: &mut Effects) {
+    fn sink_opened(&mut self, now: Time, welcome: Welcome, run: u64, out: &mut Effects) {
         let Welcome::Resume { commit, .. } = welcome else { return };
         let first = self.mesh.run() == 0;
         let known = self.committed.set().watermark();
@@ -216,6 +216,9 @@ impl Ventilator {
             self.mesh.send(self.sink, Frame::End(end), out);
         }
         self.news = true;
+        if self.committed.complete() {
+            self.stop(now, out);
+        }
     }
 
     fn refused(&mut self, refusal: &Refusal) {
@@ -529,6 +532,8 @@ impl Ventilator {
         match self.end {
             _ if self.failure => exit::SOURCE,
             Some(End { drained: false, .. }) => exit::COMPLETE,
+            // Started again after the sink had everything.
+            None if self.committed.complete() => exit::COMPLETE,
             _ => exit::DRAINED,
         }
     }

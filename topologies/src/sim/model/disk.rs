@@ -21,6 +21,7 @@ pub(in crate::sim) struct Disk {
     committed: RangeSet,
     dead: u64,
     closed: bool,
+    units: Option<u64>,
 }
 
 impl Disk {
@@ -45,6 +46,7 @@ impl Disk {
             plan: self.plan.clone(),
             dead: self.dead,
             durable: true,
+            units: self.units,
         }
     }
 
@@ -77,7 +79,8 @@ impl Disk {
     }
 
     /// The outputs are written and closed.
-    pub fn close(&mut self) {
+    pub fn close(&mut self, units: Option<u64>) {
+        self.units = units;
         self.closed = true;
     }
 

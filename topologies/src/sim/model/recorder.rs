@@ -19,7 +19,7 @@ use crate::sim::{
 /// One thing to do, in order.
 enum Job {
     Record(u64, Vec<Entry>),
-    Close,
+    Close(Option<u64>),
     Conclude,
 }
 
@@ -89,7 +89,7 @@ impl Helper for Recorder {
                 self.jobs.push_back(Job::Record(number, entries));
             }
             Request::Begin { plan, .. } => self.disk.borrow_mut().begin(plan),
-            Request::Close => self.jobs.push_back(Job::Close),
+            Request::Close { units } => self.jobs.push_back(Job::Close(units)),
             Request::Conclude(_) => self.jobs.push_back(Job::Conclude),
         }
         self.begin(context);
@@ -106,8 +106,8 @@ impl Helper for Recorder {
                     }
                     self.recorded(number)
                 }
-                Job::Close => {
-                    self.disk.borrow_mut().close();
+                Job::Close(units) => {
+                    self.disk.borrow_mut().close(units);
                     Reply::Closed
                 }
                 Job::Conclude => Reply::Concluded(String::new()),
