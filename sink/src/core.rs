@@ -62,6 +62,8 @@ pub enum Request {
 pub struct Conclusion {
     /// Units that the source gave.
     pub units: u64,
+    /// Units committed since this sink started.
+    pub committed_here: u64,
     /// The run stopped before the end of its source.
     pub drained: bool,
     /// Outcomes that came more than once.
@@ -154,6 +156,8 @@ pub struct Sink {
     limits: Limits,
     mesh: Mesh,
     standing: Standing,
+    // Units that were committed before this start.
+    inherited: u64,
     accept: Accept,
     horizon: Horizon,
     horizon_at: UnitId,
@@ -186,6 +190,7 @@ impl Sink {
         let horizon = Horizon::new(&limits, watermark);
         let sink = Self {
             mesh,
+            inherited: standing.committed.len(),
             accept: Accept::new(standing.committed.clone()),
             horizon,
             horizon_at: watermark,
@@ -384,6 +389,7 @@ impl Sink {
             self.end.unwrap_or(End { units: self.standing.committed.watermark(), drained: true });
         out.push(Effect::Request(Request::Conclude(Box::new(Conclusion {
             units: end.units,
+            committed_here: self.standing.committed.len() - self.inherited,
             drained: end.drained,
             duplicates: self.accept.duplicates(),
             elapsed: self.finished.since(self.began.unwrap_or_default()),

@@ -31,7 +31,11 @@ pub fn summarise(ledger: &Ledger, conclusion: &Conclusion) -> Summary {
         attempts: tally.attempts,
         duplicates_discarded: conclusion.duplicates,
         seconds,
-        units_per_second: if seconds > 0.0 { conclusion.units as f64 / seconds } else { 0.0 },
+        units_per_second: if seconds > 0.0 {
+            conclusion.committed_here as f64 / seconds
+        } else {
+            0.0
+        },
         recovery_ms: tally.recovery_ms,
         service_us: Percentiles::of(ledger.service()),
         latency_us: latency,

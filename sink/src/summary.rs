@@ -27,19 +27,20 @@ pub struct Summary {
     pub filtered: u64,
     /// Units that failed for good.
     pub dead: u64,
-    /// Tries of units that reached the sink, dead ones with all of theirs.
+    /// Tries of units in the first stage, as the last ventilator counted.
     pub attempts: u64,
     /// Results that came a second time and were not recorded again.
     pub duplicates_discarded: u64,
-    /// Seconds from the first unit to the last commit.
+    /// Seconds from the ventilator's first word to the last commit, since the sink last started.
     pub seconds: f64,
-    /// Units in a second, over all of that time.
+    /// Units committed in a second, over all of that time.
     pub units_per_second: f64,
-    /// Milliseconds from a restart to the first new commit; none in a run without one.
+    /// Milliseconds from the loss of a worker of the first stage until all of its units were
+    /// with others, the longest; none in a run without a loss.
     pub recovery_ms: Option<f64>,
     /// Microseconds that a unit took in a worker.
     pub service_us: Option<Percentiles>,
-    /// Microseconds from a unit's reading to its commit.
+    /// Microseconds from a unit's leaving the ventilator to its commit.
     pub latency_us: Option<Percentiles>,
     /// What each worker did.
     pub workers: Vec<WorkerShare>,
