@@ -300,11 +300,14 @@ impl Worker {
     }
 
     fn broken(&mut self, now: Time, link: LinkId, loss: Loss, out: &mut Effects) {
-        if link == self.ventilator {
-            if self.parting.is_some() {
+        if self.parting.is_some() {
+            // Nobody but the ventilator is waited for, and now not even it.
+            if link == self.ventilator {
                 self.exit = Some(exit::LEFT);
-                return;
             }
+            return;
+        }
+        if link == self.ventilator {
             warn!(?loss, "lost the ventilator; waiting for it");
         }
         if self.senders.contains(&link) {
