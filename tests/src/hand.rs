@@ -59,6 +59,11 @@ impl Hand {
         &self.ventilator
     }
 
+    /// The sink's endpoint, for a sink that is started otherwise.
+    pub fn sink_endpoint(&self) -> &str {
+        &self.sink
+    }
+
     /// How many lines of output are committed so far.
     pub fn lines_so_far(&self) -> usize {
         let bytes = std::fs::read(self.output()).unwrap_or_default();

@@ -11,4 +11,5 @@ pub mod outcome;
 pub mod place;
 pub mod process;
 pub mod programs;
+pub mod torture;
 pub mod wait;

@@ -48,6 +48,17 @@ impl Place {
         Place { folder, started: AtomicUsize::new(0), ports: Mutex::new(Vec::new()) }
     }
 
+    /// The folder itself.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Leaves the folder behind when this place ends, for someone to look at.
+    pub fn keep(&mut self) -> &Path {
+        self.folder.disable_cleanup(true);
+        self.folder.path()
+    }
+
     /// The path of something in it.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)

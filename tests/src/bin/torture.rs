@@ -1,0 +1,96 @@
+//! Kills and stops every process of a run again and again, and compares its output with that of a
+//! calm run: `cargo run --release -p tests --bin torture -- --minutes 10`.
+//!
+//! Owns the flags, the rounds and the verdict's words.
+#![forbid(unsafe_code)]
+
+use std::hash::{BuildHasher, RandomState};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use tests::place::Place;
+use tests::torture::{Calm, Course, Faults, Tally, Torn, Trouble};
+
+/// The exit code when a run under faults differs from the calm one.
+const DIFFERS: u8 = 1;
+
+/// Kills and stops every process of a run again and again; its output must be that of a calm run.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Rounds are begun for so long; there is always one
+    #[arg(long, default_value_t = 10.0)]
+    minutes: f64,
+    /// The seed of the first round; each further one has the next [default: a random one]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Units in a run
+    #[arg(long, default_value_t = 1_000_000)]
+    units: u64,
+    /// The first number that is factored; the larger, the longer a unit takes
+    #[arg(long, default_value_t = 100_000_000_000)]
+    first: u64,
+    /// SIGKILLs in a run
+    #[arg(long, default_value_t = 60)]
+    kills: usize,
+    /// SIGSTOPs in a run, each for longer than the liveness limit
+    #[arg(long, default_value_t = 6)]
+    stops: usize,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let mut place = Place::new();
+    match rounds(&args, &place) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err((seed, trouble)) => {
+            println!("FAILED with --seed {seed}: {trouble}");
+            println!("kept: {}", place.keep().display());
+            ExitCode::from(DIFFERS)
+        }
+    }
+}
+
+fn rounds(args: &Args, place: &Place) -> Result<(), (u64, Trouble)> {
+    let first = args.seed.unwrap_or_else(|| u64::from(RandomState::new().hash_one(0) as u32));
+    let course = Course { units: args.units, first: args.first };
+    let faults = Faults { kills: args.kills, stops: args.stops };
+    println!(
+        "seed {first}: {} units, {} kills, {} stops a round",
+        args.units, args.kills, args.stops
+    );
+    let calm = course.calm(place).map_err(|trouble| (first, trouble))?;
+    tell_calm(&calm);
+    let until = Instant::now() + Duration::from_secs_f64(args.minutes.max(0.0) * 60.0);
+    let mut total = Tally::default();
+    let mut seed = first;
+    loop {
+        let name = format!("seed-{seed}");
+        let torn = course.torn(place, &name, &calm, (seed, faults));
+        let torn = torn.map_err(|trouble| (seed, trouble))?;
+        tell_torn(seed, &torn);
+        total.add(&torn.tally);
+        seed += 1;
+        if Instant::now() >= until {
+            break;
+        }
+        // A round that went well leaves nothing to look at.
+        let _ = std::fs::remove_dir_all(place.path(&name));
+    }
+    println!("PASSED: {} rounds, each the same as the calm run; {total}", seed - first);
+    Ok(())
+}
+
+fn tell_calm(calm: &Calm) {
+    let seconds = calm.took.as_secs_f64();
+    println!("calm: {seconds:.1} s, {} bytes, sha256 {}", calm.bytes, calm.sha256);
+}
+
+fn tell_torn(seed: u64, torn: &Torn) {
+    println!("seed {seed}: the same after {:.1} s; {}", torn.took.as_secs_f64(), torn.tally);
+    if let Some(summary) = &torn.summary {
+        let names = ["attempts", "duplicates_discarded", "recovery_ms"];
+        let figures = names.map(|name| format!("{name} {}", summary[name]));
+        println!("  {}", figures.join(", "));
+    }
+}

@@ -1,0 +1,14 @@
+//! Torture: a run of two stages under seeded faults, held against a calm one.
+//!
+//! Owns what is run, what is done to it and what must be true afterwards. [`schedule`] decides
+//! the faults, [`kin`] finds the processes, [`ordeal`] does it to them, [`trial`] judges. Refuses
+//! to touch a process that the run did not start.
+
+pub mod kin;
+pub mod ordeal;
+pub mod schedule;
+pub mod trial;
+
+pub use ordeal::Trouble;
+pub use schedule::{Faults, Role, Tally};
+pub use trial::{Calm, Course};

@@ -1,0 +1,96 @@
+//! Memory does not grow with the number of units, and a slow sink slows the source down.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use tests::hand::Hand;
+use tests::memory::{PEAK_BYTES_MAX, PeakWatch};
+use tests::place::Transport;
+use tests::process::Process;
+use tests::programs::program;
+use tests::wait;
+
+fn watch(processes: &[(&str, &Process)]) -> PeakWatch {
+    PeakWatch::over(processes.iter().map(|(name, p)| ((*name).to_owned(), p.id())).collect())
+}
+
+fn assert_bounded(watch: PeakWatch, count: usize) {
+    let peaks = watch.peaks();
+    assert_eq!(peaks.len(), count, "each process was seen: {peaks:?}");
+    for (name, bytes) in &peaks {
+        assert!(*bytes < PEAK_BYTES_MAX, "{name} has had {} MiB", bytes >> 20);
+    }
+}
+
+#[test]
+fn three_million_units_pass_in_bounded_memory() {
+    const UNITS: u64 = 3_000_000;
+    let hand = Hand::over(Transport::Ipc);
+    let mut sink = hand.aggregating_sink(&["--aggregate", "count,sum"]);
+    let mut ventilator = hand.ventilator(&format!("range:1..{UNITS}"), &[]);
+    let mut workers = [hand.worker(&["--run", "echo"]), hand.worker(&["--run", "echo"])];
+    let watch = watch(&[
+        ("sink", &sink),
+        ("ventilator", &ventilator),
+        ("worker 1", &workers[0]),
+        ("worker 2", &workers[1]),
+    ]);
+    sink.ends_well();
+    ventilator.ends_well();
+    workers.iter_mut().for_each(|worker| drop(worker.ends_well()));
+    assert_bounded(watch, 4);
+    let outcome = hand.outcome();
+    assert_eq!(outcome.count("results"), UNITS);
+    assert_eq!(outcome.field("aggregates")["sum"], UNITS * (UNITS + 1) / 2);
+}
+
+#[test]
+fn a_sink_whose_reader_pauses_slows_the_source_instead_of_filling_memory() {
+    const LINES: usize = 200_000;
+    let hand = Hand::over(Transport::Ipc);
+    let line = |number: usize| format!("{number:0>1000}");
+    let text: String = (0..LINES).map(|number| line(number) + "\n").collect();
+    let bytes = text.len() as u64;
+    let source = format!("lines:{}", hand.place.write("text.txt", text).display());
+    let fifo = hand.place.path("fifo");
+    mknodat(CWD, &fifo, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a fifo can be made");
+    let mut command = hand.place.command("sh");
+    let sink = program("sink").display().to_string();
+    command
+        .args(["-c", &format!("exec '{sink}' --bind {} --output - > fifo", hand.sink_endpoint())]);
+    let mut sink = hand.place.start_command("sink", command);
+    let mut reader = BufReader::new(File::open(&fifo).expect("the sink opens the other end"));
+    let mut ventilator = hand.ventilator(&source, &[]);
+    let mut worker = hand.worker(&["--run", "echo"]);
+    let watch = watch(&[("sink", &sink), ("ventilator", &ventilator), ("worker", &worker)]);
+
+    let mut found = String::new();
+    reader.read_line(&mut found).expect("a line");
+    // Nothing is read now, so that sooner or later the source has to stand still.
+    let mut before = (0, std::time::Instant::now());
+    let read = wait::until("the source stands still", || {
+        let now = bytes_read(ventilator.id());
+        if now != before.0 {
+            before = (now, std::time::Instant::now());
+        }
+        (now > 0 && before.1.elapsed() > std::time::Duration::from_millis(700)).then_some(now)
+    });
+    assert!(read < bytes / 2, "it has read {read} of {bytes} bytes");
+
+    let mut lines = vec![found.trim_end().to_owned()];
+    lines.extend(reader.lines().map(|line| line.expect("a line")));
+    for process in [&mut sink, &mut ventilator, &mut worker] {
+        process.ends_well();
+    }
+    assert_bounded(watch, 3);
+    let expected: Vec<String> = (0..LINES).map(|number| format!("\"{}\"", line(number))).collect();
+    tests::outcome::assert_same_lines(&lines, &expected);
+}
+
+/// What a process has read from files so far, in bytes.
+fn bytes_read(pid: u32) -> u64 {
+    let io = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
+    let read = io.lines().find_map(|line| line.strip_prefix("rchar: "));
+    read.and_then(|count| count.parse().ok()).unwrap_or_default()
+}
