@@ -1,6 +1,6 @@
 //! A ventilator joined to its sockets and its source.
 
-use std::{io, path::PathBuf, process, sync::mpsc};
+use std::{io, path::PathBuf, process};
 
 use proto::{
     diary::{Diary, VENTILATOR_FILE},
@@ -151,21 +151,4 @@ fn digest(setup: &Setup) -> Result<String, SourceError> {
     let text = serde_json::to_vec(&(&setup.source, stages, setup.carries_input, content));
     let digest = Sha256::digest(text.unwrap_or_default());
     Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-/// A source that is fed from another thread, for pipelines in one process.
-pub struct Fed(pub mpsc::Receiver<Vec<u8>>);
-
-impl source::Source for Fed {
-    fn read(&mut self, units_max: usize, chunk: &mut source::Chunk) -> Result<bool, SourceError> {
-        let Ok(first) = self.0.recv() else { return Ok(false) };
-        chunk.payload.extend_from_slice(&first);
-        chunk.end_value();
-        while !chunk.is_full(units_max) {
-            let Ok(value) = self.0.try_recv() else { break };
-            chunk.payload.extend_from_slice(&value);
-            chunk.end_value();
-        }
-        Ok(true)
-    }
 }
