@@ -9,12 +9,12 @@ use std::{collections::BTreeMap, sync::Arc};
 use proto::{
     frame::{Dead, Results},
     ranges::RangeSet,
-    rules::expansion::Expansion,
+    rules::{expansion::Expansion, outbox::timing_part},
     unit::{Path, UnitId},
     units::{Span, Units},
 };
 
-use crate::entry::{Entry, Leaf, Origin, Outcome, timing_part};
+use crate::entry::{Entry, Leaf, Origin, Outcome};
 
 /// What one leaf of a tree holds.
 #[derive(Debug, Clone)]

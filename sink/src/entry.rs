@@ -107,37 +107,3 @@ impl Entry {
         content as u64 + 128
     }
 }
-
-/// The part of a run-length encoding between two positions.
-pub fn timing_part(timing: &[(u32, u32)], from: usize, count: usize) -> Vec<(u32, u32)> {
-    let (mut skip, mut left) = (from, count);
-    let mut part = Vec::new();
-    for (run, each) in timing {
-        let run = *run as usize;
-        if left == 0 {
-            break;
-        }
-        if skip >= run {
-            skip -= run;
-            continue;
-        }
-        let taken = (run - skip).min(left);
-        part.push((taken as u32, *each));
-        left -= taken;
-        skip = 0;
-    }
-    part
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_part_of_a_timing_has_the_times_of_its_units() {
-        let timing = [(2, 10), (3, 20), (1, 30)];
-        assert_eq!(timing_part(&timing, 1, 3), [(1, 10), (2, 20)]);
-        assert_eq!(timing_part(&timing, 5, 9), [(1, 30)]);
-        assert_eq!(timing_part(&timing, 0, 0), []);
-    }
-}

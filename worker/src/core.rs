@@ -127,6 +127,8 @@ struct Executing {
     bytes: usize,
     failed: Vec<Failed>,
     collected: Time,
+    // Units not begun have been given back already.
+    curtailed: bool,
     // Of a run that is over.
     void: bool,
 }
@@ -624,17 +626,20 @@ impl Worker {
     /// Starts the next parcel, unless too much waits downstream; fetches what a long one has
     /// ready.
     fn execute(&mut self, now: Time, out: &mut Effects) {
+        let full = self.kept_bytes() as u64 >= self.limits.window_bytes_max;
         if let Some(executing) = &mut self.executing {
+            if full && !executing.curtailed {
+                // Its outputs fill the memory: what is not begun may come again later.
+                executing.curtailed = true;
+                out.push(Effect::Request(Request::Curtail { share: Share::All }));
+            }
             if now.since(executing.collected) >= COLLECT_INTERVAL {
                 executing.collected = now;
                 out.push(Effect::Request(Request::Collect));
             }
             return;
         }
-        let kept = self.membership.as_ref().map_or(0, |member| {
-            member.outbox.bytes() + member.next.as_ref().map_or(0, Dispatch::bytes)
-        });
-        if !self.loaded || kept as u64 >= self.limits.window_bytes_max {
+        if !self.loaded || full {
             return;
         }
         let Some(Parcel { link, work }) = self.queue.pop_front() else { return };
@@ -651,10 +656,18 @@ impl Worker {
             bytes: work.units.bytes(),
             failed: Vec::new(),
             collected: now,
+            curtailed: false,
             void: false,
         });
         let Work { attempt, units, .. } = work;
         out.push(Effect::Request(Request::Execute { ticket, attempt, execution, units }));
+    }
+
+    /// What is on its way downstream, or kept until it is committed.
+    fn kept_bytes(&self) -> usize {
+        self.membership.as_ref().map_or(0, |member| {
+            member.outbox.bytes() + member.next.as_ref().map_or(0, Dispatch::bytes)
+        })
     }
 
     fn pass_on(&mut self, now: Time, out: &mut Effects) {

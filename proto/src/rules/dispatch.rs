@@ -364,7 +364,14 @@ impl Dispatch {
         }
         while self.ready_units > 0 {
             let Some((link, units, bytes)) = self.least_loaded() else { break };
-            let Some((units, history)) = self.pick(units, bytes, committed) else { break };
+            let before = self.ready_units;
+            let Some((units, history)) = self.pick(units, bytes, committed) else {
+                // What was next has been committed meanwhile; the rest has not been looked at.
+                if self.ready_units < before {
+                    continue;
+                }
+                break;
+            };
             self.send(now, link, units, history, false, orders);
         }
         if self.again.is_empty()

@@ -239,6 +239,7 @@ fn at_the_end_an_idle_worker_gets_a_copy_of_what_lasts_long() {
     script.pass(1000);
     assert_eq!(script.orders(), []);
     script.dispatch.ending();
+    script.pass(100);
     let copies = script.works();
     assert_eq!((copies[0].0, ids(&copies[0].1)), (2, vec![0]));
     assert_eq!(script.orders(), []);

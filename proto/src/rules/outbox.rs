@@ -63,8 +63,23 @@ impl Outbox {
         self.kept.is_empty()
     }
 
-    /// Takes outcomes in.
-    pub fn push(&mut self, results: Results) {
+    /// Takes outcomes in, in pieces that fit a parcel each.
+    pub fn push(&mut self, mut results: Results) {
+        let units = std::mem::take(&mut results.units);
+        let timing = std::mem::take(&mut results.timing);
+        let (stage, attempt) = (results.stage, results.attempt);
+        let mut from = 0;
+        while from < units.len() {
+            let count = units.fitting(from, self.parcel_units_max, self.parcel_bytes_max);
+            let part = units.slice(from..from + count);
+            let timing = timing_part(&timing, from, count);
+            self.push_piece(Results { stage, attempt, units: part, timing, ..Results::default() });
+            from += count;
+        }
+        self.push_piece(results);
+    }
+
+    fn push_piece(&mut self, results: Results) {
         let (units, bytes) = weight(&results);
         if units == 0 {
             return;
@@ -162,6 +177,27 @@ pub fn push_timing(timing: &mut Vec<(u32, u32)>, count: u32, us: u32) {
     }
 }
 
+/// The part of a run-length encoding between two positions.
+pub fn timing_part(timing: &[(u32, u32)], from: usize, count: usize) -> Vec<(u32, u32)> {
+    let (mut skip, mut left) = (from, count);
+    let mut part = Vec::new();
+    for (run, each) in timing {
+        let run = *run as usize;
+        if left == 0 {
+            break;
+        }
+        if skip >= run {
+            skip -= run;
+            continue;
+        }
+        let taken = (run - skip).min(left);
+        part.push((taken as u32, *each));
+        left -= taken;
+        skip = 0;
+    }
+    part
+}
+
 fn is_committed(results: &Results, committed: &RangeSet) -> bool {
     results.units.all_in(committed)
         && results.filtered.iter().all(|span| committed.contains_range(span.roots()))
@@ -224,6 +260,27 @@ mod tests {
         outbox.push(results(10, 1));
         outbox.granted(Credit { units: 1000, bytes: 50 + bytes as u64 });
         assert!(outbox.take().is_some());
+    }
+
+    #[test]
+    fn outcomes_larger_than_a_parcel_leave_in_pieces_with_their_times() {
+        let limits = Limits { parcel_units_max: 4, ..Limits::default() };
+        let mut outbox = Outbox::new(&limits);
+        outbox.opened();
+        outbox.granted(Credit { units: 1000, bytes: 100_000 });
+        outbox.push(Results { timing: vec![(5, 1), (5, 2)], ..results(0, 10) });
+        let pieces: Vec<Results> = std::iter::from_fn(|| outbox.take()).collect();
+        let sizes: Vec<usize> = pieces.iter().map(|piece| piece.units.len()).collect();
+        assert_eq!(sizes, [4, 4, 2]);
+        assert_eq!(pieces[1].timing, [(1, 1), (3, 2)]);
+    }
+
+    #[test]
+    fn a_part_of_a_timing_has_the_times_of_its_units() {
+        let timing = [(2, 10), (3, 20), (1, 30)];
+        assert_eq!(timing_part(&timing, 1, 3), [(1, 10), (2, 20)]);
+        assert_eq!(timing_part(&timing, 5, 9), [(1, 30)]);
+        assert_eq!(timing_part(&timing, 0, 0), []);
     }
 
     #[test]

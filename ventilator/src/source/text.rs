@@ -13,7 +13,7 @@ use super::{Chunk, Source, SourceError, spool::Spool};
 
 const BUFFER_BYTES: usize = 128 << 10;
 /// A longer line is refused: it could not travel in a frame.
-const LINE_BYTES_MAX: u64 = 32 << 20;
+const LINE_BYTES_MAX: u64 = 16 << 20;
 
 /// A stream of lines that knows where it is.
 struct Stream {

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::Failure;
 
 /// What an envelope may add to a value in its frame.
-const FRAME_SLACK_BYTES: u64 = 4 << 10;
+const FRAME_SLACK_BYTES: u64 = 64 << 10;
 
 /// How many frames the outputs of one unit may fill together.
 const UNIT_FRAMES_MAX: u64 = 4;
