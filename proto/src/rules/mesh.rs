@@ -425,6 +425,12 @@ impl Mesh {
             if session <= known.session {
                 return;
             }
+            let same_inbox = known.hello.as_ref().is_some_and(|h| h.endpoints == hello.endpoints);
+            if same_inbox && matches!(known.state, State::Knocked | State::Deciding) {
+                // Not answered yet: the answer will open the session that was asked for last.
+                known.session = session;
+                return;
+            }
             // The lane still leads to the same process, so it may be kept; but what it carried
             // for the old session is of no use, and the endpoints may be new.
             self.break_up(now, link, Loss::Replaced, out);
@@ -465,6 +471,10 @@ impl Mesh {
                     self.put(link, beat, out);
                 }
                 State::Greeting if now.since(known.greeted) > self.liveness / 2 => {
+                    // If it was the Welcome that was lost, the peer takes the session for open,
+                    // and would not answer a Hello in it.
+                    self.next_session += 1;
+                    known.session = self.next_session;
                     self.greet(now, link, out);
                 }
                 State::Knocked | State::Deciding if now.since(known.heard) > self.liveness * 4 => {
@@ -618,6 +628,24 @@ mod tests {
         assert!(matches!(pair.dialler.poll(), Some(MeshEvent::Broken { loss: Loss::Reset, .. })));
         assert!(matches!(pair.dialler.poll(), Some(MeshEvent::Opened { .. })));
         assert!(pair.dialler.is_open(pair.link));
+    }
+
+    #[test]
+    fn a_lost_welcome_is_asked_for_again() {
+        let mut pair = Pair::new();
+        pair.tell_dialler(Event::LaneUp { link: pair.link, inbox: vec![] });
+        for envelope in std::mem::take(&mut pair.to_acceptor) {
+            pair.tell_acceptor(Event::Frame(envelope));
+        }
+        pair.to_dialler.clear();
+        pair.pass(Limits::default().liveness_ms / 2 + 1);
+        pair.tell_dialler(Event::Tick);
+        pair.deliver();
+        assert!(pair.dialler.is_open(pair.link));
+        assert!(matches!(
+            pair.heard.pop_front(),
+            Some(MeshEvent::Broken { loss: Loss::Replaced, .. })
+        ));
     }
 
     #[test]
