@@ -648,15 +648,14 @@ impl proto::role::Role for Ventilator {
         let commit =
             self.news.then(|| self.told.map_or(Time::default(), |told| told + COMMIT_INTERVAL));
         let report = (!self.onlookers.is_empty()).then(|| self.reported + REPORT_INTERVAL);
-        let stop = match self.phase {
+        let due = match self.phase {
+            // Nothing else is done any more, so nothing else is due.
             Phase::Stopping { since } | Phase::Parting { since } => {
-                Some(since + Duration::from_millis(self.config.limits.liveness_ms + 1))
+                let stop = since + Duration::from_millis(self.config.limits.liveness_ms + 1);
+                [self.mesh.deadline(), Some(stop), None, None]
             }
-            Phase::Running => None,
+            Phase::Running => [self.mesh.deadline(), self.dispatch.deadline(), commit, report],
         };
-        [self.mesh.deadline(), self.dispatch.deadline(), commit, report, stop]
-            .into_iter()
-            .flatten()
-            .min()
+        due.into_iter().flatten().min()
     }
 }

@@ -703,9 +703,13 @@ impl proto::role::Role for Worker {
     }
 
     fn deadline(&self) -> Option<Time> {
+        if let Some(since) = self.parting {
+            // Nothing else is done any more, so nothing else is due.
+            let parted = since + PARTING + Duration::from_millis(1);
+            return [self.mesh.deadline(), Some(parted)].into_iter().flatten().min();
+        }
         let collect = self.executing.as_ref().map(|e| e.collected + COLLECT_INTERVAL);
         let next = self.membership.as_ref().and_then(|member| member.next.as_ref()?.deadline());
-        let parting = self.parting.map(|since| since + PARTING + Duration::from_millis(1));
-        [self.mesh.deadline(), collect, next, parting].into_iter().flatten().min()
+        [self.mesh.deadline(), collect, next].into_iter().flatten().min()
     }
 }
