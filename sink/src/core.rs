@@ -295,10 +295,13 @@ impl Sink {
         if self.ventilator == Some(link) {
             self.ventilator = None;
             match self.phase {
-                Phase::Running | Phase::Closing => {
-                    warn!(?loss, "lost the ventilator; waiting for it")
+                // One that is cut off or on its way back has still to be told.
+                Phase::Closed { .. } if loss == Loss::Disconnected && !self.standing.durable => {
+                    self.conclude(out);
                 }
-                Phase::Closed { .. } => self.conclude(out),
+                Phase::Running | Phase::Closing | Phase::Closed { .. } => {
+                    warn!(?loss, "lost the ventilator; waiting for it");
+                }
                 Phase::Concluding | Phase::Concluded { .. } => {}
             }
         }
