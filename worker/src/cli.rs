@@ -11,7 +11,8 @@ use proto::{
 };
 
 use crate::{
-    Function, assemble, builtin,
+    AssembleError, Function, assemble,
+    builtin::{self, BuiltinError},
     run::{self, Setup},
 };
 
@@ -101,7 +102,24 @@ impl FunctionArgs {
             _ => return Ok(None),
         };
         let stage = Stage::new("work", named);
-        assemble(&stage, None, &Limits::default()).map(Some).map_err(|error| error.to_string())
+        assemble(&stage, None, &Limits::default()).map(Some).map_err(|error| shown(&error))
+    }
+}
+
+/// What is wrong with the flags. The stage's name is left out: nobody has given one.
+fn shown(error: &AssembleError) -> String {
+    match error {
+        AssembleError::Builtin { source, .. } => match source {
+            BuiltinError::Unknown { nearest: Some(nearest), .. } => {
+                format!("{source}; did you mean `{nearest}`?")
+            }
+            BuiltinError::Unknown { nearest: None, .. } => {
+                format!("{source}; `--run help` lists them")
+            }
+            BuiltinError::ArgumentsRefused { .. } => source.to_string(),
+        },
+        AssembleError::Command { source, .. } => source.to_string(),
+        AssembleError::NoOwnFunction { .. } => error.to_string(),
     }
 }
 
