@@ -317,6 +317,8 @@ impl Sink {
             self.intake.processed(link, units, bytes);
             return;
         }
+        let new: u64 = entries.iter().map(|entry| entry.count).sum();
+        self.horizon.learn(new, entries.iter().map(Entry::bytes).sum());
         let ranges = entries.iter().map(|entry| (entry.first, entry.first + entry.count)).collect();
         let number = self.next_number;
         self.next_number += 1;

@@ -6,9 +6,11 @@
 
 use proto::{limits::Limits, unit::UnitId};
 
-/// The window that a run starts with.
-const START_UNITS: u64 = 4 << 10;
+/// The window that a run starts with, and never goes below: large outcomes may then take this
+/// many times their size, but as many workers can be busy.
 const FLOOR_UNITS: u64 = 64;
+/// The weight of the newest outcomes in the mean size.
+const NEWEST: f64 = 0.2;
 
 /// The window between watermark and horizon.
 #[derive(Debug)]
@@ -18,18 +20,30 @@ pub struct Horizon {
     bytes_max: u64,
     horizon: UnitId,
     grown_at: UnitId,
+    unit_bytes: f64,
 }
 
 impl Horizon {
     /// A window at its start, above `watermark`.
     pub fn new(limits: &Limits, watermark: UnitId) -> Self {
-        let window = START_UNITS.min(limits.window_units_max.max(1));
+        let window = FLOOR_UNITS.min(limits.window_units_max.max(1));
         Self {
             window,
             units_max: limits.window_units_max.max(1),
             bytes_max: limits.window_bytes_max,
             horizon: watermark + window,
             grown_at: watermark,
+            unit_bytes: 0.0,
+        }
+    }
+
+    /// Outcomes of so many units have come, which take so much memory together.
+    pub fn learn(&mut self, units: u64, bytes: u64) {
+        if units > 0 {
+            let each = bytes as f64 / units as f64;
+            // Growing sizes are believed at once: what is allowed cannot be taken back.
+            let mean = self.unit_bytes + NEWEST * (each - self.unit_bytes);
+            self.unit_bytes = mean.max(each);
         }
     }
 
@@ -43,7 +57,10 @@ impl Horizon {
             self.grown_at = watermark;
             self.window = (self.window * 2).min(self.units_max);
         }
-        self.horizon = self.horizon.max(watermark.saturating_add(self.window));
+        let fitting = (self.bytes_max as f64 / self.unit_bytes.max(1.0)) as u64;
+        let floor = FLOOR_UNITS.min(self.units_max);
+        let window = self.window.min(fitting.max(floor));
+        self.horizon = self.horizon.max(watermark.saturating_add(window));
         self.horizon
     }
 }
@@ -63,6 +80,21 @@ mod tests {
             watermark = end;
         }
         assert_eq!(horizon.update(watermark, 0) - watermark, 100_000);
+    }
+
+    #[test]
+    fn large_outcomes_keep_it_small() {
+        let limits = Limits { window_bytes_max: 16 << 20, ..Limits::default() };
+        let mut horizon = Horizon::new(&limits, 0);
+        let mut watermark = 0;
+        for _ in 0..100 {
+            horizon.learn(1, 100 << 10);
+            let end = horizon.update(watermark, 0);
+            assert!(end - watermark <= 163);
+            watermark = end;
+        }
+        horizon.learn(1, 10 << 20);
+        assert_eq!(horizon.update(watermark, 0) - watermark, FLOOR_UNITS);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::{
     os::raw::{c_int, c_void},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc,
     },
     thread,
@@ -134,7 +134,6 @@ pub struct Net {
     monitor_waker: Waker,
     stop: Arc<AtomicBool>,
     threads: Vec<(Waker, thread::JoinHandle<()>)>,
-    next_monitor: u64,
 }
 
 enum Watch {
@@ -179,7 +178,7 @@ impl Net {
             })?;
             threads.push((waker, thread));
         }
-        Ok(Self { context, key, monitors, monitor_waker, stop, threads, next_monitor: 0 })
+        Ok(Self { context, key, monitors, monitor_waker, stop, threads })
     }
 
     /// The process's one PULL socket, listening nowhere yet.
@@ -234,10 +233,11 @@ impl Net {
         Ok(lane)
     }
 
-    fn monitor(&mut self, link: LinkId, socket: &Socket) -> Result<Watched, NetError> {
+    fn monitor(&self, link: LinkId, socket: &Socket) -> Result<Watched, NetError> {
         let failed = || socket_error("cannot watch a lane");
-        self.next_monitor += 1;
-        let address = format!("inproc://monitor-{:p}-{}", self, self.next_monitor);
+        // Contexts are shared, so the names have to differ within the whole process.
+        static MONITORS: AtomicU64 = AtomicU64::new(0);
+        let address = format!("inproc://monitor-{}", MONITORS.fetch_add(1, Ordering::Relaxed));
         socket.monitor(&address, MONITORED).map_err(failed())?;
         let watcher = self.context.socket(SocketType::PAIR).map_err(failed())?;
         watcher.set_linger(0).map_err(failed())?;

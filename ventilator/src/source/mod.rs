@@ -86,6 +86,14 @@ pub enum SourceError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A value is too large to travel.
+    #[error("value {index} of those read last is {bytes} bytes long, more than a frame can carry")]
+    Large {
+        /// Which of the values that were read last, from 0.
+        index: u64,
+        /// Its length.
+        bytes: u64,
+    },
     /// The pattern of a `files` source is none.
     #[error("`{pattern}` is not a pattern: {problem}")]
     Pattern {

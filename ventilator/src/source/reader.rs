@@ -10,6 +10,9 @@ use proto::{net::driver::Handle, unit::UnitId, units::Units};
 use super::{Chunk, Source, SourceError};
 use crate::core::{Reply, Request};
 
+/// A larger value would not fit a frame together with what travels along.
+const VALUE_BYTES_MAX: u64 = 20 << 20;
+
 /// The way to a reading thread; it ends when this is dropped.
 pub struct SourceThread {
     requests: Sender<Request>,
@@ -77,6 +80,13 @@ fn read(
 ) -> Result<(Chunk, bool), SourceError> {
     let mut chunk = Chunk::default();
     let more = source.read(usize::try_from(units_max).unwrap_or(usize::MAX), &mut chunk)?;
+    let starts = std::iter::once(&0).chain(&chunk.ends);
+    for (index, (start, end)) in starts.zip(&chunk.ends).enumerate() {
+        let bytes = u64::from(end - start);
+        if bytes > VALUE_BYTES_MAX {
+            return Err(SourceError::Large { index: index as u64, bytes });
+        }
+    }
     Ok((if pairs { in_pairs(&chunk) } else { chunk }, more))
 }
 
