@@ -11,5 +11,6 @@ pub mod outcome;
 pub mod place;
 pub mod process;
 pub mod programs;
+pub mod topologies;
 pub mod torture;
 pub mod wait;
