@@ -11,4 +11,4 @@ pub mod trial;
 
 pub use ordeal::Trouble;
 pub use schedule::{Faults, Role, Tally};
-pub use trial::{Calm, Course};
+pub use trial::{Calm, Course, Torn};

@@ -24,7 +24,7 @@ const UNFIT_MAX: u32 = 5;
 /// How often the workers of a stage may end otherwise, without any progress: more often, since
 /// a unit that kills its worker has to be found by halving its parcel, and dies several times.
 const ENDS_MAX: u32 = 25;
-/// How often in a row a sink or a ventilator is started again.
+/// How often in a row a sink or a ventilator is started again, without any progress.
 const RETURNS_MAX: u32 = 5;
 /// How long the others may take to end after the sink has. They were told before it was.
 const CLOSING: Duration = Duration::from_secs(1);
@@ -191,10 +191,17 @@ impl Supervisor {
     }
 
     fn progress(&mut self, committed: u64, total: Option<u64>) {
+        // A sink that was started again may not have told yet what its predecessor had committed.
         if committed > self.committed {
             self.standstill.fill(Standstill::default());
+            for post in [Post::Sink, Post::Ventilator] {
+                // Without both of them nothing is committed.
+                if let Some(place) = self.places.get_mut(&post) {
+                    place.failures = 0;
+                }
+            }
+            self.committed = committed;
         }
-        self.committed = committed;
         self.total = total.or(self.total);
     }
 

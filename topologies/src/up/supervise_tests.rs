@@ -229,6 +229,33 @@ fn a_durable_run_gives_up_a_sink_that_keeps_dying() {
 }
 
 #[test]
+fn a_sink_and_a_ventilator_that_get_further_may_die_as_often_as_they_like() {
+    let mut run = Script::new(Survival::Durable);
+    for round in 1..=3 * u64::from(RETURNS_MAX) {
+        for post in [Post::Sink, Post::Ventilator] {
+            assert_eq!(run.ended(post, KILLED), [returns(post, KILLED, 100)]);
+            assert_eq!(run.tick(), [Effect::Start(post)]);
+        }
+        // The new sink has not read its log yet; that is neither progress nor a step back.
+        run.progress(0, Some(1000));
+        run.progress(round, Some(1000));
+    }
+}
+
+#[test]
+fn what_was_committed_before_is_no_progress() {
+    let mut run = Script::new(Survival::Durable);
+    run.progress(500, Some(1000));
+    for _ in 0..RETURNS_MAX {
+        assert_eq!(run.ended(Post::Sink, KILLED).len(), 1);
+        run.tick();
+        run.progress(0, Some(1000));
+        run.progress(500, Some(1000));
+    }
+    assert_eq!(run.ended(Post::Sink, KILLED)[0], Effect::Say(Notice::Fatal(Post::Sink, KILLED)));
+}
+
+#[test]
 fn the_first_interrupt_drains_the_run_through_its_ventilator() {
     let mut run = Script::new(Survival::None);
     let drains = [Effect::Say(Notice::Draining), Effect::Drain(Post::Ventilator)];
