@@ -170,12 +170,6 @@ pub struct Plan {
 /// Why two processes cannot work together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Error)]
 pub enum Refusal {
-    /// Another version of the protocol.
-    #[error("it speaks version {theirs} of the protocol, this process version {VERSION}")]
-    Version {
-        /// The version of the process that refuses.
-        theirs: u8,
-    },
     /// No such stage.
     #[error("there is no stage `{asked}`; there are {}", stages.join(", "))]
     Stage {
@@ -294,6 +288,8 @@ pub struct Dead {
     pub error: String,
     /// How many tries it had.
     pub attempts: u32,
+    /// The name of that worker.
+    pub worker: String,
 }
 
 /// What the sink has committed. State, not an event: each one replaces the one before.

@@ -13,6 +13,9 @@ pub const BACKOFF_MS_MAX: u64 = 30_000;
 /// Deaths of workers that execute one unit alone before the unit is dead-lettered.
 pub const CRASH_LIMIT: u32 = 3;
 
+/// The most that `frame_bytes_max` can be: a worker listens before it is told the run's limit.
+pub const FRAME_BYTES_CEILING: u64 = 256 << 20;
+
 /// The limits of one run; the same on every process of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -26,6 +29,7 @@ pub struct Limits {
     /// Bytes of values in one parcel, unless a single unit is larger.
     pub parcel_bytes_max: u64,
     /// Bytes of one frame, checked before it is allocated; the largest value is a little smaller.
+    /// No more than [`FRAME_BYTES_CEILING`].
     pub frame_bytes_max: u64,
     /// Outputs of one unit in one stage.
     pub expansion_units_max: u32,

@@ -258,6 +258,7 @@ mod tests {
             input: vec![1],
             error: "e".into(),
             attempts: 3,
+            worker: "w".into(),
         };
         let entries =
             accept.take(Results { dead: vec![dead], ..Results::default() }, &worker(), 100);
@@ -274,6 +275,7 @@ mod tests {
             input: vec![1],
             error: "e".into(),
             attempts: 3,
+            worker: "w".into(),
         };
         accept.take(Results { dead: vec![dead], ..Results::default() }, &worker(), 100);
         assert_eq!(accept.take(values(2, 1), &worker(), 100), []);

@@ -291,7 +291,11 @@ impl Ledger {
                     input: DeadLetter::input_of(self.halves(&dead.input).1),
                     error: dead.error.clone(),
                     attempts: dead.attempts,
-                    worker: origin.worker,
+                    worker: if dead.worker.is_empty() {
+                        origin.worker
+                    } else {
+                        dead.worker.clone()
+                    },
                 };
                 self.dead.write(&letter)?;
             }

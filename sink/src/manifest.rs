@@ -51,7 +51,7 @@ pub struct FileFacts {
     pub path: PathBuf,
     /// Its length.
     pub bytes: u64,
-    /// Its lines (JSON lines, csv with its header) or rows (SQLite).
+    /// Its line ends: JSON lines, or csv with its header; of no meaning for SQLite.
     pub lines: u64,
     /// Its SHA-256, in hexadecimal.
     pub sha256: String,

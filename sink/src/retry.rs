@@ -121,6 +121,7 @@ mod tests {
             input: vec![1],
             error: "e".into(),
             attempts: 3,
+            worker: "w".into(),
         };
         Entry { first: id, count: 1, outcome: Outcome::Dead { origin, dead } }
     }

@@ -3,7 +3,10 @@
 //! Owns the window between source and commit, the roster of workers, and the end of the run;
 //! refuses sockets, files and clocks.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use proto::{
     diary,
@@ -119,6 +122,8 @@ pub struct Ventilator {
     // Workers that asked before the run was known.
     waiting: Vec<(LinkId, Box<Hello>)>,
     members: BTreeMap<LinkId, Member>,
+    // Workers whose session is over although nothing says that they are dead.
+    astray: BTreeSet<PeerId>,
     former: Vec<WorkerTally>,
     onlookers: Vec<LinkId>,
     dispatch: Dispatch,
@@ -151,6 +156,7 @@ impl Ventilator {
             sink,
             waiting: Vec::new(),
             members: BTreeMap::new(),
+            astray: BTreeSet::new(),
             former: Vec::new(),
             onlookers: Vec::new(),
             dispatch: Dispatch::new(0, &config.stages[0], &config.limits),
@@ -273,11 +279,12 @@ impl Ventilator {
         info!(peer = %hello.name, stage = %self.config.stages[stage].name, "worker joined");
         let figures =
             WorkerTally { name: hello.name.clone(), stage: stage as u32, ..Default::default() };
+        self.astray.remove(&peer);
         let Hello { name, host, endpoints, .. } = hello;
         let contact = Contact { peer, name: name.clone(), host, endpoints };
         self.members.insert(link, Member { peer, name, stage, contact, figures });
         if stage == 0 {
-            self.dispatch.join(link);
+            self.dispatch.join(link, &self.name_of(link));
         } else {
             self.tell_roster(stage, out);
         }
@@ -326,6 +333,9 @@ impl Ventilator {
         }
         self.onlookers.retain(|onlooker| *onlooker != link);
         let Some(member) = self.members.remove(&link) else { return };
+        if loss != Loss::Disconnected && self.astray.len() < self.config.limits.peers_max as usize {
+            self.astray.insert(member.peer);
+        }
         if self.phase == Phase::Running {
             warn!(peer = %member.name, ?loss, "lost a worker; its units go to others");
         }
@@ -585,8 +595,9 @@ impl Ventilator {
     /// The run is over: waits for the workers to go, then for the sink to have heard the figures.
     fn part(&mut self, now: Time, out: &mut Effects) {
         let patience = Duration::from_millis(self.config.limits.liveness_ms);
+        let gone = self.members.is_empty() && self.astray.is_empty();
         match self.phase {
-            Phase::Stopping { since } if self.members.is_empty() || now.since(since) > patience => {
+            Phase::Stopping { since } if gone || now.since(since) > patience => {
                 self.mesh.send(self.sink, Frame::Tally(Box::new(self.tally())), out);
                 self.mesh.send(self.sink, Frame::Bye, out);
                 self.phase = Phase::Parting { since: now };

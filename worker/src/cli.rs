@@ -2,7 +2,11 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Args, Parser, error::ErrorKind};
+use clap::{
+    Args, Parser,
+    builder::{PossibleValue, PossibleValuesParser},
+    error::ErrorKind,
+};
 use proto::{
     limits::Limits,
     net::{endpoint::Endpoint, key::Key, zeromq::SharedContext},
@@ -54,8 +58,8 @@ pub struct PlaceArgs {
 #[derive(Debug, Args)]
 #[group(multiple = false)]
 pub struct FunctionArgs {
-    /// A built-in function; `--run help` lists them
-    #[arg(long, value_name = "BUILTIN")]
+    /// A built-in function
+    #[arg(long, value_name = "BUILTIN", value_parser = builtins())]
     run: Option<String>,
     /// A program started once a unit; {} is replaced by the value. The last flag
     #[arg(long, value_name = "CMD", num_args = 1.., allow_hyphen_values = true)]
@@ -79,10 +83,6 @@ impl WorkerArgs {
     /// Runs a worker as the flags say; without a function it does what the ventilator's plan
     /// says.
     pub fn run(self) -> ExitCode {
-        if self.function.run.as_deref() == Some("help") {
-            builtin::names().iter().for_each(|(name, line)| println!("{name:<12} {line}"));
-            return ExitCode::SUCCESS;
-        }
         match self.function.assemble() {
             Ok(own) => self.place.run(own),
             Err(problem) => {
@@ -91,6 +91,12 @@ impl WorkerArgs {
             }
         }
     }
+}
+
+/// The names that `--run` takes, each with what it does.
+fn builtins() -> PossibleValuesParser {
+    let named = builtin::names().iter();
+    PossibleValuesParser::new(named.map(|(name, line)| PossibleValue::new(*name).help(*line)))
 }
 
 impl FunctionArgs {

@@ -6,7 +6,7 @@
 //! ventilator.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, VecDeque, btree_map::Entry},
     time::Duration,
 };
 
@@ -140,6 +140,7 @@ struct Membership {
     outbox: Outbox,
     next: Option<Dispatch>,
     next_links: BTreeMap<PeerId, LinkId>,
+    next_names: BTreeMap<LinkId, String>,
     committed: Committed,
 }
 
@@ -236,7 +237,8 @@ impl Worker {
         if link == member.sink {
             member.outbox.opened();
         } else if let Some(next) = &mut member.next {
-            next.join(link);
+            let name = member.next_names.get(&link).cloned().unwrap_or_default();
+            next.join(link, &name);
         }
     }
 
@@ -262,6 +264,7 @@ impl Worker {
                 outbox: Outbox::new(&self.limits),
                 next,
                 next_links: BTreeMap::new(),
+                next_names: BTreeMap::new(),
                 committed: Committed::default(),
                 plan,
             });
@@ -375,15 +378,16 @@ impl Worker {
                 && !self.mesh.is_open(link)
             {
                 member.next_links.remove(&peer);
+                member.next_names.remove(&link);
                 self.mesh.hang_up(link, out);
             }
         }
         for contact in contacts {
-            let mesh = &mut self.mesh;
-            member
-                .next_links
-                .entry(contact.peer)
-                .or_insert_with(|| mesh.dial(contact.endpoints, Some(contact.host), out));
+            if let Entry::Vacant(place) = member.next_links.entry(contact.peer) {
+                let link = self.mesh.dial(contact.endpoints, Some(contact.host), out);
+                place.insert(link);
+                member.next_names.insert(link, contact.name);
+            }
         }
     }
 
@@ -419,6 +423,7 @@ impl Worker {
             Frame::Bye => {
                 next.lost(now, link, Loss::Replaced, committed, &mut orders);
                 member.next_links.retain(|_, known| *known != link);
+                member.next_names.remove(&link);
                 self.mesh.hang_up(link, out);
             }
             _ => {}

@@ -4,7 +4,7 @@ use std::{io, process};
 
 use proto::{
     frame::{Hello, Role},
-    limits::Limits,
+    limits::{FRAME_BYTES_CEILING, Limits},
     net::{
         driver::{Driver, DriverError, Handle},
         endpoint::{Endpoint, this_host},
@@ -61,7 +61,9 @@ pub fn run(
     key: Option<Key>,
     started: impl FnOnce(Handle<Reply>),
 ) -> Result<i32, RunError> {
-    let mut driver = Driver::new(context, key, &Limits::default())?;
+    // The run's own limit comes with the plan, to a socket that listens already.
+    let listening = Limits { frame_bytes_max: FRAME_BYTES_CEILING, ..Limits::default() };
+    let mut driver = Driver::new(context, key, &listening)?;
     for endpoint in &setup.bind {
         driver.bind(endpoint)?;
     }

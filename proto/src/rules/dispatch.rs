@@ -56,6 +56,13 @@ struct History {
     suspect: bool,
 }
 
+/// Why units failed in one attempt.
+struct Failure<'a> {
+    history: History,
+    error: &'a str,
+    worker: &'a str,
+}
+
 const FRESH: History = History { attempt: 1, deaths: 0, suspect: false };
 
 #[derive(Debug)]
@@ -72,6 +79,7 @@ struct Sent {
 
 #[derive(Debug)]
 struct Peer {
+    name: String,
     allowance: Allowance,
     sizing: Sizing,
     pending: BTreeMap<ParcelId, Sent>,
@@ -206,8 +214,9 @@ impl Dispatch {
     }
 
     /// A worker's session begins.
-    pub fn join(&mut self, link: LinkId) {
+    pub fn join(&mut self, link: LinkId, name: &str) {
         let peer = Peer {
+            name: name.to_owned(),
             allowance: Allowance::default(),
             sizing: Sizing::new(self.target, self.parcel_units_max),
             pending: BTreeMap::new(),
@@ -257,7 +266,7 @@ impl Dispatch {
         for sent in peer.pending.into_values() {
             let suspected = std::mem::take(&mut executing);
             if suspected && !sent.copy {
-                self.charge(sent, committed, orders);
+                self.charge(sent, &peer.name, committed, orders);
             } else {
                 self.take_back(sent, committed);
             }
@@ -318,8 +327,17 @@ impl Dispatch {
         let Some(mut sent) = peer.pending.remove(&done.parcel) else { return };
         let busy = Duration::from_nanos(done.busy_ns);
         peer.sizing.finished(sent.units.len(), busy);
-        let indices: Vec<u32> = done.failed.iter().map(|failed| failed.index).collect();
-        let failed = if indices.is_sorted() { sent.units.extract(&indices) } else { Vec::new() };
+        // A peer may say anything: each unit fails once, and none that is not in the parcel.
+        let count = sent.units.len() as u32;
+        let failures: BTreeMap<u32, &str> = done
+            .failed
+            .iter()
+            .filter(|failed| failed.index < count)
+            .map(|failed| (failed.index, failed.error.as_str()))
+            .collect();
+        let indices: Vec<u32> = failures.keys().copied().collect();
+        let failed = sent.units.extract(&indices);
+        let worker = peer.name.clone();
         let freed: usize = failed.iter().map(Units::bytes).sum();
         let (history, copy) = (sent.history, sent.copy);
         if sent.units.all_in(committed) {
@@ -332,8 +350,9 @@ impl Dispatch {
         if copy {
             return; // the worker that holds the original decides
         }
-        for (units, failure) in failed.into_iter().zip(&done.failed) {
-            self.failed(now, units, history, &failure.error, committed, orders);
+        for (units, error) in failed.into_iter().zip(failures.into_values()) {
+            let failure = Failure { history, error, worker: &worker };
+            self.failed(now, units, failure, committed, orders);
         }
     }
 
@@ -545,7 +564,13 @@ impl Dispatch {
     /// The worker died while it executed this parcel, probably: one of its units may be the
     /// cause. It is cut into pieces; a unit that is alone and was alone when workers died often
     /// enough is dead.
-    fn charge(&mut self, mut sent: Sent, committed: &RangeSet, orders: &mut Vec<Order>) {
+    fn charge(
+        &mut self,
+        mut sent: Sent,
+        worker: &str,
+        committed: &RangeSet,
+        orders: &mut Vec<Order>,
+    ) {
         let before = sent.units.bytes();
         sent.units = std::mem::take(&mut sent.units).without(committed);
         self.kept_bytes -= before - sent.units.bytes();
@@ -556,7 +581,7 @@ impl Dispatch {
             if sent.history.deaths >= self.crash_limit {
                 let error = format!("{} workers died while executing it", sent.history.deaths);
                 let attempts = sent.history.attempt + sent.history.deaths - 1;
-                return self.bury(&sent.units, attempts, error, orders);
+                return self.bury(&sent.units, attempts, (&error, worker), orders);
             }
         }
         let size = count.div_ceil(PIECES).max(1);
@@ -572,16 +597,16 @@ impl Dispatch {
         &mut self,
         now: Time,
         units: Units,
-        history: History,
-        error: &str,
+        failure: Failure<'_>,
         committed: &RangeSet,
         orders: &mut Vec<Order>,
     ) {
+        let Failure { history, error, worker } = failure;
         self.kept_bytes += units.bytes();
         if units.all_in(committed) {
             self.kept_bytes -= units.bytes();
         } else if history.attempt > self.retries {
-            self.bury(&units, history.attempt, error.to_owned(), orders);
+            self.bury(&units, history.attempt, (error, worker), orders);
         } else {
             let doubled = self.backoff.saturating_mul(1 << (history.attempt - 1).min(20));
             let due = now + doubled.min(Duration::from_millis(BACKOFF_MS_MAX));
@@ -593,7 +618,13 @@ impl Dispatch {
         }
     }
 
-    fn bury(&mut self, units: &Units, attempts: u32, error: String, orders: &mut Vec<Order>) {
+    fn bury(
+        &mut self,
+        units: &Units,
+        attempts: u32,
+        (error, worker): (&str, &str),
+        orders: &mut Vec<Order>,
+    ) {
         self.kept_bytes -= units.bytes();
         for (root, path, value) in units.iter() {
             orders.push(Order::Dead(Dead {
@@ -601,8 +632,9 @@ impl Dispatch {
                 path,
                 stage: self.stage_index,
                 input: value.to_vec(),
-                error: error.clone(),
+                error: error.to_owned(),
                 attempts,
+                worker: worker.to_owned(),
             }));
         }
     }

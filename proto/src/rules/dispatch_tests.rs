@@ -19,7 +19,7 @@ impl Script {
     }
 
     fn join(&mut self, link: LinkId) {
-        self.dispatch.join(link);
+        self.dispatch.join(link, "w");
         self.dispatch.granted(link, GENEROUS);
     }
 
@@ -81,7 +81,7 @@ fn a_lone_unit_leaves_at_once_and_alone() {
 #[test]
 fn a_worker_holds_no_more_than_two_parcels_and_no_more_than_its_credit() {
     let mut script = Script::new();
-    script.dispatch.join(1);
+    script.dispatch.join(1, "w");
     script.add(0, 100);
     assert_eq!(script.works().len(), 0);
     script.dispatch.granted(1, Credit { units: 1, bytes: 100 });
@@ -247,6 +247,19 @@ fn at_the_end_an_idle_worker_gets_a_copy_of_what_lasts_long() {
     assert_eq!(script.done(2, copies[0].1.parcel, 10, vec![failure(0)]), []);
     assert_eq!(script.lost(2, Loss::Disconnected), []);
     assert_eq!(script.dispatch.waiting(), 0);
+}
+
+#[test]
+fn a_peer_that_reports_nonsense_harms_nobody() {
+    let mut script = Script::new();
+    script.join(1);
+    script.add(0, 1);
+    let parcel = script.works()[0].1.parcel;
+    let orders = script.done(1, parcel, 10, vec![failure(0), failure(0), failure(77)]);
+    assert_eq!(orders, []);
+    assert_eq!(script.done(1, 999, 10, vec![]), []);
+    script.dispatch.returned(1, parcel, 99, &script.committed);
+    assert_eq!(script.dispatch.waiting(), 1);
 }
 
 #[test]

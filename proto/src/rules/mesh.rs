@@ -106,6 +106,8 @@ struct Link {
     greeted: Time,
     granted: Option<Credit>,
     lane_up: bool,
+    // One too many; it is told so as soon as it can be.
+    unwelcome: bool,
 }
 
 /// All conversations of one process.
@@ -276,6 +278,7 @@ impl Mesh {
             greeted: Time::default(),
             granted: None,
             lane_up: false,
+            unwelcome: false,
         };
         self.links.insert(link, fresh);
         link
@@ -317,6 +320,10 @@ impl Mesh {
             State::Dialing => {
                 known.hello = Some(Box::new(Hello { endpoints: inbox, ..self.hello.clone() }));
                 self.greet(now, link, out);
+            }
+            State::Knocked if known.unwelcome => {
+                let max = self.peers_max;
+                self.refuse(link, Refusal::Full { max }, out);
             }
             State::Knocked => {
                 known.state = State::Deciding;
@@ -436,7 +443,12 @@ impl Mesh {
             self.break_up(now, link, Loss::Replaced, out);
             self.hang_up(link, out);
         }
-        let full = self.links.len() as u32 >= self.peers_max;
+        let peers = self.links.len() as u32;
+        // Those beyond the limit are told so, unless there are far too many even for that.
+        if peers >= self.peers_max.saturating_mul(2) {
+            return;
+        }
+        let full = peers >= self.peers_max;
         let endpoints = hello.endpoints.clone();
         let host = Some(hello.host.clone());
         let link = self.add(State::Knocked, false);
@@ -447,11 +459,10 @@ impl Mesh {
             fresh.in_seq = 1;
             fresh.hello = Some(hello);
         }
-        if full {
-            self.links.remove(&link);
-        } else {
-            out.push(Effect::Open { link, endpoints, host });
+        if let Some(fresh) = self.links.get_mut(&link) {
+            fresh.unwelcome = full;
         }
+        out.push(Effect::Open { link, endpoints, host });
     }
 
     fn tick<Q>(&mut self, now: Time, out: &mut Vec<Effect<Q>>) {
