@@ -129,6 +129,8 @@ pub struct Ventilator {
     dispatch: Dispatch,
     outbox: Outbox,
     committed: Committed,
+    // Which start of the sink was heard last.
+    epoch: u64,
     next: UnitId,
     reading: bool,
     end: Option<End>,
@@ -162,6 +164,7 @@ impl Ventilator {
             dispatch: Dispatch::new(0, &config.stages[0], &config.limits),
             outbox: Outbox::new(&config.limits),
             committed: Committed::default(),
+            epoch: 0,
             next: 0,
             reading: false,
             end: None,
@@ -195,16 +198,18 @@ impl Ventilator {
 
     /// The sink's answer: where the run stands.
     fn sink_opened(&mut self, now: Time, welcome: Welcome, run: u64, out: &mut Effects) {
-        let Welcome::Resume { commit, .. } = welcome else { return };
+        let Welcome::Resume { commit, epoch } = welcome else { return };
         let first = self.mesh.run() == 0;
         let known = self.committed.set().watermark();
-        if !first && (run != self.mesh.run() || commit.watermark < known) {
+        let past = epoch < self.epoch;
+        if !first && (run != self.mesh.run() || commit.watermark < known || past) {
             error!(
                 "the sink has lost what it had committed; a run that must survive its sink needs --run-dir there"
             );
             self.exit = Some(exit::AMNESIA);
             return;
         }
+        self.epoch = epoch;
         self.mesh.join(run);
         self.committed.apply(&commit);
         self.outbox.opened();

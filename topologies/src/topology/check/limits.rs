@@ -2,7 +2,7 @@
 //!
 //! Owns the friendlier forms; the limits' names and defaults are the runtime's.
 
-use proto::limits::Limits;
+use proto::limits::{FRAME_BYTES_CEILING, Limits};
 
 use super::reader::{Reader, UNSIGNED};
 use crate::topology::{
@@ -19,7 +19,7 @@ pub(super) fn limits(mut reader: Reader<'_>) -> Limits {
     for name in limit_defaults().keys() {
         // A name bears its unit, so the unit need not be told twice.
         let number = if name.ends_with("_bytes_max") {
-            reader.bytes(name, MIN..=*UNSIGNED.end())
+            reader.bytes(name, MIN..=max_of(name))
         } else if name.ends_with("_ms") {
             reader.milliseconds(name, MIN..=*UNSIGNED.end())
         } else {
@@ -38,6 +38,14 @@ pub(super) fn limits(mut reader: Reader<'_>) -> Limits {
     }
     refuse_deafness(&mut reader, &limits);
     limits
+}
+
+/// A worker listens before it is told the run's limits, so frames have a ceiling for all runs.
+fn max_of(name: &str) -> i128 {
+    match name {
+        "frame_bytes_max" => FRAME_BYTES_CEILING.into(),
+        _ => *UNSIGNED.end(),
+    }
 }
 
 fn unsigned(number: Placed<i128>) -> Option<Placed<u64>> {
