@@ -161,6 +161,9 @@ pub struct Sink {
     accept: Accept,
     horizon: Horizon,
     horizon_at: UnitId,
+    // Up to here the sinks before this one may have let units be sent. They are on their way, and
+    // will not be sent to this one again.
+    promised: UnitId,
     intake: Intake,
     names: BTreeMap<PeerId, Arc<str>>,
     ventilator: Option<LinkId>,
@@ -188,12 +191,17 @@ impl Sink {
         mesh.join(standing.run);
         let watermark = standing.committed.watermark();
         let horizon = Horizon::new(&limits, watermark);
+        let promised = match standing.plan {
+            Some(_) => watermark.saturating_add(limits.window_units_max),
+            None => 0,
+        };
         let sink = Self {
             mesh,
             inherited: standing.committed.len(),
             accept: Accept::new(standing.committed.clone()),
             horizon,
             horizon_at: watermark,
+            promised,
             // Outcomes are taken in as fast as they can be recorded; what may wait in order is
             // bounded by the horizon.
             intake: Intake::new(4 * limits.intake_units_max, limits.window_bytes_max / 2),
@@ -311,7 +319,8 @@ impl Sink {
         let (units, bytes) = weight(&results);
         let name =
             peer.and_then(|peer| self.names.get(&peer).cloned()).unwrap_or_else(|| "?".into());
-        let end = self.end.map_or(self.horizon_at, |end| end.units.min(self.horizon_at));
+        let allowed = self.horizon_at.max(self.promised);
+        let end = self.end.map_or(allowed, |end| end.units.min(allowed));
         let entries = self.accept.take(results, &name, end);
         if entries.is_empty() {
             self.intake.processed(link, units, bytes);

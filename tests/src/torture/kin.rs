@@ -33,6 +33,11 @@ struct Stat {
 }
 
 impl Kin {
+    /// Its process id.
+    pub fn pid(self) -> u32 {
+        self.pid
+    }
+
     /// The process that has this id now.
     pub fn of(pid: u32) -> Option<Self> {
         let stat = stat(pid)?;
@@ -58,6 +63,16 @@ pub fn members(launcher: u32) -> Vec<Member> {
         Some(Member { kin: Kin { pid, began: stat.began }, role: role(pid)? })
     };
     pids().filter_map(member).collect()
+}
+
+/// A launcher and its children with the states that the system gives them, in words.
+pub fn states(launcher: u32) -> String {
+    let state = |pid| stat(pid).map_or('-', |stat| stat.state);
+    let mut words = format!("launcher {launcher} {}", state(launcher));
+    for Member { kin, role } in members(launcher) {
+        words += &format!(", {role} {} {}", kin.pid, state(kin.pid));
+    }
+    words
 }
 
 /// Every process that was started to keep its sockets in `folder`, whoever its parent is now.

@@ -4,7 +4,8 @@
 //! Refuses to judge what came out.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,7 @@ use crate::process::{Ended, Process};
 use crate::wait;
 
 /// A run that records nothing for so long has come to a standstill.
-const STANDSTILL: Duration = Duration::from_secs(90);
+const STANDSTILL: Duration = Duration::from_secs(30);
 /// What is killed, or orphaned, is gone within this time.
 const DYING: Duration = Duration::from_secs(20);
 /// How often a run is looked at.
@@ -28,10 +29,12 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(2);
 #[derive(Debug, Error)]
 pub enum Trouble {
     /// Nothing has been recorded for long.
-    #[error("nothing was recorded for {} s, at {bytes} bytes of output", STANDSTILL.as_secs())]
+    #[error("nothing was recorded for {} s, at {bytes} bytes of output; {states}", STANDSTILL.as_secs())]
     Standstill {
         /// How far it had got.
         bytes: u64,
+        /// Who is there, and in what state.
+        states: String,
     },
     /// It did not end well.
     #[error("`pipeline up` ended with {code:?} instead of 0:\n{last_words}")]
@@ -82,6 +85,7 @@ pub struct Ordeal<'a> {
     launcher: Process,
     seen: BTreeSet<Kin>,
     stopped: Vec<(Kin, Instant)>,
+    began: Instant,
     recorded: (u64, Instant),
     tally: Tally,
 }
@@ -97,6 +101,7 @@ impl<'a> Ordeal<'a> {
             stop_lasts,
             seen: BTreeSet::new(),
             stopped: Vec::new(),
+            began: Instant::now(),
             recorded: (0, Instant::now()),
             tally: Tally::default(),
         }
@@ -138,7 +143,7 @@ impl<'a> Ordeal<'a> {
         if let Some(victim) = victims.get(fault.pick % victims.len().max(1)) {
             match fault.kind {
                 Kind::Kill if victim.kin.signal(Signal::KILL) => {
-                    self.tally.note(fault.kind, fault.role);
+                    self.note(fault.kind, fault.role, victim.kin);
                 }
                 Kind::Stop => self.stop(victim.kin, fault.role),
                 Kind::Kill => {}
@@ -159,7 +164,7 @@ impl<'a> Ordeal<'a> {
             // It had ended by itself before.
             return Ok(());
         }
-        self.tally.note(fault.kind, fault.role);
+        self.note(fault.kind, fault.role, launcher);
         // The same command at once, or when all is quiet: both must do.
         if fault.pick.is_multiple_of(2) {
             self.await_death()?;
@@ -172,8 +177,23 @@ impl<'a> Ordeal<'a> {
     fn stop(&mut self, kin: Kin, role: Role) {
         if kin.signal(Signal::STOP) {
             self.stopped.push((kin, Instant::now() + self.stop_lasts));
-            self.tally.note(Kind::Stop, role);
+            self.note(Kind::Stop, role, kin);
         }
+    }
+
+    /// Counts a fault, and writes it down beside the output for whoever looks for a cause.
+    fn note(&mut self, kind: Kind, role: Role, kin: Kin) {
+        self.tally.note(kind, role);
+        let seconds = self.began.elapsed().as_secs_f64();
+        let bytes = self.recorded.0;
+        let line = format!("{seconds:8.3} s, {bytes:9} bytes: {kind:?} {role} {}\n", kin.pid());
+        let diary = File::options().create(true).append(true).open(self.diary());
+        let written = diary.and_then(|mut diary| diary.write_all(line.as_bytes()));
+        written.expect("the scenario's folder can be written");
+    }
+
+    fn diary(&self) -> PathBuf {
+        self.output.with_file_name("faults")
     }
 
     /// Looks on until `reached`, or the run has ended; wakes who was stopped for long enough.
@@ -182,7 +202,8 @@ impl<'a> Ordeal<'a> {
             self.wake();
             self.note_output();
             if self.recorded.1.elapsed() > STANDSTILL {
-                return Err(Trouble::Standstill { bytes: self.recorded.0 });
+                let states = kin::states(self.launcher.id());
+                return Err(Trouble::Standstill { bytes: self.recorded.0, states });
             }
             wait::pace(LOOK_INTERVAL, || false);
         }

@@ -7,11 +7,13 @@ use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
+    thread,
+    time::{Duration, Instant},
 };
 
 use clap::Args;
-use proto::process::exit_code;
-use sink::{config::OutputSpec, manifest, recorder::with_causes};
+use proto::{net::lock::LockError, process::exit_code};
+use sink::{config::OutputSpec, manifest, recorder::with_causes, run_dir::RunDirError};
 use tempfile::NamedTempFile;
 
 use super::{complain, explain};
@@ -27,6 +29,10 @@ use crate::{
         workplace::Flags,
     },
 };
+
+/// How long the processes of a launcher that was killed may take to end.
+const PREDECESSORS_END: Duration = Duration::from_secs(3);
+const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Starts every process of a topology, watches over them, shows progress.
 #[derive(Debug, Args)]
@@ -119,7 +125,7 @@ impl UpArgs {
         if topology.sink.output == Some(OutputSpec::Stdout) {
             self.say(Some("lines on standard output cannot be taken back: if the sink dies, some may come twice".into()));
         }
-        let standing = record::check_in(path, topology).map_err(|error| match error {
+        let standing = check_in(path, topology).map_err(|error| match error {
             RecordError::Other { .. } => (exit::TOPOLOGY, error.to_string()),
             error => (exit::INPUT_OUTPUT, with_causes(&error)),
         })?;
@@ -156,6 +162,22 @@ impl UpArgs {
                 insecure: self.insecure || topology.insecure,
                 run_dir: self.run_dir(topology).as_ref().map(absolute),
             },
+        }
+    }
+}
+
+/// The processes of a launcher that was killed end with it, but not in the same instant: a run
+/// directory that is in use may be free a moment later.
+fn check_in(path: &Path, topology: &Topology) -> Result<Standing, RecordError> {
+    let start = Instant::now();
+    loop {
+        match record::check_in(path, topology) {
+            Err(RecordError::RunDir(RunDirError::Locked(LockError::Held { .. })))
+                if start.elapsed() < PREDECESSORS_END =>
+            {
+                thread::sleep(LOOK_INTERVAL);
+            }
+            result => return result,
         }
     }
 }
