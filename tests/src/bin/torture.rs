@@ -36,6 +36,9 @@ struct Args {
     /// SIGSTOPs in a run, each for longer than the liveness limit
     #[arg(long, default_value_t = 6)]
     stops: usize,
+    /// Seconds that a process is stopped; the liveness limit is 1
+    #[arg(long, default_value_t = 2.5)]
+    stop_seconds: f64,
 }
 
 fn main() -> ExitCode {
@@ -53,7 +56,11 @@ fn main() -> ExitCode {
 
 fn rounds(args: &Args, place: &Place) -> Result<(), (u64, Trouble)> {
     let first = args.seed.unwrap_or_else(|| u64::from(RandomState::new().hash_one(0) as u32));
-    let course = Course { units: args.units, first: args.first };
+    let course = Course {
+        units: args.units,
+        first: args.first,
+        stop_lasts: Duration::from_secs_f64(args.stop_seconds.max(0.0)),
+    };
     let faults = Faults { kills: args.kills, stops: args.stops };
     println!(
         "seed {first}: {} units, {} kills, {} stops a round",

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::kin;
 use super::ordeal::{Ordeal, Trouble};
-use super::schedule::{Faults, Tally, schedule};
+use super::schedule::{Fault, Faults, Tally, schedule};
 use crate::outcome::json;
 use crate::place::Place;
 use crate::process::Ended;
@@ -22,8 +22,6 @@ use crate::process::Ended;
 const LAST_WORDS_LINES: usize = 30;
 /// A peer that is silent for so long is given up; short, so that being stopped matters soon.
 const LIVENESS: Duration = Duration::from_secs(1);
-/// So long is a process stopped.
-const STOP_LASTS: Duration = Duration::from_millis(2_500);
 
 /// What is run: numbers are factored, and pass through a second stage.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +30,8 @@ pub struct Course {
     pub units: u64,
     /// The first number; the larger, the longer a unit takes.
     pub first: u64,
+    /// So long is a process stopped; the liveness limit is a second.
+    pub stop_lasts: Duration,
 }
 
 /// What the run without faults gave.
@@ -72,7 +72,7 @@ impl Course {
         Ok(Calm { sha256: sha256(&output), bytes, took, summary })
     }
 
-    /// Runs it in the folder `name` under faults, and compares.
+    /// Runs it in the folder `name` under the faults of a seed, and compares.
     ///
     /// # Errors
     /// [`Trouble`] when anything differs from the calm run.
@@ -83,9 +83,22 @@ impl Course {
         calm: &Calm,
         (seed, faults): (u64, Faults),
     ) -> Result<Torn, Trouble> {
-        let faults = schedule(&mut Rng::with_seed(seed), faults);
+        self.under(place, name, calm, &schedule(&mut Rng::with_seed(seed), faults))
+    }
+
+    /// Runs it in the folder `name` under these faults, and compares.
+    ///
+    /// # Errors
+    /// As [`Course::torn`].
+    pub fn under(
+        &self,
+        place: &Place,
+        name: &str,
+        calm: &Calm,
+        faults: &[Fault],
+    ) -> Result<Torn, Trouble> {
         let begin = Instant::now();
-        let (ended, tally) = self.ordeal(place, name).suffer(&faults, calm.bytes)?;
+        let (ended, tally) = self.ordeal(place, name).suffer(faults, calm.bytes)?;
         let took = begin.elapsed();
         let output = judge(place, name, &ended)?;
         let found = sha256(&output);
@@ -110,7 +123,7 @@ impl Course {
         let [topology, summary] = [&topology, &summary].map(|path| path.display().to_string());
         let args =
             ["up", &topology, "--summary", &summary, "--set", &liveness, "--set", &heartbeat];
-        Ordeal::begin(place, &args, folder.join("out.jsonl"), STOP_LASTS)
+        Ordeal::begin(place, &args, folder.join("out.jsonl"), self.stop_lasts)
     }
 
     fn topology(&self) -> String {
