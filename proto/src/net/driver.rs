@@ -357,9 +357,12 @@ impl<R: Send + 'static> Driver<R> {
         let due: Vec<LinkId> =
             self.reopen.extract_if(.., |(at, _)| *at <= now).map(|(_, link)| link).collect();
         for link in due {
-            if let Some(OpenLane { endpoint, pause, .. }) = self.lanes.remove(&link) {
-                self.open(link, endpoint, pause)?;
-            }
+            let Some(OpenLane { lane, endpoint, pause }) = self.lanes.remove(&link) else {
+                continue;
+            };
+            // Before the new one is watched: its going ends the watch of whatever has this link.
+            drop(lane);
+            self.open(link, endpoint, pause)?;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! refuses to start any.
 
 use std::{
+    cell::Cell,
     env, fs,
     io::{self, IsTerminal, Write},
     os::unix::fs::{MetadataExt, PermissionsExt},
@@ -21,7 +22,7 @@ use proto::{
 };
 use sink::config::{Field, OutputSpec};
 use thiserror::Error;
-use ventilator::source::SourceSpec;
+use ventilator::source::{SourceSpec, spool::CONTINUES_VARIABLE};
 
 use super::{
     children::{Input, Order, Output},
@@ -84,6 +85,8 @@ pub struct Workplace {
     flags: Flags,
     crew: Crew,
     topology: Topology,
+    // A ventilator has had this process's standard input.
+    input_begun: Cell<bool>,
 }
 
 impl Workplace {
@@ -108,6 +111,7 @@ impl Workplace {
             flags,
             crew: Crew::of(topology),
             topology: topology.clone(),
+            input_begun: Cell::new(false),
             folder,
         };
         workplace.write_setups()?;
@@ -195,6 +199,12 @@ impl Workplace {
         let mut command = self.role("ventilator");
         command.arg("--setup").arg(self.setup_path("ventilator"));
         self.secure(&mut command);
+        if self.input_begun.replace(true) {
+            // What its predecessor has read of the standard input does not come again.
+            command.env(CONTINUES_VARIABLE, "1");
+        } else {
+            command.env_remove(CONTINUES_VARIABLE);
+        }
         let input = match self.topology.source {
             SourceSpec::Stdin if io::stdin().is_terminal() => Input::Typed,
             SourceSpec::Stdin => Input::Inherited,
