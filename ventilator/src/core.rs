@@ -285,7 +285,6 @@ impl Ventilator {
         let figures =
             WorkerTally { name: hello.name.clone(), stage: stage as u32, ..Default::default() };
         self.astray.remove(&peer);
-        self.astray.remove(&peer);
         let Hello { name, host, endpoints, .. } = hello;
         let contact = Contact { peer, name: name.clone(), host, endpoints };
         self.members.insert(link, Member { peer, name, stage, contact, figures });
