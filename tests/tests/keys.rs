@@ -63,3 +63,20 @@ fn a_key_that_others_can_read_is_refused() {
     assert_eq!(ended.code, Some(74));
     assert_eq!(ended.stderr, "worker: others can read key; run: chmod 600 key\n");
 }
+
+#[test]
+fn a_worker_that_was_refused_takes_part_once_the_other_side_has_its_key() {
+    let hand = Hand::over(Transport::Tcp);
+    let mut worker = hand.worker(&["--run", "square"]);
+    let mut insecure = hand.ventilator("range:1..10", &["--insecure"]);
+    wait::until("the worker is refused", || {
+        worker.stderr().contains("refused: does it use the same key").then_some(())
+    });
+    insecure.kill();
+    let mut sink = hand.sink(&[]);
+    let mut ventilator = hand.ventilator("range:1..10", &[]);
+    for process in [&mut sink, &mut ventilator, &mut worker] {
+        process.ends_well();
+    }
+    assert_eq!(hand.outcome().count("results"), 10);
+}
