@@ -69,6 +69,12 @@ impl Faults {
     pub fn has(&self, kind: FaultKind) -> bool {
         self.0.contains(&kind)
     }
+
+    /// Whether a process may hear nothing for so long that the others leave without it.
+    pub(super) fn cut_off(&self) -> bool {
+        use FaultKind::{Kill, Leave, Partition, Stop};
+        [Kill, Stop, Partition, Leave].into_iter().any(|kind| self.has(kind))
+    }
 }
 
 /// As `--faults` takes them.

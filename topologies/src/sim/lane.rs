@@ -34,7 +34,6 @@ struct Lane {
 #[derive(Debug)]
 struct Connected {
     from: usize,
-    link: LinkId,
     to: Incarnation,
     // The last frame on it arrives then; what is due after `cut` never does.
     last: Moment,
@@ -89,7 +88,7 @@ impl Network {
             lane.connection = Some(self.next);
             lane.pause = RECONNECT.0;
             let last = Moment::default();
-            let connected = Connected { from: process, link, to, last, cut: None };
+            let connected = Connected { from: process, to, last, cut: None };
             self.connections.insert(self.next, connected);
             self.next += 1;
         }

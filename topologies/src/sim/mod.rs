@@ -30,7 +30,6 @@ mod outcome;
 mod process;
 mod scenario;
 mod shape;
-mod tamper;
 mod trace;
 mod world;
 

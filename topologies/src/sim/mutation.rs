@@ -13,21 +13,10 @@ pub enum Mutation {
     /// Of each range of committed units that the disk has above the watermark, a restarted sink
     /// takes one unit too few for committed.
     RangeOneTooShort,
-    /// A worker drops the outcomes that it keeps when they have arrived at the sink, instead of
-    /// when they are committed.
-    OutcomesDroppedOnCredit,
-    /// The ventilator drops the parcels that it keeps when they are done, instead of when they
-    /// are committed.
-    ParcelsDroppedOnDone,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 5] = [
-        Self::CommitBeforeSync,
-        Self::RangeOneTooFar,
-        Self::RangeOneTooShort,
-        Self::OutcomesDroppedOnCredit,
-        Self::ParcelsDroppedOnDone,
-    ];
+    pub const ALL: [Self; 3] =
+        [Self::CommitBeforeSync, Self::RangeOneTooFar, Self::RangeOneTooShort];
 }

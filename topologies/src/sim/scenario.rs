@@ -92,11 +92,6 @@ impl Scenario {
     pub(super) fn shapes(&self) -> Vec<(Shape, u32)> {
         self.stages.iter().map(|stage| (stage.shape, stage.stage.retries)).collect()
     }
-
-    /// Whether a function ends processes.
-    pub(super) fn is_fatal(&self) -> bool {
-        self.stages.iter().any(|stage| stage.shape.fatal > 0)
-    }
 }
 
 fn shape_of(function: &Function) -> Shape {

@@ -73,9 +73,7 @@ impl Shape {
         let outputs = |count: u32| Work::Outputs((0..count).map(|i| output(seed, i)).collect());
         if is(self.fatal) {
             Work::Dies
-        } else if is(self.failing) {
-            Work::Fails
-        } else if is(self.flaky) && attempt <= retries {
+        } else if is(self.failing) || is(self.flaky) && attempt <= retries {
             Work::Fails
         } else if is(self.filtered) {
             outputs(0)

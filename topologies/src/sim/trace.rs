@@ -4,10 +4,12 @@
 
 use std::{collections::VecDeque, fmt};
 
+use proto::frame::{Envelope, Frame};
+
 use super::clock::Moment;
 
 /// Lines that are kept.
-const LINES: usize = 400;
+const LINES: usize = 4000;
 
 /// Whether the text is kept as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,8 +72,13 @@ impl Trace {
     }
 }
 
+/// Whether a frame says something that its receiver did not know: heartbeats fill no lines.
+pub(super) fn is_news(envelope: &Envelope) -> bool {
+    !matches!(envelope.frame, Frame::Beat | Frame::Credit(_))
+}
+
 /// A frame, short enough for a line.
-pub(super) struct Short<'a>(pub &'a proto::frame::Envelope);
+pub(super) struct Short<'a>(pub &'a Envelope);
 
 impl fmt::Display for Short<'_> {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {

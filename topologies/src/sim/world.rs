@@ -17,8 +17,7 @@ use super::{
     model::Disk,
     process::{Life, Process, SINK, Surroundings, VENTILATOR, WORKERS, endpoint},
     scenario::Scenario,
-    tamper::Tamper,
-    trace::{Detail, Short, Trace},
+    trace::{Detail, Short, Trace, is_news},
 };
 
 /// How long a run may last after the storm.
@@ -26,6 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// After the sink and the ventilator have left, workers that could not hear of it are told to
 /// leave, as people or `pipeline up` would tell them.
 const REMINDER: Duration = Duration::from_secs(10);
+/// When another process is started in place of one that has left.
+const REPLACED: Duration = Duration::from_secs(1);
 /// So many wake-ups in a row for nothing are too many.
 const SPINS_MAX: u32 = 200;
 /// A process that was stopped for longer notices, as the driver does.
@@ -57,7 +58,6 @@ pub(super) struct World<'a> {
     processes: Vec<Process>,
     network: Network,
     disk: Rc<RefCell<Disk>>,
-    tamper: Tamper,
     trace: Trace,
     deeds: Vec<Deed>,
     broken: Option<Broken>,
@@ -91,7 +91,6 @@ impl<'a> World<'a> {
             processes,
             network: Network::default(),
             disk,
-            tamper: Tamper::new(scenario.mutation),
             trace: Trace::new(detail),
             deeds: Vec::new(),
             broken: None,
@@ -189,7 +188,8 @@ impl<'a> World<'a> {
 
     fn start(&mut self, process: usize) {
         let over = matches!(self.processes[SINK].life, Life::Left(_));
-        if self.processes[process].life != Life::Down || over {
+        let replaced = process != SINK && self.processes[process].life == Life::Left(0);
+        if over || !(replaced || self.processes[process].life == Life::Down) {
             return;
         }
         let me = self.rng.u64(1..);
@@ -358,13 +358,14 @@ impl<'a> World<'a> {
             Happening::Asleep(_) => (8, &[]),
         };
         self.trace.note(self.now, process, what, bytes);
-        self.trace.say(self.now, || match happening {
-            Happening::Frame(bytes) => match Envelope::decode(bytes) {
-                Ok(envelope) => format!("{name} <- {:x} {}", envelope.from, Short(&envelope)),
-                Err(error) => format!("{name} <- {error}"),
-            },
-            other => format!("{name} : {other:?}"),
-        });
+        let frame = match happening {
+            Happening::Frame(bytes) => Envelope::decode(bytes).ok(),
+            other => return self.trace.say(self.now, || format!("{name} : {other:?}")),
+        };
+        if let Some(envelope) = frame.filter(is_news) {
+            let from = envelope.from;
+            self.trace.say(self.now, || format!("{name} <- {from:x} {}", Short(&envelope)));
+        }
     }
 
     /// Wakes a process after a wait, rounded up as the driver's is.
@@ -395,7 +396,7 @@ impl<'a> World<'a> {
             Deed::Timer { after, token } => {
                 self.put(self.now + after, Occurrence::Tell(who, Happening::Timer(token)));
             }
-            Deed::Exit(code) => self.end(process, Life::Left(code)),
+            Deed::Exit(code) => self.leave(process, code),
             Deed::Die => {
                 self.end(process, Life::Down);
                 let back = self.now + self.some(Duration::from_millis(500));
@@ -408,9 +409,17 @@ impl<'a> World<'a> {
         }
     }
 
-    fn send(&mut self, process: usize, link: LinkId, mut envelope: Envelope) {
+    /// A process leaves by itself. A worker that leaves before the end is replaced; a ventilator
+    /// that does is started again if the sink dies, to tell the next one so.
+    fn leave(&mut self, process: usize, code: i32) {
+        self.end(process, Life::Left(code));
+        if process >= WORKERS && code == 0 {
+            self.put(self.now + REPLACED, Occurrence::Start(process));
+        }
+    }
+
+    fn send(&mut self, process: usize, link: LinkId, envelope: Envelope) {
         let whole = self.is_whole(process);
-        self.tamper.pass(process == SINK, process == VENTILATOR, &mut envelope);
         let name = &self.processes[process].name;
         let mut way = WAY.0 + (WAY.1 - WAY.0).mul_f64(self.rng.f64());
         if whole && self.rng.f64() < self.plan.late {
@@ -425,7 +434,9 @@ impl<'a> World<'a> {
         } else {
             ""
         };
-        self.trace.say(self.now, || format!("{name} -> {link}{fate} {}", Short(&envelope)));
+        if is_news(&envelope) || !fate.is_empty() {
+            self.trace.say(self.now, || format!("{name} -> {link}{fate} {}", Short(&envelope)));
+        }
         let Some((connection, due)) = put.filter(|_| !lost) else { return };
         let bytes = envelope.encode();
         if whole && self.rng.f64() < self.plan.duplicate {
@@ -447,6 +458,9 @@ impl<'a> World<'a> {
                 if self.processes[process].life == Life::Up {
                     self.end(process, Life::Down);
                     self.put(self.now + back_after, Occurrence::Start(process));
+                    if process == SINK && self.processes[VENTILATOR].life == Life::Left(0) {
+                        self.put(self.now + REPLACED, Occurrence::Start(VENTILATOR));
+                    }
                 }
             }
             Blow::Stop { process, lasts } => {
@@ -473,12 +487,19 @@ impl<'a> World<'a> {
         }
     }
 
+    /// The sink has left: nobody who can be reached is needed any more.
     fn remind(&mut self) {
         for process in WORKERS..self.processes.len() {
             if self.processes[process].life == Life::Up {
+                if !self.scenario.faults.cut_off() {
+                    self.broken = Some(Broken::Endless { left: self.left() });
+                }
                 self.reminded += 1;
                 let who = self.incarnation(process);
                 self.tell(who, Happening::Drain);
+                if self.processes[process].life == Life::Up {
+                    self.end(process, Life::Down);
+                }
             }
         }
     }

@@ -94,11 +94,6 @@ impl Disk {
         self.dead
     }
 
-    /// The committed units.
-    pub fn committed(&self) -> &RangeSet {
-        &self.committed
-    }
-
     /// All outcomes in the order of the source.
     pub fn in_order(&self) -> Vec<&Entry> {
         let mut entries: Vec<_> = self.entries.iter().collect();
