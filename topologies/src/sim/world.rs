@@ -187,7 +187,9 @@ impl<'a> World<'a> {
     }
 
     fn start(&mut self, process: usize) {
-        let over = matches!(self.processes[SINK].life, Life::Left(_));
+        // Nobody starts another worker for a run that is complete.
+        let over = matches!(self.processes[SINK].life, Life::Left(_))
+            || process >= WORKERS && self.disk.borrow().is_closed();
         let replaced = process != SINK && self.processes[process].life == Life::Left(0);
         if over || !(replaced || self.processes[process].life == Life::Down) {
             return;
