@@ -307,6 +307,25 @@ impl Mesh {
         }
     }
 
+    /// If it was the Welcome that was lost, the peer takes the session for open, and would not
+    /// answer a Hello in it: the next one asks for another.
+    fn greet_anew<Q>(&mut self, now: Time, link: LinkId, out: &mut Vec<Effect<Q>>) {
+        if let Some(known) = self.links.get_mut(&link) {
+            self.next_session += 1;
+            known.session = self.next_session;
+            self.greet(now, link, out);
+        }
+    }
+
+    /// The link on which this session was asked for, if the answer is not here yet.
+    fn unanswered(&self, session: u32) -> Option<LinkId> {
+        let mut links = self.links.iter();
+        let asked = links.find(|(_, known)| {
+            known.dialled && known.state == State::Greeting && known.session == session
+        });
+        asked.map(|(link, _)| *link)
+    }
+
     fn lane_up<Q>(
         &mut self,
         now: Time,
@@ -388,6 +407,9 @@ impl Mesh {
                 }
         }) else {
             if !answer {
+                if let Some(link) = self.unanswered(envelope.session) {
+                    self.greet_anew(now, link, out);
+                }
                 self.events.push_back(MeshEvent::Stray(envelope));
             }
             return;
@@ -482,11 +504,7 @@ impl Mesh {
                     self.put(link, beat, out);
                 }
                 State::Greeting if now.since(known.greeted) > self.liveness / 2 => {
-                    // If it was the Welcome that was lost, the peer takes the session for open,
-                    // and would not answer a Hello in it.
-                    self.next_session += 1;
-                    known.session = self.next_session;
-                    self.greet(now, link, out);
+                    self.greet_anew(now, link, out);
                 }
                 State::Knocked | State::Deciding if now.since(known.heard) > self.liveness * 4 => {
                     self.hang_up(link, out);
@@ -657,6 +675,20 @@ mod tests {
             pair.heard.pop_front(),
             Some(MeshEvent::Broken { loss: Loss::Replaced, .. })
         ));
+    }
+
+    #[test]
+    fn what_comes_after_a_lost_welcome_tells_of_it() {
+        let mut pair = Pair::new();
+        pair.tell_dialler(Event::LaneUp { link: pair.link, inbox: vec![] });
+        for envelope in std::mem::take(&mut pair.to_acceptor) {
+            pair.tell_acceptor(Event::Frame(envelope));
+        }
+        pair.to_dialler.clear();
+        pair.pass(Limits::default().heartbeat_interval_ms);
+        pair.tell_acceptor(Event::Tick);
+        pair.deliver();
+        assert!(pair.dialler.is_open(pair.link));
     }
 
     #[test]
