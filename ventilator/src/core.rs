@@ -124,6 +124,8 @@ pub struct Ventilator {
     members: BTreeMap<LinkId, Member>,
     // Workers whose session is over although nothing says that they are dead.
     astray: BTreeSet<PeerId>,
+    // Since when it goes on with a run of a predecessor, whose workers may be on their way here.
+    resumed: Option<Time>,
     former: Vec<WorkerTally>,
     onlookers: Vec<LinkId>,
     dispatch: Dispatch,
@@ -159,6 +161,7 @@ impl Ventilator {
             waiting: Vec::new(),
             members: BTreeMap::new(),
             astray: BTreeSet::new(),
+            resumed: None,
             former: Vec::new(),
             onlookers: Vec::new(),
             dispatch: Dispatch::new(0, &config.stages[0], &config.limits),
@@ -215,8 +218,9 @@ impl Ventilator {
         self.outbox.opened();
         if first {
             self.next = commit.watermark;
-            if self.next > 0 {
+            if !self.committed.set().is_empty() {
                 info!(unit = self.next, "resuming");
+                self.resumed = Some(now);
             }
             out.push(Effect::Request(Request::Seek(self.next)));
             for (link, hello) in std::mem::take(&mut self.waiting) {
@@ -600,7 +604,8 @@ impl Ventilator {
     /// The run is over: waits for the workers to go, then for the sink to have heard the figures.
     fn part(&mut self, now: Time, out: &mut Effects) {
         let patience = Duration::from_millis(self.config.limits.liveness_ms);
-        let gone = self.members.is_empty() && self.astray.is_empty();
+        let awaited = self.resumed.is_some_and(|since| now.since(since) <= patience);
+        let gone = self.members.is_empty() && self.astray.is_empty() && !awaited;
         match self.phase {
             Phase::Stopping { since } if gone || now.since(since) > patience => {
                 self.mesh.send(self.sink, Frame::Tally(Box::new(self.tally())), out);
