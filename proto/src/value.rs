@@ -45,39 +45,62 @@ pub enum TranslateError {
 ///
 /// # Errors
 /// [`ValueError`] when the bytes are not one whole value.
+#[inline]
 pub fn value_len(bytes: &[u8]) -> Result<usize, ValueError> {
-    // `open[level]` counts the values still expected there.
-    let mut open = [0u64; VALUE_DEPTH_MAX];
-    let mut level = 0;
-    let mut at = 0;
-    loop {
-        let (size, children) = element(&bytes[at..], bytes.len())?;
-        at += size;
-        if at > bytes.len() {
-            return Err(ValueError::Truncated { len: bytes.len() });
-        }
-        if children > 0 {
-            level += 1;
-            *open.get_mut(level).ok_or(ValueError::TooDeep)? = children;
-            continue;
-        }
-        while level > 0 {
-            open[level] -= 1;
-            if open[level] > 0 {
-                break;
-            }
-            level -= 1;
-        }
-        if level == 0 {
-            return Ok(at);
-        }
+    // Most values are numbers and short strings, whose first byte tells their length.
+    match bytes.first().map(|marker| usize::from(PLAIN_LEN[usize::from(*marker)])) {
+        Some(len) if len != 0 && len <= bytes.len() => Ok(len),
+        _ => nested_len(bytes, VALUE_DEPTH_MAX),
     }
+}
+
+/// For each marker the length of the value that it begins, or 0 if more has to be looked at.
+static PLAIN_LEN: [u8; 256] = plain_lengths();
+
+const fn plain_lengths() -> [u8; 256] {
+    let mut lengths = [0; 256];
+    let mut marker = 0;
+    while marker < 256 {
+        lengths[marker] = match marker {
+            0x00..=0x7f | 0xc0 | 0xc2 | 0xc3 | 0xe0..=0xff => 1,
+            0xa0..=0xbf => 1 + (marker as u8 & 0x1f),
+            0xcc | 0xd0 => 2,
+            0xcd | 0xd1 | 0xd4 => 3,
+            0xd5 => 4,
+            0xca | 0xce | 0xd2 => 5,
+            0xd6 => 6,
+            0xcb | 0xcf | 0xd3 => 9,
+            0xd7 => 10,
+            0xd8 => 18,
+            _ => 0,
+        };
+        marker += 1;
+    }
+    lengths
+}
+
+/// As [`value_len`], for a value that may hold others, `depth` levels of them at most.
+fn nested_len(bytes: &[u8], depth: usize) -> Result<usize, ValueError> {
+    let truncated = ValueError::Truncated { len: bytes.len() };
+    let (mut at, children) = element(bytes)?;
+    if children > 0 && depth == 0 {
+        return Err(ValueError::TooDeep);
+    }
+    for _ in 0..children {
+        let rest = bytes.get(at..).ok_or(truncated)?;
+        let plain = rest.first().map_or(0, |marker| PLAIN_LEN[usize::from(*marker)]);
+        at += match plain {
+            0 => nested_len(rest, depth - 1)?,
+            len => usize::from(len),
+        };
+    }
+    if at > bytes.len() { Err(truncated) } else { Ok(at) }
 }
 
 /// The size of one element's own bytes (marker, length, scalar or string data) and how many
 /// values it contains.
-fn element(bytes: &[u8], total: usize) -> Result<(usize, u64), ValueError> {
-    let truncated = ValueError::Truncated { len: total };
+fn element(bytes: &[u8]) -> Result<(usize, u64), ValueError> {
+    let truncated = ValueError::Truncated { len: bytes.len() };
     let marker = *bytes.first().ok_or(truncated)?;
     let length = |width: usize| -> Result<u64, ValueError> {
         let digits = bytes.get(1..1 + width).ok_or(truncated)?;
@@ -88,10 +111,8 @@ fn element(bytes: &[u8], total: usize) -> Result<(usize, u64), ValueError> {
         Ok((1 + width + extra + len, 0))
     };
     Ok(match marker {
-        0x00..=0x7f | 0xc0 | 0xc2 | 0xc3 | 0xe0..=0xff => (1, 0),
         0x80..=0x8f => (1, u64::from(marker & 0x0f) * 2),
         0x90..=0x9f => (1, u64::from(marker & 0x0f)),
-        0xa0..=0xbf => (1 + usize::from(marker & 0x1f), 0),
         0xc1 => return Err(ValueError::Reserved),
         0xc4 | 0xd9 => data(1, 0)?,
         0xc5 | 0xda => data(2, 0)?,
@@ -99,20 +120,66 @@ fn element(bytes: &[u8], total: usize) -> Result<(usize, u64), ValueError> {
         0xc7 => data(1, 1)?,
         0xc8 => data(2, 1)?,
         0xc9 => data(4, 1)?,
-        0xcc | 0xd0 => (2, 0),
-        0xcd | 0xd1 => (3, 0),
-        0xca | 0xce | 0xd2 => (5, 0),
-        0xcb | 0xcf | 0xd3 => (9, 0),
-        0xd4 => (3, 0),
-        0xd5 => (4, 0),
-        0xd6 => (6, 0),
-        0xd7 => (10, 0),
-        0xd8 => (18, 0),
         0xdc => (3, length(2)?),
         0xdd => (5, length(4)?),
         0xde => (3, length(2)? * 2),
         0xdf => (5, length(4)? * 2),
+        _ => (usize::from(PLAIN_LEN[usize::from(marker)]), 0),
     })
+}
+
+/// The whole number that a value is, if it is one that is not negative.
+#[inline]
+pub fn read_uint(value: &[u8]) -> Option<u64> {
+    match *value {
+        [marker @ 0x00..=0x7f] => Some(u64::from(marker)),
+        [0xcc | 0xd0, a] => not_negative(value[0], u64::from(a), 0x80),
+        [0xcd | 0xd1, a, b] => {
+            not_negative(value[0], u64::from(u16::from_be_bytes([a, b])), 0x8000)
+        }
+        [0xce | 0xd2, a, b, c, d] => {
+            not_negative(value[0], u64::from(u32::from_be_bytes([a, b, c, d])), 1 << 31)
+        }
+        [0xcf | 0xd3, a, b, c, d, e, f, g, h] => {
+            not_negative(value[0], u64::from_be_bytes([a, b, c, d, e, f, g, h]), 1 << 63)
+        }
+        _ => None,
+    }
+}
+
+/// A number read as if it had no sign; what has one is told by its marker and its highest bit.
+#[inline]
+fn not_negative(marker: u8, number: u64, sign: u64) -> Option<u64> {
+    (marker < 0xd0 || number < sign).then_some(number)
+}
+
+/// Appends a whole number in its shortest form.
+#[inline]
+pub fn push_uint(payload: &mut Vec<u8>, number: u64) {
+    let [a, b, c, d, e, f, g, h] = number.to_be_bytes();
+    match number {
+        0..0x80 => payload.push(h),
+        0x80..0x100 => payload.extend_from_slice(&[0xcc, h]),
+        0x100..0x1_0000 => payload.extend_from_slice(&[0xcd, g, h]),
+        0x1_0000..0x1_0000_0000 => payload.extend_from_slice(&[0xce, e, f, g, h]),
+        _ => payload.extend_from_slice(&[0xcf, a, b, c, d, e, f, g, h]),
+    }
+}
+
+/// Appends a whole number, which may be negative, in its shortest form.
+#[inline]
+pub fn push_int(payload: &mut Vec<u8>, number: i64) {
+    if let Ok(number) = u64::try_from(number) {
+        return push_uint(payload, number);
+    }
+    let [a, b, c, d, e, f, g, h] = number.to_be_bytes();
+    match number {
+        -0x20.. => payload.push(h),
+        -0x80.. => payload.extend_from_slice(&[0xd0, h]),
+        -0x8000.. => payload.extend_from_slice(&[0xd1, g, h]),
+        -0x8000_0000.. => payload.extend_from_slice(&[0xd2, e, f, g, h]),
+        _ => payload.extend_from_slice(&[0xd3, a, b, c, d, e, f, g, h]),
+    }
 }
 
 /// Appends the JSON text of one MessagePack value. Binary data becomes an array of numbers,
@@ -193,6 +260,26 @@ mod tests {
         assert_eq!(value_len(&[0xc1]), Err(ValueError::Reserved));
         // An array that claims four billion elements is found out at once.
         assert!(value_len(&[0xdd, 0xff, 0xff, 0xff, 0xff]).is_err());
+    }
+
+    #[test]
+    fn whole_numbers_have_the_form_that_the_library_gives_them_and_are_read_in_any() {
+        let powers = (0..64).map(|bit| 1u64 << bit);
+        for number in powers.flat_map(|power| [power - 1, power, power + 1]).chain([u64::MAX]) {
+            let mut value = Vec::new();
+            push_uint(&mut value, number);
+            assert_eq!(value, rmp_serde::to_vec(&number).unwrap());
+            assert_eq!(read_uint(&value), Some(number));
+            let negative = (number as i64).wrapping_neg();
+            let mut value = Vec::new();
+            push_int(&mut value, negative);
+            assert_eq!(value, rmp_serde::to_vec(&negative).unwrap());
+            assert_eq!(read_uint(&value), u64::try_from(negative).ok());
+        }
+        assert_eq!(read_uint(&[0xd3, 0, 0, 0, 0, 0, 0, 0, 7]), Some(7));
+        assert_eq!(read_uint(&[0xd0, 0xff]), None);
+        assert_eq!(read_uint(&[0xcb, 0, 0, 0, 0, 0, 0, 0, 0]), None);
+        assert_eq!(read_uint(&[]), None);
     }
 
     #[test]
