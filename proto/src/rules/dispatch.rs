@@ -382,7 +382,7 @@ impl Dispatch {
             }
         }
         while self.ready_units > 0 {
-            let Some((link, units, bytes)) = self.least_loaded() else { break };
+            let Some((link, units, bytes)) = self.least_loaded(self.parcels_max()) else { break };
             let before = self.ready_units;
             let Some((units, history)) = self.pick(units, bytes, committed) else {
                 // What was next has been committed meanwhile; the rest has not been looked at.
@@ -413,14 +413,24 @@ impl Dispatch {
         [retry, look].into_iter().flatten().min()
     }
 
+    /// How many parcels the one who gets the next may have then. What is suspect is all that its
+    /// worker has: what one that dies has done just before may be unheard of.
+    fn parcels_max(&self) -> usize {
+        match self.again.front() {
+            Some(stock) if stock.history.suspect => 1,
+            _ => PARCELS_PER_PEER,
+        }
+    }
+
     /// The worker that is expected to be the first to finish what it holds, if one may be sent
     /// anything, and how much.
-    fn least_loaded(&self) -> Option<(LinkId, usize, usize)> {
+    fn least_loaded(&self, parcels_max: usize) -> Option<(LinkId, usize, usize)> {
         let shared = self.ending.then_some(self.ready_units);
         let share = self.ready_units.div_ceil(self.peers.len().max(1));
         let candidates = self.peers.iter().filter(|(_, peer)| {
             !peer.leaving
-                && peer.pending.len() < PARCELS_PER_PEER
+                && peer.pending.len() < parcels_max
+                && !peer.pending.values().any(|sent| sent.history.suspect)
                 && peer.allowance.room().is_some()
         });
         let (link, peer) = candidates.min_by_key(|(_, peer)| {
@@ -562,7 +572,7 @@ impl Dispatch {
     }
 
     /// The worker died while it executed this parcel, probably: one of its units may be the
-    /// cause. It is cut into pieces; a unit that is alone and was alone when workers died often
+    /// cause. It is cut into pieces; a unit that was all its worker had when workers died often
     /// enough is dead.
     fn charge(
         &mut self,
@@ -575,9 +585,9 @@ impl Dispatch {
         sent.units = std::mem::take(&mut sent.units).without(committed);
         self.kept_bytes -= before - sent.units.bytes();
         let count = sent.units.len();
-        if count == 1 {
+        // Only what was suspect before was all that its worker had.
+        if count == 1 && sent.history.suspect {
             sent.history.deaths += 1;
-            sent.history.suspect = true;
             if sent.history.deaths >= self.crash_limit {
                 let error = format!("{} workers died while executing it", sent.history.deaths);
                 let attempts = sent.history.attempt + sent.history.deaths - 1;

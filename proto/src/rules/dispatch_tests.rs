@@ -215,6 +215,37 @@ fn a_unit_that_kills_workers_is_found_and_the_others_of_its_parcel_go_on() {
 }
 
 #[test]
+fn no_innocent_is_charged_when_the_last_words_of_those_that_die_are_lost() {
+    let mut script = Script::new();
+    let mut link = 0;
+    script.join(link);
+    script.add(0, 60);
+    let killer = 36;
+    let mut dead = Vec::new();
+    for _ in 0..200 {
+        let works = script.works();
+        // It has done what comes before the killer, but nobody hears of it.
+        if works.iter().any(|(_, work)| ids(work).contains(&killer)) {
+            dead.extend(script.lost(link, Loss::Disconnected));
+            link += 1;
+            script.join(link);
+            continue;
+        }
+        for (_, work) in works {
+            script.done(link, work.parcel, work.units.len() as u64, vec![]);
+            for id in ids(&work) {
+                script.committed.insert(id..id + 1);
+            }
+        }
+    }
+    match &dead[..] {
+        [Order::Dead(dead)] => assert_eq!(dead.root, killer),
+        other => panic!("{other:?}"),
+    }
+    assert!((0..60).all(|id| id == killer || script.committed.contains(id)));
+}
+
+#[test]
 fn what_an_idle_worker_could_do_is_called_back_from_a_busy_one() {
     let mut script = Script::new();
     script.join(1);
