@@ -1,5 +1,6 @@
 //! What is said between the processes of a pipeline, and the rules by which they say it.
 
+pub mod causes;
 pub mod diary;
 pub mod frame;
 pub mod limits;

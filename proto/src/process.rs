@@ -18,6 +18,8 @@ use crate::net::driver::Handle;
 pub const PARENT_VARIABLE: &str = "PIPELINE_PARENT";
 /// The variable that sets what is logged, as in `PIPELINE_LOG=debug`.
 pub const LOG_VARIABLE: &str = "PIPELINE_LOG";
+/// The exit code of a process whose key can't be used.
+pub const NO_KEY: u8 = 78;
 /// The exit code after a second Ctrl-C.
 pub const INTERRUPTED: i32 = 130;
 

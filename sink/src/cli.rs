@@ -9,6 +9,7 @@ use std::{
 
 use clap::Args;
 use proto::{
+    causes::with_causes,
     net::{endpoint::Endpoint, key::Key, zeromq::SharedContext},
     process,
 };
@@ -16,7 +17,7 @@ use proto::{
 use crate::{
     Summary,
     config::{Aggregate, Field, GroupBy, Order, OutputSpec, SinkConfig},
-    recorder::{Told, with_causes},
+    recorder::Told,
     run::{self, Setup},
 };
 
@@ -91,16 +92,17 @@ impl SinkArgs {
                 return ExitCode::from(64);
             }
         };
-        let outcome = Key::for_process(key.as_deref(), insecure, &setup.bind)
-            .map_err(|error| error.to_string())
-            .and_then(|key| {
-                run::run(&setup, &SharedContext::new(), key, told, process::drain_on_signals)
-                    .map_err(|error| with_causes(&error))
-            });
-        match outcome {
-            Ok(code) => process::exit_code(code),
+        let key = match Key::for_process(key.as_deref(), insecure, &setup.bind) {
+            Ok(key) => key,
             Err(error) => {
                 eprintln!("sink: {error}");
+                return ExitCode::from(process::NO_KEY);
+            }
+        };
+        match run::run(&setup, &SharedContext::new(), key, told, process::drain_on_signals) {
+            Ok(code) => process::exit_code(code),
+            Err(error) => {
+                eprintln!("sink: {}", with_causes(&error));
                 ExitCode::from(74)
             }
         }

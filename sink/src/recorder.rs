@@ -12,6 +12,7 @@ use std::{
 };
 
 use proto::{
+    causes::with_causes,
     diary::{Diary, SINK_FILE},
     net::driver::Handle,
 };
@@ -306,15 +307,4 @@ impl Batches {
 fn config_digest(config: &SinkConfig) -> String {
     let text = serde_json::to_vec(config).unwrap_or_default();
     Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// An error and what caused it, on one line.
-pub fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

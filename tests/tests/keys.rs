@@ -60,7 +60,7 @@ fn a_key_that_others_can_read_is_refused() {
     let key = hand.place.write("key", "public a\nsecret b\n");
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).expect("own file");
     let ended = hand.worker(&["--key", "key", "--run", "square"]).ends();
-    assert_eq!(ended.code, Some(74));
+    assert_eq!(ended.code, Some(78));
     assert_eq!(ended.stderr, "worker: others can read key; run: chmod 600 key\n");
 }
 

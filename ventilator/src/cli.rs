@@ -4,6 +4,7 @@ use std::{fs, path::PathBuf, process::ExitCode};
 
 use clap::Args;
 use proto::{
+    causes::with_causes,
     limits::RETRIES,
     net::{endpoint::Endpoint, key::Key, zeromq::SharedContext},
     plan::{Function, Stage},
@@ -72,16 +73,17 @@ impl VentilatorArgs {
         };
         let endpoints: Vec<Endpoint> =
             setup.bind.iter().cloned().chain([setup.sink.clone()]).collect();
-        let outcome = Key::for_process(key.as_deref(), insecure, &endpoints)
-            .map_err(|error| error.to_string())
-            .and_then(|key| {
-                run::run(&setup, &SharedContext::new(), key, process::drain_on_signals)
-                    .map_err(|error| error.to_string())
-            });
-        match outcome {
-            Ok(code) => process::exit_code(code),
+        let key = match Key::for_process(key.as_deref(), insecure, &endpoints) {
+            Ok(key) => key,
             Err(error) => {
                 eprintln!("ventilator: {error}");
+                return ExitCode::from(process::NO_KEY);
+            }
+        };
+        match run::run(&setup, &SharedContext::new(), key, process::drain_on_signals) {
+            Ok(code) => process::exit_code(code),
+            Err(error) => {
+                eprintln!("ventilator: {}", with_causes(&error));
                 ExitCode::from(74)
             }
         }

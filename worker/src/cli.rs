@@ -8,6 +8,7 @@ use clap::{
     error::ErrorKind,
 };
 use proto::{
+    causes::with_causes,
     limits::Limits,
     net::{endpoint::Endpoint, key::Key, zeromq::SharedContext},
     plan::{Function as Named, Stage},
@@ -141,16 +142,17 @@ impl PlaceArgs {
             stage: self.stage,
             ventilator: self.ventilator,
         };
-        let outcome = Key::for_process(self.key.as_deref(), self.insecure, &endpoints)
-            .map_err(|error| error.to_string())
-            .and_then(|key| {
-                run::run(&setup, own, &SharedContext::new(), key, process::drain_on_signals)
-                    .map_err(|error| error.to_string())
-            });
-        match outcome {
-            Ok(code) => process::exit_code(code),
+        let key = match Key::for_process(self.key.as_deref(), self.insecure, &endpoints) {
+            Ok(key) => key,
             Err(error) => {
                 eprintln!("worker: {error}");
+                return ExitCode::from(process::NO_KEY);
+            }
+        };
+        match run::run(&setup, own, &SharedContext::new(), key, process::drain_on_signals) {
+            Ok(code) => process::exit_code(code),
+            Err(error) => {
+                eprintln!("worker: {}", with_causes(&error));
                 ExitCode::from(74)
             }
         }

@@ -14,6 +14,7 @@ use std::{
 };
 
 use proto::{
+    causes::with_causes,
     frame::Plan,
     net::driver::Handle,
     units::{Span, Units},
@@ -181,7 +182,7 @@ impl Thread {
         }
         let mut function = match assemble(&plan.stage, own.take(), &plan.limits) {
             Ok(function) => function,
-            Err(error) => return Reply::Unfit(error.to_string()),
+            Err(error) => return Reply::Unfit(with_causes(&error)),
         };
         if let Err(failure) = function.set_up() {
             return Reply::Unfit(failure.text().to_owned());

@@ -12,8 +12,8 @@ use std::{
 };
 
 use clap::Args;
-use proto::{net::lock::LockError, process::exit_code};
-use sink::{config::OutputSpec, manifest, recorder::with_causes, run_dir::RunDirError};
+use proto::{causes::with_causes, net::lock::LockError, process::exit_code};
+use sink::{config::OutputSpec, manifest, run_dir::RunDirError};
 use tempfile::NamedTempFile;
 
 use super::{complain, explain};

@@ -3,8 +3,8 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Args;
-use proto::process::exit_code;
-use sink::{manifest, recorder::with_causes};
+use proto::{causes::with_causes, process::exit_code};
+use sink::manifest;
 
 use super::{Format, complain, print};
 use crate::{aftermath::place, up::exit};
