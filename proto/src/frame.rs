@@ -1,7 +1,7 @@
 //! The frames: everything that one process can say to another, and their bytes.
 //!
-//! Owns the vocabulary and the codec; refuses meaning: what a frame brings about is decided by
-//! the rules. A frame is one MessagePack array, `[version, run, from, session, seq, body]`, with
+//! Owns the vocabulary and its form in bytes; refuses meaning: what a frame brings about is decided
+//! by the rules. A frame is one MessagePack array, `[version, run, from, session, seq, body]`, with
 //! structures as arrays and the body as a map from its name to its content; see `PROTOCOL.md`.
 
 use serde::{Deserialize, Serialize};
@@ -397,66 +397,5 @@ impl Envelope {
         let mut to = rmp_serde::Serializer::new(&mut bytes);
         self.serialize(&mut to).expect("every field of a frame has a MessagePack form");
         bytes
-    }
-
-    /// Reads and checks a peer's bytes.
-    ///
-    /// # Errors
-    /// [`FrameError`]; a peer can send anything.
-    pub fn decode(bytes: &[u8]) -> Result<Self, FrameError> {
-        // The version stands right behind the marker of the array, so that later versions may
-        // change everything else.
-        if let [_, found @ 0..=0x7f, ..] = bytes
-            && *found != VERSION
-        {
-            return Err(FrameError::Version { found: *found });
-        }
-        Ok(rmp_serde::from_slice(bytes)?)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn envelope(frame: Frame) -> Envelope {
-        Envelope { version: VERSION, run: 7, from: 9, session: 1, seq: 3, frame }
-    }
-
-    #[test]
-    fn a_frame_survives_the_wire() {
-        let units = Units::from_source(5, vec![1, 2, 3], vec![1, 2, 3]);
-        for frame in [
-            Frame::Work(Work { parcel: 1, attempt: 2, units: units.clone() }),
-            Frame::Results(Results { units, timing: vec![(3, 1)], ..Results::default() }),
-            Frame::Commit(Commit {
-                watermark: 3,
-                above: vec![(5, 9)],
-                horizon: 99,
-                complete: false,
-            }),
-            Frame::Beat,
-        ] {
-            let sent = envelope(frame);
-            assert_eq!(Envelope::decode(&sent.encode()).unwrap(), sent);
-        }
-    }
-
-    #[test]
-    fn other_versions_are_told_apart_from_rubbish() {
-        let mut bytes = envelope(Frame::Beat).encode();
-        assert!(Envelope::decode(&bytes[1..]).is_err());
-        bytes[1] = 9;
-        assert!(matches!(Envelope::decode(&bytes), Err(FrameError::Version { found: 9 })));
-        assert!(Envelope::decode(b"").is_err());
-    }
-
-    #[test]
-    fn a_frame_cut_anywhere_is_refused() {
-        let units = Units::from_source(5, vec![1, 2, 3], vec![1, 2, 3]);
-        let bytes = envelope(Frame::Work(Work { parcel: 1, attempt: 2, units })).encode();
-        for len in 0..bytes.len() {
-            assert!(Envelope::decode(&bytes[..len]).is_err());
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! What is said between the processes of a pipeline, and the rules by which they say it.
 
+mod decode;
 pub mod causes;
 pub mod diary;
 pub mod frame;
@@ -14,3 +15,4 @@ pub mod time;
 pub mod unit;
 pub mod units;
 pub mod value;
+mod values;

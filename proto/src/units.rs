@@ -2,17 +2,19 @@
 //!
 //! Owns the pairing of identities (spans) with values (concatenated MessagePack); refuses to
 //! look inside a value. Most units are never handled one by one: a parcel of thousands is one
-//! span, one buffer and one list of offsets.
+//! span and a place in a shared buffer.
 
 use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize, Serializer};
 use thiserror::Error;
 
 use crate::{
     ranges::RangeSet,
     unit::{Path, Step, UnitId},
-    value::{ValueError, value_len},
+    value::ValueError,
+    values::Values,
 };
 
 /// Consecutive units: whole units of the source when `path` is empty, else consecutive outputs
@@ -112,22 +114,22 @@ pub enum UnitsError {
     Value(#[from] ValueError),
 }
 
-/// Units with their values.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "WireUnits", try_from = "WireUnits")]
+/// Units with their values. A clone and a cut share the values, once they are
+/// [shared](Units::share).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "WireUnits")]
 pub struct Units {
     spans: Vec<Span>,
-    payload: Vec<u8>,
-    ends: Vec<u32>,
+    values: Values,
 }
 
 /// What travels: the offsets are left out, the receiver finds them while it checks the values.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct WireUnits(Vec<Span>, #[serde(with = "serde_bytes")] Vec<u8>);
 
-impl From<Units> for WireUnits {
-    fn from(units: Units) -> Self {
-        Self(units.spans, units.payload)
+impl Serialize for Units {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (&self.spans, serde_bytes::Bytes::new(self.values.payload())).serialize(serializer)
     }
 }
 
@@ -135,21 +137,7 @@ impl TryFrom<WireUnits> for Units {
     type Error = UnitsError;
 
     fn try_from(WireUnits(spans, payload): WireUnits) -> Result<Self, UnitsError> {
-        if !spans.iter().all(Span::valid) {
-            return Err(UnitsError::Span);
-        }
-        let announced = spans.iter().map(|span| u64::from(span.count)).sum();
-        let mut ends = Vec::with_capacity(payload.len().min(announced as usize));
-        let mut at = 0;
-        while at < payload.len() && (ends.len() as u64) < announced {
-            at += value_len(&payload[at..])?;
-            ends.push(at as u32);
-        }
-        if at < payload.len() || (ends.len() as u64) < announced {
-            let found = ends.len() as u64 + u64::from(at < payload.len());
-            return Err(UnitsError::Count { announced, found });
-        }
-        Ok(Self { spans, payload, ends })
+        Self::from_wire(spans, payload.into())
     }
 }
 
@@ -165,22 +153,40 @@ impl Units {
         let count = ends.len() as u32;
         let spans =
             if count == 0 { Vec::new() } else { vec![Span { first, count, path: Path::new() }] };
-        Self { spans, payload, ends }
+        Self { spans, values: Values::new(payload, ends) }
+    }
+
+    /// What a peer sent: `payload` is kept as it is, and shared from the start.
+    ///
+    /// # Errors
+    /// [`UnitsError`] when it is not what the spans say, or no MessagePack.
+    pub fn from_wire(spans: Vec<Span>, payload: Bytes) -> Result<Self, UnitsError> {
+        if !spans.iter().all(Span::valid) {
+            return Err(UnitsError::Span);
+        }
+        let announced = spans.iter().map(|span| u64::from(span.count)).sum();
+        let values = Values::check(payload, announced)?;
+        Ok(Self { spans, values })
+    }
+
+    /// From here on a clone and a cut cost nothing that grows with the values.
+    pub fn share(&mut self) {
+        self.values.share();
     }
 
     /// How many units.
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.values.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.len() == 0
     }
 
     /// Bytes of all values together.
     pub fn bytes(&self) -> usize {
-        self.payload.len()
+        self.values.payload().len()
     }
 
     /// The identities, in order.
@@ -190,32 +196,43 @@ impl Units {
 
     /// The value of the unit at `index`.
     pub fn value(&self, index: usize) -> &[u8] {
-        &self.payload[self.start(index)..self.ends[index] as usize]
+        self.values.get(index..index + 1)
     }
 
     /// The bytes of the values in a range of indices.
     pub fn values(&self, indices: Range<usize>) -> &[u8] {
-        &self.payload[self.start(indices.start)..self.start(indices.end)]
+        self.values.get(indices)
+    }
+
+    /// The values in a range of indices, one by one.
+    pub fn values_iter(&self, indices: Range<usize>) -> impl ExactSizeIterator<Item = &[u8]> {
+        self.values.iter(indices)
     }
 
     /// Identity and value of every unit.
     pub fn iter(&self) -> impl Iterator<Item = (UnitId, Path, &[u8])> {
         let identities =
             self.spans.iter().flat_map(|span| (0..span.count).map(move |offset| span.unit(offset)));
-        identities.enumerate().map(|(index, (root, path))| (root, path, self.value(index)))
+        let values = self.values.iter(0..self.len());
+        identities.zip(values).map(|((root, path), value)| (root, path, value))
     }
 
     /// Appends one unit.
     pub fn push(&mut self, span: Span, value: &[u8]) {
         debug_assert_eq!(span.count, 1);
-        self.payload.extend_from_slice(value);
-        self.ends.push(self.payload.len() as u32);
+        self.values.push(value);
         push_span(&mut self.spans, span);
     }
 
     /// Appends all outputs that one execution gave for one unit; with two or more, each gets a
     /// step of that execution.
-    pub fn push_outputs(&mut self, root: UnitId, path: &[Step], execution: u64, outputs: &[&[u8]]) {
+    pub fn push_outputs<'a>(
+        &mut self,
+        root: UnitId,
+        path: &[Step],
+        execution: u64,
+        outputs: impl ExactSizeIterator<Item = &'a [u8]>,
+    ) {
         let of = outputs.len() as u32;
         let mut path = path.to_vec();
         match of {
@@ -223,39 +240,31 @@ impl Units {
             1 => {}
             _ => path.push(Step { execution, index: 0, of }),
         }
-        for value in outputs {
-            self.payload.extend_from_slice(value);
-            self.ends.push(self.payload.len() as u32);
-        }
+        outputs.for_each(|value| self.values.push(value));
         push_span(&mut self.spans, Span { first: root, count: of, path });
     }
 
-    /// Appends consecutive outputs, one for each unit of `span`.
-    pub fn push_run(&mut self, span: Span, payload: &[u8], lengths: impl Iterator<Item = u32>) {
-        let mut end = self.payload.len() as u32;
-        self.payload.extend_from_slice(payload);
-        self.ends.extend(lengths.map(|length| {
-            end += length;
-            end
-        }));
+    /// Appends consecutive outputs, one for each unit of `span`: `payload` holds them one after
+    /// the other, and `ends` where each ends, counted as `payload` itself begins at `start`.
+    pub fn push_run(&mut self, span: Span, payload: &[u8], ends: &[u32], start: u32) {
+        self.values.extend(payload, ends, start);
         push_span(&mut self.spans, span);
     }
 
     /// Appends all units of `other`.
     pub fn append(&mut self, other: &Self) {
-        let base = self.payload.len() as u32;
-        self.payload.extend_from_slice(&other.payload);
-        self.ends.extend(other.ends.iter().map(|end| base + end));
+        if self.is_empty() {
+            *self = other.clone();
+            return;
+        }
+        self.values.append(&other.values);
         for span in &other.spans {
             push_span(&mut self.spans, span.clone());
         }
     }
 
-    /// A copy of the units in a range of indices.
+    /// The units in a range of indices.
     pub fn slice(&self, indices: Range<usize>) -> Self {
-        let base = self.start(indices.start);
-        let payload = self.values(indices.clone()).to_vec();
-        let ends = self.ends[indices.clone()].iter().map(|end| end - base as u32).collect();
         let mut spans = Vec::new();
         let mut at = 0;
         for span in &self.spans {
@@ -270,15 +279,12 @@ impl Units {
                 break;
             }
         }
-        Self { spans, payload, ends }
+        Self { spans, values: self.values.slice(indices) }
     }
 
     /// How many units from `from` on fit both limits; at least one if there is any.
     pub fn fitting(&self, from: usize, units_max: usize, bytes_max: usize) -> usize {
-        let limit = self.start(from).saturating_add(bytes_max).min(u32::MAX as usize) as u32;
-        let until = (from + units_max.max(1)).min(self.len());
-        let by_bytes = self.ends[from..until].partition_point(|end| *end <= limit);
-        by_bytes.max(1).min(until - from)
+        self.values.fitting(from, units_max, bytes_max)
     }
 
     /// Whether every unit's root is in `committed`.
@@ -307,6 +313,9 @@ impl Units {
 
     /// Takes the units at the given ascending indices out, and leaves the others.
     pub fn extract(&mut self, indices: &[u32]) -> Vec<Self> {
+        if indices.is_empty() {
+            return Vec::new();
+        }
         let taken = indices
             .iter()
             .filter(|index| (**index as usize) < self.len())
@@ -322,10 +331,6 @@ impl Units {
         left.append(&self.slice(from..self.len()));
         *self = left;
         taken
-    }
-
-    fn start(&self, index: usize) -> usize {
-        index.checked_sub(1).map_or(0, |before| self.ends[before] as usize)
     }
 }
 
@@ -353,7 +358,7 @@ mod tests {
     #[test]
     fn outputs_of_one_execution_are_one_span_even_when_cut_and_joined() {
         let mut units = Units::new();
-        units.push_outputs(7, &[], 99, &[&[1], &[2], &[3], &[4]]);
+        units.push_outputs(7, &[], 99, [[1], [2], [3], [4]].iter().map(|value| &value[..]));
         let (left, right) = (units.slice(0..1), units.slice(1..4));
         assert_eq!(right.spans(), [Span { first: 7, count: 3, path: vec![step(99, 1, 4)] }]);
         let mut joined = left;
@@ -364,7 +369,7 @@ mod tests {
     #[test]
     fn a_single_output_keeps_the_path_of_its_input() {
         let mut units = Units::new();
-        units.push_outputs(7, &[step(1, 0, 2)], 99, &[&[1]]);
+        units.push_outputs(7, &[step(1, 0, 2)], 99, [&[1][..]].into_iter());
         assert_eq!(units.spans(), [Span::one(7, vec![step(1, 0, 2)])]);
     }
 
@@ -373,15 +378,14 @@ mod tests {
         let packed = rmp_serde::to_vec(&numbers(1, 3)).unwrap();
         assert_eq!(rmp_serde::from_slice::<Units>(&packed).unwrap(), numbers(1, 3));
         for wrong in [
-            WireUnits(vec![Span { first: 1, count: 2, path: vec![] }], vec![1, 2, 3]),
-            WireUnits(vec![Span { first: 1, count: 4, path: vec![] }], vec![1, 2, 3]),
-            WireUnits(vec![Span { first: 1, count: 1, path: vec![] }], vec![0x92, 1]),
-            WireUnits(vec![Span { first: 1, count: 0, path: vec![] }], vec![]),
-            WireUnits(vec![Span { first: u64::MAX, count: 1, path: vec![] }], vec![1]),
-            WireUnits(vec![Span { first: 1, count: 2, path: vec![step(1, 1, 2)] }], vec![1, 2]),
+            (vec![Span { first: 1, count: 2, path: vec![] }], vec![1, 2, 3]),
+            (vec![Span { first: 1, count: 4, path: vec![] }], vec![1, 2, 3]),
+            (vec![Span { first: 1, count: 1, path: vec![] }], vec![0x92, 1]),
+            (vec![Span { first: 1, count: 0, path: vec![] }], vec![]),
+            (vec![Span { first: u64::MAX, count: 1, path: vec![] }], vec![1]),
+            (vec![Span { first: 1, count: 2, path: vec![step(1, 1, 2)] }], vec![1, 2]),
         ] {
-            let packed = rmp_serde::to_vec(&wrong).unwrap();
-            assert!(rmp_serde::from_slice::<Units>(&packed).is_err());
+            assert!(Units::from_wire(wrong.0, Bytes::from(wrong.1)).is_err());
         }
     }
 

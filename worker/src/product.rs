@@ -71,10 +71,9 @@ impl Product {
             match &outcomes[at] {
                 Outcome::Outputs(0) => push_span(&mut self.filtered, span),
                 Outcome::Outputs(count) => {
-                    let values: Vec<&[u8]> =
-                        outputs.iter().skip(output).take(*count as usize).collect();
+                    let values = outputs.iter().skip(output).take(*count as usize);
                     let execution = work.execution.wrapping_add(u64::from(work.index) + at as u64);
-                    self.units.push_outputs(span.first, &span.path, execution, &values);
+                    self.units.push_outputs(span.first, &span.path, execution, values);
                     output += *count as usize;
                     self.time(*count, work.us);
                 }
@@ -91,14 +90,8 @@ impl Product {
         let ends = outputs.ends();
         let start = if from == 0 { 0 } else { ends[from - 1] };
         let run = &ends[from..from + count];
-        let mut before = start;
-        let lengths = run.iter().map(|end| {
-            let length = end - before;
-            before = *end;
-            length
-        });
         let payload = &outputs.payload()[start as usize..run[count - 1] as usize];
-        self.units.push_run(span, payload, lengths);
+        self.units.push_run(span, payload, run, start);
     }
 
     fn time(&mut self, count: u32, us: u32) {

@@ -258,9 +258,10 @@ impl<R: Send + 'static> Driver<R> {
     ) -> Result<(), NetError> {
         for _ in 0..FRAMES_PER_TURN {
             let Some(bytes) = self.inbox.receive()? else { return Ok(()) };
-            match Envelope::decode(&bytes) {
+            let len = bytes.len();
+            match Envelope::decode(bytes) {
                 Ok(envelope) => role.handle(self.now(), Event::Frame(envelope), effects),
-                Err(error) => self.count_malformed(&error, bytes.len()),
+                Err(error) => self.count_malformed(&error, len),
             }
         }
         // More may be there: look again before waiting.

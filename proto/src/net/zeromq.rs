@@ -18,6 +18,7 @@ use std::{
     thread,
 };
 
+use bytes::Bytes;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thiserror::Error;
 use tracing::{debug, error, warn};
@@ -327,10 +328,10 @@ impl Inbox {
     ///
     /// # Errors
     /// [`NetError`] when the socket is gone.
-    pub fn receive(&self) -> Result<Option<Message>, NetError> {
+    pub fn receive(&self) -> Result<Option<Bytes>, NetError> {
         loop {
             match self.socket.recv_msg(zmq::DONTWAIT) {
-                Ok(message) if !message.get_more() => return Ok(Some(message)),
+                Ok(message) if !message.get_more() => return Ok(Some(owned(message))),
                 Ok(_) => self.drop_parts()?,
                 Err(zmq::Error::EAGAIN) => return Ok(None),
                 Err(zmq::Error::EINTR) => {}
@@ -404,6 +405,24 @@ impl Inbox {
         let failed = || socket_error("cannot set up the inbox");
         self.socket.set_zap_domain(LOCAL_DOMAIN).map_err(failed())?;
         self.socket.set_curve_server(false).map_err(failed())
+    }
+}
+
+/// A frame's bytes where libzmq put them; small ones are copied, which costs less than to share.
+fn owned(message: Message) -> Bytes {
+    const COPIED_BYTES_MAX: usize = 1 << 10;
+    if message.len() <= COPIED_BYTES_MAX {
+        Bytes::copy_from_slice(&message)
+    } else {
+        Bytes::from_owner(Part(message))
+    }
+}
+
+struct Part(Message);
+
+impl AsRef<[u8]> for Part {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
     }
 }
 

@@ -141,7 +141,7 @@ where
         Some(match happening {
             Happening::LaneUp { link, inbox } => Event::LaneUp { link, inbox: vec![inbox] },
             Happening::LaneDown { link } => Event::LaneDown { link },
-            Happening::Frame(bytes) => match Envelope::decode(&bytes) {
+            Happening::Frame(bytes) => match Envelope::decode(bytes) {
                 Ok(envelope) => Event::Frame(envelope),
                 Err(error) => {
                     context.deeds.push(Deed::Violation(format!("cannot be decoded: {error}")));

@@ -361,7 +361,7 @@ impl<'a> World<'a> {
         };
         self.trace.note(self.now, process, what, bytes);
         let frame = match happening {
-            Happening::Frame(bytes) => Envelope::decode(bytes).ok(),
+            Happening::Frame(bytes) => Envelope::decode(bytes.clone()).ok(),
             other => return self.trace.say(self.now, || format!("{name} : {other:?}")),
         };
         if let Some(envelope) = frame.filter(is_news) {

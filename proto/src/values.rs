@@ -1,0 +1,215 @@
+//! Encoded values one after the other, and where each one ends.
+//!
+//! Owns the memory of values on their way through a process: they are written once, or stay in
+//! the frame that they came in, and from then on are cut and kept without a copy. Refuses to know
+//! whose values they are.
+
+use std::{ops::Range, sync::Arc};
+
+use bytes::Bytes;
+
+use crate::{units::UnitsError, value::value_len};
+
+/// A cut of shared values that is smaller than this part of the whole gets its own memory, so
+/// that a few values never keep many others alive.
+const SHARED_PART: usize = 4;
+
+/// Values in order.
+#[derive(Debug, Clone)]
+pub(crate) enum Values {
+    /// Still growing.
+    Own { payload: Vec<u8>, ends: Vec<u32> },
+    /// A range of values that others may look at as well.
+    Shared { block: Arc<Block>, range: Range<usize> },
+}
+
+#[derive(Debug)]
+pub(crate) struct Block {
+    payload: Bytes,
+    ends: Vec<u32>,
+}
+
+impl Default for Values {
+    fn default() -> Self {
+        Self::new(Vec::new(), Vec::new())
+    }
+}
+
+impl PartialEq for Values {
+    fn eq(&self, other: &Self) -> bool {
+        self.payload() == other.payload()
+            && self.len() == other.len()
+            && self.iter(0..self.len()).eq(other.iter(0..other.len()))
+    }
+}
+
+impl Eq for Values {}
+
+impl Values {
+    /// `ends` tells where in `payload` each value ends.
+    pub(crate) fn new(payload: Vec<u8>, ends: Vec<u32>) -> Self {
+        Self::Own { payload, ends }
+    }
+
+    /// Finds the ends of exactly `announced` values.
+    pub(crate) fn check(payload: Bytes, announced: u64) -> Result<Self, UnitsError> {
+        // Each value has a byte at least: nobody makes this process take memory by a mere number.
+        let mut ends = Vec::with_capacity(payload.len().min(announced as usize));
+        let mut at = 0;
+        while at < payload.len() && (ends.len() as u64) < announced {
+            at += value_len(&payload[at..])?;
+            ends.push(at as u32);
+        }
+        if at < payload.len() || (ends.len() as u64) < announced {
+            let found = ends.len() as u64 + u64::from(at < payload.len());
+            return Err(UnitsError::Count { announced, found });
+        }
+        let range = 0..ends.len();
+        Ok(Self::Shared { block: Arc::new(Block { payload, ends }), range })
+    }
+
+    pub(crate) fn share(&mut self) {
+        if let Self::Own { payload, ends } = self {
+            let (payload, ends) = (std::mem::take(payload).into(), std::mem::take(ends));
+            let range = 0..ends.len();
+            *self = Self::Shared { block: Arc::new(Block { payload, ends }), range };
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.ends().len()
+    }
+
+    /// All of them, one after the other.
+    pub(crate) fn payload(&self) -> &[u8] {
+        self.get(0..self.len())
+    }
+
+    /// The bytes of some of them.
+    pub(crate) fn get(&self, indices: Range<usize>) -> &[u8] {
+        let (start, end) = (self.start(indices.start), self.start(indices.end));
+        match self {
+            Self::Own { payload, .. } => &payload[start..end],
+            Self::Shared { block, .. } => &block.payload[start..end],
+        }
+    }
+
+    /// Some of them, one by one.
+    pub(crate) fn iter(&self, indices: Range<usize>) -> impl ExactSizeIterator<Item = &[u8]> {
+        let mut start = self.start(indices.start);
+        let payload = match self {
+            Self::Own { payload, .. } => &payload[..],
+            Self::Shared { block, .. } => &block.payload,
+        };
+        self.ends()[indices].iter().map(move |end| {
+            let value = &payload[start..*end as usize];
+            start = *end as usize;
+            value
+        })
+    }
+
+    /// How many from `from` on fit both limits; at least one if there is any.
+    pub(crate) fn fitting(&self, from: usize, units_max: usize, bytes_max: usize) -> usize {
+        let limit = self.start(from).saturating_add(bytes_max).min(u32::MAX as usize) as u32;
+        let until = (from + units_max.max(1)).min(self.len());
+        let by_bytes = self.ends()[from..until].partition_point(|end| *end <= limit);
+        by_bytes.max(1).min(until - from)
+    }
+
+    pub(crate) fn slice(&self, indices: Range<usize>) -> Self {
+        if let Self::Shared { block, range } = self
+            && self.get(indices.clone()).len() * SHARED_PART >= block.payload.len()
+            && indices.len() * SHARED_PART >= block.ends.len()
+        {
+            let range = range.start + indices.start..range.start + indices.end;
+            return Self::Shared { block: block.clone(), range };
+        }
+        let start = self.start(indices.start) as u32;
+        let payload = self.get(indices.clone()).to_vec();
+        let ends = self.ends()[indices].iter().map(|end| end - start).collect();
+        Self::Own { payload, ends }
+    }
+
+    pub(crate) fn push(&mut self, value: &[u8]) {
+        let (payload, ends) = self.own();
+        payload.extend_from_slice(value);
+        ends.push(payload.len() as u32);
+    }
+
+    /// Appends what lies in `payload`, which begins at `start` as `more` counts.
+    pub(crate) fn extend(&mut self, more: &[u8], more_ends: &[u32], start: u32) {
+        let (payload, ends) = self.own();
+        let base = payload.len() as u32;
+        payload.extend_from_slice(more);
+        ends.extend(more_ends.iter().map(|end| base + (end - start)));
+    }
+
+    pub(crate) fn append(&mut self, other: &Self) {
+        self.extend(other.payload(), other.ends(), other.start(0) as u32);
+    }
+
+    fn ends(&self) -> &[u32] {
+        match self {
+            Self::Own { ends, .. } => ends,
+            Self::Shared { block, range } => &block.ends[range.clone()],
+        }
+    }
+
+    /// Where the value at `index` starts in its memory.
+    fn start(&self, index: usize) -> usize {
+        let before = match self {
+            Self::Own { ends, .. } => index.checked_sub(1).map(|before| ends[before]),
+            Self::Shared { block, range } => {
+                (range.start + index).checked_sub(1).map(|before| block.ends[before])
+            }
+        };
+        before.map_or(0, |end| end as usize)
+    }
+
+    /// Memory of its own, to be written to.
+    fn own(&mut self) -> (&mut Vec<u8>, &mut Vec<u32>) {
+        if let Self::Shared { .. } = self {
+            let start = self.start(0) as u32;
+            let payload = self.payload().to_vec();
+            let ends = self.ends().iter().map(|end| end - start).collect();
+            *self = Self::Own { payload, ends };
+        }
+        match self {
+            Self::Own { payload, ends } => (payload, ends),
+            Self::Shared { .. } => unreachable!("what was shared has just been copied"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(count: u8) -> Values {
+        Values::new((0..count).collect(), (1..=u32::from(count)).collect())
+    }
+
+    #[test]
+    fn a_large_cut_shares_the_memory_and_a_small_one_does_not_keep_it_alive() {
+        let mut all = values(16);
+        all.share();
+        let large = all.slice(4..12);
+        assert!(matches!(large, Values::Shared { .. }));
+        assert_eq!(large, Values::new((4..12).collect(), (1..=8).collect()));
+        let small = large.slice(1..3);
+        assert!(matches!(small, Values::Own { .. }));
+        assert_eq!(small.payload(), [5, 6]);
+    }
+
+    #[test]
+    fn what_is_appended_to_a_cut_leaves_the_others_as_they_were() {
+        let mut all = values(8);
+        all.share();
+        let mut cut = all.slice(2..6);
+        cut.append(&all.slice(6..8));
+        cut.push(&[9]);
+        assert_eq!(cut.payload(), [2, 3, 4, 5, 6, 7, 9]);
+        assert_eq!(cut.iter(3..7).map(|value| value[0]).collect::<Vec<_>>(), [5, 6, 7, 9]);
+        assert_eq!(all, values(8));
+    }
+}
