@@ -64,11 +64,7 @@ impl Log {
             .open(&path)
             .map_err(failed("open", &path))?;
         let mut reader = io::BufReader::with_capacity(1 << 20, &file);
-        let mut bytes = 0;
-        while let Some(record) = next_record(&mut reader).map_err(failed("read", &path))? {
-            bytes += (HEADER_BYTES + record.len()) as u64;
-            replay(&record);
-        }
+        let bytes = read_records(&mut reader, &mut replay).map_err(failed("read", &path))?;
         file.set_len(bytes).map_err(failed("cut", &path))?;
         file.seek(SeekFrom::Start(bytes)).map_err(failed("read", &path))?;
         sync_folder(folder).map_err(failed("open", &path))?;
@@ -137,6 +133,19 @@ impl Log {
 
 fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
+}
+
+/// Gives each whole record to `replay`, up to the first that is not; where that one begins.
+///
+/// # Errors
+/// When the file can't be read.
+pub fn read_records(reader: &mut impl Read, mut replay: impl FnMut(&[u8])) -> io::Result<u64> {
+    let mut bytes = 0;
+    while let Some(record) = next_record(reader)? {
+        bytes += (HEADER_BYTES + record.len()) as u64;
+        replay(&record);
+    }
+    Ok(bytes)
 }
 
 /// The next whole record, or none at the first that is not.

@@ -124,14 +124,16 @@ impl Key {
             return Err(KeyError::Exposed { path: path.into() });
         }
         let text = fs::read_to_string(path).map_err(io)?;
+        Self::from_text(&text).ok_or_else(|| KeyError::Malformed { path: path.into() })
+    }
+
+    /// The pair in a key file's text, if it is one.
+    pub fn from_text(text: &str) -> Option<Self> {
         let field = |name: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(name))?.trim();
             valid_key(line).then(|| line.to_owned())
         };
-        match (field("public "), field("secret ")) {
-            (Some(public), Some(secret)) => Ok(Self { public, secret }),
-            _ => Err(KeyError::Malformed { path: path.into() }),
-        }
+        Some(Self { public: field("public ")?, secret: field("secret ")? })
     }
 
     /// Reads a key file, or makes one. Two processes that start at once end with the same key.
