@@ -52,6 +52,11 @@ impl Process {
         Process { name, child, stdout, stderr, ended: None }
     }
 
+    /// What it is called here: how it was started, and as which one of them.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()

@@ -37,8 +37,10 @@ pub enum Trouble {
         states: String,
     },
     /// It did not end well.
-    #[error("`pipeline up` ended with {code:?} instead of 0:\n{last_words}")]
+    #[error("`{program}` ended with {code:?} instead of 0:\n{last_words}")]
     Code {
+        /// Who.
+        program: String,
         /// Its exit code.
         code: Option<i32>,
         /// The end of its stderr.

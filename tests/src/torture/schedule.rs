@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
+use super::network::Cut;
+
 /// Who is hit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
@@ -95,6 +97,7 @@ pub fn schedule(rng: &mut Rng, faults: Faults) -> Vec<Fault> {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tally {
     counts: BTreeMap<(Kind, Role), usize>,
+    cuts: BTreeMap<(Cut, Role), usize>,
 }
 
 impl Tally {
@@ -103,10 +106,18 @@ impl Tally {
         *self.counts.entry((kind, role)).or_default() += 1;
     }
 
+    /// Counts the cutting off of a site.
+    pub fn note_cut(&mut self, cut: Cut, role: Role) {
+        *self.cuts.entry((cut, role)).or_default() += 1;
+    }
+
     /// Counts those of another, too.
     pub fn add(&mut self, other: &Self) {
         for (key, count) in &other.counts {
             *self.counts.entry(*key).or_default() += count;
+        }
+        for (key, count) in &other.cuts {
+            *self.cuts.entry(*key).or_default() += count;
         }
     }
 
@@ -131,7 +142,12 @@ impl fmt::Display for Tally {
                 f.write_str(")")?;
             }
         }
-        Ok(())
+        let mut before = format!("; cuts {} (", self.cuts.values().sum::<usize>());
+        for ((cut, role), count) in &self.cuts {
+            write!(f, "{before}{cut} {role} {count}")?;
+            before = ", ".into();
+        }
+        f.write_str(if self.cuts.is_empty() { "" } else { ")" })
     }
 }
 

@@ -18,10 +18,10 @@ use crate::outcome::json;
 use crate::place::Place;
 use crate::process::Ended;
 
-/// How much of a launcher's last words is shown.
+/// How much of a process's last words is shown.
 const LAST_WORDS_LINES: usize = 30;
 /// A peer that is silent for so long is given up; short, so that being stopped matters soon.
-const LIVENESS: Duration = Duration::from_secs(1);
+pub(super) const LIVENESS: Duration = Duration::from_secs(1);
 
 /// What is run: numbers are factored, and pass through a second stage.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +43,7 @@ pub struct Calm {
     pub bytes: u64,
     /// How long it took.
     pub took: Duration,
-    summary: Value,
+    pub(super) summary: Value,
 }
 
 /// What a run with faults gave.
@@ -158,9 +158,8 @@ aggregate = ["count", "sum", "min", "max", "p99"]
 /// What holds for every run, whatever befell it; its output.
 fn judge(place: &Place, name: &str, ended: &Ended) -> Result<PathBuf, Trouble> {
     if ended.code != Some(0) {
-        let lines: Vec<&str> = ended.stderr.lines().collect();
-        let last_words = lines[lines.len().saturating_sub(LAST_WORDS_LINES)..].join("\n");
-        return Err(Trouble::Code { code: ended.code, last_words });
+        let (program, last_words) = ("pipeline up".to_owned(), last_words(&ended.stderr));
+        return Err(Trouble::Code { program, code: ended.code, last_words });
     }
     let pids = kin::dwellers(place.folder());
     if !pids.is_empty() {
@@ -175,9 +174,15 @@ fn judge(place: &Place, name: &str, ended: &Ended) -> Result<PathBuf, Trouble> {
     Ok(place.path(name).join("out.jsonl"))
 }
 
+/// The end of what a process has said.
+pub(super) fn last_words(stderr: &str) -> String {
+    let lines: Vec<&str> = stderr.lines().collect();
+    lines[lines.len().saturating_sub(LAST_WORDS_LINES)..].join("\n")
+}
+
 /// What was done in the stages and by each worker is counted since the last ventilator's start,
 /// and so not compared.
-fn compare(summary: &Value, calm: &Value) -> Result<(), Trouble> {
+pub(super) fn compare(summary: &Value, calm: &Value) -> Result<(), Trouble> {
     for name in ["units_in", "results", "outputs", "filtered", "dead", "aggregates"] {
         if summary[name] != calm[name] {
             let [found, expected] = [summary, calm].map(|facts| facts[name].to_string());
