@@ -12,6 +12,8 @@ pub mod arrange;
 pub mod cli;
 pub mod config;
 pub mod core;
+#[cfg(test)]
+mod core_tests;
 pub mod dead;
 pub mod entry;
 mod figures;
