@@ -17,6 +17,8 @@ use crate::{
     values::Values,
 };
 
+pub use crate::values::ValueIter;
+
 /// Consecutive units: whole units of the source when `path` is empty, else consecutive outputs
 /// of one execution, whose first is the path's last step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -205,7 +207,7 @@ impl Units {
     }
 
     /// The values in a range of indices, one by one.
-    pub fn values_iter(&self, indices: Range<usize>) -> impl ExactSizeIterator<Item = &[u8]> {
+    pub fn values_iter(&self, indices: Range<usize>) -> ValueIter<'_> {
         self.values.iter(indices)
     }
 

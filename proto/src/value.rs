@@ -50,7 +50,7 @@ pub fn value_len(bytes: &[u8]) -> Result<usize, ValueError> {
     // Most values are numbers and short strings, whose first byte tells their length.
     match bytes.first().map(|marker| usize::from(PLAIN_LEN[usize::from(*marker)])) {
         Some(len) if len != 0 && len <= bytes.len() => Ok(len),
-        _ => nested_len(bytes, VALUE_DEPTH_MAX),
+        _ => nested_len(bytes, VALUE_DEPTH_MAX - 1),
     }
 }
 

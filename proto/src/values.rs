@@ -95,17 +95,13 @@ impl Values {
     }
 
     /// Some of them, one by one.
-    pub(crate) fn iter(&self, indices: Range<usize>) -> impl ExactSizeIterator<Item = &[u8]> {
-        let mut start = self.start(indices.start);
+    pub(crate) fn iter(&self, indices: Range<usize>) -> ValueIter<'_> {
+        let start = self.start(indices.start);
         let payload = match self {
             Self::Own { payload, .. } => &payload[..],
             Self::Shared { block, .. } => &block.payload,
         };
-        self.ends()[indices].iter().map(move |end| {
-            let value = &payload[start..*end as usize];
-            start = *end as usize;
-            value
-        })
+        ValueIter { payload, start, ends: self.ends()[indices].iter() }
     }
 
     /// How many from `from` on fit both limits; at least one if there is any.
@@ -180,6 +176,32 @@ impl Values {
         }
     }
 }
+
+/// Values one by one.
+#[derive(Debug, Clone)]
+pub struct ValueIter<'a> {
+    payload: &'a [u8],
+    start: usize,
+    ends: std::slice::Iter<'a, u32>,
+}
+
+impl<'a> Iterator for ValueIter<'a> {
+    type Item = &'a [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let end = *self.ends.next()? as usize;
+        let value = self.payload.get(self.start..end)?;
+        self.start = end;
+        Some(value)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.ends.size_hint()
+    }
+}
+
+impl ExactSizeIterator for ValueIter<'_> {}
 
 #[cfg(test)]
 mod tests {

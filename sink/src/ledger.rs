@@ -256,9 +256,15 @@ impl Ledger {
             Outcome::Values { origin, units, timing } => {
                 self.counts.results += entry.count;
                 self.counts.outputs += entry.count;
+                for (run, us) in &timing {
+                    self.service.saturating_record_n(u64::from(*us).max(1), u64::from(*run));
+                }
+                if self.output.is_none() && !self.carries_input {
+                    self.aggregates.add_all(units.values_iter(0..units.len()));
+                    return Ok(());
+                }
                 let mut index = 0;
                 for (run, us) in timing {
-                    self.service.saturating_record_n(u64::from(us).max(1), run.into());
                     for _ in 0..run.min((units.len() - index) as u32) {
                         let value = units.value(index);
                         self.write_value(entry.first + index as u64, &[], value, &origin, us)?;

@@ -24,7 +24,8 @@ use proto::{
 use crate::{
     Function, OutputLimits, Outputs, Unit, assemble,
     core::{Reply, Request, Share, Ticket},
-    product::{Outcome, Product, Worked},
+    function::{Batch, Outcomes},
+    product::{Cursor, Product, Worked},
 };
 
 /// Units are begun in groups that last about this long, so that the lock costs nothing.
@@ -201,7 +202,7 @@ impl Thread {
     fn execute(&mut self, parcel: &Parcel) -> Option<Reply> {
         let loaded = self.function.as_mut()?;
         let mut outputs = Outputs::new(loaded.limits);
-        let mut outcomes = Vec::new();
+        let mut outcomes = Outcomes::default();
         let mut cursor = Cursor::new(&parcel.units);
         let mut busy = Duration::ZERO;
         let mut handed_over = Instant::now();
@@ -227,40 +228,26 @@ impl Thread {
             if group.is_empty() {
                 break;
             }
-            let (index, count) = (group.start, group.end - group.start);
+            let count = group.end - group.start;
             let start = Instant::now();
             outputs.clear();
             outcomes.clear();
-            let spans = cursor.take(count);
-            let mut at = index as usize;
-            for span in &spans {
-                at = loaded.work(span, at, parcel, &mut outputs, &mut outcomes);
-            }
+            loaded.work(
+                cursor.clone().take(count),
+                group.start as usize,
+                parcel,
+                (&mut outputs, &mut outcomes),
+            );
             let took = start.elapsed();
             busy += took;
             let us = u32::try_from(took.as_micros() / u128::from(count)).unwrap_or(u32::MAX);
-            let mut from = (0, 0);
-            for span in &spans {
-                let done = &outcomes[from.0..from.0 + span.count as usize];
-                let execution = parcel.execution;
-                let work =
-                    Worked { span, index: index + from.0 as u32, from: from.1, us, execution };
-                product.add(work, done, &outputs);
-                from.0 += done.len();
-                from.1 += done.iter().map(given).sum::<usize>();
-            }
+            let worked = Worked { us, execution: parcel.execution };
+            product.add(&mut cursor, &outcomes, &outputs, worked);
             self.group = next_group(self.group, took);
         }
         let product = std::mem::take(&mut lock(&self.progress).ready);
         let finished = Some(u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX));
         Some(Reply::Product { ticket: parcel.ticket, product, finished })
-    }
-}
-
-fn given(outcome: &Outcome) -> usize {
-    match outcome {
-        Outcome::Outputs(count) => *count as usize,
-        Outcome::Failed(_) => 0,
     }
 }
 
@@ -276,40 +263,39 @@ fn next_group(group: u32, took: Duration) -> u32 {
 }
 
 impl Loaded {
-    /// Calls the function for each unit of `span`, whose first is unit `at` of the parcel.
+    /// Calls the function for each unit of `spans`, whose first is unit `at` of the parcel.
     fn work(
         &mut self,
-        span: &Span,
-        mut at: usize,
+        spans: Vec<Span>,
+        at: usize,
         parcel: &Parcel,
-        outputs: &mut Outputs,
-        outcomes: &mut Vec<Outcome>,
-    ) -> usize {
-        let mut path = span.path.clone();
-        let mut id = span.first;
-        for _ in 0..span.count {
-            let unit = Unit { id, path: &path, attempt: parcel.attempt, stage: &self.stage };
-            let value = parcel.units.value(at);
-            outputs.begin_unit();
-            let before = outputs.len();
-            let called = match self.pairs {
-                false => self.function.call(&unit, value, outputs),
-                true => call_pair(&mut *self.function, &unit, value, outputs),
-            };
-            outcomes.push(match called {
-                Ok(()) => Outcome::Outputs((outputs.len() - before) as u32),
-                Err(failure) => {
-                    outputs.truncate(before);
-                    Outcome::Failed(failure.into_text())
-                }
-            });
-            at += 1;
-            match path.last_mut() {
-                Some(step) => step.index += 1,
-                None => id += 1,
+        (outputs, outcomes): (&mut Outputs, &mut Outcomes),
+    ) {
+        let mut batch = Batch::new(&parcel.units, at, spans, parcel.attempt, &self.stage);
+        match self.pairs {
+            false => self.function.call_all(&mut batch, outputs, outcomes),
+            true => call_pairs(&mut *self.function, &mut batch, outputs, outcomes),
+        }
+    }
+}
+
+/// Calls the function with the second half of each value, which is a pair.
+fn call_pairs(
+    function: &mut dyn Function,
+    batch: &mut Batch<'_>,
+    outputs: &mut Outputs,
+    outcomes: &mut Outcomes,
+) {
+    while let Some((unit, pair)) = batch.next_unit() {
+        outputs.begin_unit();
+        let before = outputs.len();
+        match call_pair(function, &unit, pair, outputs) {
+            Ok(()) => outcomes.push((outputs.len() - before) as u32),
+            Err(failure) => {
+                outputs.truncate(before);
+                outcomes.push_failed(failure);
             }
         }
-        at
     }
 }
 
@@ -336,52 +322,9 @@ fn call_pair(
     Ok(())
 }
 
-/// Walks the spans of a parcel.
-struct Cursor<'a> {
-    spans: &'a [Span],
-    span: usize,
-    offset: u32,
-}
-
-impl<'a> Cursor<'a> {
-    fn new(units: &'a Units) -> Self {
-        Self { spans: units.spans(), span: 0, offset: 0 }
-    }
-
-    /// The next `count` units, as parts of spans.
-    fn take(&mut self, mut count: u32) -> Vec<Span> {
-        let mut parts = Vec::new();
-        while let Some(span) = self.spans.get(self.span)
-            && count > 0
-        {
-            let part = count.min(span.count - self.offset);
-            parts.push(span.part(self.offset..self.offset + part));
-            self.offset += part;
-            count -= part;
-            if self.offset == span.count {
-                self.span += 1;
-                self.offset = 0;
-            }
-        }
-        parts
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_cursor_cuts_spans_where_groups_end() {
-        let mut units = Units::new();
-        units.append(&Units::from_source(0, vec![0; 3], vec![1, 2, 3]));
-        units.append(&Units::from_source(10, vec![0; 3], vec![1, 2, 3]));
-        let mut cursor = Cursor::new(&units);
-        let shape = |parts: Vec<Span>| parts.iter().map(|p| (p.first, p.count)).collect::<Vec<_>>();
-        assert_eq!(shape(cursor.take(2)), [(0, 2)]);
-        assert_eq!(shape(cursor.take(2)), [(2, 1), (10, 1)]);
-        assert_eq!(shape(cursor.take(9)), [(11, 2)]);
-    }
 
     #[test]
     fn pairs_keep_their_input() {

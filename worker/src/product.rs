@@ -9,7 +9,10 @@ use proto::{
     units::{Span, Units, push_span},
 };
 
-use crate::Outputs;
+use crate::{
+    Outputs,
+    function::{Outcome, Outcomes},
+};
 
 /// The outcomes of consecutive units of a parcel.
 #[derive(Debug, Default)]
@@ -22,15 +25,6 @@ pub struct Product {
     pub failed: Vec<Failed>,
     /// Microseconds each output took: how many in a row, how long each.
     pub timing: Vec<(u32, u32)>,
-}
-
-/// How one unit came out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// So many outputs.
-    Outputs(u32),
-    /// None, with this error.
-    Failed(String),
 }
 
 impl Product {
@@ -51,38 +45,47 @@ impl Product {
         next.timing.into_iter().for_each(|(count, us)| push_timing(&mut self.timing, count, us));
     }
 
-    /// Adds the outcomes of the units of `span`, whose first has `index` in its parcel.
-    /// `outputs` holds their outputs from output `from` on; `us` is what each took; unit `i` of
-    /// the parcel is execution `execution + i`.
-    pub fn add(&mut self, work: Worked<'_>, outcomes: &[Outcome], outputs: &Outputs) {
-        let mut at = 0;
-        let mut output = work.from;
-        while at < outcomes.len() {
-            let same = |outcome: &&Outcome| **outcome == Outcome::Outputs(1);
-            let run = outcomes[at..].iter().take_while(same).count();
-            if run > 0 {
-                self.add_run(work.span.part(at as u32..(at + run) as u32), outputs, output, run);
-                output += run;
-                at += run;
-                self.time(run as u32, work.us);
-                continue;
-            }
-            let span = work.span.part(at as u32..at as u32 + 1);
-            match &outcomes[at] {
-                Outcome::Outputs(0) => push_span(&mut self.filtered, span),
-                Outcome::Outputs(count) => {
-                    let values = outputs.iter().skip(output).take(*count as usize);
-                    let execution = work.execution.wrapping_add(u64::from(work.index) + at as u64);
-                    self.units.push_outputs(span.first, &span.path, execution, values);
-                    output += *count as usize;
-                    self.time(*count, work.us);
+    /// Adds the outcomes of the next units of `cursor`, with their outputs; `us` is what each
+    /// took; unit `i` of the parcel is execution `execution + i`.
+    pub fn add(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        outcomes: &Outcomes,
+        outputs: &Outputs,
+        worked: Worked,
+    ) {
+        let mut output = 0;
+        for outcome in outcomes.iter() {
+            match outcome {
+                Outcome::Outputs { units, each: 0 } => {
+                    let spans = cursor.take(*units).into_iter();
+                    spans.for_each(|span| push_span(&mut self.filtered, span));
                 }
-                Outcome::Failed(error) => {
-                    let index = work.index + at as u32;
-                    self.failed.push(Failed { index, error: error.clone() });
+                Outcome::Outputs { units, each: 1 } => {
+                    for span in cursor.take(*units) {
+                        let count = span.count as usize;
+                        self.add_run(span, outputs, output, count);
+                        output += count;
+                    }
+                    push_timing(&mut self.timing, *units, worked.us);
+                }
+                Outcome::Outputs { units, each } => {
+                    for _ in 0..*units {
+                        let execution = worked.execution.wrapping_add(cursor.index() as u64);
+                        let values = outputs.range(output..output + *each as usize);
+                        for Span { first, path, .. } in cursor.take(1) {
+                            self.units.push_outputs(first, &path, execution, values.clone());
+                        }
+                        output += *each as usize;
+                        push_timing(&mut self.timing, *each, worked.us);
+                    }
+                }
+                Outcome::Failed(failure) => {
+                    let index = cursor.index() as u32;
+                    cursor.take(1);
+                    self.failed.push(Failed { index, error: failure.text().to_owned() });
                 }
             }
-            at += 1;
         }
     }
 
@@ -93,25 +96,55 @@ impl Product {
         let payload = &outputs.payload()[start as usize..run[count - 1] as usize];
         self.units.push_run(span, payload, run, start);
     }
-
-    fn time(&mut self, count: u32, us: u32) {
-        push_timing(&mut self.timing, count, us);
-    }
 }
 
-/// Which units were worked on.
+/// How units were worked on.
 #[derive(Debug, Clone, Copy)]
-pub struct Worked<'a> {
-    /// Their identities.
-    pub span: &'a Span,
-    /// The index of the first in its parcel.
-    pub index: u32,
-    /// The first of their outputs.
-    pub from: usize,
+pub struct Worked {
     /// Microseconds that each took.
     pub us: u32,
     /// The execution of the parcel's first unit.
     pub execution: u64,
+}
+
+/// Walks the spans of a parcel.
+#[derive(Debug, Clone)]
+pub struct Cursor<'a> {
+    spans: &'a [Span],
+    span: usize,
+    offset: u32,
+    index: usize,
+}
+
+impl<'a> Cursor<'a> {
+    /// Before the first unit.
+    pub fn new(units: &'a Units) -> Self {
+        Self { spans: units.spans(), span: 0, offset: 0, index: 0 }
+    }
+
+    /// The index of the next unit in the parcel.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// The next `count` units, as parts of spans.
+    pub fn take(&mut self, mut count: u32) -> Vec<Span> {
+        let mut parts = Vec::new();
+        while let Some(span) = self.spans.get(self.span)
+            && count > 0
+        {
+            let part = count.min(span.count - self.offset);
+            parts.push(span.part(self.offset..self.offset + part));
+            self.offset += part;
+            self.index += part as usize;
+            count -= part;
+            if self.offset == span.count {
+                self.span += 1;
+                self.offset = 0;
+            }
+        }
+        parts
+    }
 }
 
 #[cfg(test)]
@@ -119,22 +152,21 @@ mod tests {
     use proto::unit::Step;
 
     use super::*;
+    use crate::Failure;
 
     #[test]
     fn none_one_and_many_outputs_and_failures_keep_their_units() {
         let mut outputs = Outputs::default();
         (1..=5).for_each(|n| outputs.push(&n).unwrap());
-        let outcomes = [
-            Outcome::Outputs(1),
-            Outcome::Outputs(0),
-            Outcome::Outputs(3),
-            Outcome::Failed("no".into()),
-            Outcome::Outputs(1),
-        ];
-        let span = Span { first: 10, count: 5, path: vec![] };
-        let work = Worked { span: &span, index: 2, from: 0, us: 7, execution: 100 };
+        let mut outcomes = Outcomes::default();
+        [1, 0, 3].into_iter().for_each(|outputs| outcomes.push(outputs));
+        outcomes.push_failed(Failure::new("no"));
+        outcomes.push(1);
+        let parcel = Units::from_source(8, vec![0; 7], (1..=7).collect());
+        let mut cursor = Cursor::new(&parcel);
+        cursor.take(2);
         let mut product = Product::default();
-        product.add(work, &outcomes, &outputs);
+        product.add(&mut cursor, &outcomes, &outputs, Worked { us: 7, execution: 100 });
         let units: Vec<_> = product.units.iter().map(|(id, path, v)| (id, path, v[0])).collect();
         let step = |index| vec![Step { execution: 104, index, of: 3 }];
         assert_eq!(
@@ -150,5 +182,17 @@ mod tests {
         assert_eq!(product.filtered, [Span::one(11, vec![])]);
         assert_eq!(product.failed, [Failed { index: 5, error: "no".into() }]);
         assert_eq!(product.timing, [(5, 7)]);
+    }
+
+    #[test]
+    fn a_cursor_cuts_spans_where_groups_end() {
+        let mut units = Units::new();
+        units.append(&Units::from_source(0, vec![0; 3], vec![1, 2, 3]));
+        units.append(&Units::from_source(10, vec![0; 3], vec![1, 2, 3]));
+        let mut cursor = Cursor::new(&units);
+        let shape = |parts: Vec<Span>| parts.iter().map(|p| (p.first, p.count)).collect::<Vec<_>>();
+        assert_eq!(shape(cursor.take(2)), [(0, 2)]);
+        assert_eq!(shape(cursor.take(2)), [(2, 1), (10, 1)]);
+        assert_eq!(shape(cursor.take(9)), [(11, 2)]);
     }
 }

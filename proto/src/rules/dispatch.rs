@@ -205,8 +205,9 @@ impl Dispatch {
     }
 
     /// Takes units in.
-    pub fn add(&mut self, units: Units) {
+    pub fn add(&mut self, mut units: Units) {
         if !units.is_empty() {
+            units.share();
             self.kept_bytes += units.bytes();
             self.ready_units += units.len();
             self.fresh.push_back(Stock { units, next: 0, history: FRESH });
@@ -488,11 +489,12 @@ impl Dispatch {
         &mut self,
         now: Time,
         link: LinkId,
-        units: Units,
+        mut units: Units,
         history: History,
         copy: bool,
         orders: &mut Vec<Order>,
     ) {
+        units.share();
         let Some(peer) = self.peers.get_mut(&link) else { return };
         let parcel = self.next_parcel;
         self.next_parcel += 1;

@@ -65,6 +65,12 @@ impl Outbox {
 
     /// Takes outcomes in, in pieces that fit a parcel each.
     pub fn push(&mut self, mut results: Results) {
+        let fits = results.units.len() <= self.parcel_units_max
+            && results.units.bytes() <= self.parcel_bytes_max;
+        if fits {
+            return self.push_piece(results);
+        }
+        results.units.share();
         let units = std::mem::take(&mut results.units);
         let timing = std::mem::take(&mut results.timing);
         let (stage, attempt) = (results.stage, results.attempt);
@@ -125,6 +131,7 @@ impl Outbox {
         let (units, bytes) = weight(&kept.results);
         self.allowance.sent(units, bytes);
         kept.sent = true;
+        kept.results.units.share();
         kept.results.parcel = self.next_parcel;
         self.next += 1;
         self.next_parcel += 1;

@@ -2,10 +2,11 @@
 //!
 //! Owns what is kept for which figure, and their form in JSON. Knows no groups.
 
+use proto::value::read_uint;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::number::{Number, Spread, Totals};
+use super::number::{Naturals, Number, Spread, Totals};
 use super::sketch::{BUCKET_BYTES, PERCENTILE_BITS, Sketch, Whole};
 use crate::config::{Aggregate, Named};
 
@@ -98,6 +99,30 @@ impl Cell {
             Some(numbers) => numbers.add(value),
             None => 0,
         }
+    }
+
+    /// Adds values that have what is aggregated.
+    pub(super) fn add_all<'a>(&mut self, mut values: impl Iterator<Item = &'a [u8]>) {
+        let Some(numbers) = &mut self.numbers else {
+            self.count += values.count() as u64;
+            return;
+        };
+        if numbers.spread.is_some() || numbers.sketch.is_some() {
+            values.for_each(|value| {
+                self.add(Some(value));
+            });
+            return;
+        }
+        // Whole numbers, which are nearly all, are added up in a register.
+        let mut naturals = Naturals::default();
+        for value in values.by_ref() {
+            self.count += 1;
+            match read_uint(value) {
+                Some(number) => naturals.add(number),
+                None => drop(numbers.add(Some(value))),
+            }
+        }
+        numbers.totals.add_naturals(&naturals);
     }
 
     pub(super) fn count(&self) -> u64 {

@@ -131,6 +131,14 @@ impl Aggregates {
         }
     }
 
+    /// Adds results, one after the other.
+    pub fn add_all<'a>(&mut self, values: impl Iterator<Item = &'a [u8]>) {
+        match &mut self.body {
+            Body::Whole { cell, top: None } if self.on.is_none() => cell.add_all(values),
+            _ => values.for_each(|value| self.add(value)),
+        }
+    }
+
     /// About how many bytes it takes, in memory and when serialized.
     pub fn size_hint(&self) -> usize {
         let groups = |groups: &Groups| groups.bytes();

@@ -59,7 +59,34 @@ pub(super) struct Totals {
     float_range: Option<(f64, f64)>,
 }
 
+/// Whole numbers that are added to [`Totals`] together.
+#[derive(Debug, Default)]
+pub(super) struct Naturals {
+    count: u64,
+    sum: u128,
+    range: Option<(u64, u64)>,
+}
+
+impl Naturals {
+    #[inline]
+    pub(super) fn add(&mut self, number: u64) {
+        self.count += 1;
+        self.sum += u128::from(number);
+        let (min, max) = self.range.unwrap_or((number, number));
+        self.range = Some((min.min(number), max.max(number)));
+    }
+}
+
 impl Totals {
+    pub(super) fn add_naturals(&mut self, naturals: &Naturals) {
+        let Some((min, max)) = naturals.range else { return };
+        self.ints += naturals.count;
+        // 2^63 values of 64 bits each fit into 127 bits.
+        self.int_sum += naturals.sum as i128;
+        let (lowest, highest) = self.int_range.unwrap_or((min.into(), max.into()));
+        self.int_range = Some((lowest.min(min.into()), highest.max(max.into())));
+    }
+
     #[inline]
     pub(super) fn add(&mut self, number: Number) {
         match number {

@@ -1,5 +1,7 @@
 //! The integers from one to another.
 
+use proto::value::push_int;
+
 use super::{Chunk, Source, SourceError};
 
 /// `next`, `next + step`, … up to `to`.
@@ -37,8 +39,11 @@ impl Source for Range {
         while let Some(value) = self.next
             && !chunk.is_full(units_max)
         {
-            chunk.push(&value);
-            self.advance(1);
+            push_int(&mut chunk.payload, value);
+            chunk.end_value();
+            let next = value.checked_add(self.step);
+            let (to, step) = (self.to, self.step);
+            self.next = next.filter(|next| if step < 0 { *next >= to } else { *next <= to });
         }
         Ok(self.next.is_some())
     }

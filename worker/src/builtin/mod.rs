@@ -10,7 +10,6 @@ mod waits;
 mod words;
 
 use crate::Function;
-use crate::function::Typed;
 
 /// Every built-in with one line of help, sorted by name.
 const NAMES: &[(&str, &str)] = &[
@@ -77,7 +76,7 @@ pub fn by_name(name: &str, args: &[String]) -> Result<Box<dyn Function>, Builtin
         "sleep" => Box::new(crate::map(waits::sleep)),
         "spin" => Box::new(crate::map(waits::spin)),
         "split-words" => Box::new(words::SplitWords),
-        "square" => Box::new(Typed(numbers::Square)),
+        "square" => Box::new(numbers::Square),
         _ => {
             return Err(BuiltinError::Unknown { name: name.to_owned(), nearest: nearest(name) });
         }

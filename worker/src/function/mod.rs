@@ -3,6 +3,7 @@
 //! Owns the erased trait [`Function`], the unit's identity as a function sees it, and the guard
 //! that turns panics into failures; refuses transport, retries and scheduling.
 
+mod batch;
 mod closures;
 mod failure;
 mod outputs;
@@ -13,6 +14,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use proto::unit::{Step, UnitId};
 
+pub use batch::{Batch, Outcome, Outcomes};
+use batch::{work_through, work_through_guarded};
 pub use closures::{filter_map, flat_map, map, try_map};
 pub use failure::{FAILURE_TEXT_BYTES_MAX, Failure};
 pub(crate) use failure::{shown, start_of};
@@ -66,6 +69,12 @@ pub trait Function: Send {
     /// caller that keeps outputs of earlier units in `out` truncates it to where it was.
     fn call(&mut self, unit: &Unit<'_>, input: &[u8], out: &mut Outputs) -> Result<(), Failure>;
 
+    /// Works on units in a row; as [`call`](Self::call) for each of them. There is no need to
+    /// implement it: it is here so that short functions are called without a detour.
+    fn call_all(&mut self, batch: &mut Batch<'_>, out: &mut Outputs, outcomes: &mut Outcomes) {
+        work_through(batch, out, outcomes, |unit, input, out| self.call(unit, input, out));
+    }
+
     /// Called once, after the last unit. Not called when the process is killed.
     fn tear_down(&mut self) {}
 }
@@ -77,6 +86,10 @@ impl<F: Function + ?Sized> Function for Box<F> {
 
     fn call(&mut self, unit: &Unit<'_>, input: &[u8], out: &mut Outputs) -> Result<(), Failure> {
         (**self).call(unit, input, out)
+    }
+
+    fn call_all(&mut self, batch: &mut Batch<'_>, out: &mut Outputs, outcomes: &mut Outcomes) {
+        (**self).call_all(batch, out, outcomes);
     }
 
     fn tear_down(&mut self) {
@@ -114,6 +127,12 @@ impl<F: Function> Function for Guarded<F> {
             out.truncate(before);
         }
         worked
+    }
+
+    fn call_all(&mut self, batch: &mut Batch<'_>, out: &mut Outputs, outcomes: &mut Outcomes) {
+        work_through_guarded(batch, out, outcomes, |unit, input, out| {
+            self.0.call(unit, input, out)
+        });
     }
 
     fn tear_down(&mut self) {

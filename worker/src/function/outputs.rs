@@ -3,8 +3,10 @@
 //! Owns the encoding and the limits of what one unit may give; refuses to know which unit an
 //! output belongs to beyond the one that is being worked on.
 
+use std::ops::Range;
+
 use proto::limits::Limits;
-use proto::value::value_len;
+use proto::value::{push_uint, value_len};
 use serde::Serialize;
 
 use super::Failure;
@@ -79,6 +81,19 @@ impl Outputs {
         debug_assert_eq!(value_len(value), Ok(value.len()));
         self.admit(value.len())?;
         self.payload.extend_from_slice(value);
+        self.close();
+        Ok(())
+    }
+
+    /// Appends a whole number.
+    ///
+    /// # Errors
+    /// A [`Failure`] when a limit is reached; nothing is appended then.
+    #[inline]
+    pub(crate) fn push_uint(&mut self, number: u64) -> Result<(), Failure> {
+        const LONGEST: usize = 9;
+        self.admit(LONGEST)?;
+        push_uint(&mut self.payload, number);
         self.close();
         Ok(())
     }
@@ -200,7 +215,15 @@ impl Outputs {
 
     /// Each output's encoded value, in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
-        (0..self.len()).map(|i| &self.payload[self.end_of(i)..self.end_of(i + 1)])
+        self.range(0..self.len())
+    }
+
+    /// Some of them.
+    pub(crate) fn range(
+        &self,
+        indices: Range<usize>,
+    ) -> impl ExactSizeIterator<Item = &[u8]> + Clone {
+        indices.map(|i| &self.payload[self.end_of(i)..self.end_of(i + 1)])
     }
 
     /// The limits it was made with.
@@ -215,6 +238,12 @@ impl Outputs {
             self.ends.truncate(count);
             self.begun = self.begun.min(count);
         }
+    }
+
+    /// Forgets what the current unit gave, also where its last output was not finished.
+    pub(crate) fn forget_unit(&mut self) {
+        self.ends.truncate(self.begun);
+        self.payload.truncate(self.end_of(self.begun));
     }
 
     /// Forgets all outputs; the memory is kept for the next ones.

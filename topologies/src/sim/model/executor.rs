@@ -5,11 +5,12 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use proto::units::{Span, Units};
+use proto::units::Units;
 use worker::{
-    Outputs,
+    Failure, Outputs,
     core::{Reply, Request, Share, Ticket},
-    product::{Outcome, Product, Worked},
+    function::Outcomes,
+    product::{Cursor, Product, Worked},
 };
 
 use crate::sim::{
@@ -100,21 +101,24 @@ impl Executor {
     fn group_done(&mut self, context: &mut Context<'_>) {
         let (stage, shape, retries) = (self.stage, self.shape, self.retries);
         let Some(parcel) = &mut self.parcel else { return };
-        for (index, span) in spans(&parcel.units, parcel.first..parcel.begun) {
+        let mut cursor = Cursor::new(&parcel.units);
+        cursor.take(parcel.first);
+        for index in parcel.first..parcel.begun {
             let value = parcel.units.value(index as usize);
             let mut outputs = Outputs::default();
-            let outcome = match shape.work(stage, value, parcel.attempt, retries) {
+            let mut outcomes = Outcomes::default();
+            match shape.work(stage, value, parcel.attempt, retries) {
                 Work::Outputs(values) => {
                     for value in &values {
                         outputs.push_bytes(value).expect("a model's values are small");
                     }
-                    Outcome::Outputs(values.len() as u32)
+                    outcomes.push(values.len() as u32);
                 }
-                Work::Fails => Outcome::Failed("as planned".into()),
+                Work::Fails => outcomes.push_failed(Failure::new("as planned")),
                 Work::Dies => return context.deeds.push(Deed::Die),
-            };
-            let worked = Worked { span: &span, index, from: 0, us: 7, execution: parcel.execution };
-            parcel.ready.add(worked, &[outcome], &outputs);
+            }
+            let worked = Worked { us: 7, execution: parcel.execution };
+            parcel.ready.add(&mut cursor, &outcomes, &outputs, worked);
         }
         if context.now.since(parcel.handed_over) >= HANDOVER && !parcel.ready.is_empty() {
             parcel.handed_over = context.now;
@@ -178,12 +182,4 @@ impl Helper for Executor {
         }
         self.answers.remove(&token)
     }
-}
-
-/// The units with these indices, one by one.
-fn spans(units: &Units, indices: std::ops::Range<u32>) -> Vec<(u32, Span)> {
-    let each =
-        units.spans().iter().flat_map(|span| (0..span.count).map(|at| span.part(at..at + 1)));
-    let numbered = (0..).zip(each);
-    numbered.filter(|(index, _)| indices.contains(index)).collect()
 }

@@ -1,0 +1,198 @@
+//! Units in a row, as a function is given them, and how they came out.
+//!
+//! Owns the walk over a parcel's units and the run-length form of their outcomes: thousands of
+//! units that gave one output each are one entry. Refuses to know where outputs go.
+
+use proto::units::{Span, Units, ValueIter};
+
+use super::{Failure, Outputs, Unit, guard};
+
+/// Consecutive units of one parcel that have not been worked on.
+#[derive(Debug)]
+pub struct Batch<'a> {
+    spans: std::vec::IntoIter<Span>,
+    // What is left of the span under way; its path is that of the next unit.
+    span: Span,
+    // The unit that was taken last is the span's first.
+    taken: bool,
+    values: ValueIter<'a>,
+    attempt: u32,
+    stage: &'a str,
+}
+
+impl<'a> Batch<'a> {
+    /// The units from `index` of `units` on, `spans` being their identities.
+    pub fn new(
+        units: &'a Units,
+        index: usize,
+        spans: Vec<Span>,
+        attempt: u32,
+        stage: &'a str,
+    ) -> Self {
+        let count: usize = spans.iter().map(|span| span.count as usize).sum();
+        let mut spans = spans.into_iter();
+        let span = spans.next().unwrap_or(Span { first: 0, count: 0, path: Vec::new() });
+        let values = units.values_iter(index..index + count);
+        Self { spans, span, taken: false, values, attempt, stage }
+    }
+
+    /// The next unit with its value; none behind the last.
+    #[inline]
+    pub fn next_unit(&mut self) -> Option<(Unit<'_>, &'a [u8])> {
+        let value = self.values.next()?;
+        if std::mem::replace(&mut self.taken, true) {
+            self.step();
+        }
+        let Self { span, attempt, stage, .. } = self;
+        let unit = Unit { id: span.first, path: &span.path, attempt: *attempt, stage };
+        Some((unit, value))
+    }
+
+    #[inline]
+    fn step(&mut self) {
+        self.span.count -= 1;
+        if self.span.count == 0 {
+            if let Some(span) = self.spans.next() {
+                self.span = span;
+            }
+            return;
+        }
+        match self.span.path.last_mut() {
+            Some(step) => step.index += 1,
+            None => self.span.first += 1,
+        }
+    }
+}
+
+/// How units came out, in their order.
+#[derive(Debug, Default)]
+pub struct Outcomes(Vec<Outcome>);
+
+/// How one unit, or several in a row, came out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// So many units with so many outputs each.
+    Outputs {
+        /// Units.
+        units: u32,
+        /// Outputs of each.
+        each: u32,
+    },
+    /// One unit without any, with this error.
+    Failed(Failure),
+}
+
+impl Outcomes {
+    /// One more unit, with so many outputs.
+    #[inline]
+    pub fn push(&mut self, outputs: u32) {
+        match self.0.last_mut() {
+            Some(Outcome::Outputs { units, each }) if *each == outputs => *units += 1,
+            _ => self.0.push(Outcome::Outputs { units: 1, each: outputs }),
+        }
+    }
+
+    /// One more unit, which failed.
+    pub fn push_failed(&mut self, failure: Failure) {
+        self.0.push(Outcome::Failed(failure));
+    }
+
+    /// Forgets them all.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Outcome> {
+        self.0.iter()
+    }
+}
+
+/// Works through a batch with `work`. A failed unit leaves no outputs.
+#[inline]
+pub(super) fn work_through(
+    batch: &mut Batch<'_>,
+    out: &mut Outputs,
+    outcomes: &mut Outcomes,
+    mut work: impl FnMut(&Unit<'_>, &[u8], &mut Outputs) -> Result<(), Failure>,
+) {
+    while let Some((unit, input)) = batch.next_unit() {
+        out.begin_unit();
+        let before = out.len();
+        match work(&unit, input, out) {
+            Ok(()) => outcomes.push((out.len() - before) as u32),
+            Err(failure) => {
+                out.truncate(before);
+                outcomes.push_failed(failure);
+            }
+        }
+    }
+}
+
+/// As [`work_through`], where a panic fails its unit and the next ones are worked on.
+#[inline]
+pub(super) fn work_through_guarded(
+    batch: &mut Batch<'_>,
+    out: &mut Outputs,
+    outcomes: &mut Outcomes,
+    mut work: impl FnMut(&Unit<'_>, &[u8], &mut Outputs) -> Result<(), Failure>,
+) {
+    // One guard for all: to enter one costs as much as a short function.
+    while let Err(panic) = guard(|| {
+        work_through(batch, out, outcomes, &mut work);
+        Ok(())
+    }) {
+        out.forget_unit();
+        outcomes.push_failed(panic);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_names_each_unit_of_each_span() {
+        let mut units = Units::from_source(5, vec![1, 2], vec![1, 2]);
+        let outputs = [[7], [8]];
+        units.push_outputs(9, &[], 4, outputs.iter().map(|value| &value[..]));
+        let spans = units.spans().to_vec();
+        let mut batch = Batch::new(&units, 0, spans, 1, "s");
+        let mut seen = Vec::new();
+        while let Some((unit, value)) = batch.next_unit() {
+            seen.push((unit.to_string(), value[0]));
+        }
+        let seen: Vec<_> = seen.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        assert_eq!(seen, [("5", 1), ("6", 2), ("9.0", 7), ("9.1", 8)]);
+    }
+
+    #[test]
+    fn a_panic_fails_its_unit_alone_and_leaves_no_output_of_it() {
+        let units = Units::from_source(0, vec![1, 2, 3], vec![1, 2, 3]);
+        let mut batch = Batch::new(&units, 0, units.spans().to_vec(), 1, "s");
+        let (mut out, mut outcomes) = (Outputs::default(), Outcomes::default());
+        work_through_guarded(&mut batch, &mut out, &mut outcomes, |_, input, out| {
+            out.push_bytes(input)?;
+            assert_ne!(input, [2], "broken");
+            Ok(())
+        });
+        assert_eq!(out.payload(), [1, 3]);
+        let outcomes: Vec<_> = outcomes.iter().collect();
+        assert_eq!(*outcomes[0], Outcome::Outputs { units: 1, each: 1 });
+        assert!(
+            matches!(outcomes[1], Outcome::Failed(failure) if failure.text().contains("broken"))
+        );
+        assert_eq!(*outcomes[2], Outcome::Outputs { units: 1, each: 1 });
+    }
+
+    #[test]
+    fn units_that_came_out_alike_are_one_entry() {
+        let mut outcomes = Outcomes::default();
+        for outputs in [1, 1, 1, 0, 0, 2] {
+            outcomes.push(outputs);
+        }
+        let runs: Vec<_> = outcomes.iter().cloned().collect();
+        let run = |units, each| Outcome::Outputs { units, each };
+        assert_eq!(runs, [run(3, 1), run(2, 0), run(1, 2)]);
+    }
+}
