@@ -2,7 +2,10 @@
 
 use proto::value::push_int;
 
-use super::{Chunk, Source, SourceError};
+use super::{CHUNK_BYTES, Chunk, Source, SourceError};
+
+/// The longest form of a whole number.
+const INT_BYTES_MAX: usize = 9;
 
 /// `next`, `next + step`, … up to `to`.
 pub struct Range {
@@ -14,13 +17,14 @@ pub struct Range {
 impl Range {
     /// An inclusive range; empty if `to` does not lie in the direction of `step`.
     pub fn new(from: i64, to: i64, step: i64) -> Self {
-        Self { next: Some(from), to, step }.checked()
+        let range = Self { next: None, to, step };
+        Self { next: Some(from).filter(|next| range.has(*next)), ..range }
     }
 
-    fn checked(mut self) -> Self {
-        let (to, step) = (self.to, self.step);
-        self.next = self.next.filter(|next| if step < 0 { *next >= to } else { *next <= to });
-        self
+    /// Whether a number that is reached in steps is part of it.
+    #[inline]
+    fn has(&self, number: i64) -> bool {
+        if self.step < 0 { number >= self.to } else { number <= self.to }
     }
 
     fn advance(&mut self, units: u64) {
@@ -36,14 +40,14 @@ impl Range {
 
 impl Source for Range {
     fn read(&mut self, units_max: usize, chunk: &mut Chunk) -> Result<bool, SourceError> {
-        while let Some(value) = self.next
-            && !chunk.is_full(units_max)
-        {
+        let units = units_max.min(CHUNK_BYTES / INT_BYTES_MAX);
+        chunk.payload.reserve(units * INT_BYTES_MAX);
+        chunk.ends.reserve(units);
+        for _ in 0..units {
+            let Some(value) = self.next else { break };
             push_int(&mut chunk.payload, value);
             chunk.end_value();
-            let next = value.checked_add(self.step);
-            let (to, step) = (self.to, self.step);
-            self.next = next.filter(|next| if step < 0 { *next >= to } else { *next <= to });
+            self.next = value.checked_add(self.step).filter(|next| self.has(*next));
         }
         Ok(self.next.is_some())
     }

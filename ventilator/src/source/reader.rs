@@ -80,7 +80,8 @@ fn read(
 ) -> Result<(Chunk, bool), SourceError> {
     let mut chunk = Chunk::default();
     let more = source.read(usize::try_from(units_max).unwrap_or(usize::MAX), &mut chunk)?;
-    let starts = std::iter::once(&0).chain(&chunk.ends);
+    let large = chunk.payload.len() as u64 > VALUE_BYTES_MAX;
+    let starts = std::iter::once(&0).chain(&chunk.ends).take(if large { usize::MAX } else { 0 });
     for (index, (start, end)) in starts.zip(&chunk.ends).enumerate() {
         let bytes = u64::from(end - start);
         if bytes > VALUE_BYTES_MAX {

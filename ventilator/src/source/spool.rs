@@ -3,17 +3,18 @@
 //! Owns the copy in the run directory and the thread that makes it. From a pipe the bytes are
 //! moved by the kernel (`splice`), so that a kill between reading and writing loses none. A
 //! restarted ventilator that has inherited the same input goes on where the copy ends; one that
-//! is given the input again compares it with the copy first.
+//! is given the input again compares it with the copy, whether that was complete or not.
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, Read, Seek, SeekFrom, Write},
+    io::{self, IsTerminal, Read, Write},
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, PoisonError},
     thread,
 };
 
 use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
     fs::{FileType, fstat, seek},
     pipe::{SpliceFlags, splice},
     stdio::stdin,
@@ -35,6 +36,8 @@ const PIECE_BYTES: usize = 256 << 10;
 struct Progress {
     bytes: u64,
     ended: bool,
+    // What is offered again may differ from the copy beyond what was compared so far.
+    comparing: bool,
     failed: Option<String>,
 }
 
@@ -48,7 +51,8 @@ pub struct Spool {
 }
 
 impl Spool {
-    /// Copies standard input to `run_dir`, unless that was finished before.
+    /// Copies standard input to `run_dir`. Where that was finished before, whatever is offered
+    /// this time is only compared with the copy.
     ///
     /// # Errors
     /// [`SourceError`] when the copy can't be made.
@@ -59,12 +63,13 @@ impl Spool {
             OpenOptions::new().create(true).append(true).read(true).open(&path).map_err(failed)?;
         let bytes = copy.metadata().map_err(failed)?.len();
         let ended = run_dir.join(ENDED_FILE).exists();
-        let shared: Shared =
-            Arc::new((Mutex::new(Progress { bytes, ended, failed: None }), Condvar::new()));
-        if !ended {
+        let same = std::env::var_os(CONTINUES_VARIABLE).is_some();
+        let repeated = ended && !same && !io::stdin().is_terminal();
+        let progress = Progress { bytes, ended, comparing: repeated && offered(), failed: None };
+        let shared: Shared = Arc::new((Mutex::new(progress), Condvar::new()));
+        if repeated || !ended {
             let (told, marker) = (shared.clone(), run_dir.join(ENDED_FILE));
-            let same = std::env::var_os(CONTINUES_VARIABLE).is_some();
-            let spooler = Spooler { path: path.clone(), marker, copy, bytes, told };
+            let spooler = Spooler { path: path.clone(), marker, copy, bytes, ended, told };
             thread::Builder::new()
                 .name("spool".into())
                 .spawn(move || spooler.run(same))
@@ -79,11 +84,14 @@ impl Read for Spool {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let (progress, changed) = &*self.shared;
         let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
-        while self.at >= progress.bytes {
+        loop {
             if let Some(problem) = &progress.failed {
                 return Err(io::Error::other(problem.clone()));
             }
-            if progress.ended {
+            if self.at < progress.bytes {
+                break;
+            }
+            if progress.ended && !progress.comparing {
                 return Ok(0);
             }
             progress = changed.wait(progress).unwrap_or_else(PoisonError::into_inner);
@@ -102,18 +110,29 @@ struct Spooler {
     marker: PathBuf,
     copy: File,
     bytes: u64,
+    // The copy was complete before.
+    ended: bool,
     told: Shared,
 }
 
 impl Spooler {
     fn run(mut self, same: bool) {
-        let outcome = self.catch_up(same).and_then(|()| self.copy_all());
+        let outcome = match self.ended {
+            true => self.compare().and_then(|line| self.compare_end(line)),
+            false => self.catch_up(same).and_then(|()| self.copy_all()),
+        };
+        self.tell(|progress| {
+            progress.comparing = false;
+            match outcome {
+                Ok(()) => progress.ended = true,
+                Err(error) => progress.failed = Some(error.to_string()),
+            }
+        });
+    }
+
+    fn tell(&self, news: impl FnOnce(&mut Progress)) {
         let (progress, changed) = &*self.told;
-        let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
-        match outcome {
-            Ok(()) => progress.ended = true,
-            Err(error) => progress.failed = Some(error.to_string()),
-        }
+        news(&mut progress.lock().unwrap_or_else(PoisonError::into_inner));
         changed.notify_all();
     }
 
@@ -129,29 +148,58 @@ impl Spooler {
             }
             return Ok(());
         }
-        self.compare()
+        self.compare().map(drop)
     }
 
-    /// The input is given again: it has to begin with what was copied.
-    fn compare(&self) -> io::Result<()> {
+    /// The input is given again: it has to begin with what was copied. The line where that ends.
+    fn compare(&self) -> io::Result<u64> {
         let mut known = File::open(&self.path)?;
-        known.seek(SeekFrom::Start(0))?;
-        let (mut a, mut b) = (vec![0; PIECE_BYTES], vec![0; PIECE_BYTES]);
-        let mut at = 0;
+        let (mut offered, mut copied) = (vec![0; PIECE_BYTES], vec![0; PIECE_BYTES]);
+        let (mut at, mut line) = (0, 1);
         while at < self.bytes {
             let wanted = usize::try_from(self.bytes - at).unwrap_or(usize::MAX).min(PIECE_BYTES);
-            let count = rustix::io::read(stdin(), &mut a[..wanted])?;
+            let count = read_stdin(&mut offered[..wanted])?;
             if count == 0 {
-                // Nothing more is given: the run goes on with what it has.
-                return if at == 0 { Ok(()) } else { Err(differs(at)) };
+                if at > 0 {
+                    return Err(differs(at, line, "ends"));
+                }
+                self.go_on_alone();
+                break;
             }
-            known.read_exact(&mut b[..count])?;
-            if let Some(offset) = (0..count).find(|i| a[*i] != b[*i]) {
-                return Err(differs(at + offset as u64));
+            if at == 0 {
+                // Who begins to give it again will also end it.
+                self.tell(|progress| progress.comparing = progress.ended);
+            }
+            known.read_exact(&mut copied[..count])?;
+            if let Some(same) = (0..count).find(|i| offered[*i] != copied[*i]) {
+                return Err(differs(at + same as u64, line + lines(&copied[..same]), "differs"));
             }
             at += count as u64;
+            line += lines(&copied[..count]);
         }
-        Ok(())
+        Ok(line)
+    }
+
+    /// Nothing is given: the run goes on with what it has.
+    fn go_on_alone(&self) {
+        if !self.ended {
+            tracing::warn!(
+                bytes = self.bytes,
+                "standard input is empty; the run goes on with what was copied of the first one, as if that were all"
+            );
+        }
+    }
+
+    /// All of the copy was given again: nothing may follow.
+    fn compare_end(&self, line: u64) -> io::Result<()> {
+        if !offered() {
+            // Whoever holds the other end may never close it.
+            self.tell(|progress| progress.comparing = false);
+        }
+        match read_stdin(&mut [0])? {
+            0 => Ok(()),
+            _ => Err(differs(self.bytes, line, "goes on")),
+        }
     }
 
     fn copy_all(&mut self) -> io::Result<()> {
@@ -165,9 +213,7 @@ impl Spooler {
             }
             self.copy.sync_data()?;
             self.bytes += count as u64;
-            let (progress, changed) = &*self.told;
-            progress.lock().unwrap_or_else(PoisonError::into_inner).bytes = self.bytes;
-            changed.notify_all();
+            self.tell(|progress| progress.bytes = self.bytes);
         }
     }
 
@@ -192,12 +238,7 @@ impl Spooler {
 
     fn copy_piece(&mut self) -> io::Result<usize> {
         let mut piece = vec![0; PIECE_BYTES];
-        let count = loop {
-            match rustix::io::read(stdin(), &mut piece[..]) {
-                Err(rustix::io::Errno::INTR) => {}
-                other => break other?,
-            }
-        };
+        let count = read_stdin(&mut piece)?;
         self.copy.write_all(&piece[..count])?;
         Ok(count)
     }
@@ -207,8 +248,27 @@ fn is_file() -> io::Result<bool> {
     Ok(FileType::from_raw_mode(fstat(stdin())?.st_mode) == FileType::RegularFile)
 }
 
-fn differs(at: u64) -> io::Error {
+/// Whether standard input has something to say at once, be it that it has ended.
+fn offered() -> bool {
+    let mut stdin = [PollFd::from_borrowed_fd(stdin(), PollFlags::IN)];
+    poll(&mut stdin, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+}
+
+fn read_stdin(piece: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match rustix::io::read(stdin(), &mut *piece) {
+            Err(rustix::io::Errno::INTR) => {}
+            other => return Ok(other?),
+        }
+    }
+}
+
+fn lines(bytes: &[u8]) -> u64 {
+    bytes.iter().filter(|byte| **byte == b'\n').count() as u64
+}
+
+fn differs(at: u64, line: u64, how: &str) -> io::Error {
     io::Error::other(format!(
-        "it differs from what the unfinished run has read, at byte {at}; give the same input again, none, or start over with --fresh"
+        "it {how} at byte {at} (line {line}), unlike what this run was begun with; give the same input again, none, or start over with --fresh"
     ))
 }
