@@ -44,6 +44,8 @@ pub(super) enum Deed {
     Send { link: LinkId, envelope: Envelope },
     /// Wants [`Happening::Timer`] after a while.
     Timer { after: Duration, token: u64 },
+    /// Has been told what to be.
+    Joined,
     /// Leaves.
     Exit(i32),
     /// Is killed by its own function.

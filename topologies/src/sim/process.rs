@@ -53,6 +53,8 @@ pub(super) struct Process {
     pub stopped: Option<Moment>,
     /// What has happened while it was stopped.
     pub waiting: Vec<Happening>,
+    /// Whether a ventilator has told it what to be.
+    pub joined: bool,
     /// Its inside, while it is up.
     pub actor: Option<Box<dyn Actor>>,
     /// Tells the wake-up that counts from those that it had wanted before.
@@ -71,6 +73,7 @@ impl Process {
             started: Moment::default(),
             stopped: None,
             waiting: Vec::new(),
+            joined: false,
             actor: None,
             wake: 0,
             spins: 0,

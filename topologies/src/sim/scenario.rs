@@ -116,8 +116,8 @@ fn limits() -> Limits {
         parcel_bytes_max: 400,
         intake_units_max: 24,
         intake_bytes_max: 1 << 10,
-        heartbeat_interval_ms: 100,
-        liveness_ms: 1_000,
+        heartbeat_interval_ms: 200,
+        liveness_ms: 2_000,
         ..Limits::default()
     }
 }

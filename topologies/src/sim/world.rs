@@ -202,6 +202,7 @@ impl<'a> World<'a> {
         known.stopped = None;
         known.waiting.clear();
         known.spins = 0;
+        known.joined = false;
         let surroundings =
             Surroundings { scenario: self.scenario, plan: &self.plan, disk: self.disk.clone() };
         let actor = surroundings.start(&self.processes[process], me);
@@ -398,6 +399,7 @@ impl<'a> World<'a> {
             Deed::Timer { after, token } => {
                 self.put(self.now + after, Occurrence::Tell(who, Happening::Timer(token)));
             }
+            Deed::Joined => self.processes[process].joined = true,
             Deed::Exit(code) => self.leave(process, code),
             Deed::Die => {
                 self.end(process, Life::Down);
@@ -493,7 +495,7 @@ impl<'a> World<'a> {
     fn remind(&mut self) {
         for process in WORKERS..self.processes.len() {
             if self.processes[process].life == Life::Up {
-                if !self.scenario.faults.cut_off() {
+                if self.processes[process].joined && !self.scenario.faults.cut_off() {
                     self.broken = Some(Broken::Endless { left: self.left() });
                 }
                 self.reminded += 1;

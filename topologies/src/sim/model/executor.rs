@@ -135,7 +135,10 @@ impl Helper for Executor {
 
     fn ask(&mut self, request: Request, context: &mut Context<'_>) -> Option<Reply> {
         match request {
-            Request::Load(_) => self.answer(Reply::Loaded, context),
+            Request::Load(_) => {
+                context.deeds.push(Deed::Joined);
+                self.answer(Reply::Loaded, context);
+            }
             Request::Execute { ticket, attempt, execution, units } => {
                 if self.parcel.is_some() {
                     let what = "a worker executes two parcels at a time";
