@@ -31,6 +31,11 @@ pub enum Event<R> {
     Drain,
     /// Nothing but the passing of time.
     Tick,
+    /// So many connections to the inbox were refused: for their key, or the lack of one.
+    Refused {
+        /// How many since it was last told.
+        count: u64,
+    },
     /// The process was stopped for this long and could hear nobody.
     Asleep(std::time::Duration),
 }

@@ -6,7 +6,11 @@
 
 use std::{
     collections::HashMap,
-    sync::mpsc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
     time::{Duration, Instant},
 };
 
@@ -14,10 +18,11 @@ use thiserror::Error;
 use tracing::{debug, info, warn};
 
 use super::{
+    door::Mismatch,
     endpoint::{Endpoint, choose, this_host},
     key::Key,
     waker::{self, Waker, Wakeups},
-    zeromq::{Inbox, Lane, LaneEvent, Net, NetError, SharedContext},
+    zeromq::{Inbox, Lane, LaneEvent, Net, NetError, NetEvent, SharedContext},
 };
 use crate::{
     frame::{Envelope, FrameError},
@@ -52,6 +57,8 @@ enum Note<R> {
     Reply(R),
     Drain,
     Stop,
+    // Someone was not let in; how often is counted beside.
+    Refused,
     Unguarded,
 }
 
@@ -94,14 +101,20 @@ struct OpenLane {
     lane: Lane,
     endpoint: Endpoint,
     pause: Duration,
+    // Which of the keys that this process knows the other side is tried with.
+    door: usize,
+    // How often all of them were refused in a row.
+    refusals: u32,
+    told_encryption: bool,
 }
 
 /// One process's sockets and loop.
 pub struct Driver<R> {
-    // Dropped first: the network outlives its lanes.
+    // Dropped first: the network outlives its lanes and its inbox.
     lanes: HashMap<LinkId, OpenLane>,
-    net: Net,
     inbox: Inbox,
+    net: Net,
+    refused: Arc<AtomicU64>,
     handle: Handle<R>,
     notes: mpsc::Receiver<Note<R>>,
     wakeups: Wakeups,
@@ -127,18 +140,23 @@ impl<R: Send + 'static> Driver<R> {
         let (notes, received) = mpsc::channel();
         let (waker, wakeups) = waker::pair()?;
         let handle = Handle { notes, waker };
-        let (lane_events, unguarded) = (handle.clone(), handle.clone());
-        let net = Net::new(
-            context,
-            key,
-            move |link, event| lane_events.note(Note::Lane(link, event)),
-            move || unguarded.note(Note::Unguarded),
-        )?;
+        let refused = Arc::new(AtomicU64::new(0));
+        let (ears, count) = (handle.clone(), refused.clone());
+        let net = Net::new(context, key, move |event| match event {
+            NetEvent::Lane(link, event) => ears.note(Note::Lane(link, event)),
+            NetEvent::Unguarded => ears.note(Note::Unguarded),
+            // One note for however many: they must not fill the memory.
+            NetEvent::Refused if count.fetch_add(1, Ordering::AcqRel) == 0 => {
+                ears.note(Note::Refused);
+            }
+            NetEvent::Refused => {}
+        })?;
         let inbox = net.inbox(limits.frame_bytes_max)?;
         Ok(Self {
             lanes: HashMap::new(),
-            net,
             inbox,
+            net,
+            refused,
             handle,
             notes: received,
             wakeups,
@@ -244,7 +262,11 @@ impl<R: Send + 'static> Driver<R> {
                     debug!(link, "lane lost its peer");
                     role.handle(now, Event::LaneDown { link }, effects);
                 }
-                Note::Lane(link, LaneEvent::Rejected) => self.rejected(link),
+                Note::Lane(link, LaneEvent::Rejected(mismatch)) => self.rejected(link, mismatch),
+                Note::Refused => {
+                    let count = self.refused.swap(0, Ordering::AcqRel);
+                    role.handle(now, Event::Refused { count }, effects);
+                }
                 Note::Lane(..) => {}
             }
         }
@@ -286,6 +308,7 @@ impl<R: Send + 'static> Driver<R> {
     ) {
         let Some(open) = self.lanes.get_mut(&link) else { return };
         open.pause = REJECTED_PAUSE.0;
+        open.refusals = 0;
         let towards = open.endpoint.clone();
         let inbox = self.endpoints_for(&towards);
         role.handle(now, Event::LaneUp { link, inbox }, effects);
@@ -322,13 +345,22 @@ impl<R: Send + 'static> Driver<R> {
         told
     }
 
-    fn open(&mut self, link: LinkId, endpoint: Endpoint, pause: Duration) -> Result<(), NetError> {
-        match self.net.lane(link, &endpoint) {
+    fn open(&mut self, link: LinkId, endpoint: Endpoint) -> Result<(), NetError> {
+        match self.net.lane(link, &endpoint, 0) {
             Ok(lane) => {
                 if !lane.is_monitored() {
                     self.ready.push(link);
                 }
-                self.lanes.insert(link, OpenLane { lane, endpoint, pause });
+                let pause = REJECTED_PAUSE.0;
+                let open = OpenLane {
+                    lane,
+                    endpoint,
+                    pause,
+                    door: 0,
+                    refusals: 0,
+                    told_encryption: false,
+                };
+                self.lanes.insert(link, open);
                 Ok(())
             }
             // A peer's nonsense endpoint must not end this process.
@@ -340,14 +372,29 @@ impl<R: Send + 'static> Driver<R> {
         }
     }
 
-    /// libzmq does not try again after a rejection, so the lane is made anew after a pause.
-    fn rejected(&mut self, link: LinkId) {
+    /// libzmq does not try again after a rejection, so the lane is made anew: with the next of
+    /// the keys that this process knows, or after a pause.
+    fn rejected(&mut self, link: LinkId, mismatch: Mismatch) {
         let Some(open) = self.lanes.get_mut(&link) else { return };
         if self.reopen.iter().any(|(_, known)| *known == link) {
             return;
         }
-        if open.pause == REJECTED_PAUSE.0 && matches!(open.endpoint, Endpoint::Tcp { .. }) {
-            warn!(endpoint = %open.endpoint, "refused: does it use the same key, and is it encrypted on both sides? trying again");
+        open.door = (open.door + 1) % self.net.doors();
+        if open.door > 0 && mismatch != Mismatch::Encryption {
+            self.reopen.push((Instant::now(), link));
+            return;
+        }
+        open.door = 0;
+        open.refusals = open.refusals.saturating_add(1);
+        // It depends on who is faster whether this side sees the reason, or only a closed lane.
+        let news = mismatch == Mismatch::Encryption && !open.told_encryption;
+        open.told_encryption |= news;
+        if (news || open.refusals.is_power_of_two())
+            && matches!(open.endpoint, Endpoint::Tcp { .. })
+        {
+            let key = self.net.fingerprint();
+            let why = mismatch.told_to_the_refused(&open.endpoint, key.as_deref());
+            warn!(count = open.refusals, "refused: {why}; trying again");
         }
         self.reopen.push((Instant::now() + open.pause, link));
         open.pause = (open.pause * 2).min(REJECTED_PAUSE.1);
@@ -358,12 +405,11 @@ impl<R: Send + 'static> Driver<R> {
         let due: Vec<LinkId> =
             self.reopen.extract_if(.., |(at, _)| *at <= now).map(|(_, link)| link).collect();
         for link in due {
-            let Some(OpenLane { lane, endpoint, pause }) = self.lanes.remove(&link) else {
-                continue;
-            };
+            let Some(mut open) = self.lanes.remove(&link) else { continue };
             // Before the new one is watched: its going ends the watch of whatever has this link.
-            drop(lane);
-            self.open(link, endpoint, pause)?;
+            drop(open.lane);
+            open.lane = self.net.lane(link, &open.endpoint, open.door)?;
+            self.lanes.insert(link, open);
         }
         Ok(())
     }
@@ -379,7 +425,7 @@ impl<R: Send + 'static> Driver<R> {
                 match effect {
                     Effect::Open { link, endpoints, host } => {
                         match choose(&endpoints, host.as_deref(), &self.host) {
-                            Some(endpoint) => self.open(link, endpoint, REJECTED_PAUSE.0)?,
+                            Some(endpoint) => self.open(link, endpoint)?,
                             None => warn!(?endpoints, "a peer has no endpoint within reach"),
                         }
                     }

@@ -5,7 +5,7 @@
 //! routing table for the local address.
 
 use std::{
-    net::{ToSocketAddrs, UdpSocket},
+    net::{IpAddr, ToSocketAddrs, UdpSocket},
     path::PathBuf,
     str::FromStr,
 };
@@ -54,6 +54,12 @@ pub enum EndpointError {
         /// The text.
         text: String,
     },
+    /// A name that libzmq takes for something else than a file.
+    #[error("`{text}` is no socket that has an owner; write ipc://PATH")]
+    Ownerless {
+        /// The text.
+        text: String,
+    },
     /// Too long for a Unix socket's address.
     #[error("`{text}` is {len} bytes long, a Unix socket's path can have {IPC_PATH_BYTES_MAX}")]
     Long {
@@ -82,6 +88,9 @@ impl FromStr for Endpoint {
             }
             "ipc" if rest.len() > IPC_PATH_BYTES_MAX => {
                 Err(EndpointError::Long { text: text.into(), len: rest.len() })
+            }
+            "ipc" if rest.starts_with('@') || rest == "*" => {
+                Err(EndpointError::Ownerless { text: text.into() })
             }
             "ipc" if !rest.is_empty() => Ok(Self::Ipc(rest.into())),
             "inproc" if !rest.is_empty() => Ok(Self::Inproc(rest.into())),
@@ -122,7 +131,14 @@ impl Endpoint {
 
     /// Whether it listens on all interfaces, so that peers need an address of one of them.
     pub fn is_wildcard(&self) -> bool {
-        matches!(self, Self::Tcp { host, .. } if matches!(host.as_str(), "*" | "0.0.0.0" | "[::]"))
+        let Self::Tcp { host, .. } = self else { return false };
+        let unspecified = |host: &str| host.parse().is_ok_and(|ip: IpAddr| ip.is_unspecified());
+        host == "*" || unspecified(host.trim_matches(['[', ']']))
+    }
+
+    /// Whether its host is an address of IPv6, which libzmq uses only when told to.
+    pub fn is_ipv6(&self) -> bool {
+        matches!(self, Self::Tcp { host, .. } if host.starts_with('['))
     }
 
     /// The address of this machine by which it reaches `peer`, for a peer that has to answer.
@@ -166,7 +182,16 @@ mod tests {
         for text in ["tcp://127.0.0.1:5557", "tcp://[::1]:9", "ipc:///run/x", "inproc://a"] {
             assert_eq!(text.parse::<Endpoint>().unwrap().to_string(), text);
         }
-        assert!("tcp://*:*".parse::<Endpoint>().unwrap().is_wildcard());
+        for (text, wildcard) in [
+            ("tcp://*:*", true),
+            ("tcp://0.0.0.0:1", true),
+            ("tcp://[::]:1", true),
+            ("tcp://[0::0]:1", true),
+            ("tcp://127.0.0.1:1", false),
+            ("tcp://host:1", false),
+        ] {
+            assert_eq!(text.parse::<Endpoint>().unwrap().is_wildcard(), wildcard, "{text}");
+        }
     }
 
     #[test]
@@ -175,6 +200,7 @@ mod tests {
         assert!(told("localhost:5557").contains("tcp://HOST:PORT"));
         assert!(told("tcp://localhost").contains("needs a port"));
         assert!(told("udp://a:1").contains("no endpoint"));
+        assert!(told("ipc://@abstract").contains("no socket that has an owner"));
         assert!(told(&format!("ipc:///{}", "x".repeat(200))).contains("201 bytes"));
     }
 

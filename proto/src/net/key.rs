@@ -2,11 +2,12 @@
 //!
 //! Owns the file and where it is looked for. One CURVE key pair is shared by all processes that
 //! may take part: each is both client and server with it, and an inbox admits only its public
-//! half. See <https://rfc.zeromq.org/spec/26/>.
+//! half, and those that the file accepts besides while keys change. See
+//! <https://rfc.zeromq.org/spec/26/>.
 
 use std::{
     env, fs,
-    io::{self, Write},
+    io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
@@ -15,7 +16,7 @@ use thiserror::Error;
 
 use super::{
     endpoint::Endpoint,
-    zeromq::{new_key_pair, valid_key},
+    zeromq::{decode_key, new_key_pair, valid_key},
 };
 
 /// A CURVE key pair, each half as 40 characters of Z85.
@@ -25,7 +26,16 @@ pub struct Key {
     pub public: String,
     /// What must stay in the file.
     pub secret: String,
+    /// Public halves of other keys that may take part too, while keys change.
+    pub accepted: Vec<String>,
 }
+
+/// The variable that names the key file where no flag does.
+pub const KEY_VARIABLE: &str = "PIPELINE_KEY";
+/// Public keys of others that one file may accept.
+const ACCEPTED_MAX: usize = 16;
+/// A longer file is none.
+const FILE_BYTES_MAX: u64 = 4 << 10;
 
 impl std::fmt::Debug for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -44,9 +54,15 @@ pub enum KeyError {
         /// Why.
         source: io::Error,
     },
-    /// Not two lines `public …` and `secret …`.
-    #[error("{} is not a key file: it needs two lines, `public …` and `secret …`", path.display())]
+    /// Not two lines `public …` and `secret …`, and then only `accept …`.
+    #[error("{} is not a key file: it needs two lines, `public …` and `secret …`, and may have `accept …`, a public key, up to {ACCEPTED_MAX} times", path.display())]
     Malformed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A new key would take the place of what is there.
+    #[error("{} is there already; a new key needs a new file", path.display())]
+    Exists {
         /// The file.
         path: PathBuf,
     },
@@ -63,11 +79,52 @@ pub enum KeyError {
     Homeless,
 }
 
+/// The key file that a process was told of: by `flag`, else by the variable `PIPELINE_KEY`.
+pub fn told_file(flag: Option<&Path>) -> Option<PathBuf> {
+    let named = || env::var_os(KEY_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
+    flag.map(Path::to_path_buf).or_else(named)
+}
+
+/// The user's own key file, whether it is there or not.
+///
+/// # Errors
+/// [`KeyError::Homeless`] when the user has no home.
+pub fn own_file() -> Result<PathBuf, KeyError> {
+    let home = |name, below: &str| {
+        env::var_os(name).filter(|p| !p.is_empty()).map(|p| PathBuf::from(p).join(below))
+    };
+    home("XDG_CONFIG_HOME", "pipeline/key")
+        .or_else(|| home("HOME", ".config/pipeline/key"))
+        .ok_or(KeyError::Homeless)
+}
+
+/// What people compare to see whether two keys are the same: the first 8 bytes of the public
+/// half, `3f2a-91bc-77de-0c14`. A name, which proves nothing.
+pub fn fingerprint(public: &str) -> String {
+    let bytes = decode_key(public);
+    let pairs: Vec<String> = bytes
+        .chunks(2)
+        .take(4)
+        .map(|pair| pair.iter().map(|b| format!("{b:02x}")).collect())
+        .collect();
+    pairs.join("-")
+}
+
 impl Key {
     /// A new pair.
     pub fn generate() -> Self {
         let (public, secret) = new_key_pair();
-        Self { public, secret }
+        Self { public, secret, accepted: Vec::new() }
+    }
+
+    /// The [`fingerprint`] of its public half.
+    pub fn fingerprint(&self) -> String {
+        fingerprint(&self.public)
+    }
+
+    /// The public keys of all who may take part, its own first.
+    pub fn admitted(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.public).chain(&self.accepted).map(String::as_str)
     }
 
     /// The key of a process: from `told` (a flag or a topology), else from the file that the
@@ -76,22 +133,14 @@ impl Key {
     /// # Errors
     /// [`KeyError`] when the file is missing, exposed or no key.
     pub fn find(told: Option<&Path>) -> Result<Self, KeyError> {
-        if let Some(path) = told {
-            return Self::read(path);
+        match told_file(told) {
+            Some(path) => Self::read(&path),
+            None => Self::read_or_make(&own_file()?),
         }
-        if let Some(path) = env::var_os("PIPELINE_KEY").filter(|path| !path.is_empty()) {
-            return Self::read(Path::new(&path));
-        }
-        let home = |name, below: &str| {
-            env::var_os(name).filter(|p| !p.is_empty()).map(|p| PathBuf::from(p).join(below))
-        };
-        let folder =
-            home("XDG_CONFIG_HOME", "pipeline").or_else(|| home("HOME", ".config/pipeline"));
-        Self::read_or_make(&folder.ok_or(KeyError::Homeless)?.join("key"))
     }
 
-    /// The key of a process that uses these endpoints: none with `--insecure`, and none where
-    /// no key can be had and no endpoint is tcp.
+    /// The key of a process that uses these endpoints: none with `--insecure`. Where no endpoint
+    /// is tcp and no key can be had, it is one that nobody else has.
     ///
     /// # Errors
     /// [`KeyError`] as [`Key::find`].
@@ -108,7 +157,10 @@ impl Key {
         }
         let local = !endpoints.iter().any(|endpoint| matches!(endpoint, Endpoint::Tcp { .. }));
         match Self::find(told) {
-            Err(_) if local && told.is_none() => Ok(None),
+            Err(error) if local && told.is_none() => {
+                tracing::info!(%error, "without a key nobody will talk to this process over tcp");
+                Ok(Some(Self::generate()))
+            }
             found => found.map(Some),
         }
     }
@@ -119,21 +171,34 @@ impl Key {
     /// [`KeyError`] when it is missing, exposed or no key.
     pub fn read(path: &Path) -> Result<Self, KeyError> {
         let io = |source| KeyError::Io { path: path.into(), source };
-        let mode = fs::metadata(path).map_err(io)?.permissions().mode();
+        let file = fs::File::open(path).map_err(io)?;
+        let mode = file.metadata().map_err(io)?.permissions().mode();
         if mode & 0o077 != 0 {
             return Err(KeyError::Exposed { path: path.into() });
         }
-        let text = fs::read_to_string(path).map_err(io)?;
-        Self::from_text(&text).ok_or_else(|| KeyError::Malformed { path: path.into() })
+        let mut text = String::new();
+        let malformed = || KeyError::Malformed { path: path.into() };
+        match file.take(FILE_BYTES_MAX).read_to_string(&mut text) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(malformed()),
+            other => other.map_err(io)?,
+        };
+        Self::from_text(&text).ok_or_else(malformed)
     }
 
-    /// The pair in a key file's text, if it is one.
+    /// The key in a key file's text, if it is one.
     pub fn from_text(text: &str) -> Option<Self> {
-        let field = |name: &str| {
-            let line = text.lines().find_map(|line| line.strip_prefix(name))?.trim();
-            valid_key(line).then(|| line.to_owned())
-        };
-        Some(Self { public: field("public ")?, secret: field("secret ")? })
+        let (mut public, mut secret, mut accepted) = (None, None, Vec::new());
+        for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let (name, half) = line.split_once(' ')?;
+            let half = Some(half.trim()).filter(|half| valid_key(half))?.to_owned();
+            match name {
+                "public" if public.is_none() => public = Some(half),
+                "secret" if secret.is_none() => secret = Some(half),
+                "accept" if accepted.len() < ACCEPTED_MAX => accepted.push(half),
+                _ => return None,
+            }
+        }
+        Some(Self { public: public?, secret: secret?, accepted })
     }
 
     /// Reads a key file, or makes one. Two processes that start at once end with the same key.
@@ -144,8 +209,21 @@ impl Key {
         if path.exists() {
             return Self::read(path);
         }
+        match Self::make(path) {
+            Ok(_) | Err(KeyError::Exists { .. }) => Self::read(path),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes a key file, mode 0600, in a folder that is made too, mode 0700.
+    ///
+    /// # Errors
+    /// [`KeyError::Exists`] when there is a file of that name, [`KeyError::Io`] when it can't be
+    /// made.
+    pub fn make(path: &Path) -> Result<Self, KeyError> {
         let io = |source| KeyError::Io { path: path.into(), source };
-        let folder = path.parent().unwrap_or(Path::new("."));
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(io)?;
         let key = Self::generate();
         let draft = folder.join(format!(
@@ -166,8 +244,11 @@ impl Key {
             .and_then(|()| fs::hard_link(&draft, path));
         let _ = fs::remove_file(&draft);
         match written {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(io(error)),
-            _ => Self::read(path),
+            Ok(()) => Ok(key),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(KeyError::Exists { path: path.into() })
+            }
+            Err(error) => Err(io(error)),
         }
     }
 }
@@ -202,6 +283,46 @@ mod tests {
         fs::write(&path, "public x\nsecret y\n").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         assert!(matches!(Key::read(&path), Err(KeyError::Malformed { .. })));
+    }
+
+    #[test]
+    fn those_who_start_at_once_end_with_one_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/key");
+        let keys: Vec<Key> = std::thread::scope(|scope| {
+            let starts: Vec<_> =
+                (0..16).map(|_| scope.spawn(|| Key::read_or_make(&path).unwrap())).collect();
+            starts.into_iter().map(|start| start.join().unwrap()).collect()
+        });
+        assert!(keys.iter().all(|key| *key == keys[0]));
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_may_accept_the_keys_of_others() {
+        let (own, other) = (Key::generate(), Key::generate());
+        let text = format!("public {}\nsecret {}\n", own.public, own.secret);
+        let accepting = Key::from_text(&format!("{text}accept {}\n", other.public)).unwrap();
+        assert_eq!(accepting.admitted().collect::<Vec<_>>(), [&own.public, &other.public]);
+        for wrong in ["accept x", "acept rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7", "public", &text]
+        {
+            assert_eq!(Key::from_text(&format!("{text}{wrong}\n")), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_new_key_never_takes_the_place_of_an_old_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        let first = Key::make(&path).unwrap();
+        assert!(matches!(Key::make(&path), Err(KeyError::Exists { .. })));
+        assert_eq!(Key::read(&path).unwrap(), first);
+    }
+
+    #[test]
+    fn keys_have_names_that_people_can_compare() {
+        assert_eq!(fingerprint("rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7").len(), 19);
+        assert_ne!(Key::generate().fingerprint(), Key::generate().fingerprint());
     }
 
     #[test]

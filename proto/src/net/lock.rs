@@ -4,9 +4,11 @@
 //! ends, so a lock is never stale.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    time::{Duration, SystemTime},
 };
 
 use rustix::fs::{FlockOperation, flock};
@@ -35,6 +37,7 @@ pub enum LockError {
 #[derive(Debug)]
 pub struct Lock {
     _file: File,
+    path: PathBuf,
 }
 
 impl Lock {
@@ -44,14 +47,60 @@ impl Lock {
     /// [`LockError`] when another process holds it, or the file can't be made.
     pub fn take(path: &Path) -> Result<Self, LockError> {
         let io = |source| LockError::Io { path: path.into(), source };
-        let file =
-            OpenOptions::new().create(true).truncate(false).write(true).open(path).map_err(io)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { _file: file }),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(LockError::Held { path: path.into() }),
-            Err(errno) => Err(io(errno.into())),
+        loop {
+            let mut options = OpenOptions::new();
+            let file = options.create(true).truncate(false).write(true).open(path).map_err(io)?;
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                // Its holder may have removed it meanwhile: then it is not the lock any more.
+                Ok(()) if !is_at(&file, path).map_err(io)? => {}
+                Ok(()) => return Ok(Self { _file: file, path: path.into() }),
+                Err(rustix::io::Errno::WOULDBLOCK) => {
+                    return Err(LockError::Held { path: path.into() });
+                }
+                Err(errno) => return Err(io(errno.into())),
+            }
         }
     }
+
+    /// Lets go, and takes the file away.
+    pub fn remove(self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let held = file.metadata()?;
+    match fs::metadata(path) {
+        Ok(there) => Ok((held.dev(), held.ino()) == (there.dev(), there.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// A file without an owner may be one that was made just now.
+const STALE_AFTER: Duration = Duration::from_secs(60);
+
+/// Takes away the sockets whose names begin with `prefix`, a path, and the locks beside them,
+/// as far as they have no owner any more: those of processes that were killed.
+pub fn remove_stale_sockets(prefix: &Path) {
+    let (Some(folder), Some(name)) = (prefix.parent(), prefix.file_name()) else { return };
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let ours = path.extension().is_some_and(|ending| ending == "lock")
+            && entry.file_name().as_encoded_bytes().starts_with(name.as_encoded_bytes())
+            && entry.metadata().is_ok_and(|data| data.is_file() && is_old(&data));
+        if ours && let Ok(lock) = Lock::take(&path) {
+            let _ = fs::remove_file(path.with_extension(""));
+            lock.remove();
+        }
+    }
+}
+
+/// Whether something is old enough to have been left behind.
+fn is_old(data: &fs::Metadata) -> bool {
+    let age = data.modified().ok().and_then(|at| SystemTime::now().duration_since(at).ok());
+    age.is_some_and(|age| age > STALE_AFTER)
 }
 
 #[cfg(test)]
@@ -66,5 +115,36 @@ mod tests {
         assert!(matches!(Lock::take(&path), Err(LockError::Held { .. })));
         drop(lock);
         assert!(Lock::take(&path).is_ok());
+    }
+
+    #[test]
+    fn a_lock_that_is_removed_is_free_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        Lock::take(&path).unwrap().remove();
+        assert!(!path.exists());
+        let again = Lock::take(&path).unwrap();
+        assert!(matches!(Lock::take(&path), Err(LockError::Held { .. })));
+        drop(again);
+    }
+
+    #[test]
+    fn only_old_sockets_without_an_owner_are_taken_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for name in ["v.worker-1", "v.worker-2", "v.worker-3", "w.worker-1"] {
+            fs::write(path(name), "").unwrap();
+            let lock = File::create(path(&format!("{name}.lock"))).unwrap();
+            lock.set_modified(SystemTime::now() - 2 * STALE_AFTER).unwrap();
+        }
+        let _held = Lock::take(&path("v.worker-2.lock")).unwrap();
+        let young = File::create(path("v.worker-3.lock")).unwrap();
+        young.set_modified(SystemTime::now()).unwrap();
+        remove_stale_sockets(&path("v.worker-"));
+        let left = |name: &str| (path(name).exists(), path(&format!("{name}.lock")).exists());
+        assert_eq!(left("v.worker-1"), (false, false));
+        for name in ["v.worker-2", "v.worker-3", "w.worker-1"] {
+            assert_eq!(left(name), (true, true), "{name}");
+        }
     }
 }

@@ -8,8 +8,11 @@
 
 use std::{
     collections::BTreeMap,
-    io,
-    os::raw::{c_int, c_void},
+    fs, io,
+    os::{
+        raw::{c_int, c_void},
+        unix::fs::PermissionsExt,
+    },
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -25,8 +28,9 @@ use tracing::{debug, error, warn};
 use zmq::{Context, Message, PollEvents, PollItem, Socket, SocketType};
 
 use super::{
+    door::{Doorbook, Mismatch},
     endpoint::{Endpoint, INBOX_PORTS},
-    key::Key,
+    key::{Key, fingerprint},
     lock::{Lock, LockError},
     waker::{self, Waker, Wakeups},
 };
@@ -53,6 +57,14 @@ pub enum NetError {
         endpoint: Endpoint,
         /// Why.
         source: zmq::Error,
+    },
+    /// The socket of an endpoint can't be made private.
+    #[error("cannot keep others from {endpoint}: {source}")]
+    Private {
+        /// Where.
+        endpoint: Endpoint,
+        /// Why.
+        source: io::Error,
     },
     /// Another process listens there.
     #[error("cannot listen at {endpoint}: {source}")]
@@ -100,6 +112,11 @@ pub fn new_key_pair() -> (String, String) {
     (text(&pair.public_key), text(&pair.secret_key))
 }
 
+/// The bytes of one half of a key pair; none of what is no key.
+pub fn decode_key(half: &str) -> Vec<u8> {
+    zmq::z85_decode(half).unwrap_or_default()
+}
+
 /// Whether a text is one half of a key pair.
 pub fn valid_key(text: &str) -> bool {
     text.len() == 40 && zmq::z85_decode(text).is_ok_and(|half| half.len() == 32)
@@ -124,7 +141,18 @@ pub enum LaneEvent {
     /// The connection is gone.
     Down,
     /// The other side refuses: libzmq will not try again by itself.
-    Rejected,
+    Rejected(Mismatch),
+}
+
+/// What the sockets tell, from threads of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NetEvent {
+    /// Something has happened to a lane.
+    Lane(LinkId, LaneEvent),
+    /// Someone was not let in at an inbox.
+    Refused,
+    /// The thread that admits keys has ended: nobody is let in any more.
+    Unguarded,
 }
 
 /// The sockets of one process, or of one embedded pipeline.
@@ -137,44 +165,51 @@ pub struct Net {
     threads: Vec<(Waker, thread::JoinHandle<()>)>,
 }
 
+/// Whose monitor it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Subject {
+    Lane(LinkId),
+    Inbox(u64),
+}
+
 enum Watch {
-    Add(LinkId, Socket),
-    Remove(LinkId),
+    Add(Subject, Socket),
+    Remove(Subject),
 }
 
 impl Net {
-    /// Sockets in `context`, with CURVE on tcp if there is a key. `lane_event` is called from
-    /// the monitors' thread; `failed` when a thread that must live has ended.
+    /// Sockets in `context`, with CURVE on tcp if there is a key. `told` is called from threads
+    /// of its own.
     ///
     /// # Errors
     /// [`NetError`] when a thread or a socket can't be made.
     pub fn new(
         shared: &SharedContext,
         key: Option<Key>,
-        lane_event: impl Fn(LinkId, LaneEvent) + Send + 'static,
-        failed: impl Fn() + Send + 'static,
+        told: impl Fn(NetEvent) + Clone + Send + 'static,
     ) -> Result<Self, NetError> {
         let context = shared.0.clone();
         let stop = Arc::new(AtomicBool::new(false));
         let mut threads = Vec::new();
         let (monitors, watches) = mpsc::channel();
         let (monitor_waker, wakeups) = waker::pair()?;
-        let halt = stop.clone();
+        let (halt, tell) = (stop.clone(), told.clone());
+        let doorbook = Doorbook::new(key.as_ref().map(Key::fingerprint));
         let thread = thread::Builder::new()
             .name("monitors".into())
-            .spawn(move || watch_lanes(&watches, wakeups, &halt, lane_event))?;
+            .spawn(move || watch_sockets(&watches, wakeups, &halt, doorbook, tell))?;
         threads.push((monitor_waker.clone(), thread));
         if let Some(key) = &key {
             let socket =
                 context.socket(zmq::REP).map_err(socket_error("cannot make the ZAP socket"))?;
             socket.bind(ZAP_ENDPOINT).map_err(socket_error("cannot bind the ZAP socket"))?;
             let (waker, wakeups) = waker::pair()?;
-            let admitted = key.public.clone();
+            let admitted: Vec<Vec<u8>> = key.admitted().map(decode_key).collect();
             let halt = stop.clone();
             let thread = thread::Builder::new().name("zap".into()).spawn(move || {
                 if let Err(error) = admit(&socket, &admitted, wakeups, &halt) {
                     error!(%error, "the handler that admits keys has ended");
-                    failed();
+                    told(NetEvent::Unguarded);
                 }
             })?;
             threads.push((waker, thread));
@@ -193,8 +228,12 @@ impl Net {
         socket.set_linger(0).map_err(failed())?;
         let limit = i64::try_from(frame_bytes_max).unwrap_or(i64::MAX);
         socket.set_maxmsgsize(limit).map_err(failed())?;
+        static INBOXES: AtomicU64 = AtomicU64::new(0);
+        let subject = Subject::Inbox(INBOXES.fetch_add(1, Ordering::Relaxed));
+        let watched = self.monitor(subject, &socket, REFUSALS)?;
         Ok(Inbox {
             socket,
+            watched,
             key: self.key.clone(),
             locks: Vec::new(),
             bound: Vec::new(),
@@ -202,11 +241,28 @@ impl Net {
         })
     }
 
-    /// A lane to an inbox; its monitor reports under `link`.
+    /// The fingerprint of this process's key; none if it is insecure.
+    pub fn fingerprint(&self) -> Option<String> {
+        self.key.as_ref().map(Key::fingerprint)
+    }
+
+    /// How many keys an inbox may have that this process can talk to; more than one while keys
+    /// change.
+    pub fn doors(&self) -> usize {
+        self.key.as_ref().map_or(1, |key| key.admitted().count())
+    }
+
+    /// A lane to an inbox that has the key number `door` of those that this process knows, 0
+    /// being its own; its monitor reports under `link`.
     ///
     /// # Errors
     /// [`NetError`] when libzmq refuses; an inbox that is not there yet is no error.
-    pub fn lane(&mut self, link: LinkId, endpoint: &Endpoint) -> Result<Lane, NetError> {
+    pub fn lane(
+        &mut self,
+        link: LinkId,
+        endpoint: &Endpoint,
+        door: usize,
+    ) -> Result<Lane, NetError> {
         let failed = || socket_error("cannot make a lane");
         let socket = self.context.socket(SocketType::PUSH).map_err(failed())?;
         socket.set_sndhwm(0).map_err(failed())?;
@@ -218,14 +274,17 @@ impl Net {
         if matches!(endpoint, Endpoint::Tcp { .. })
             && let Some(key) = &self.key
         {
-            let half = |text: &str| zmq::z85_decode(text).unwrap_or_default();
-            socket.set_curve_serverkey(&half(&key.public)).map_err(failed())?;
-            socket.set_curve_publickey(&half(&key.public)).map_err(failed())?;
-            socket.set_curve_secretkey(&half(&key.secret)).map_err(failed())?;
+            let theirs = key.admitted().nth(door).unwrap_or(&key.public);
+            socket.set_curve_serverkey(&decode_key(theirs)).map_err(failed())?;
+            socket.set_curve_publickey(&decode_key(&key.public)).map_err(failed())?;
+            socket.set_curve_secretkey(&decode_key(&key.secret)).map_err(failed())?;
+        }
+        if endpoint.is_ipv6() {
+            socket.set_ipv6(true).map_err(failed())?;
         }
         let watched = match endpoint {
             Endpoint::Inproc(_) => None,
-            _ => Some(self.monitor(link, &socket)?),
+            _ => Some(self.monitor(Subject::Lane(link), &socket, MONITORED)?),
         };
         let lane = Lane { socket, watched };
         lane.socket
@@ -234,19 +293,19 @@ impl Net {
         Ok(lane)
     }
 
-    fn monitor(&self, link: LinkId, socket: &Socket) -> Result<Watched, NetError> {
-        let failed = || socket_error("cannot watch a lane");
+    fn monitor(&self, subject: Subject, socket: &Socket, events: i32) -> Result<Watched, NetError> {
+        let failed = || socket_error("cannot watch a socket");
         // Contexts are shared, so the names have to differ within the whole process.
         static MONITORS: AtomicU64 = AtomicU64::new(0);
         let address = format!("inproc://monitor-{}", MONITORS.fetch_add(1, Ordering::Relaxed));
-        socket.monitor(&address, MONITORED).map_err(failed())?;
+        socket.monitor(&address, events).map_err(failed())?;
         let watcher = self.context.socket(SocketType::PAIR).map_err(failed())?;
         watcher.set_linger(0).map_err(failed())?;
         watcher.connect(&address).map_err(failed())?;
-        let _ = self.monitors.send(Watch::Add(link, watcher));
+        let _ = self.monitors.send(Watch::Add(subject, watcher));
         self.monitor_waker.wake();
         Ok(Watched {
-            link,
+            subject,
             address,
             monitors: self.monitors.clone(),
             waker: self.monitor_waker.clone(),
@@ -276,9 +335,10 @@ impl SharedContext {
     }
 }
 
-/// The process's one PULL socket.
+/// The process's one PULL socket. It must be dropped before the [`Net`] that it comes from.
 pub struct Inbox {
     socket: Socket,
+    watched: Watched,
     key: Option<Key>,
     locks: Vec<Lock>,
     bound: Vec<Endpoint>,
@@ -308,7 +368,11 @@ impl Inbox {
                 let taken = |source| NetError::Taken { endpoint: endpoint.clone(), source };
                 self.locks.push(Lock::take(lock.as_ref()).map_err(taken)?);
                 self.plain()?;
-                self.bind_at(endpoint)?
+                let bound = self.bind_at(endpoint)?;
+                // Whoever may write to a socket may connect to it.
+                fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+                    .map_err(|source| NetError::Private { endpoint: endpoint.clone(), source })?;
+                bound
             }
             Endpoint::Inproc(_) => {
                 self.plain()?;
@@ -364,6 +428,9 @@ impl Inbox {
     }
 
     fn bind_at(&self, endpoint: &Endpoint) -> Result<Endpoint, NetError> {
+        if endpoint.is_ipv6() {
+            self.socket.set_ipv6(true).map_err(socket_error("cannot set up the inbox"))?;
+        }
         self.socket
             .bind(&endpoint.to_string())
             .map_err(|source| NetError::Bind { endpoint: endpoint.clone(), source })?;
@@ -388,8 +455,7 @@ impl Inbox {
     fn secure(&mut self) -> Result<(), NetError> {
         let Some(key) = self.key.clone() else { return self.plain() };
         let failed = || socket_error("cannot set up CURVE");
-        let secret = zmq::z85_decode(&key.secret).unwrap_or_default();
-        self.socket.set_curve_secretkey(&secret).map_err(failed())?;
+        self.socket.set_curve_secretkey(&decode_key(&key.secret)).map_err(failed())?;
         self.socket.set_curve_server(true).map_err(failed())?;
         self.socket.set_zap_domain(KEYED_DOMAIN).map_err(failed())?;
         self.secured = true;
@@ -451,9 +517,9 @@ pub struct Lane {
     watched: Option<Watched>,
 }
 
-/// What the end of a lane has to tell the monitors' thread.
+/// What the end of a socket has to tell the monitors' thread.
 struct Watched {
-    link: LinkId,
+    subject: Subject,
     address: String,
     monitors: mpsc::Sender<Watch>,
     waker: Waker,
@@ -476,35 +542,62 @@ impl Lane {
     }
 }
 
-impl Drop for Lane {
+impl Watched {
     /// A socket that lingers still reports what happens to it, and libzmq's one I/O thread waits
     /// without end for a reader of the report when there is none. So a monitor of nothing takes
-    /// the place of the lane's, and only then its reader goes.
+    /// the place of the other, and only then its reader goes.
+    fn end(&self, socket: &Socket) {
+        // Even where no new monitor can be made, the old one is gone.
+        let _ = socket.monitor(&format!("{}-closed", self.address), 0);
+        let _ = self.monitors.send(Watch::Remove(self.subject));
+        self.waker.wake();
+    }
+}
+
+impl Drop for Lane {
     fn drop(&mut self) {
-        if let Some(Watched { link, address, monitors, waker }) = self.watched.take() {
-            // Even where no new monitor can be made, the old one is gone.
-            let _ = self.socket.monitor(&format!("{address}-closed"), 0);
-            let _ = monitors.send(Watch::Remove(link));
-            waker.wake();
+        if let Some(watched) = &self.watched {
+            watched.end(&self.socket);
         }
     }
 }
 
-/// Connected-and-agreed, gone, and the three ways to be refused.
-const MONITORED: i32 = (zmq::SocketEvent::HANDSHAKE_SUCCEEDED as i32)
-    | (zmq::SocketEvent::DISCONNECTED as i32)
-    | (zmq::SocketEvent::HANDSHAKE_FAILED_NO_DETAIL as i32)
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        self.watched.end(&self.socket);
+        for endpoint in &self.bound {
+            if let Endpoint::Ipc(path) = endpoint {
+                let _ = fs::remove_file(path);
+            }
+        }
+        for lock in self.locks.drain(..) {
+            lock.remove();
+        }
+    }
+}
+
+/// The three ways to be refused.
+const REFUSALS: i32 = (zmq::SocketEvent::HANDSHAKE_FAILED_NO_DETAIL as i32)
     | (zmq::SocketEvent::HANDSHAKE_FAILED_PROTOCOL as i32)
     | (zmq::SocketEvent::HANDSHAKE_FAILED_AUTH as i32);
+/// Connected-and-agreed, gone, refused.
+const MONITORED: i32 = REFUSALS
+    | (zmq::SocketEvent::HANDSHAKE_SUCCEEDED as i32)
+    | (zmq::SocketEvent::DISCONNECTED as i32);
+/// `ZMQ_PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC` and `ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH`, the
+/// values of a handshake's failure, which the crate does not name.
+const CRYPTOGRAPHIC: u32 = 0x1100_0001;
+const MECHANISM_MISMATCH: u32 = 0x1100_0002;
 
-/// The body of the thread that watches all lanes.
-fn watch_lanes(
+/// The body of the thread that watches all lanes, and who is refused at the inbox.
+fn watch_sockets(
     watches: &mpsc::Receiver<Watch>,
     mut wakeups: Wakeups,
     halt: &AtomicBool,
-    lane_event: impl Fn(LinkId, LaneEvent),
+    mut doorbook: Doorbook,
+    told: impl Fn(NetEvent),
 ) {
-    let mut lanes: BTreeMap<LinkId, Socket> = BTreeMap::new();
+    let mut sockets: BTreeMap<Subject, Socket> = BTreeMap::new();
     loop {
         // Cleared before the flag is read: a wake-up that says why it came can't get lost.
         wakeups.clear();
@@ -513,49 +606,67 @@ fn watch_lanes(
         }
         for watch in watches.try_iter() {
             match watch {
-                Watch::Add(link, socket) => drop(lanes.insert(link, socket)),
-                Watch::Remove(link) => drop(lanes.remove(&link)),
+                Watch::Add(subject, socket) => drop(sockets.insert(subject, socket)),
+                Watch::Remove(subject) => drop(sockets.remove(&subject)),
             }
         }
         let mut items = vec![PollItem::from_fd(wakeups.fd(), PollEvents::POLLIN)];
-        items.extend(lanes.values().map(|socket| socket.as_poll_item(PollEvents::POLLIN)));
+        items.extend(sockets.values().map(|socket| socket.as_poll_item(PollEvents::POLLIN)));
         if let Err(error) = zmq::poll(&mut items, -1)
             && error != zmq::Error::EINTR
         {
             error!(%error, "lanes can no longer be watched");
             return;
         }
-        for (link, socket) in &lanes {
-            while let Some(event) = next_lane_event(socket) {
-                lane_event(*link, event);
+        for (subject, socket) in &sockets {
+            while let Some(event) = next_event(socket) {
+                match (subject, event) {
+                    (Subject::Lane(link), event) => told(NetEvent::Lane(*link, event)),
+                    (Subject::Inbox(_), LaneEvent::Rejected(mismatch)) => {
+                        doorbook.refused(mismatch);
+                        told(NetEvent::Refused);
+                    }
+                    (Subject::Inbox(_), _) => {}
+                }
             }
         }
     }
 }
 
-fn next_lane_event(socket: &Socket) -> Option<LaneEvent> {
+/// What a monitor tells: an event and its value, in one part, and an address in another.
+fn next_event(socket: &Socket) -> Option<LaneEvent> {
     loop {
         let parts = socket.recv_multipart(zmq::DONTWAIT).ok()?;
-        let [low, high, ..] = parts.first()?[..] else { continue };
-        match zmq::SocketEvent::from_raw(u16::from_ne_bytes([low, high])) {
-            zmq::SocketEvent::HANDSHAKE_SUCCEEDED => return Some(LaneEvent::Up),
-            zmq::SocketEvent::DISCONNECTED => return Some(LaneEvent::Down),
-            zmq::SocketEvent::HANDSHAKE_FAILED_NO_DETAIL
-            | zmq::SocketEvent::HANDSHAKE_FAILED_PROTOCOL
-            | zmq::SocketEvent::HANDSHAKE_FAILED_AUTH => return Some(LaneEvent::Rejected),
-            _ => {}
-        }
+        let [low, high, ref value @ ..] = parts.first()?[..] else { continue };
+        let value = value.try_into().map_or(0, u32::from_ne_bytes);
+        let event = zmq::SocketEvent::from_raw(u16::from_ne_bytes([low, high]));
+        return Some(match (event, value) {
+            (zmq::SocketEvent::HANDSHAKE_SUCCEEDED, _) => LaneEvent::Up,
+            (zmq::SocketEvent::DISCONNECTED, _) => LaneEvent::Down,
+            (zmq::SocketEvent::HANDSHAKE_FAILED_NO_DETAIL, _) => {
+                LaneEvent::Rejected(Mismatch::Closed)
+            }
+            (zmq::SocketEvent::HANDSHAKE_FAILED_AUTH, _) => LaneEvent::Rejected(Mismatch::Key),
+            (zmq::SocketEvent::HANDSHAKE_FAILED_PROTOCOL, value) => {
+                LaneEvent::Rejected(match value {
+                    CRYPTOGRAPHIC => Mismatch::Key,
+                    MECHANISM_MISMATCH => Mismatch::Encryption,
+                    _ => Mismatch::Protocol,
+                })
+            }
+            _ => continue,
+        });
     }
 }
 
 /// The body of the thread that libzmq asks whether a key may connect.
 fn admit(
     socket: &Socket,
-    admitted: &str,
+    admitted: &[Vec<u8>],
     mut wakeups: Wakeups,
     halt: &AtomicBool,
 ) -> Result<(), zmq::Error> {
-    let admitted = zmq::z85_decode(admitted).unwrap_or_default();
+    let mut strangers = 0_u64;
     loop {
         wakeups.clear();
         if halt.load(Ordering::Acquire) {
@@ -577,7 +688,7 @@ fn admit(
             [_, _, domain, _, _, mechanism] => {
                 domain == LOCAL_DOMAIN.as_bytes() && mechanism == b"NULL"
             }
-            [_, _, _, _, _, mechanism, key] => mechanism == b"CURVE" && *key == admitted,
+            [_, _, _, _, _, mechanism, key] => mechanism == b"CURVE" && admitted.contains(key),
             _ => false,
         };
         let id = request.get(1).cloned().unwrap_or_default();
@@ -586,7 +697,19 @@ fn admit(
         let answer = ["1.0".as_bytes(), &id, code.as_bytes(), text.as_bytes(), b"", b""];
         socket.send_multipart(answer, 0)?;
         if !known {
-            warn!("a process with another key tried to connect; it needs a copy of this key file");
+            strangers += 1;
+            if strangers.is_power_of_two() {
+                tell_stranger(&request, strangers);
+            }
         }
     }
+}
+
+/// A peer knows the public half of this inbox's key, and has another one itself.
+fn tell_stranger(request: &[Vec<u8>], count: u64) {
+    let peer = request.get(3).map(|address| String::from_utf8_lossy(address)).unwrap_or_default();
+    let key = request.get(6).filter(|key| key.len() == 32);
+    let key = key.and_then(|key| zmq::z85_encode(key).ok()).unwrap_or_default();
+    let key = fingerprint(&key);
+    warn!(%peer, key, count, "refused a peer whose key is not accepted here");
 }

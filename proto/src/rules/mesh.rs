@@ -123,6 +123,7 @@ pub struct Mesh {
     next_link: LinkId,
     next_session: u32,
     next_beat: Time,
+    refused: u64,
     events: std::collections::VecDeque<MeshEvent>,
 }
 
@@ -140,6 +141,7 @@ impl Mesh {
             next_link: 0,
             next_session: 0,
             next_beat: Time::default(),
+            refused: 0,
             events: std::collections::VecDeque::new(),
         }
     }
@@ -152,6 +154,11 @@ impl Mesh {
     /// The run that this process is part of; 0 until it knows.
     pub fn run(&self) -> RunId {
         self.run
+    }
+
+    /// How many connections to the inbox were refused for their key, or the lack of one.
+    pub fn refused(&self) -> u64 {
+        self.refused
     }
 
     /// Becomes part of a run; from now on frames of others are dropped.
@@ -248,6 +255,7 @@ impl Mesh {
             Event::LaneDown { link } => self.lane_down(link, out),
             Event::Frame(envelope) => self.receive(now, envelope, out),
             Event::Asleep(gap) => self.asleep(now, gap, out),
+            Event::Refused { count } => self.refused = self.refused.saturating_add(count),
             Event::Tick => {
                 self.tick(now, out);
                 return Some(Event::Tick);
