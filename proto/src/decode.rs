@@ -10,6 +10,7 @@ use rmp_serde::decode::Error;
 use serde::{Deserialize, de::Error as _};
 
 use crate::{
+    bounds::check,
     frame::{Envelope, Frame, FrameError, Results, VERSION, Work},
     units::Units,
 };
@@ -29,10 +30,12 @@ impl Envelope {
             return Err(FrameError::Version { found });
         }
         let reader = Reader { frame: &frame, rest: &frame };
-        match reader.values()? {
-            Some(envelope) => Ok(envelope),
-            None => Ok(rmp_serde::from_slice(&frame)?),
-        }
+        let envelope: Self = match reader.values()? {
+            Some(envelope) => envelope,
+            None => rmp_serde::from_slice(&frame)?,
+        };
+        check(&envelope.frame)?;
+        Ok(envelope)
     }
 }
 

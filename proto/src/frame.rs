@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
+    bounds::BoundsError,
     limits::Limits,
     plan::Stage,
     unit::{Path, UnitId},
@@ -374,6 +375,9 @@ pub enum FrameError {
     /// Not an envelope of this protocol.
     #[error("not a frame: {0}")]
     Malformed(#[from] rmp_serde::decode::Error),
+    /// More than a frame may hold.
+    #[error("a frame with too much: {0}")]
+    Bounds(#[from] BoundsError),
     /// Of another version.
     #[error("a frame of version {found}, this process speaks {VERSION}")]
     Version {

@@ -1,6 +1,7 @@
 //! What is said between the processes of a pipeline, and the rules by which they say it.
 
 mod decode;
+pub mod bounds;
 pub mod causes;
 pub mod diary;
 pub mod frame;

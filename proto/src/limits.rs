@@ -16,6 +16,12 @@ pub const CRASH_LIMIT: u32 = 3;
 /// The most that `frame_bytes_max` can be: a worker listens before it is told the run's limit.
 pub const FRAME_BYTES_CEILING: u64 = 256 << 20;
 
+/// The most that `parcel_units_max` can be: a frame with more units is refused whole.
+pub const PARCEL_UNITS_CEILING: u32 = 1 << 20;
+
+/// The most expansions on the way to one output: one a stage.
+pub const PATH_STEPS_MAX: usize = 128;
+
 /// The limits of one run; the same on every process of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -24,7 +30,7 @@ pub struct Limits {
     pub window_units_max: u64,
     /// Bytes of values that one process keeps for peers: unsent, or sent and not committed.
     pub window_bytes_max: u64,
-    /// Units in one parcel.
+    /// Units in one parcel. No more than [`PARCEL_UNITS_CEILING`].
     pub parcel_units_max: u32,
     /// Bytes of values in one parcel, unless a single unit is larger.
     pub parcel_bytes_max: u64,

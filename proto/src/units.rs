@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use thiserror::Error;
 
 use crate::{
+    limits::{PARCEL_UNITS_CEILING, PATH_STEPS_MAX},
     ranges::RangeSet,
     unit::{Path, Step, UnitId},
     value::ValueError,
@@ -80,9 +81,29 @@ impl Span {
         let last = u64::from(self.count).checked_add(self.first);
         self.count > 0
             && last.is_some()
-            && self.path.iter().all(|step| step.index < step.of)
+            && valid_path(&self.path)
             && self.path.last().is_none_or(|step| self.count <= step.of - step.index)
     }
+}
+
+/// Whether executions can have led here: as many as there can be stages, each step within its own.
+pub(crate) fn valid_path(path: &[Step]) -> bool {
+    path.len() <= PATH_STEPS_MAX && path.iter().all(|step| step.index < step.of)
+}
+
+/// How many units a peer's spans hold together.
+///
+/// # Errors
+/// [`UnitsError`] when a span cannot be, or they are too many for one frame.
+pub(crate) fn check_spans(spans: &[Span]) -> Result<u64, UnitsError> {
+    if !spans.iter().all(Span::valid) {
+        return Err(UnitsError::Span);
+    }
+    let units = spans.iter().fold(0u64, |sum, span| sum.saturating_add(span.count.into()));
+    if units > PARCEL_UNITS_CEILING.into() {
+        return Err(UnitsError::Many { units });
+    }
+    Ok(units)
 }
 
 /// Appends `span` to `spans`, as part of the last one where it continues it.
@@ -100,9 +121,16 @@ pub fn push_span(spans: &mut Vec<Span>, span: Span) {
 /// Why a peer's units were refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum UnitsError {
-    /// A span of no units, past the end of the ids, or with an index outside its execution.
+    /// A span of no units, past the end of the ids, with an index outside its execution, or with
+    /// more than [`PATH_STEPS_MAX`] expansions.
     #[error("a span that no execution can have made")]
     Span,
+    /// More units than a frame can hold.
+    #[error("{units} units in one frame, more than {PARCEL_UNITS_CEILING}")]
+    Many {
+        /// How many.
+        units: u64,
+    },
     /// More or fewer values than the spans announce.
     #[error("{announced} units announced, {found} values found")]
     Count {
@@ -163,10 +191,7 @@ impl Units {
     /// # Errors
     /// [`UnitsError`] when it is not what the spans say, or no MessagePack.
     pub fn from_wire(spans: Vec<Span>, payload: Bytes) -> Result<Self, UnitsError> {
-        if !spans.iter().all(Span::valid) {
-            return Err(UnitsError::Span);
-        }
-        let announced = spans.iter().map(|span| u64::from(span.count)).sum();
+        let announced = check_spans(&spans)?;
         let values = Values::check(payload, announced)?;
         Ok(Self { spans, values })
     }

@@ -19,6 +19,7 @@ pub struct Intake {
 
 #[derive(Debug, Default)]
 struct Sender {
+    received: Credit,
     processed: Credit,
     granted: Credit,
 }
@@ -40,11 +41,23 @@ impl Intake {
         self.senders.remove(&link);
     }
 
+    /// A frame has come from a sender; whether it was allowed to send it. A sender that has used
+    /// its credit up may send nothing; until then one frame of any size.
+    #[must_use]
+    pub fn received(&mut self, link: LinkId, units: usize, bytes: usize) -> bool {
+        let Some(sender) = self.senders.get_mut(&link) else { return false };
+        let (received, granted) = (&mut sender.received, sender.granted);
+        let allowed = received.units < granted.units && received.bytes < granted.bytes;
+        if allowed {
+            add(received, units, bytes);
+        }
+        allowed
+    }
+
     /// Units of a sender have been processed or given back.
     pub fn processed(&mut self, link: LinkId, units: usize, bytes: usize) {
         if let Some(sender) = self.senders.get_mut(&link) {
-            sender.processed.units += units as u64;
-            sender.processed.bytes += bytes as u64;
+            add(&mut sender.processed, units, bytes);
         }
     }
 
@@ -57,10 +70,10 @@ impl Intake {
         };
         let mut grants = Vec::new();
         for (link, sender) in &mut self.senders {
-            let units = sender.processed.units + share.units;
-            let bytes = sender.processed.bytes + share.bytes;
-            let grown = units >= sender.granted.units + share.units.div_ceil(4)
-                || bytes >= sender.granted.bytes + share.bytes.div_ceil(4);
+            let units = sender.processed.units.saturating_add(share.units);
+            let bytes = sender.processed.bytes.saturating_add(share.bytes);
+            let grown = units >= sender.granted.units.saturating_add(share.units.div_ceil(4))
+                || bytes >= sender.granted.bytes.saturating_add(share.bytes.div_ceil(4));
             if grown {
                 sender.granted.units = sender.granted.units.max(units);
                 sender.granted.bytes = sender.granted.bytes.max(bytes);
@@ -95,9 +108,13 @@ impl Allowance {
 
     /// So much has been sent.
     pub fn sent(&mut self, units: usize, bytes: usize) {
-        self.sent.units += units as u64;
-        self.sent.bytes += bytes as u64;
+        add(&mut self.sent, units, bytes);
     }
+}
+
+fn add(credit: &mut Credit, units: usize, bytes: usize) {
+    credit.units = credit.units.saturating_add(units as u64);
+    credit.bytes = credit.bytes.saturating_add(bytes as u64);
 }
 
 #[cfg(test)]
@@ -119,6 +136,35 @@ mod tests {
         intake.processed(1, 20, 1);
         sender.granted(intake.grants()[0].1);
         assert_eq!(sender.room(), Some((30, 992)));
+    }
+
+    #[test]
+    fn a_sender_that_takes_more_than_it_was_granted_is_found_out() {
+        let mut intake = Intake::new(100, 1000);
+        assert!(!intake.received(1, 1, 1)); // no session
+        intake.join(1);
+        assert!(!intake.received(1, 1, 1)); // nothing granted
+        intake.grants();
+        assert!(intake.received(1, 99, 10));
+        assert!(intake.received(1, 5, 5000)); // the frame with which the credit is used up
+        assert!(!intake.received(1, 1, 1));
+        intake.processed(1, 104, 5010);
+        intake.grants();
+        assert!(intake.received(1, 1, 1));
+    }
+
+    #[test]
+    fn no_number_that_a_peer_sends_is_too_large() {
+        let mut sender = Allowance::default();
+        sender.granted(Credit { units: u64::MAX, bytes: u64::MAX });
+        sender.sent(usize::MAX, usize::MAX);
+        sender.sent(1, 1);
+        assert_eq!(sender.room(), None);
+        let mut intake = Intake::new(u64::MAX, u64::MAX);
+        intake.join(1);
+        intake.processed(1, usize::MAX, usize::MAX);
+        intake.processed(1, 1, 1);
+        assert_eq!(intake.grants()[0].1, Credit { units: u64::MAX, bytes: u64::MAX });
     }
 
     #[test]

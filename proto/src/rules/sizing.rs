@@ -34,7 +34,7 @@ impl Sizing {
         let mean = self.ns_per_unit.map_or(each, |known| known + NEWEST * (each - known));
         self.ns_per_unit = Some(mean);
         let fits = (self.target.as_nanos() as f64 / mean.max(1.0)) as usize;
-        self.grown = (self.grown * 2).min(fits).clamp(1, self.units_max);
+        self.grown = self.grown.saturating_mul(2).min(fits).clamp(1, self.units_max);
     }
 
     /// How many units the next parcel may hold.
@@ -45,7 +45,7 @@ impl Sizing {
     /// How many units the next parcel may hold when `left` units are all that is left for
     /// `peers` of equal speed.
     pub fn units_near_end(&self, left: usize, peers: usize) -> usize {
-        self.grown.min(left.div_ceil(2 * peers.max(1))).max(1)
+        self.grown.min(left.div_ceil(peers.max(1).saturating_mul(2))).max(1)
     }
 
     /// How long this many units are expected to take; nothing is known before the first parcel.
@@ -68,6 +68,18 @@ mod tests {
             sizing.finished(sizing.units(), Duration::from_nanos(100) * sizing.units() as u32);
         }
         assert_eq!(sizing.units(), 10_000);
+    }
+
+    #[test]
+    fn no_number_is_too_large() {
+        let mut sizing = Sizing::new(Duration::MAX, usize::MAX);
+        for _ in 0..70 {
+            sizing.finished(usize::MAX, Duration::ZERO);
+        }
+        assert_eq!(sizing.units(), usize::MAX);
+        assert_eq!(sizing.units_near_end(usize::MAX, usize::MAX), 1);
+        sizing.finished(1, Duration::MAX);
+        assert!(sizing.expected(usize::MAX).is_some());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Owns the friendlier forms; the limits' names and defaults are the runtime's.
 
-use proto::limits::{FRAME_BYTES_CEILING, Limits};
+use proto::limits::{FRAME_BYTES_CEILING, Limits, PARCEL_UNITS_CEILING};
 
 use super::reader::{Reader, UNSIGNED};
 use crate::topology::{
@@ -23,7 +23,7 @@ pub(super) fn limits(mut reader: Reader<'_>) -> Limits {
         } else if name.ends_with("_ms") {
             reader.milliseconds(name, MIN..=*UNSIGNED.end())
         } else {
-            reader.integer(name, MIN..=*UNSIGNED.end()).and_then(unsigned)
+            reader.integer(name, MIN..=max_of(name)).and_then(unsigned)
         };
         if let Some(number) = number {
             set(&mut reader, &mut limits, name, &number);
@@ -40,10 +40,11 @@ pub(super) fn limits(mut reader: Reader<'_>) -> Limits {
     limits
 }
 
-/// A worker listens before it is told the run's limits, so frames have a ceiling for all runs.
+/// A worker listens before it is told the run's limits, so frames have ceilings for all runs.
 fn max_of(name: &str) -> i128 {
     match name {
         "frame_bytes_max" => FRAME_BYTES_CEILING.into(),
+        "parcel_units_max" => PARCEL_UNITS_CEILING.into(),
         _ => *UNSIGNED.end(),
     }
 }
