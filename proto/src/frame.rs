@@ -331,6 +331,8 @@ pub struct Tally {
     pub recovery_ms: Option<f64>,
     /// The workers of all stages.
     pub workers: Vec<WorkerTally>,
+    /// Connections that the ventilator has refused, for their key or the lack of one.
+    pub refused: u64,
 }
 
 /// What one worker did.
@@ -348,6 +350,8 @@ pub struct WorkerTally {
     pub busy_ns: u64,
     /// Nanoseconds since it joined.
     pub present_ns: u64,
+    /// Connections that it has refused, for their key or the lack of one.
+    pub refused: u64,
 }
 
 /// Progress, for whoever asked to be told.

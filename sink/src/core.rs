@@ -70,6 +70,8 @@ pub struct Conclusion {
     pub duplicates: u64,
     /// From the first Hello of a ventilator to the last commit.
     pub elapsed: Duration,
+    /// Connections that the sink has refused, for their key or the lack of one.
+    pub refused: u64,
     /// What the ventilator knows; none if it was lost at the end.
     pub tally: Option<Tally>,
 }
@@ -410,6 +412,7 @@ impl Sink {
             drained: end.drained,
             duplicates: self.accept.duplicates(),
             elapsed: self.finished.since(self.began.unwrap_or_default()),
+            refused: self.mesh.refused(),
             tally: self.tally.take(),
         }))));
     }

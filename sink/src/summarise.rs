@@ -22,6 +22,8 @@ pub fn summarise(ledger: &Ledger, conclusion: &Conclusion) -> Summary {
         units: worker.units,
         busy: worker.busy_ns as f64 / worker.present_ns.max(1) as f64,
     });
+    let refused = tally.workers.iter().map(|worker| worker.refused);
+    let refused = refused.fold(tally.refused, u64::saturating_add);
     Summary {
         units_in: conclusion.units,
         results,
@@ -37,6 +39,7 @@ pub fn summarise(ledger: &Ledger, conclusion: &Conclusion) -> Summary {
             0.0
         },
         recovery_ms: tally.recovery_ms,
+        refused_connections: refused.saturating_add(conclusion.refused),
         service_us: Percentiles::of(ledger.service()),
         latency_us: latency,
         workers: workers.collect(),

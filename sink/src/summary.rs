@@ -38,6 +38,9 @@ pub struct Summary {
     /// Milliseconds from the loss of a worker of the first stage until all of its units were
     /// with others, the longest; none in a run without a loss.
     pub recovery_ms: Option<f64>,
+    /// Connections that the processes of the run have refused, for their key or the lack of one,
+    /// since each of them last started.
+    pub refused_connections: u64,
     /// Microseconds that a unit took in a worker.
     pub service_us: Option<Percentiles>,
     /// Microseconds from a unit's leaving the ventilator to its commit.
@@ -161,11 +164,14 @@ impl Summary {
             let bytes = thousands(output.bytes);
             format!("{}, {bytes} bytes", output.path.display())
         });
+        let refused = (self.refused_connections > 0)
+            .then(|| format!("{} connections without the key", thousands(self.refused_connections)));
         let facts = [
             ("time", Some(time)),
             ("service", self.service_us.map(|p| p.to_string())),
             ("latency", self.latency_us.map(|p| p.to_string())),
             ("output", output),
+            ("refused", refused),
         ];
         let row = |(name, fact): (&str, Option<String>)| Some(vec![name.to_owned(), fact?]);
         facts.into_iter().filter_map(row).collect()
@@ -237,6 +243,7 @@ mod tests {
             seconds: 1.8437,
             units_per_second: 54_238.7,
             recovery_ms: Some(120.4),
+            refused_connections: 12,
             service_us: Some(Percentiles { p50: 12.0, p90: 40.0, p99: 90.0, max: 1_234.0 }),
             latency_us: Some(Percentiles {
                 p50: 2_000.0,
@@ -274,6 +281,7 @@ time     1.84 s, 54,239 units/s, recovered in 120.40 ms
 service  p50 12 µs, p90 40 µs, p99 90 µs, max 1.23 ms
 latency  p50 2.00 ms, p90 3.10 ms, p99 9.00 ms, max 1.20 s
 output   results.jsonl, 1,234,567 bytes
+refused  12 connections without the key
 
 stage          in     out
 factorize  99,997  99,990

@@ -544,6 +544,7 @@ impl Ventilator {
                 .map(|m| m.figures.clone())
                 .chain(self.former.clone())
                 .collect(),
+            refused: self.mesh.refused(),
         }
     }
 

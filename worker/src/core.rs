@@ -591,6 +591,7 @@ impl Worker {
 
     fn tell_figures(&mut self, now: Time, out: &mut Effects) {
         self.figures_told = (now, self.figures.units);
+        self.figures.refused = self.mesh.refused();
         self.figures.present_ns = now.since(self.joined).as_nanos() as u64;
         self.mesh.send(self.ventilator, Frame::Figures(self.figures.clone()), out);
     }
