@@ -56,7 +56,7 @@ impl SinkConfig {
 pub enum OutputSpec {
     /// `-`: JSON lines on standard output.
     Stdout,
-    /// `.jsonl`, `.ndjson`, `.json`, `.txt` and anything unknown: JSON lines.
+    /// `.jsonl`, `.ndjson`, and paths without an ending (devices, pipes): JSON lines.
     Jsonl(PathBuf),
     /// `.csv`: a header and a row a result.
     Csv(PathBuf),
@@ -65,6 +65,9 @@ pub enum OutputSpec {
 }
 
 impl OutputSpec {
+    /// The endings that name a form, without the dot.
+    pub const ENDINGS: [&str; 6] = ["jsonl", "ndjson", "csv", "sqlite", "sqlite3", "db"];
+
     /// The file that is written; `None` for standard output.
     pub fn path(&self) -> Option<&Path> {
         match self {

@@ -18,6 +18,7 @@ const CASES: &[(&str, &str)] = &[
     ("sink-bad-order", "sink --bind ipc://s --order random"),
     ("sink-bad-field", "sink --bind ipc://s --fields id,valeu"),
     ("sink-input-field", "sink --bind ipc://s --output a.jsonl --fields input"),
+    ("sink-bad-ending", "sink --bind ipc://s --output squares.xml"),
     ("sink-no-folder", "sink --bind ipc://s --output missing/a.jsonl"),
     ("ventilator-nothing", "ventilator"),
     ("ventilator-no-sink", "ventilator --bind ipc://v --source range:1..2"),

@@ -32,6 +32,16 @@ pub enum NameError {
         /// The name that comes twice.
         name: &'static str,
     },
+    /// The path of an output ends with something that names no form.
+    #[error(
+        "unknown ending `.{}`, expected one of {}, or none for JSON lines",
+        ending.escape_debug(),
+        OutputSpec::ENDINGS.map(|ending| format!(".{ending}")).join(", ")
+    )]
+    Ending {
+        /// The ending, without the dot.
+        ending: String,
+    },
     /// A path was expected, and there is no text at all.
     #[error("an output needs a path, or `-` for standard output")]
     NoPath,
@@ -164,17 +174,19 @@ impl fmt::Display for GroupBy {
     }
 }
 
-impl From<PathBuf> for OutputSpec {
+impl TryFrom<PathBuf> for OutputSpec {
+    type Error = NameError;
     /// Chooses by the ending, in capitals or not; see [`OutputSpec`].
-    fn from(path: PathBuf) -> Self {
+    fn try_from(path: PathBuf) -> Result<Self, NameError> {
         if path == Path::new("-") {
-            return OutputSpec::Stdout;
+            return Ok(OutputSpec::Stdout);
         }
-        let ending = path.extension().and_then(|ending| ending.to_str());
-        match ending.unwrap_or("").to_ascii_lowercase().as_str() {
-            "csv" => OutputSpec::Csv(path),
-            "sqlite" | "sqlite3" | "db" => OutputSpec::Sqlite(path),
-            _ => OutputSpec::Jsonl(path),
+        let Some(ending) = path.extension() else { return Ok(OutputSpec::Jsonl(path)) };
+        match ending.to_string_lossy().to_ascii_lowercase().as_str() {
+            "jsonl" | "ndjson" => Ok(OutputSpec::Jsonl(path)),
+            "csv" => Ok(OutputSpec::Csv(path)),
+            "sqlite" | "sqlite3" | "db" => Ok(OutputSpec::Sqlite(path)),
+            _ => Err(NameError::Ending { ending: ending.to_string_lossy().into_owned() }),
         }
     }
 }
@@ -185,7 +197,7 @@ impl FromStr for OutputSpec {
         if text.is_empty() {
             return Err(NameError::NoPath);
         }
-        Ok(OutputSpec::from(PathBuf::from(text)))
+        OutputSpec::try_from(PathBuf::from(text))
     }
 }
 
@@ -213,10 +225,22 @@ mod tests {
             let path = format!("a.{ending}");
             assert_eq!(spec(&path), OutputSpec::Sqlite(path.clone().into()));
         }
-        for path in ["a.jsonl", "a.ndjson", "a.json", "a.txt", "a", "a.b/c"] {
+        for path in ["a.jsonl", "a.ndjson", "a", "a.b/c", "/dev/null"] {
             assert_eq!(spec(path), OutputSpec::Jsonl(path.into()));
         }
         assert_eq!("".parse::<OutputSpec>(), Err(NameError::NoPath));
+    }
+
+    #[test]
+    fn an_unknown_ending_is_refused_with_those_that_there_are() {
+        let error = "out/a.xml".parse::<OutputSpec>().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "unknown ending `.xml`, expected one of .jsonl, .ndjson, .csv, .sqlite, .sqlite3, .db, or none for JSON lines"
+        );
+        for ending in OutputSpec::ENDINGS {
+            format!("a.{ending}").parse::<OutputSpec>().unwrap();
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use sink::config::{Aggregate, GroupBy, OutputSpec, SinkConfig};
+use sink::config::{Aggregate, GroupBy, NameError, OutputSpec, SinkConfig};
 
 use super::{files::Files, reader::Reader};
 use crate::topology::{
@@ -52,7 +52,17 @@ fn output(
     if text == Some("-") {
         return Some(OutputSpec::Stdout);
     }
-    file(reader, files, "output", written).map(OutputSpec::from)
+    let path = file(reader, files, "output", written)?;
+    let place = reader.entry("output")?.item.place.clone();
+    match OutputSpec::try_from(path) {
+        Ok(spec) => Some(spec),
+        Err(NameError::Ending { ending }) => {
+            reader.refuse(&place, Fault::UnknownEnding { ending });
+            None
+        }
+        // An empty text was refused when it was read, and a path is looked up in no list.
+        Err(_) => None,
+    }
 }
 
 /// A file to write: it need not exist, its folder must.

@@ -99,6 +99,9 @@ pub enum Fault {
     /// A folder that is not there.
     #[error("the folder `{folder}` of `{key}` does not exist")]
     NoFolder { key: &'static str, folder: String },
+    /// An output whose ending names no form.
+    #[error("an output cannot end with `.{}`", .ending.escape_debug())]
+    UnknownEnding { ending: String },
     /// A file that would be read and written, or written twice.
     #[error("`{key}` is the same file as {other}")]
     SameFile { key: &'static str, other: &'static str },
@@ -197,6 +200,7 @@ impl Fault {
             Self::NoProgram { .. } => "no-program",
             Self::NoKey { .. } => "no-key",
             Self::NoFolder { .. } => "no-folder",
+            Self::UnknownEnding { .. } => "unknown-ending",
             Self::SameFile { .. } => "same-file",
             Self::SetForm => "set-form",
             Self::SetStage { .. } => "set-stage",

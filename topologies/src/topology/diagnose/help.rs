@@ -2,6 +2,8 @@
 //!
 //! Owns the remedies and what stands beside the caret; refuses the messages, which are `fault`'s.
 
+use sink::config::OutputSpec;
+
 use super::{
     fault::{Expected, Fault, Vocabulary},
     nearest,
@@ -67,6 +69,7 @@ impl Fault {
                 "leave `key` out to use your own key, which is made at first use".into()
             }
             Self::NoFolder { folder, .. } => format!("make it first: mkdir -p {folder}"),
+            Self::UnknownEnding { .. } => unknown_ending(),
             Self::SameFile { .. } => "give it a file of its own".into(),
             Self::SetForm => {
                 "for example --set stage.NAME.workers=4 or --set source.to=1000".into()
@@ -183,6 +186,11 @@ fn no_input(folder: bool, similar: Option<&str>) -> String {
         Some(name) => did_you_mean(name),
         None => "a path in a topology is relative to the topology's folder, one in a flag to the current folder".into(),
     }
+}
+
+fn unknown_ending() -> String {
+    let endings = OutputSpec::ENDINGS.map(|ending| format!(".{ending}"));
+    format!("end it with one of {}, or with none for JSON lines", listed(&endings))
 }
 
 fn no_program(path: &str) -> String {
