@@ -14,7 +14,6 @@ use std::{
 use clap::Args;
 use proto::{causes::with_causes, net::lock::LockError, process::exit_code};
 use sink::{config::OutputSpec, manifest, run_dir::RunDirError};
-use tempfile::NamedTempFile;
 
 use super::{complain, explain};
 use crate::{
@@ -182,11 +181,11 @@ fn check_in(path: &Path, topology: &Topology) -> Result<Standing, RecordError> {
     }
 }
 
-/// What the summary is written on: made before the run, so that an hour's work does not end
+/// What the summary is written on: tried before the run, so that an hour's work does not end
 /// with a folder that was never there.
 enum Paper {
     /// Becomes the file once it is written in full.
-    New { draft: NamedTempFile, path: PathBuf },
+    New(PathBuf),
     /// A pipe or a device.
     Existing(fs::File, PathBuf),
 }
@@ -203,19 +202,19 @@ impl Paper {
             _ => Path::new("."),
         };
         fs::read_dir(folder).map_err(problem)?;
-        // The draft's name, which the error has, would only puzzle.
-        let draft = NamedTempFile::new_in(folder).map_err(|error| problem(error.kind().into()))?;
-        Ok(Self::New { draft, path: path.into() })
+        // A file without a name: whoever kills this process finds nothing left of it.
+        tempfile::tempfile_in(folder).map_err(|error| problem(error.kind().into()))?;
+        Ok(Self::New(path.into()))
     }
 
     fn write(self, json: &[u8]) -> Result<(), String> {
         match self {
-            Self::New { mut draft, path } => draft
-                .write_all(json)
-                .and_then(|()| readable(draft.as_file()))
-                .and_then(|()| Ok(draft.persist(&path)?))
-                .map(drop)
-                .map_err(|error| cannot_write(&path, &error)),
+            Self::New(path) => {
+                let draft = draft_of(&path);
+                fs::write(&draft, json)
+                    .and_then(|()| fs::rename(&draft, &path))
+                    .map_err(|error| cannot_write(&path, &error))
+            }
             Self::Existing(mut file, path) => {
                 file.write_all(json).map_err(|error| cannot_write(&path, &error))
             }
@@ -223,14 +222,15 @@ impl Paper {
     }
 }
 
-fn cannot_write(path: &Path, error: &io::Error) -> String {
-    format!("cannot write {}: {error}", path.display())
+/// Beside the file, and always the same: what a kill leaves there the next run writes over.
+fn draft_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    name.into()
 }
 
-/// A temporary file is private; a summary is like any other file.
-fn readable(file: &fs::File) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(fs::Permissions::from_mode(0o644))
+fn cannot_write(path: &Path, error: &io::Error) -> String {
+    format!("cannot write {}: {error}", path.display())
 }
 
 fn file_summary(paper: Option<Paper>, outcome: &Outcome) -> i32 {
@@ -241,5 +241,38 @@ fn file_summary(paper: Option<Paper>, outcome: &Outcome) -> i32 {
             complain(&problem);
             exit::INPUT_OUTPUT
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_summary_leaves_no_trace_before_it_is_written_and_none_but_itself_afterwards() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("summary.json");
+        let paper = Paper::lay_out(&path).unwrap();
+        // What a kill at this moment would leave behind.
+        assert_eq!(names(folder.path()), [""; 0]);
+        // And what one in the middle of writing did.
+        fs::write(draft_of(&path), "half a summ").unwrap();
+        paper.write(b"{}").unwrap();
+        assert_eq!(names(folder.path()), ["summary.json"]);
+        assert_eq!(fs::read(&path).unwrap(), b"{}");
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_found_out_before_the_run() {
+        let problem = Paper::lay_out(Path::new("/no/such/folder/s.json")).err().unwrap();
+        assert!(problem.starts_with("cannot write /no/such/folder/s.json: "), "{problem}");
     }
 }
