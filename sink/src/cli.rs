@@ -28,9 +28,12 @@ pub const EXAMPLE: &str = "Example, in three terminals:
              --source range:1..1000
   worker     --ventilator tcp://127.0.0.1:5557 --run square";
 
+/// What has to be given: clap would leave out what the hidden `--setup` replaces.
+const USAGE: &str = "sink [OPTIONS] --bind <ENDPOINT>";
+
 /// Collects, dedupes, commits and aggregates the results.
 #[derive(Debug, Args)]
-#[command(arg_required_else_help = true, after_help = EXAMPLE)]
+#[command(arg_required_else_help = true, override_usage = USAGE, after_help = EXAMPLE)]
 pub struct SinkArgs {
     /// Where workers and the ventilator reach this process; may be given more than once
     #[arg(long, value_name = "ENDPOINT", required_unless_present = "setup")]

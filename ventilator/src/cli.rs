@@ -23,9 +23,12 @@ pub const EXAMPLE: &str = "Example, in three terminals:
              --source range:1..1000
   worker     --ventilator tcp://127.0.0.1:5557 --run square";
 
+/// What has to be given: clap would leave out what the hidden `--setup` replaces.
+const USAGE: &str = "ventilator [OPTIONS] --bind <ENDPOINT> --sink <ENDPOINT> --source <SPEC>";
+
 /// Reads a source and pushes its units to workers.
 #[derive(Debug, Args)]
-#[command(arg_required_else_help = true, after_help = EXAMPLE)]
+#[command(arg_required_else_help = true, override_usage = USAGE, after_help = EXAMPLE)]
 pub struct VentilatorArgs {
     /// Where workers and the sink reach this process; may be given more than once
     #[arg(long, value_name = "ENDPOINT", required_unless_present = "setup")]
