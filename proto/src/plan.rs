@@ -26,6 +26,16 @@ pub enum Function {
     Python(String),
 }
 
+impl Function {
+    /// Whether it brings code along, instead of the name of what the worker has.
+    pub fn is_code(&self) -> bool {
+        match self {
+            Self::Own | Self::Run(_) => false,
+            Self::Exec(_) | Self::Pipe(_) | Self::Python(_) => true,
+        }
+    }
+}
+
 /// One stage, as the ventilator plans it and its workers receive it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stage {

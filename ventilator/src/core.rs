@@ -22,6 +22,7 @@ use proto::{
         dispatch::{Dispatch, Order},
         mesh::{Loss, Mesh, MeshEvent},
         outbox::Outbox,
+        patience::Patience,
     },
     time::Time,
     unit::UnitId,
@@ -128,6 +129,7 @@ pub struct Ventilator {
     resumed: Option<Time>,
     former: Vec<WorkerTally>,
     onlookers: Vec<LinkId>,
+    patience: Patience,
     dispatch: Dispatch,
     outbox: Outbox,
     committed: Committed,
@@ -164,6 +166,7 @@ impl Ventilator {
             resumed: None,
             former: Vec::new(),
             onlookers: Vec::new(),
+            patience: Patience::default(),
             dispatch: Dispatch::new(0, &config.stages[0], &config.limits),
             outbox: Outbox::new(&config.limits),
             committed: Committed::default(),
@@ -570,12 +573,26 @@ impl Ventilator {
         self.mesh.send(link, Frame::Report(Box::new(report)), out);
     }
 
+    /// A sink that is not there may not have been started yet, or may come back.
+    fn look_for_sink(&mut self, now: Time) {
+        if self.mesh.is_open(self.sink) {
+            self.patience.met();
+        } else if let Some(lasted) = self.patience.told(now) {
+            let (at, seconds) = (self.config.sink.join(", "), lasted.as_secs());
+            match self.mesh.is_reached(self.sink) {
+                true => warn!(%at, seconds, "the sink does not answer; waiting for it"),
+                false => warn!(%at, seconds, "no sink can be reached there; waiting for one"),
+            }
+        }
+    }
+
     /// What follows from the state, whatever the event was.
     fn advance(&mut self, now: Time, out: &mut Effects) {
         if let Some(code) = self.exit {
             out.push(Effect::Exit(code));
             return;
         }
+        self.look_for_sink(now);
         if self.phase != Phase::Running {
             return self.part(now, out);
         }

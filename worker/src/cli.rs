@@ -1,6 +1,6 @@
 //! The flags of a worker that is started by hand, and what turns a user's own program into one.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{
     Args, Parser,
@@ -10,7 +10,7 @@ use clap::{
 use proto::{
     causes::with_causes,
     limits::Limits,
-    net::{endpoint::Endpoint, key::Key, zeromq::SharedContext},
+    net::{endpoint::Endpoint, key::Key, lock::remove_stale_sockets, zeromq::SharedContext},
     plan::{Function as Named, Stage},
     process,
 };
@@ -18,6 +18,7 @@ use proto::{
 use crate::{
     AssembleError, Function, assemble,
     builtin::{self, BuiltinError},
+    executor::Code,
     run::{self, Setup},
 };
 
@@ -47,12 +48,18 @@ pub struct PlaceArgs {
     /// How others call this worker
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
+    /// Leave when no ventilator has answered for so long, as in 30s or 5m [default: wait]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    give_up_after: Option<Duration>,
     /// The key file [default: the user's own, made at first use]
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
     /// No encryption and no authentication over tcp; needed on both sides
     #[arg(long)]
     insecure: bool,
+    /// With --insecure: start programs that the plan names, whoever has sent it
+    #[arg(long)]
+    allow_code: bool,
 }
 
 /// What a worker does with each unit.
@@ -92,6 +99,22 @@ impl WorkerArgs {
             }
         }
     }
+}
+
+/// `250ms`, `30s`, `5m`, `2h`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is no duration; write it like 250ms, 30s, 5m or 2h");
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let ms = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(wrong()),
+    };
+    Ok(Duration::from_millis(number.saturating_mul(ms)))
 }
 
 /// The names that `--run` takes, each with what it does.
@@ -141,6 +164,8 @@ impl PlaceArgs {
             advertise: self.advertise.iter().map(ToString::to_string).collect(),
             stage: self.stage,
             ventilator: self.ventilator,
+            code: if self.insecure && !self.allow_code { Code::Refused } else { Code::Trusted },
+            give_up_after: self.give_up_after,
         };
         let key = match Key::for_process(self.key.as_deref(), self.insecure, &endpoints) {
             Ok(key) => key,
@@ -163,8 +188,9 @@ impl PlaceArgs {
 fn default_inbox(ventilator: &Endpoint) -> Vec<Endpoint> {
     match ventilator {
         Endpoint::Ipc(path) => {
-            let name = format!("{}.worker-{}", path.display(), std::process::id());
-            vec![Endpoint::Ipc(name.into())]
+            let prefix = format!("{}.worker-", path.display());
+            remove_stale_sockets(prefix.as_ref());
+            vec![Endpoint::Ipc(format!("{prefix}{}", std::process::id()).into())]
         }
         _ => Vec::new(),
     }

@@ -23,6 +23,7 @@ use proto::{
         dispatch::{Dispatch, Order},
         mesh::{Loss, Mesh, MeshEvent},
         outbox::Outbox,
+        patience::Patience,
     },
     time::Time,
     units::Units,
@@ -107,7 +108,7 @@ pub mod exit {
     pub const LEFT: i32 = 0;
     /// The ventilator has no place for it.
     pub const REFUSED: i32 = 64;
-    /// Its function cannot work here.
+    /// Its function cannot work here, or no ventilator has answered for too long.
     pub const UNFIT: i32 = 69;
 }
 
@@ -149,6 +150,10 @@ pub struct Worker {
     mesh: Mesh,
     limits: Limits,
     ventilator: LinkId,
+    // Where that is, for people.
+    at: String,
+    patience: Patience,
+    give_up_after: Option<Duration>,
     membership: Option<Membership>,
     loaded: bool,
     intake: Intake,
@@ -176,10 +181,14 @@ impl Worker {
         let figures = WorkerTally { name: hello.name.clone(), ..WorkerTally::default() };
         let mut mesh = Mesh::new(me, hello, &limits);
         let mut out = Effects::new();
+        let at = ventilator.join(", ");
         let ventilator = mesh.dial(ventilator, None, &mut out);
         let worker = Self {
             mesh,
             ventilator,
+            at,
+            patience: Patience::default(),
+            give_up_after: None,
             membership: None,
             loaded: false,
             intake: Intake::new(limits.intake_units_max, limits.intake_bytes_max),
@@ -197,6 +206,11 @@ impl Worker {
             limits,
         };
         (worker, out)
+    }
+
+    /// Leaves when no ventilator has answered for so long; otherwise it waits for ever.
+    pub fn give_up_after(&mut self, patience: Duration) {
+        self.give_up_after = Some(patience);
     }
 
     fn mesh_event(&mut self, now: Time, event: MeshEvent, out: &mut Effects) {
@@ -596,8 +610,27 @@ impl Worker {
         self.mesh.send(self.ventilator, Frame::Figures(self.figures.clone()), out);
     }
 
+    /// A ventilator that is not there may not have been started yet, or may come back.
+    fn look_for_ventilator(&mut self, now: Time) {
+        if self.mesh.is_open(self.ventilator) || self.parting.is_some() {
+            return self.patience.met();
+        }
+        let seconds = self.patience.lasted(now).as_secs();
+        if self.give_up_after.is_some_and(|most| self.patience.lasted(now) >= most) {
+            error!(at = %self.at, seconds, "no ventilator has answered; giving up");
+            self.exit = Some(exit::UNFIT);
+        } else if self.patience.told(now).is_some() {
+            let at = &self.at;
+            match self.mesh.is_reached(self.ventilator) {
+                true => warn!(%at, seconds, "the ventilator is there but has no work to give yet; it waits for its sink, most likely"),
+                false => warn!(%at, seconds, "no ventilator can be reached there; waiting for one, unless the run is over and nobody is to come"),
+            }
+        }
+    }
+
     /// What follows from the state, whatever the event was.
     fn advance(&mut self, now: Time, out: &mut Effects) {
+        self.look_for_ventilator(now);
         if self.parting.is_some_and(|since| now.since(since) > PARTING) {
             self.exit = Some(exit::LEFT);
         }
@@ -714,6 +747,7 @@ impl proto::role::Role for Worker {
             let parted = since + PARTING + Duration::from_millis(1);
             return [self.mesh.deadline(), Some(parted)].into_iter().flatten().min();
         }
+        // The heartbeats' deadline is soon enough for the ventilator that is waited for.
         let collect = self.executing.as_ref().map(|e| e.collected + COLLECT_INTERVAL);
         let next = self.membership.as_ref().and_then(|member| member.next.as_ref()?.deadline());
         [self.mesh.deadline(), collect, next].into_iter().flatten().min()

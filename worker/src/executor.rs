@@ -34,6 +34,17 @@ const GROUP_UNITS_MAX: u32 = 512;
 /// Outputs are handed over at least as often while a parcel lasts.
 const HANDOVER: Duration = Duration::from_millis(5);
 
+/// Whether a plan may bring code along: a command line or Python source. A plan that anyone
+/// could have sent may not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Code {
+    /// Nobody but who has the key, or the user's own rights, can send a plan.
+    #[default]
+    Trusted,
+    /// Only what the worker brings along, and the built-ins.
+    Refused,
+}
+
 /// How far the current parcel is.
 #[derive(Default)]
 struct Progress {
@@ -73,12 +84,16 @@ impl Executor {
     ///
     /// # Errors
     /// When no thread can be made.
-    pub fn start(own: Option<Box<dyn Function>>, handle: Handle<Reply>) -> std::io::Result<Self> {
+    pub fn start(
+        own: Option<Box<dyn Function>>,
+        code: Code,
+        handle: Handle<Reply>,
+    ) -> std::io::Result<Self> {
         let (orders, received) = channel();
         let progress = Arc::new(Mutex::new(Progress::default()));
         let shared = progress.clone();
         let thread = thread::Builder::new().name("executor".into()).spawn(move || {
-            let mut thread = Thread { handle, progress: shared, group: 1, function: None };
+            let mut thread = Thread { handle, progress: shared, group: 1, code, function: None };
             thread.serve(&received, own);
         })?;
         Ok(Self { orders: Some(orders), progress, thread: Some(thread) })
@@ -153,6 +168,7 @@ struct Thread {
     handle: Handle<Reply>,
     progress: Arc<Mutex<Progress>>,
     group: u32,
+    code: Code,
     function: Option<Loaded>,
 }
 
@@ -175,6 +191,12 @@ impl Thread {
     }
 
     fn load(&mut self, plan: &Plan, own: &mut Option<Box<dyn Function>>) -> Reply {
+        if self.code == Code::Refused && plan.stage.function.is_code() {
+            let stage = &plan.stage.name;
+            return Reply::Unfit(format!(
+                "the plan of stage `{stage}` names a program to start, and with --insecure anyone may have sent it; use a key, or --allow-code where the network is trusted"
+            ));
+        }
         if let Some(mut before) = self.function.take() {
             before.function.tear_down();
             if own.is_none() && plan.stage.function == proto::plan::Function::Own {

@@ -1,6 +1,6 @@
 //! A worker joined to its sockets and its executor.
 
-use std::{io, process};
+use std::{io, process, time::Duration};
 
 use proto::{
     frame::{Hello, Role},
@@ -17,7 +17,7 @@ use thiserror::Error;
 use crate::{
     Function,
     core::{Reply, Worker},
-    executor::Executor,
+    executor::{Code, Executor},
 };
 
 /// Everything that a worker has to know; the rest comes with the plan.
@@ -33,6 +33,10 @@ pub struct Setup {
     pub advertise: Vec<String>,
     /// The stage that it asks for; the first if none.
     pub stage: Option<String>,
+    /// Whether it starts programs that the plan names.
+    pub code: Code,
+    /// It leaves when no ventilator has answered for so long; never if none.
+    pub give_up_after: Option<Duration>,
 }
 
 /// Why a worker could not run.
@@ -75,9 +79,12 @@ pub fn run(
         host: this_host(),
         pid: process::id(),
     };
-    let executor = Executor::start(own, driver.handle())?;
+    let executor = Executor::start(own, setup.code, driver.handle())?;
     started(driver.handle());
     let me = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
     let (mut worker, first) = Worker::new(me, hello, vec![setup.ventilator.to_string()]);
+    if let Some(patience) = setup.give_up_after {
+        worker.give_up_after(patience);
+    }
     Ok(driver.run(&mut worker, first, |request| executor.perform(request))?)
 }

@@ -204,6 +204,11 @@ impl Mesh {
         self.links.get(&link).is_some_and(|known| known.state == State::Open)
     }
 
+    /// Whether the lane has come to a peer, be it that it does not answer.
+    pub fn is_reached(&self, link: LinkId) -> bool {
+        self.links.get(&link).is_some_and(|known| known.lane_up)
+    }
+
     /// The peer of a link, once known.
     pub fn peer(&self, link: LinkId) -> Option<PeerId> {
         self.links.get(&link)?.peer

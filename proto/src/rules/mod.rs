@@ -6,4 +6,5 @@ pub mod dispatch;
 pub mod expansion;
 pub mod mesh;
 pub mod outbox;
+pub mod patience;
 pub mod sizing;

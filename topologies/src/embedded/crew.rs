@@ -33,7 +33,10 @@ use sink::{
 };
 use thiserror::Error;
 use ventilator::core::{Config, Ventilator};
-use worker::{Failure, Function, OutputLimits, Outputs, Unit, executor::Executor};
+use worker::{
+    Failure, Function, OutputLimits, Outputs, Unit,
+    executor::{Code, Executor},
+};
 
 use super::{
     handover::{Collector, Handover, Taken},
@@ -207,7 +210,7 @@ impl Crew {
             halt: self.halt.clone(),
             handover: self.handover.clone(),
         };
-        let executor = Executor::start(Some(Box::new(watched)), driver.handle())?;
+        let executor = Executor::start(Some(Box::new(watched)), Code::Refused, driver.handle())?;
         let handle = driver.handle();
         self.spawn(&name, handle, move || {
             driver.run(&mut worker, first, |request| executor.perform(request))
