@@ -11,6 +11,7 @@ use crate::{
     bounds::BoundsError,
     limits::Limits,
     plan::Stage,
+    turned_away::TurnedAway,
     unit::{Path, UnitId},
     units::{Span, Units},
 };
@@ -331,8 +332,8 @@ pub struct Tally {
     pub recovery_ms: Option<f64>,
     /// The workers of all stages.
     pub workers: Vec<WorkerTally>,
-    /// Connections that the ventilator has refused, for their key or the lack of one.
-    pub refused: u64,
+    /// What the ventilator has turned away.
+    pub turned_away: TurnedAway,
 }
 
 /// What one worker did.
@@ -350,8 +351,8 @@ pub struct WorkerTally {
     pub busy_ns: u64,
     /// Nanoseconds since it joined.
     pub present_ns: u64,
-    /// Connections that it has refused, for their key or the lack of one.
-    pub refused: u64,
+    /// What it has turned away.
+    pub turned_away: TurnedAway,
 }
 
 /// Progress, for whoever asked to be told.

@@ -13,6 +13,7 @@ pub mod ranges;
 pub mod role;
 pub mod rules;
 pub mod time;
+pub mod turned_away;
 pub mod unit;
 pub mod units;
 pub mod value;

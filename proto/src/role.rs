@@ -3,7 +3,7 @@
 //! Owns the shape; refuses to perform anything. The driver performs effects with sockets and
 //! threads, a simulation with a seeded network; the role cannot tell them apart.
 
-use crate::{frame::Envelope, time::Time};
+use crate::{frame::Envelope, time::Time, turned_away::Unwanted};
 
 /// A lane and the conversation on it, as this process numbers them.
 pub type LinkId = u32;
@@ -31,8 +31,10 @@ pub enum Event<R> {
     Drain,
     /// Nothing but the passing of time.
     Tick,
-    /// So many connections to the inbox were refused: for their key, or the lack of one.
-    Refused {
+    /// Something came that no role shall see.
+    Unwanted {
+        /// Why not.
+        what: Unwanted,
         /// How many since it was last told.
         count: u64,
     },

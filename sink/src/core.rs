@@ -11,7 +11,9 @@ use std::{
 };
 
 use proto::{
-    frame::{End, Frame, Hello, PeerId, Refusal, Report, Results, Role, RunId, Tally, Welcome},
+    frame::{
+        End, Envelope, Frame, Hello, PeerId, Refusal, Report, Results, Role, RunId, Tally, Welcome,
+    },
     limits::Limits,
     ranges::RangeSet,
     role::{Effect, Event, LinkId},
@@ -22,6 +24,7 @@ use proto::{
         outbox::weight,
     },
     time::Time,
+    turned_away::{TurnedAway, Unwanted},
     unit::UnitId,
 };
 use tracing::{error, info, warn};
@@ -30,6 +33,9 @@ use crate::{accept::Accept, entry::Entry, horizon::Horizon};
 
 /// Onlookers are told of progress as often.
 const REPORT_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Names of workers that are kept, those that are gone included.
+const NAMES_MAX: usize = 16 << 10;
 
 /// What the sink asks for.
 #[derive(Debug)]
@@ -70,8 +76,8 @@ pub struct Conclusion {
     pub duplicates: u64,
     /// From the first Hello of a ventilator to the last commit.
     pub elapsed: Duration,
-    /// Connections that the sink has refused, for their key or the lack of one.
-    pub refused: u64,
+    /// What the sink has turned away.
+    pub turned_away: TurnedAway,
     /// What the ventilator knows; none if it was lost at the end.
     pub tally: Option<Tally>,
 }
@@ -173,6 +179,7 @@ pub struct Sink {
     onlookers: Vec<LinkId>,
     reported: Time,
     recording: VecDeque<Recording>,
+    recording_bytes: u64,
     next_number: u64,
     held_bytes: u64,
     end: Option<End>,
@@ -214,6 +221,7 @@ impl Sink {
             onlookers: Vec::new(),
             reported: Time::default(),
             recording: VecDeque::new(),
+            recording_bytes: 0,
             next_number: 0,
             held_bytes: 0,
             end: standing.units.map(|units| End { units, drained: false }),
@@ -239,20 +247,35 @@ impl Sink {
             MeshEvent::Asked { link, peer, hello } => self.asked(now, link, peer, *hello, out),
             MeshEvent::Broken { link, loss, .. } => self.broken(link, loss, out),
             MeshEvent::Frame { link, frame: Frame::Results(results) } => {
-                let peer = self.mesh.peer(link);
-                self.results(link, peer, results, out);
+                let (units, bytes) = weight(&results);
+                if self.intake.received(link, units, bytes) {
+                    let peer = self.mesh.peer(link);
+                    self.results(link, peer, results, out);
+                } else {
+                    warn!("a worker does not keep to its credit; it has to begin anew");
+                    self.mesh.overdrawn(now, link, out);
+                }
             }
             MeshEvent::Frame { link, frame } if Some(link) == self.ventilator => {
                 self.ventilator_says(link, frame, out);
             }
             MeshEvent::Frame { link, frame: Frame::Bye } => self.mesh.hang_up(link, out),
             // A worker that was given up for dead has done its work all the same.
-            MeshEvent::Stray(envelope) if envelope.run == self.standing.run => {
-                if let Frame::Results(results) = envelope.frame {
-                    self.results(LinkId::MAX, Some(envelope.from), results, out);
-                }
-            }
+            MeshEvent::Stray(envelope) => self.stray(envelope, out),
             _ => {}
+        }
+    }
+
+    /// A worker that was given up for dead has done its work all the same. Nothing bounds what comes
+    /// from it, so it is heard only while there is room; others do its units anyway.
+    fn stray(&mut self, envelope: Envelope, out: &mut Effects) {
+        let ours = envelope.run == self.standing.run;
+        let room = self.recording_bytes < self.limits.window_bytes_max;
+        match envelope.frame {
+            Frame::Results(results) if ours && room => {
+                self.results(LinkId::MAX, Some(envelope.from), results, out);
+            }
+            _ => self.mesh.turn_away(Unwanted::Stray),
         }
     }
 
@@ -268,7 +291,7 @@ impl Sink {
                     warn!("a ventilator of another run has called");
                 }
                 self.begin(now, plan, stages, out);
-                self.names.insert(peer, hello.name.into());
+                self.remember(peer, hello.name);
                 self.ventilator = Some(link);
                 let commit = self.report();
                 self.mesh.welcome(
@@ -282,7 +305,7 @@ impl Sink {
                 }
             }
             Role::Worker { .. } => {
-                self.names.insert(peer, hello.name.into());
+                self.remember(peer, hello.name);
                 self.mesh.welcome(link, Welcome::Peer, out);
                 self.intake.join(link);
             }
@@ -291,6 +314,14 @@ impl Sink {
                 self.onlookers.push(link);
             }
         }
+    }
+
+    /// Names outlive sessions, since results do; but not without end.
+    fn remember(&mut self, peer: PeerId, name: String) {
+        if self.names.len() >= NAMES_MAX {
+            self.names.pop_first();
+        }
+        self.names.insert(peer, name.into());
     }
 
     fn begin(&mut self, now: Time, plan: String, stages: Vec<String>, out: &mut Effects) {
@@ -335,6 +366,7 @@ impl Sink {
         let ranges = entries.iter().map(|entry| (entry.first, entry.first + entry.count)).collect();
         let number = self.next_number;
         self.next_number += 1;
+        self.recording_bytes += bytes as u64;
         self.recording.push_back(Recording { number, ranges, link, units, bytes });
         out.push(Effect::Request(Request::Record { number, entries }));
     }
@@ -389,6 +421,7 @@ impl Sink {
                 self.standing.committed.insert(start..end);
                 self.committed_units += end - start;
             }
+            self.recording_bytes -= recording.bytes as u64;
             self.intake.processed(recording.link, recording.units, recording.bytes);
         }
         self.news = true;
@@ -412,7 +445,7 @@ impl Sink {
             drained: end.drained,
             duplicates: self.accept.duplicates(),
             elapsed: self.finished.since(self.began.unwrap_or_default()),
-            refused: self.mesh.refused(),
+            turned_away: *self.mesh.turned_away(),
             tally: self.tally.take(),
         }))));
     }

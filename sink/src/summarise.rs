@@ -22,8 +22,9 @@ pub fn summarise(ledger: &Ledger, conclusion: &Conclusion) -> Summary {
         units: worker.units,
         busy: worker.busy_ns as f64 / worker.present_ns.max(1) as f64,
     });
-    let refused = tally.workers.iter().map(|worker| worker.refused);
-    let refused = refused.fold(tally.refused, u64::saturating_add);
+    let mut turned_away = conclusion.turned_away;
+    turned_away.add(&tally.turned_away);
+    tally.workers.iter().for_each(|worker| turned_away.add(&worker.turned_away));
     Summary {
         units_in: conclusion.units,
         results,
@@ -39,7 +40,7 @@ pub fn summarise(ledger: &Ledger, conclusion: &Conclusion) -> Summary {
             0.0
         },
         recovery_ms: tally.recovery_ms,
-        refused_connections: refused.saturating_add(conclusion.refused),
+        turned_away,
         service_us: Percentiles::of(ledger.service()),
         latency_us: latency,
         workers: workers.collect(),

@@ -7,6 +7,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use hdrhistogram::Histogram;
+use proto::turned_away::TurnedAway;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -38,9 +39,8 @@ pub struct Summary {
     /// Milliseconds from the loss of a worker of the first stage until all of its units were
     /// with others, the longest; none in a run without a loss.
     pub recovery_ms: Option<f64>,
-    /// Connections that the processes of the run have refused, for their key or the lack of one,
-    /// since each of them last started.
-    pub refused_connections: u64,
+    /// What the processes of the run have turned away, since each of them last started.
+    pub turned_away: TurnedAway,
     /// Microseconds that a unit took in a worker.
     pub service_us: Option<Percentiles>,
     /// Microseconds from a unit's leaving the ventilator to its commit.
@@ -164,14 +164,16 @@ impl Summary {
             let bytes = thousands(output.bytes);
             format!("{}, {bytes} bytes", output.path.display())
         });
-        let refused = (self.refused_connections > 0)
-            .then(|| format!("{} connections without the key", thousands(self.refused_connections)));
+        let turned_away = self.turned_away.told();
+        let turned_away =
+            turned_away.iter().map(|(count, what)| format!("{} {what}", thousands(count)));
+        let turned_away = turned_away.reduce(|all, next| all + ", " + &next);
         let facts = [
             ("time", Some(time)),
             ("service", self.service_us.map(|p| p.to_string())),
             ("latency", self.latency_us.map(|p| p.to_string())),
             ("output", output),
-            ("refused", refused),
+            ("refused", turned_away),
         ];
         let row = |(name, fact): (&str, Option<String>)| Some(vec![name.to_owned(), fact?]);
         facts.into_iter().filter_map(row).collect()
@@ -243,7 +245,7 @@ mod tests {
             seconds: 1.8437,
             units_per_second: 54_238.7,
             recovery_ms: Some(120.4),
-            refused_connections: 12,
+            turned_away: TurnedAway { connections: 12, malformed: 3456, ..TurnedAway::default() },
             service_us: Some(Percentiles { p50: 12.0, p90: 40.0, p99: 90.0, max: 1_234.0 }),
             latency_us: Some(Percentiles {
                 p50: 2_000.0,
@@ -281,7 +283,7 @@ time     1.84 s, 54,239 units/s, recovered in 120.40 ms
 service  p50 12 µs, p90 40 µs, p99 90 µs, max 1.23 ms
 latency  p50 2.00 ms, p90 3.10 ms, p99 9.00 ms, max 1.20 s
 output   results.jsonl, 1,234,567 bytes
-refused  12 connections without the key
+refused  12 connections without the key, 3,456 malformed frames
 
 stage          in     out
 factorize  99,997  99,990

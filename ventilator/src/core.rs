@@ -25,6 +25,7 @@ use proto::{
         patience::Patience,
     },
     time::Time,
+    turned_away::Unwanted,
     unit::UnitId,
     units::Units,
 };
@@ -198,7 +199,7 @@ impl Ventilator {
                 self.sink_says(now, frame, out)
             }
             MeshEvent::Frame { link, frame } => self.worker_says(now, link, frame, out),
-            MeshEvent::Stray(_) => {}
+            MeshEvent::Stray(_) => self.mesh.turn_away(Unwanted::Stray),
         }
     }
 
@@ -547,7 +548,7 @@ impl Ventilator {
                 .map(|m| m.figures.clone())
                 .chain(self.former.clone())
                 .collect(),
-            refused: self.mesh.refused(),
+            turned_away: *self.mesh.turned_away(),
         }
     }
 

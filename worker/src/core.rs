@@ -26,6 +26,7 @@ use proto::{
         patience::Patience,
     },
     time::Time,
+    turned_away::Unwanted,
     units::Units,
 };
 use tracing::{error, info, warn};
@@ -223,7 +224,7 @@ impl Worker {
                 self.ventilator_says(now, frame, out);
             }
             MeshEvent::Frame { link, frame } => self.peer_says(now, link, frame, out),
-            MeshEvent::Stray(_) => {}
+            MeshEvent::Stray(_) => self.mesh.turn_away(Unwanted::Stray),
         }
     }
 
@@ -407,7 +408,7 @@ impl Worker {
 
     fn peer_says(&mut self, now: Time, link: LinkId, frame: Frame, out: &mut Effects) {
         match frame {
-            Frame::Work(work) if self.senders.contains(&link) => self.take(link, work, out),
+            Frame::Work(work) if self.senders.contains(&link) => self.take(now, link, work, out),
             Frame::Retract(parcel) => self.retract(link, parcel, out),
             Frame::Bye if self.senders.contains(&link) => {
                 self.lose_sender(link, out);
@@ -445,8 +446,11 @@ impl Worker {
         self.order(orders, out);
     }
 
-    fn take(&mut self, link: LinkId, work: Work, out: &mut Effects) {
-        if self.leaving {
+    fn take(&mut self, now: Time, link: LinkId, work: Work, out: &mut Effects) {
+        if !self.intake.received(link, work.units.len(), work.units.bytes()) {
+            warn!("a sender does not keep to its credit; it has to begin anew");
+            self.mesh.overdrawn(now, link, out);
+        } else if self.leaving {
             self.give_back(link, work.parcel, 0, &work.units, out);
         } else {
             self.queue.push_back(Parcel { link, work });
@@ -605,7 +609,7 @@ impl Worker {
 
     fn tell_figures(&mut self, now: Time, out: &mut Effects) {
         self.figures_told = (now, self.figures.units);
-        self.figures.refused = self.mesh.refused();
+        self.figures.turned_away = *self.mesh.turned_away();
         self.figures.present_ns = now.since(self.joined).as_nanos() as u64;
         self.mesh.send(self.ventilator, Frame::Figures(self.figures.clone()), out);
     }
@@ -622,8 +626,12 @@ impl Worker {
         } else if self.patience.told(now).is_some() {
             let at = &self.at;
             match self.mesh.is_reached(self.ventilator) {
-                true => warn!(%at, seconds, "the ventilator is there but has no work to give yet; it waits for its sink, most likely"),
-                false => warn!(%at, seconds, "no ventilator can be reached there; waiting for one, unless the run is over and nobody is to come"),
+                true => {
+                    warn!(%at, seconds, "the ventilator is there but has no work to give yet; it waits for its sink, most likely")
+                }
+                false => {
+                    warn!(%at, seconds, "no ventilator can be reached there; waiting for one, unless the run is over and nobody is to come")
+                }
             }
         }
     }

@@ -29,6 +29,7 @@ use crate::{
     limits::Limits,
     role::{Effect, Event, LinkId, Role},
     time::Time,
+    turned_away::Unwanted,
 };
 
 /// Frames taken from the inbox before the role's effects are carried out.
@@ -265,7 +266,7 @@ impl<R: Send + 'static> Driver<R> {
                 Note::Lane(link, LaneEvent::Rejected(mismatch)) => self.rejected(link, mismatch),
                 Note::Refused => {
                     let count = self.refused.swap(0, Ordering::AcqRel);
-                    role.handle(now, Event::Refused { count }, effects);
+                    role.handle(now, Event::Unwanted { what: Unwanted::Connection, count }, effects);
                 }
                 Note::Lane(..) => {}
             }
@@ -279,11 +280,21 @@ impl<R: Send + 'static> Driver<R> {
         effects: &mut Vec<Effect<P::Request>>,
     ) -> Result<(), NetError> {
         for _ in 0..FRAMES_PER_TURN {
-            let Some(bytes) = self.inbox.receive()? else { return Ok(()) };
+            let received = self.inbox.receive()?;
+            let count = self.inbox.take_several_parts();
+            if count > 0 {
+                let what = Unwanted::SeveralParts;
+                role.handle(self.now(), Event::Unwanted { what, count }, effects);
+            }
+            let Some(bytes) = received else { return Ok(()) };
             let len = bytes.len();
             match Envelope::decode(bytes) {
                 Ok(envelope) => role.handle(self.now(), Event::Frame(envelope), effects),
-                Err(error) => self.count_malformed(&error, len),
+                Err(error) => {
+                    self.count_malformed(&error, len);
+                    let what = Unwanted::Malformed;
+                    role.handle(self.now(), Event::Unwanted { what, count: 1 }, effects);
+                }
             }
         }
         // More may be there: look again before waiting.

@@ -7,6 +7,7 @@
 //! know what a frame says.
 
 use std::{
+    cell::Cell,
     collections::BTreeMap,
     fs, io,
     os::{
@@ -42,6 +43,8 @@ const KEYED_DOMAIN: &str = "keyed";
 const LOCAL_DOMAIN: &str = "local";
 /// `ZMQ_ZAP_ENFORCE_DOMAIN`, which the `zmq` crate does not wrap.
 const ZAP_ENFORCE_DOMAIN: c_int = 93;
+/// Messages of several parts that are dropped before anything else is looked at.
+const DROPPED_PER_TURN: usize = 64;
 /// How long a lane that is closed goes on delivering what it holds.
 const LINGER_MS: i32 = 1_000;
 /// How long a lane waits before it connects again, at first and at most.
@@ -238,6 +241,7 @@ impl Net {
             locks: Vec::new(),
             bound: Vec::new(),
             secured: false,
+            several_parts: Cell::new(0),
         })
     }
 
@@ -344,6 +348,7 @@ pub struct Inbox {
     bound: Vec<Endpoint>,
     // Some endpoint is secured, so the socket's options are no longer the plain ones.
     secured: bool,
+    several_parts: Cell<u64>,
 }
 
 impl Inbox {
@@ -393,7 +398,7 @@ impl Inbox {
     /// # Errors
     /// [`NetError`] when the socket is gone.
     pub fn receive(&self) -> Result<Option<Bytes>, NetError> {
-        loop {
+        for _ in 0..DROPPED_PER_TURN {
             match self.socket.recv_msg(zmq::DONTWAIT) {
                 Ok(message) if !message.get_more() => return Ok(Some(owned(message))),
                 Ok(_) => self.drop_parts()?,
@@ -402,6 +407,13 @@ impl Inbox {
                 Err(source) => return Err(socket_error("cannot receive")(source)),
             }
         }
+        // A flood of what is dropped must not keep the process from everything else.
+        Ok(None)
+    }
+
+    /// How many messages of several parts were dropped since the last call.
+    pub fn take_several_parts(&self) -> u64 {
+        self.several_parts.take()
     }
 
     /// Waits for a frame, a wake-up or the end of `timeout_ms` (-1: for ever).
@@ -420,7 +432,8 @@ impl Inbox {
     }
 
     fn drop_parts(&self) -> Result<(), NetError> {
-        warn!("a peer sent a message of several parts; it is dropped");
+        self.several_parts.set(self.several_parts.get() + 1);
+        debug!("a peer sent a message of several parts; it is dropped");
         while self.socket.get_rcvmore().map_err(socket_error("cannot receive"))? {
             self.socket.recv_msg(0).map_err(socket_error("cannot receive"))?;
         }

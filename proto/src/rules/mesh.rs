@@ -12,7 +12,14 @@ use crate::{
     limits::Limits,
     role::{Effect, Event, LinkId},
     time::Time,
+    turned_away::{TurnedAway, Unwanted},
 };
+
+/// Hellos of strangers that are taken at once; from then on one an interval.
+const HELLOS_AT_ONCE: u32 = 256;
+const HELLO_INTERVAL: Duration = Duration::from_millis(10);
+/// Peers that have said Hello and can't be reached yet, at most; the oldest makes way.
+const KNOCKING_MAX: usize = 256;
 
 /// What a role learns from its mesh.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,6 +84,8 @@ pub enum Loss {
     Replaced,
     /// This process was stopped for so long that its peers have given it up.
     Asleep,
+    /// The peer has sent more than it was granted.
+    Overdrawn,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,7 +132,9 @@ pub struct Mesh {
     next_link: LinkId,
     next_session: u32,
     next_beat: Time,
-    refused: u64,
+    turned_away: TurnedAway,
+    // When the next stranger's Hello would be due, if they came one an interval.
+    hello_due: Time,
     events: std::collections::VecDeque<MeshEvent>,
 }
 
@@ -141,7 +152,8 @@ impl Mesh {
             next_link: 0,
             next_session: 0,
             next_beat: Time::default(),
-            refused: 0,
+            turned_away: TurnedAway::default(),
+            hello_due: Time::default(),
             events: std::collections::VecDeque::new(),
         }
     }
@@ -156,9 +168,20 @@ impl Mesh {
         self.run
     }
 
-    /// How many connections to the inbox were refused for their key, or the lack of one.
-    pub fn refused(&self) -> u64 {
-        self.refused
+    /// What was turned away so far, by reason.
+    pub fn turned_away(&self) -> &TurnedAway {
+        &self.turned_away
+    }
+
+    /// Counts what a role has turned away.
+    pub fn turn_away(&mut self, what: Unwanted) {
+        self.turned_away.count(what, 1);
+    }
+
+    /// Ends the session of a peer that has sent more than it was granted; it may begin a new one.
+    pub fn overdrawn<Q>(&mut self, now: Time, link: LinkId, out: &mut Vec<Effect<Q>>) {
+        self.turn_away(Unwanted::OverCredit);
+        self.break_up(now, link, Loss::Overdrawn, out);
     }
 
     /// Becomes part of a run; from now on frames of others are dropped.
@@ -260,7 +283,7 @@ impl Mesh {
             Event::LaneDown { link } => self.lane_down(link, out),
             Event::Frame(envelope) => self.receive(now, envelope, out),
             Event::Asleep(gap) => self.asleep(now, gap, out),
-            Event::Refused { count } => self.refused = self.refused.saturating_add(count),
+            Event::Unwanted { what, count } => self.turned_away.count(what, count),
             Event::Tick => {
                 self.tick(now, out);
                 return Some(Event::Tick);
@@ -396,7 +419,7 @@ impl Mesh {
                 self.greet(now, link, out);
             }
         } else {
-            if known.lane_up && matches!(loss, Loss::Gap) {
+            if known.lane_up && matches!(loss, Loss::Gap | Loss::Overdrawn) {
                 self.put(link, Frame::Reset, out);
             }
             self.hang_up(link, out);
@@ -409,7 +432,7 @@ impl Mesh {
         }
         let answer = matches!(envelope.frame, Frame::Welcome(_) | Frame::Refused(_));
         if self.run != 0 && envelope.run != self.run && !answer {
-            return;
+            return self.turn_away(Unwanted::OtherRun);
         }
         let Some((&link, known)) = self.links.iter_mut().find(|(_, known)| {
             known.session == envelope.session
@@ -429,7 +452,7 @@ impl Mesh {
         };
         known.heard = now;
         if envelope.seq < known.in_seq {
-            return;
+            return self.turn_away(Unwanted::Repeated);
         }
         if envelope.seq > known.in_seq {
             return self.break_up(now, link, Loss::Gap, out);
@@ -463,27 +486,70 @@ impl Mesh {
         let known =
             self.links.iter_mut().find(|(_, known)| !known.dialled && known.peer == Some(from));
         if let Some((&link, known)) = known {
-            known.heard = now;
+            let unanswered = matches!(known.state, State::Knocked | State::Deciding);
             if session <= known.session {
+                if unanswered && session == known.session {
+                    known.heard = now;
+                }
                 return;
             }
-            let same_inbox = known.hello.as_ref().is_some_and(|h| h.endpoints == hello.endpoints);
-            if same_inbox && matches!(known.state, State::Knocked | State::Deciding) {
+            let before = known.hello.as_ref().map_or(&[][..], |before| &before.endpoints);
+            if before == hello.endpoints && unanswered {
                 // Not answered yet: the answer will open the session that was asked for last.
-                known.session = session;
+                (known.session, known.heard) = (session, now);
+                return;
+            }
+            // A process keeps the inbox that it has. As long as it is there nobody takes its name.
+            let same = before == hello.endpoints
+                || before.iter().any(|endpoint| hello.endpoints.contains(endpoint));
+            if !same && matches!(known.state, State::Open | State::Deciding) {
+                return self.turn_away(Unwanted::Impostor);
+            }
+            if !self.takes_hello(now) {
                 return;
             }
             // The lane still leads to the same process, so it may be kept; but what it carried
             // for the old session is of no use, and the endpoints may be new.
             self.break_up(now, link, Loss::Replaced, out);
             self.hang_up(link, out);
-        }
-        let peers = self.links.len() as u32;
-        // Those beyond the limit are told so, unless there are far too many even for that.
-        if peers >= self.peers_max.saturating_mul(2) {
+        } else if self.links.len() >= self.peers_max.saturating_mul(2) as usize {
+            // Those beyond the limit are told so, unless there are far too many even for that.
+            return self.turn_away(Unwanted::Hello);
+        } else if !self.takes_hello(now) {
             return;
         }
-        let full = peers >= self.peers_max;
+        self.knock(now, (from, session), hello, out);
+    }
+
+    /// Whether one more lane may be opened for a Hello. A peer that is not answered repeats itself.
+    fn takes_hello(&mut self, now: Time) -> bool {
+        let takes = self.hello_due <= now + HELLO_INTERVAL * HELLOS_AT_ONCE;
+        if takes {
+            self.hello_due = self.hello_due.max(now) + HELLO_INTERVAL;
+        } else {
+            self.turn_away(Unwanted::Hello);
+        }
+        takes
+    }
+
+    /// A peer is at the door: a lane back to it is opened.
+    fn knock<Q>(
+        &mut self,
+        now: Time,
+        (from, session): (PeerId, u32),
+        hello: Box<Hello>,
+        out: &mut Vec<Effect<Q>>,
+    ) {
+        let knocking = |(link, known): (&LinkId, &Link)| {
+            (known.state == State::Knocked).then_some((known.heard, *link))
+        };
+        if self.links.iter().filter_map(knocking).count() >= KNOCKING_MAX
+            && let Some((_, oldest)) = self.links.iter().filter_map(knocking).min()
+        {
+            self.turn_away(Unwanted::Hello);
+            self.hang_up(oldest, out);
+        }
+        let full = self.links.len() >= self.peers_max as usize;
         let endpoints = hello.endpoints.clone();
         let host = Some(hello.host.clone());
         let link = self.add(State::Knocked, false);
@@ -493,8 +559,6 @@ impl Mesh {
             fresh.heard = now;
             fresh.in_seq = 1;
             fresh.hello = Some(hello);
-        }
-        if let Some(fresh) = self.links.get_mut(&link) {
             fresh.unwelcome = full;
         }
         out.push(Effect::Open { link, endpoints, host });
@@ -763,9 +827,70 @@ mod tests {
             Some(MeshEvent::Broken { loss: Loss::Disconnected, .. })
         ));
         assert!(pair.to_acceptor.is_empty());
-        pair.tell_dialler(Event::LaneUp { link: pair.link, inbox: vec![] });
+        pair.tell_dialler(Event::LaneUp { link: pair.link, inbox: vec!["inproc://d".into()] });
         pair.deliver();
         assert!(pair.dialler.is_open(pair.link));
+    }
+
+    fn knock(mesh: &mut Mesh, now: Time, from: PeerId, session: u32, name: &str) -> Effects {
+        let mut out = Effects::new();
+        let hello = Box::new(Hello { endpoints: vec![format!("inproc://{name}")], ..hello(name) });
+        let (version, run, seq, frame) = (VERSION, 0, 0, Frame::Hello(hello));
+        let envelope = Envelope { version, run, from, session, seq, frame };
+        mesh.handle::<(), ()>(now, Event::Frame(envelope), &mut out);
+        out
+    }
+
+    #[test]
+    fn ten_thousand_hellos_open_a_few_hundred_lanes_and_time_brings_the_next() {
+        let mut mesh = Mesh::new(2, hello("acceptor"), &Limits::default());
+        let now = Time::from_ms(1);
+        let (mut opened, mut closed) = (0, 0);
+        let mut count = |effects: Effects| {
+            for effect in effects {
+                match effect {
+                    Effect::Open { .. } => opened += 1,
+                    Effect::Close { .. } => closed += 1,
+                    _ => {}
+                }
+            }
+            (opened, closed)
+        };
+        let mut told = (0, 0);
+        for session in 1..=10_000 {
+            told = count(knock(&mut mesh, now, u64::from(session % 3), session, "same"));
+            told = count(knock(&mut mesh, now, 10 + u64::from(session), session, "other"));
+        }
+        assert!(told.0 <= 257 && told.0 - told.1 <= 257, "{told:?}");
+        assert!(mesh.turned_away().hellos >= 9_000);
+        let later = now + Duration::from_millis(100);
+        assert!(count(knock(&mut mesh, later, 9, 1, "late")).0 > told.0);
+    }
+
+    #[test]
+    fn nobody_takes_the_name_of_a_peer_that_is_there() {
+        let mut pair = Pair::opened();
+        let out = knock(&mut pair.acceptor, pair.now, 1, 99, "thief");
+        assert!(out.is_empty());
+        assert_eq!(pair.acceptor.turned_away().impostors, 1);
+        pair.tell_dialler(Event::Tick);
+        pair.deliver();
+        assert!(pair.heard.is_empty(), "the session goes on");
+        pair.pass(Limits::default().liveness_ms + 1);
+        pair.tell_acceptor(Event::Tick);
+        assert_ne!(knock(&mut pair.acceptor, pair.now, 1, 99, "heir").len(), 0);
+    }
+
+    #[test]
+    fn a_peer_that_overdraws_its_credit_has_to_begin_anew() {
+        let mut pair = Pair::opened();
+        let mut out = Effects::new();
+        pair.acceptor.overdrawn(pair.now, 0, &mut out);
+        Pair::sort(out, &mut pair.to_dialler);
+        pair.deliver();
+        let lost = pair.heard.pop_front();
+        assert!(matches!(lost, Some(MeshEvent::Broken { loss: Loss::Overdrawn, .. })), "{lost:?}");
+        assert_eq!(pair.acceptor.turned_away().over_credit, 1);
     }
 
     #[test]
