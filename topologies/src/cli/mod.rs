@@ -7,6 +7,7 @@ mod check;
 mod dead;
 mod explain;
 mod graph;
+mod key;
 mod up;
 mod verify;
 
@@ -60,6 +61,10 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Look at the units that failed for good, try them again
     Dead(dead::DeadArgs),
+    /// Make a key file
+    Keygen(key::KeygenArgs),
+    /// Show the key by which processes recognise each other
+    Key(key::KeyArgs),
     /// Read a source and push its units to workers
     #[command(after_help = BY_HAND)]
     Ventilator(VentilatorArgs),
@@ -103,6 +108,8 @@ impl Cli {
             Command::Verify(args) => args.run(),
             Command::Explain(args) => args.run(),
             Command::Dead(args) => args.run(),
+            Command::Keygen(args) => args.run(),
+            Command::Key(args) => args.run(),
             Command::Ventilator(args) => args.run(),
             Command::Worker(args) => args.run(),
             Command::Sink(args) => args.run(),
