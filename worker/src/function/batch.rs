@@ -129,17 +129,18 @@ pub(super) fn work_through(
     }
 }
 
-/// As [`work_through`], where a panic fails its unit and the next ones are worked on.
+/// Works through a batch with `work_all`, where a panic fails its unit and the next ones are
+/// worked on.
 #[inline]
-pub(super) fn work_through_guarded(
+pub(super) fn guarded(
     batch: &mut Batch<'_>,
     out: &mut Outputs,
     outcomes: &mut Outcomes,
-    mut work: impl FnMut(&Unit<'_>, &[u8], &mut Outputs) -> Result<(), Failure>,
+    mut work_all: impl FnMut(&mut Batch<'_>, &mut Outputs, &mut Outcomes),
 ) {
     // One guard for all: to enter one costs as much as a short function.
     while let Err(panic) = guard(|| {
-        work_through(batch, out, outcomes, &mut work);
+        work_all(batch, out, outcomes);
         Ok(())
     }) {
         out.forget_unit();
@@ -171,10 +172,12 @@ mod tests {
         let units = Units::from_source(0, vec![1, 2, 3], vec![1, 2, 3]);
         let mut batch = Batch::new(&units, 0, units.spans().to_vec(), 1, "s");
         let (mut out, mut outcomes) = (Outputs::default(), Outcomes::default());
-        work_through_guarded(&mut batch, &mut out, &mut outcomes, |_, input, out| {
-            out.push_bytes(input)?;
-            assert_ne!(input, [2], "broken");
-            Ok(())
+        guarded(&mut batch, &mut out, &mut outcomes, |batch, out, outcomes| {
+            work_through(batch, out, outcomes, |_, input, out| {
+                out.push_bytes(input)?;
+                assert_ne!(input, [2], "broken");
+                Ok(())
+            });
         });
         assert_eq!(out.payload(), [1, 3]);
         let outcomes: Vec<_> = outcomes.iter().collect();

@@ -15,7 +15,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use proto::unit::{Step, UnitId};
 
 pub use batch::{Batch, Outcome, Outcomes};
-use batch::{work_through, work_through_guarded};
+use batch::{guarded, work_through};
 pub use closures::{filter_map, flat_map, map, try_map};
 pub use failure::{FAILURE_TEXT_BYTES_MAX, Failure};
 pub(crate) use failure::{shown, start_of};
@@ -130,8 +130,8 @@ impl<F: Function> Function for Guarded<F> {
     }
 
     fn call_all(&mut self, batch: &mut Batch<'_>, out: &mut Outputs, outcomes: &mut Outcomes) {
-        work_through_guarded(batch, out, outcomes, |unit, input, out| {
-            self.0.call(unit, input, out)
+        guarded(batch, out, outcomes, |batch, out, outcomes| {
+            self.0.call_all(batch, out, outcomes);
         });
     }
 

@@ -10,7 +10,7 @@ use proto::value::VALUE_DEPTH_MAX;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::batch::{Batch, Outcomes, work_through_guarded};
+use super::batch::{Batch, Outcomes, guarded, work_through};
 use super::failure::short_type_name;
 use super::{Failure, Function, Outputs, Unit, guard};
 
@@ -121,7 +121,9 @@ impl<W: Worker> Function for Typed<W> {
     }
 
     fn call_all(&mut self, batch: &mut Batch<'_>, out: &mut Outputs, outcomes: &mut Outcomes) {
-        work_through_guarded(batch, out, outcomes, |unit, input, out| self.work(unit, input, out));
+        guarded(batch, out, outcomes, |batch, out, outcomes| {
+            work_through(batch, out, outcomes, |unit, input, out| self.work(unit, input, out));
+        });
     }
 
     fn tear_down(&mut self) {
