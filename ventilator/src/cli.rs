@@ -113,6 +113,7 @@ impl VentilatorArgs {
             bind: self.bind,
             advertise: self.advertise.iter().map(ToString::to_string).collect(),
             sink,
+            sink_elsewhere: Vec::new(),
             source,
             stages: self.stages.iter().map(stage).collect(),
             carries_input: false,

@@ -131,6 +131,8 @@ pub struct Ventilator {
     former: Vec<WorkerTally>,
     onlookers: Vec<LinkId>,
     patience: Patience,
+    // This machine, and where workers on others find the sink.
+    elsewhere: Option<(String, Vec<String>)>,
     dispatch: Dispatch,
     outbox: Outbox,
     committed: Committed,
@@ -168,6 +170,7 @@ impl Ventilator {
             former: Vec::new(),
             onlookers: Vec::new(),
             patience: Patience::default(),
+            elsewhere: None,
             dispatch: Dispatch::new(0, &config.stages[0], &config.limits),
             outbox: Outbox::new(&config.limits),
             committed: Committed::default(),
@@ -187,6 +190,11 @@ impl Ventilator {
             config,
         };
         (ventilator, out)
+    }
+
+    /// Tells workers that are not on this machine, `host`, to find the sink at `endpoints`.
+    pub fn sink_elsewhere(&mut self, host: String, endpoints: Vec<String>) {
+        self.elsewhere = Some((host, endpoints));
     }
 
     fn mesh_event(&mut self, now: Time, event: MeshEvent, out: &mut Effects) {
@@ -276,7 +284,7 @@ impl Ventilator {
             stages: self.config.stages.len() as u32,
             stage: plan.clone(),
             next: self.config.stages.get(stage + 1).cloned(),
-            sink: self.config.sink.clone(),
+            sink: self.sink_for(&hello.host),
             limits: self.config.limits.clone(),
             carries_input: self.config.carries_input,
         };
@@ -302,6 +310,14 @@ impl Ventilator {
             self.tell_roster(stage, out);
         }
         self.send_roster(link, stage + 1, out);
+    }
+
+    /// Where a worker on a machine finds the sink.
+    fn sink_for(&self, host: &str) -> Vec<String> {
+        match &self.elsewhere {
+            Some((here, endpoints)) if here != host => endpoints.clone(),
+            _ => self.config.sink.clone(),
+        }
     }
 
     fn stage_of(&self, asked: Option<&str>) -> Result<usize, Refusal> {
@@ -645,7 +661,7 @@ impl Ventilator {
         let horizon = self
             .committed
             .horizon()
-            .min(self.committed.set().watermark() + limits.window_units_max);
+            .min(self.committed.set().watermark().saturating_add(limits.window_units_max));
         let room = horizon.saturating_sub(self.next);
         let wanted = !self.reading
             && self.end.is_none()

@@ -34,6 +34,9 @@ pub struct Setup {
     pub advertise: Vec<String>,
     /// Where the sink listens.
     pub sink: Endpoint,
+    /// Where workers on other machines find the sink, if not there; a host `*` is this machine.
+    #[serde(default)]
+    pub sink_elsewhere: Vec<Endpoint>,
     /// Where units come from.
     pub source: SourceSpec,
     /// The stages, at least one.
@@ -111,6 +114,10 @@ pub fn run_source(
     };
     let me = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
     let (mut ventilator, first) = Ventilator::new(me, hello(setup, &config.digest), config);
+    if !setup.sink_elsewhere.is_empty() {
+        let sink = setup.sink_elsewhere.iter().map(ToString::to_string).collect();
+        ventilator.sink_elsewhere(this_host(), sink);
+    }
     let diary = |path: &PathBuf| Diary::open(&path.join(VENTILATOR_FILE));
     let mut diary = setup.run_dir.as_ref().map(diary).transpose()?;
     let perform = |request| {

@@ -160,7 +160,7 @@ impl PlaceArgs {
             self.bind.iter().chain([&self.ventilator]).cloned().collect();
         let setup = Setup {
             name: self.name.unwrap_or_else(|| process::default_name("worker")),
-            bind: if self.bind.is_empty() { default_inbox(&self.ventilator) } else { self.bind },
+            bind: inbox(self.bind, &self.ventilator),
             advertise: self.advertise.iter().map(ToString::to_string).collect(),
             stage: self.stage,
             ventilator: self.ventilator,
@@ -185,15 +185,16 @@ impl PlaceArgs {
 }
 
 /// Beside an ipc ventilator a worker listens at ipc too; for tcp the driver finds an address.
-fn default_inbox(ventilator: &Endpoint) -> Vec<Endpoint> {
+fn inbox(mut bind: Vec<Endpoint>, ventilator: &Endpoint) -> Vec<Endpoint> {
     match ventilator {
-        Endpoint::Ipc(path) => {
+        Endpoint::Ipc(path) if !bind.iter().any(|own| own.same_transport(ventilator)) => {
             let prefix = format!("{}.worker-", path.display());
             remove_stale_sockets(prefix.as_ref());
-            vec![Endpoint::Ipc(format!("{prefix}{}", std::process::id()).into())]
+            bind.insert(0, Endpoint::Ipc(format!("{prefix}{}", std::process::id()).into()));
         }
-        _ => Vec::new(),
+        _ => {}
     }
+    bind
 }
 
 /// A user's own worker program.

@@ -16,6 +16,7 @@ use proto::{
         RunId, Welcome, Work, WorkerTally,
     },
     limits::Limits,
+    net::endpoint::seen_from,
     role::{Effect, Event, LinkId},
     rules::{
         commit::Committed,
@@ -275,7 +276,7 @@ impl Worker {
             let next_index = plan.stage_index + 1;
             let next = plan.next.as_ref().map(|s| Dispatch::new(next_index, s, &self.limits));
             self.membership = Some(Membership {
-                sink: self.mesh.dial(plan.sink.clone(), None, out),
+                sink: self.mesh.dial(seen_from(plan.sink.clone(), &self.at), None, out),
                 outbox: Outbox::new(&self.limits),
                 next,
                 next_links: BTreeMap::new(),
@@ -399,7 +400,8 @@ impl Worker {
         }
         for contact in contacts {
             if let Entry::Vacant(place) = member.next_links.entry(contact.peer) {
-                let link = self.mesh.dial(contact.endpoints, Some(contact.host), out);
+                let endpoints = seen_from(contact.endpoints, &self.at);
+                let link = self.mesh.dial(endpoints, Some(contact.host), out);
                 place.insert(link);
                 member.next_names.insert(link, contact.name);
             }

@@ -342,7 +342,10 @@ impl<R: Send + 'static> Driver<R> {
             warn!(%error, "cannot be reached over tcp");
         }
         let told = self.inbox.bound().iter().map(|bound| match bound {
-            Endpoint::Tcp { port, .. } if bound.is_wildcard() => {
+            // To a peer beside this process its address says nothing; the peer passes `*` on.
+            Endpoint::Tcp { port, .. }
+                if bound.is_wildcard() && matches!(towards, Endpoint::Tcp { .. }) =>
+            {
                 Endpoint::Tcp { host: address(), port: *port }.to_string()
             }
             Endpoint::Ipc(path) => {

@@ -160,6 +160,19 @@ pub fn this_host() -> String {
     format!("{}-{boot}", uname().nodename().to_string_lossy())
 }
 
+/// Endpoints as they are reached by way of `via`: a host `*` in what a process tells means its own
+/// machine, and who was told so over tcp has an address of that.
+pub fn seen_from(offers: Vec<String>, via: &str) -> Vec<String> {
+    let Ok(Endpoint::Tcp { host, .. }) = via.parse() else { return offers };
+    let seen = |offer: String| match offer.parse() {
+        Ok(endpoint @ Endpoint::Tcp { port, .. }) if endpoint.is_wildcard() => {
+            Endpoint::Tcp { host: host.clone(), port }.to_string()
+        }
+        _ => offer,
+    };
+    offers.into_iter().map(seen).collect()
+}
+
 /// The endpoint of those on offer that this process, on machine `here`, can reach best: ipc on
 /// the same machine, else tcp.
 pub fn choose(offers: &[String], host: Option<&str>, here: &str) -> Option<Endpoint> {
@@ -168,9 +181,16 @@ pub fn choose(offers: &[String], host: Option<&str>, here: &str) -> Option<Endpo
     let rank = |endpoint: &Endpoint| match endpoint {
         Endpoint::Inproc(_) => Some(0),
         Endpoint::Ipc(_) => near.then_some(1),
+        Endpoint::Tcp { .. } if endpoint.is_wildcard() => near.then_some(3),
         Endpoint::Tcp { .. } => Some(2),
     };
-    parsed.into_iter().filter(|endpoint| rank(endpoint).is_some()).min_by_key(rank)
+    let best = parsed.into_iter().filter(|endpoint| rank(endpoint).is_some()).min_by_key(rank);
+    best.map(|endpoint| match endpoint {
+        Endpoint::Tcp { port, .. } if endpoint.is_wildcard() => {
+            Endpoint::Tcp { host: "127.0.0.1".into(), port }
+        }
+        other => other,
+    })
 }
 
 #[cfg(test)]
@@ -210,6 +230,18 @@ mod tests {
         assert!(matches!(choose(&offers, Some("a"), "a"), Some(Endpoint::Ipc(_))));
         assert!(matches!(choose(&offers, Some("b"), "a"), Some(Endpoint::Tcp { .. })));
         assert_eq!(choose(&offers[1..], Some("b"), "a"), None);
+    }
+
+    #[test]
+    fn all_interfaces_of_a_machine_are_reached_as_its_ventilator_is() {
+        let offers = vec!["ipc:///x".to_owned(), "tcp://*:5558".to_owned()];
+        let seen = seen_from(offers.clone(), "tcp://10.0.0.7:5557");
+        assert_eq!(seen, ["ipc:///x", "tcp://10.0.0.7:5558"]);
+        assert_eq!(seen_from(offers.clone(), "ipc:///v"), offers);
+        let wildcard = &offers[1..];
+        assert_eq!(choose(wildcard, Some("b"), "a"), None);
+        let near = choose(wildcard, Some("a"), "a").unwrap();
+        assert_eq!(near.to_string(), "tcp://127.0.0.1:5558");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{
 };
 
 use clap::Args;
-use proto::{limits::Limits, plan::Stage, process::exit_code};
+use proto::{limits::Limits, net::endpoint::Endpoint, plan::Stage, process::exit_code};
 use serde::Serialize;
 use sink::SinkConfig;
 use ventilator::source::SourceSpec;
@@ -51,6 +51,7 @@ struct Facts<'a> {
     name: &'a str,
     key: Option<&'a Path>,
     insecure: bool,
+    bind: Option<&'a Endpoint>,
     source: &'a SourceSpec,
     stages: Vec<StageFacts<'a>>,
     sink: &'a SinkConfig,
@@ -117,6 +118,7 @@ fn facts(topology: &Topology) -> Facts<'_> {
         name: &topology.name,
         key: topology.key.as_deref(),
         insecure: topology.insecure,
+        bind: topology.bind.as_ref(),
         source: &topology.source,
         stages: topology
             .stages

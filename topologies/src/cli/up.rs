@@ -12,19 +12,27 @@ use std::{
 };
 
 use clap::Args;
-use proto::{causes::with_causes, net::lock::LockError, process::exit_code};
+use proto::{
+    causes::with_causes,
+    net::{
+        endpoint::Endpoint,
+        key::{Key, KeyError, told_file},
+        lock::LockError,
+    },
+    process::exit_code,
+};
 use sink::{config::OutputSpec, manifest, run_dir::RunDirError};
 
 use super::{complain, explain};
 use crate::{
     aftermath::place,
-    topology::Topology,
+    topology::{Topology, public_endpoint},
     up::{
         self, Options, Outcome,
         display::Voice,
         exit,
         record::{self, RecordError, Standing},
-        run_dir,
+        run_dir::{self, ForgetError},
         workplace::Flags,
     },
 };
@@ -58,7 +66,11 @@ pub(super) struct UpArgs {
     /// Keep nothing: the run ends with its sink or its ventilator
     #[arg(long, conflicts_with_all = ["run_dir", "fresh"])]
     ephemeral: bool,
-    /// The key file [default: the topology's, or the user's own]
+    /// Let workers on other machines join: where the ventilator listens besides, as in
+    /// tcp://*:5557; the sink takes the next port [default: the topology's]
+    #[arg(long, value_name = "ENDPOINT", value_parser = public_endpoint)]
+    bind: Option<Endpoint>,
+    /// The key file [default: PIPELINE_KEY, the topology's, or the user's own]
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
     /// No encryption and no authentication over tcp
@@ -83,6 +95,10 @@ impl UpArgs {
             }
         };
         let options = self.options(&topology);
+        if let Err(error) = check_key(&options.flags) {
+            complain(&error);
+            return exit_code(exit::TOPOLOGY);
+        }
         if let Some(path) = &options.flags.run_dir {
             match self.look_into(path, &topology) {
                 Ok(None) => {}
@@ -119,15 +135,22 @@ impl UpArgs {
     fn look_into(&self, path: &Path, topology: &Topology) -> Result<Option<i32>, (i32, String)> {
         if self.fresh {
             self.say(run_dir::describe(path).map(|run| format!("discarding {run}")));
-            run_dir::forget(path).map_err(|error| (exit::INPUT_OUTPUT, error.to_string()))?;
+            let held = |error: &ForgetError| matches!(error, ForgetError::InUse { .. });
+            once_free(|| run_dir::forget(path), held, || self.say_waiting(path))
+                .map_err(|error| (exit::INPUT_OUTPUT, with_causes(&error)))?;
         }
         if topology.sink.output == Some(OutputSpec::Stdout) {
             self.say(Some("lines on standard output cannot be taken back: if the sink dies, some may come twice".into()));
         }
-        let standing = check_in(path, topology).map_err(|error| match error {
-            RecordError::Other { .. } => (exit::TOPOLOGY, error.to_string()),
-            error => (exit::INPUT_OUTPUT, with_causes(&error)),
-        })?;
+        let held = |error: &RecordError| {
+            matches!(error, RecordError::RunDir(RunDirError::Locked(LockError::Held { .. })))
+        };
+        let check_in = || record::check_in(path, topology);
+        let standing =
+            once_free(check_in, held, || self.say_waiting(path)).map_err(|error| match error {
+                RecordError::Other { .. } => (exit::TOPOLOGY, error.to_string()),
+                error => (exit::INPUT_OUTPUT, with_causes(&error)),
+            })?;
         match standing {
             Standing::New => Ok(None),
             Standing::Unfinished => {
@@ -146,6 +169,10 @@ impl UpArgs {
         }
     }
 
+    fn say_waiting(&self, path: &Path) {
+        self.say(Some(format!("another run uses {}; waiting for its end", path.display())));
+    }
+
     fn say(&self, text: Option<String>) {
         if let (false, Some(text)) = (self.quiet, text) {
             let _ = writeln!(io::stderr(), "{text}");
@@ -157,7 +184,11 @@ impl UpArgs {
         Options {
             voice: if self.quiet { Voice::Quiet } else { Voice::Normal },
             flags: Flags {
-                key: self.key.as_ref().map(absolute).or_else(|| topology.key.clone()),
+                key: told_file(self.key.as_deref())
+                    .as_ref()
+                    .map(absolute)
+                    .or_else(|| topology.key.clone()),
+                bind: self.bind.clone().or_else(|| topology.bind.clone()),
                 insecure: self.insecure || topology.insecure,
                 run_dir: self.run_dir(topology).as_ref().map(absolute),
             },
@@ -165,15 +196,31 @@ impl UpArgs {
     }
 }
 
+/// Whether the processes will find a key that is fit for use: better said once than by each.
+fn check_key(flags: &Flags) -> Result<(), KeyError> {
+    match &flags.key {
+        _ if flags.insecure => Ok(()),
+        Some(path) => Key::read(path).map(drop),
+        None if flags.bind.is_some() => Key::find(None).map(drop),
+        None => Ok(()),
+    }
+}
+
 /// The processes of a launcher that was killed end with it, but not in the same instant: a run
-/// directory that is in use may be free a moment later.
-fn check_in(path: &Path, topology: &Topology) -> Result<Standing, RecordError> {
+/// directory that is `held` may be free a moment later.
+fn once_free<T, E>(
+    mut attempt: impl FnMut() -> Result<T, E>,
+    held: impl Fn(&E) -> bool,
+    waits: impl FnOnce(),
+) -> Result<T, E> {
     let start = Instant::now();
+    let mut waits = Some(waits);
     loop {
-        match record::check_in(path, topology) {
-            Err(RecordError::RunDir(RunDirError::Locked(LockError::Held { .. })))
-                if start.elapsed() < PREDECESSORS_END =>
-            {
+        match attempt() {
+            Err(error) if held(&error) && start.elapsed() < PREDECESSORS_END => {
+                if let Some(waits) = waits.take() {
+                    waits();
+                }
                 thread::sleep(LOOK_INTERVAL);
             }
             result => return result,

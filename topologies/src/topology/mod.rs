@@ -18,11 +18,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use proto::{limits::Limits, plan::Stage};
+use proto::{limits::Limits, net::endpoint::Endpoint, plan::Stage};
 use sink::config::SinkConfig;
 use ventilator::source::SourceSpec;
 
 pub use self::{
+    check::public_endpoint,
     diagnose::{Colour, Diagnostics, Expected, Fault, Finding, Problem, Vocabulary},
     place::{Origin, Place},
     section::Section,
@@ -37,6 +38,9 @@ pub struct Topology {
     pub key: Option<PathBuf>,
     /// Whether `tcp://` goes without encryption.
     pub insecure: bool,
+    /// Where workers on other machines find the ventilator: tcp, with a port; the sink listens at
+    /// the next one.
+    pub bind: Option<Endpoint>,
     /// Where units come from.
     pub source: SourceSpec,
     /// What is done with them, in this order; at least one.

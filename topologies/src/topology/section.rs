@@ -36,7 +36,7 @@ impl Section {
     /// The keys that may stand in this table.
     pub fn keys(self) -> Vec<String> {
         let keys: &[&str] = match self {
-            Self::Top => &["name", "key", "insecure", "source", "stage", "sink", "limits"],
+            Self::Top => &["name", "key", "insecure", "bind", "source", "stage", "sink", "limits"],
             Self::Source => &["kind", "from", "to", "step", "path", "glob"],
             Self::Stage => &[
                 "name",

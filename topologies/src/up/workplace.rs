@@ -72,6 +72,8 @@ pub struct Flags {
     pub key: Option<PathBuf>,
     /// No encryption over tcp.
     pub insecure: bool,
+    /// Where workers on other machines find the ventilator, and at the next port the sink.
+    pub bind: Option<Endpoint>,
     /// What outlives sink and ventilator is kept here, absolute; without it nothing is.
     pub run_dir: Option<PathBuf>,
 }
@@ -146,7 +148,7 @@ impl Workplace {
         let carries_input = topology.sink.fields.contains(&Field::Input);
         let sink = sink::run::Setup {
             name: "sink".into(),
-            bind: vec![self.endpoint("sink")],
+            bind: [self.endpoint("sink")].into_iter().chain(self.public_sink()).collect(),
             config: topology.sink.clone(),
             carries_input,
             run_dir: self.flags.run_dir.clone(),
@@ -154,9 +156,13 @@ impl Workplace {
         };
         let ventilator = ventilator::run::Setup {
             name: "ventilator".into(),
-            bind: vec![self.endpoint("ventilator")],
+            bind: [self.endpoint("ventilator")]
+                .into_iter()
+                .chain(self.flags.bind.clone())
+                .collect(),
             advertise: Vec::new(),
             sink: self.endpoint("sink"),
+            sink_elsewhere: self.public_sink().into_iter().collect(),
             source: topology.source.clone(),
             stages: topology.stages.iter().map(|spec| spec.stage.clone()).collect(),
             carries_input,
@@ -165,6 +171,20 @@ impl Workplace {
         };
         self.write("sink", serde_json::to_vec_pretty(&sink))?;
         self.write("ventilator", serde_json::to_vec_pretty(&ventilator))
+    }
+
+    /// Where the sink listens for other machines: at the port behind the ventilator's.
+    fn public_sink(&self) -> Option<Endpoint> {
+        self.beside_bind(|port| port.saturating_add(1))
+    }
+
+    fn beside_bind(&self, port: impl FnOnce(u16) -> u16) -> Option<Endpoint> {
+        match self.flags.bind.clone()? {
+            Endpoint::Tcp { host, port: of_ventilator } => {
+                Some(Endpoint::Tcp { host, port: port(of_ventilator) })
+            }
+            _ => None,
+        }
     }
 
     fn write(&self, name: &str, json: serde_json::Result<Vec<u8>>) -> Result<(), WorkplaceError> {
@@ -223,6 +243,10 @@ impl Workplace {
         command.arg("--ventilator").arg(self.endpoint("ventilator").to_string());
         command.arg("--stage").arg(&spec.stage.name);
         command.arg("--name").arg(self.crew.name(post));
+        if let Some(inbox) = self.beside_bind(|_| 0) {
+            // Workers of the stage before may be on other machines.
+            command.arg("--bind").arg(inbox.to_string());
+        }
         self.secure(&mut command);
         if self.flags.insecure {
             // The plan comes through this run's own folder, from the topology that is run here.

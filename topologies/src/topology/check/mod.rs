@@ -12,6 +12,7 @@ mod stage;
 
 use std::path::{Path, PathBuf};
 
+use proto::net::endpoint::Endpoint;
 use ventilator::source::SourceSpec;
 
 use self::{files::Files, reader::Reader, sink::SinkPart, stage::Taken};
@@ -58,6 +59,7 @@ fn parts(
         name: head.name,
         key: head.key,
         insecure: head.insecure,
+        bind: head.bind,
         source: source?,
         stages,
         sink: sink.config,
@@ -71,6 +73,7 @@ struct Head {
     name: String,
     key: Option<PathBuf>,
     insecure: bool,
+    bind: Option<Endpoint>,
 }
 
 fn head(path: &Path, root: &Table, files: &Files, problems: &mut Vec<Problem>) -> Head {
@@ -85,10 +88,33 @@ fn head(path: &Path, root: &Table, files: &Files, problems: &mut Vec<Problem>) -
         }
         key
     });
+    let bind = reader.text("bind").and_then(|written| match public_endpoint(&written.value) {
+        Ok(endpoint) => Some(endpoint),
+        Err(problem) => {
+            reader.refuse(&written.place, Fault::BadBind { problem });
+            None
+        }
+    });
     Head {
         name: name.unwrap_or_else(|| name_of(path)),
         key,
         insecure: reader.boolean("insecure").unwrap_or(false),
+        bind,
+    }
+}
+
+/// An endpoint for other machines: the ventilator listens there and the sink at the next port,
+/// which must both be known to those who come.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub fn public_endpoint(text: &str) -> Result<Endpoint, String> {
+    match text.parse::<Endpoint>().map_err(|error| error.to_string())? {
+        endpoint @ Endpoint::Tcp { port: 1..u16::MAX, .. } => Ok(endpoint),
+        Endpoint::Tcp { .. } => {
+            Err(format!("`{text}` needs a port from 1 to 65534; the sink takes the next one"))
+        }
+        _ => Err(format!("`{text}` is out of reach for other machines")),
     }
 }
 

@@ -96,6 +96,9 @@ pub enum Fault {
     /// A key file that is not there.
     #[error("the key file `{path}` does not exist")]
     NoKey { path: String },
+    /// An endpoint that is of no use to other machines.
+    #[error("{problem}")]
+    BadBind { problem: String },
     /// A folder that is not there.
     #[error("the folder `{folder}` of `{key}` does not exist")]
     NoFolder { key: &'static str, folder: String },
@@ -199,6 +202,7 @@ impl Fault {
             Self::NoInput { .. } => "no-input",
             Self::NoProgram { .. } => "no-program",
             Self::NoKey { .. } => "no-key",
+            Self::BadBind { .. } => "bad-bind",
             Self::NoFolder { .. } => "no-folder",
             Self::UnknownEnding { .. } => "unknown-ending",
             Self::SameFile { .. } => "same-file",

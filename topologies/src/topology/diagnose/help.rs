@@ -68,6 +68,9 @@ impl Fault {
             Self::NoKey { .. } => {
                 "leave `key` out to use your own key, which is made at first use".into()
             }
+            Self::BadBind { .. } => {
+                "write it like \"tcp://*:5557\", or with an address of this machine instead of *".into()
+            }
             Self::NoFolder { folder, .. } => format!("make it first: mkdir -p {folder}"),
             Self::UnknownEnding { .. } => unknown_ending(),
             Self::SameFile { .. } => "give it a file of its own".into(),
