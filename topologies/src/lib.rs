@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 pub mod aftermath;
+pub mod bench;
 pub mod cli;
 pub mod embedded;
 pub mod graph;

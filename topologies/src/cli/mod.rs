@@ -3,6 +3,8 @@
 //! Owns usage, and the way from results to text and exit codes; refuses to decide anything about
 //! a run.
 
+mod bare;
+mod bench;
 mod check;
 mod dead;
 mod explain;
@@ -61,18 +63,24 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Look at the units that failed for good, try them again
     Dead(dead::DeadArgs),
+    /// Measure this machine
+    Bench(bench::BenchArgs),
+    #[command(hide = true)]
+    Bare(bare::BareArgs),
     /// Make a key file
     Keygen(key::KeygenArgs),
     /// Show the key by which processes recognise each other
     Key(key::KeyArgs),
     /// Read a source and push its units to workers
     #[command(after_help = BY_HAND)]
+    #[command(override_usage = "pipeline ventilator [OPTIONS] --bind <ENDPOINT> --sink <ENDPOINT> --source <SPEC>")]
     Ventilator(VentilatorArgs),
     /// Compute what a ventilator sends
     #[command(after_help = BY_HAND)]
     Worker(WorkerArgs),
     /// Collect, dedupe, commit and aggregate the results
     #[command(after_help = BY_HAND)]
+    #[command(override_usage = "pipeline sink [OPTIONS] --bind <ENDPOINT>")]
     Sink(SinkArgs),
 }
 
@@ -108,6 +116,8 @@ impl Cli {
             Command::Verify(args) => args.run(),
             Command::Explain(args) => args.run(),
             Command::Dead(args) => args.run(),
+            Command::Bench(args) => args.run(),
+            Command::Bare(args) => args.run(),
             Command::Keygen(args) => args.run(),
             Command::Key(args) => args.run(),
             Command::Ventilator(args) => args.run(),

@@ -1,0 +1,112 @@
+//! What was measured, for people and for scripts.
+//!
+//! Owns both forms; refuses to judge beyond the targets.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+
+use super::{Figure, figure::Target, machine::Machine};
+use crate::up::progress::thousands;
+
+/// Everything that was measured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// On which machine.
+    pub machine: Machine,
+    /// A row each.
+    pub figures: Vec<Figure>,
+}
+
+impl Report {
+    /// For scripts.
+    pub fn json(&self) -> Value {
+        let figures: Vec<Value> = self.figures.iter().map(figure_json).collect();
+        json!({ "machine": self.machine, "figures": figures })
+    }
+}
+
+fn figure_json(figure: &Figure) -> Value {
+    let other = figure
+        .other
+        .as_ref()
+        .map(|(name, runs)| json!({ "name": name, "median": figure.other_median(), "runs": runs }));
+    let checked: serde_json::Map<String, Value> = figure
+        .checked
+        .iter()
+        .map(|(what, found)| ((*what).into(), found.as_str().into()))
+        .collect();
+    json!({
+        "name": figure.name,
+        "what": figure.what,
+        "transport": figure.transport,
+        "unit": figure.unit,
+        "ours": { "median": figure.median(), "runs": figure.ours },
+        "other": other,
+        "ratio": figure.ratio(),
+        "to_reach": figure.target.map(|target| to_reach(figure, target)),
+        "reached": figure.reached(),
+        "checked": checked,
+    })
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}\n", self.machine)?;
+        let mut rows =
+            vec![["what", "over", "ours", "other", "ratio", "to reach", ""].map(str::to_owned)];
+        rows.extend(self.figures.iter().map(row));
+        let width =
+            |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
+        for row in &rows {
+            let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
+                // Numbers stand below each other by their ends.
+                let numeric = (2..5).contains(&column);
+                if numeric { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
+            });
+            writeln!(f, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+fn row(figure: &Figure) -> [String; 7] {
+    let with_unit = |number: Option<f64>| {
+        number.map_or_else(String::new, |number| format!("{} {}", number_text(number), figure.unit))
+    };
+    let other = figure.other.as_ref().map_or_else(String::new, |(name, _)| {
+        format!("{name} {}", with_unit(figure.other_median()))
+    });
+    [
+        figure.what.clone(),
+        figure.transport.map_or("", |transport| transport.name()).into(),
+        with_unit(figure.median()),
+        other,
+        figure.ratio().map_or_else(String::new, |ratio| format!("{ratio:.2}")),
+        figure.target.map_or_else(String::new, |target| to_reach(figure, target)),
+        match figure.reached() {
+            None => String::new(),
+            Some(true) => "reached".into(),
+            Some(false) => "not reached".into(),
+        },
+    ]
+}
+
+fn to_reach(figure: &Figure, target: Target) -> String {
+    match target {
+        Target::TimesAtLeast(times) => format!("≥ {times} ×"),
+        Target::TimesAtMost(times) => format!("≤ {times} ×"),
+        Target::AtLeast(number) => format!("≥ {} {}", number_text(number), figure.unit),
+        Target::AtMost(number) => format!("≤ {} {}", number_text(number), figure.unit),
+    }
+}
+
+/// With as many digits as are worth reading.
+fn number_text(number: f64) -> String {
+    match number {
+        number if number >= 100.0 => thousands(number.round() as u64),
+        number if number >= 10.0 => format!("{number:.1}"),
+        number => format!("{number:.2}"),
+    }
+}
