@@ -68,6 +68,13 @@ pub enum Event {
         /// Which try.
         attempt: u32,
     },
+    /// A unit is dead, since the output cannot hold its result.
+    Unwritable {
+        /// Which.
+        unit: UnitId,
+        /// Why.
+        error: String,
+    },
     /// The process started.
     Started,
 }

@@ -20,7 +20,7 @@ use crate::entry::{Entry, Leaf, Origin, Outcome};
 #[derive(Debug, Clone)]
 enum Branch {
     Value { origin: Origin, value: Vec<u8>, us: u32 },
-    Filtered,
+    Filtered(u32),
     Dead(Origin, Box<Dead>),
 }
 
@@ -75,7 +75,7 @@ impl Accept {
             }
         }
         for span in filtered.into_iter().filter(|span| span.roots().end <= end) {
-            self.take_filtered(&span, &mut entries);
+            self.take_filtered(&span, stage, &mut entries);
         }
         for dead in dead.into_iter().filter(|dead| dead.root < end) {
             let (root, path) = (dead.root, dead.path.clone());
@@ -111,11 +111,11 @@ impl Accept {
         }
     }
 
-    fn take_filtered(&mut self, span: &Span, entries: &mut Vec<Entry>) {
+    fn take_filtered(&mut self, span: &Span, stage: u32, entries: &mut Vec<Entry>) {
         if !span.path.is_empty() {
             for offset in 0..span.count {
                 let (root, path) = span.unit(offset);
-                self.take_branch(root, &path, Branch::Filtered, entries);
+                self.take_branch(root, &path, Branch::Filtered(stage), entries);
             }
             return;
         }
@@ -125,7 +125,7 @@ impl Accept {
         for gap in gaps {
             let count = gap.end - gap.start;
             self.accept(gap.start, count);
-            entries.push(Entry { first: gap.start, count, outcome: Outcome::Filtered });
+            entries.push(Entry { first: gap.start, count, outcome: Outcome::Filtered(stage) });
         }
     }
 
@@ -169,15 +169,15 @@ impl Accept {
 
 /// The outcome of a unit from those of its outputs: dead if one of them is, filtered if all are.
 fn outcome_of(leaves: Vec<(Vec<u32>, Branch)>) -> Outcome {
-    let mut values = Vec::new();
+    let (mut values, mut filtered) = (Vec::new(), 0);
     for (indices, branch) in leaves {
         match branch {
             Branch::Value { origin, value, us } => values.push(Leaf { indices, origin, value, us }),
-            Branch::Filtered => {}
+            Branch::Filtered(stage) => filtered = filtered.max(stage),
             Branch::Dead(origin, dead) => return Outcome::Dead { origin, dead: *dead },
         }
     }
-    if values.is_empty() { Outcome::Filtered } else { Outcome::Expanded(values) }
+    if values.is_empty() { Outcome::Filtered(filtered) } else { Outcome::Expanded(values) }
 }
 
 #[cfg(test)]
@@ -244,12 +244,13 @@ mod tests {
         let mut accept = Accept::default();
         let step = |index| vec![Step { execution: 1, index, of: 2 }];
         let filtered = |root, index| Results {
+            stage: 1,
             filtered: vec![Span::one(root, step(index))],
             ..Results::default()
         };
         accept.take(filtered(1, 0), &worker(), 100);
         let entries = accept.take(filtered(1, 1), &worker(), 100);
-        assert_eq!(entries[0].outcome, Outcome::Filtered);
+        assert_eq!(entries[0].outcome, Outcome::Filtered(1));
         accept.take(filtered(2, 0), &worker(), 100);
         let dead = Dead {
             root: 2,

@@ -46,9 +46,15 @@ pub enum Request {
         number: u64,
         /// The outcomes, none of a unit that was recorded before.
         entries: Vec<Entry>,
+        /// Outcomes that came more than once, since this sink started.
+        duplicates: u64,
     },
-    /// A run of this plan has begun, or goes on.
+    /// A run of this plan has begun, or goes on: a ventilator has said Hello.
     Begin {
+        /// Which start of a ventilator it is.
+        ventilator: PeerId,
+        /// Units that are committed at this moment.
+        committed: u64,
         /// The digest of source and stages.
         plan: String,
         /// The names of the stages.
@@ -215,7 +221,10 @@ impl Sink {
             promised,
             // Outcomes are taken in as fast as they can be recorded; what may wait in order is
             // bounded by the horizon.
-            intake: Intake::new(4 * limits.intake_units_max, limits.window_bytes_max / 2),
+            intake: Intake::new(
+                limits.intake_units_max.saturating_mul(4),
+                limits.window_bytes_max / 2,
+            ),
             names: BTreeMap::new(),
             ventilator: None,
             onlookers: Vec::new(),
@@ -290,7 +299,7 @@ impl Sink {
                     // It will see that this is another run, and say what that means.
                     warn!("a ventilator of another run has called");
                 }
-                self.begin(now, plan, stages, out);
+                self.begin(now, peer, (plan, stages), out);
                 self.remember(peer, hello.name);
                 self.ventilator = Some(link);
                 let commit = self.report();
@@ -324,12 +333,17 @@ impl Sink {
         self.names.insert(peer, name.into());
     }
 
-    fn begin(&mut self, now: Time, plan: String, stages: Vec<String>, out: &mut Effects) {
-        if self.began.is_none() {
-            self.began = Some(now);
-            self.standing.plan = Some(plan.clone());
-            out.push(Effect::Request(Request::Begin { plan, stages }));
-        }
+    fn begin(
+        &mut self,
+        now: Time,
+        ventilator: PeerId,
+        (plan, stages): (String, Vec<String>),
+        out: &mut Effects,
+    ) {
+        self.began.get_or_insert(now);
+        self.standing.plan = Some(plan.clone());
+        let committed = self.standing.committed.len();
+        out.push(Effect::Request(Request::Begin { ventilator, committed, plan, stages }));
     }
 
     fn broken(&mut self, link: LinkId, loss: Loss, out: &mut Effects) {
@@ -368,7 +382,8 @@ impl Sink {
         self.next_number += 1;
         self.recording_bytes += bytes as u64;
         self.recording.push_back(Recording { number, ranges, link, units, bytes });
-        out.push(Effect::Request(Request::Record { number, entries }));
+        let duplicates = self.accept.duplicates();
+        out.push(Effect::Request(Request::Record { number, entries, duplicates }));
     }
 
     fn ventilator_says(&mut self, link: LinkId, frame: Frame, out: &mut Effects) {

@@ -13,6 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::output::{Mark, OutputError, Tail, require_folder};
 
+/// Stands for the stage in the letter of a unit whose result the output cannot hold. No stage can
+/// have this name. The letter's input is the result then.
+pub const SINK_STAGE: &str = "[sink]";
+
 /// A unit, or one output of an expanded unit, that failed for good.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct DeadLetter {

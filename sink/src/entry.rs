@@ -47,8 +47,8 @@ pub enum Outcome {
     },
     /// One unit gave several values.
     Expanded(Vec<Leaf>),
-    /// A stage gave no output for them.
-    Filtered,
+    /// A stage gave no output for them; the last one, if they had become several.
+    Filtered(u32),
     /// One unit failed for good.
     Dead {
         /// Who reported it.
@@ -81,14 +81,17 @@ impl Entry {
                 let count = u32::try_from(leaves.len()).unwrap_or(u32::MAX);
                 (Fate::Results(count), leaves.first().map(|leaf| &leaf.origin))
             }
-            Outcome::Filtered => (Fate::Filtered, None),
+            Outcome::Filtered(_) => (Fate::Filtered, None),
             Outcome::Dead { origin, .. } => (Fate::Dead, Some(origin)),
         };
         Event::Committed {
             first: self.first,
             count: self.count,
             fate,
-            stage: origin.map_or(0, |origin| origin.stage),
+            stage: match self.outcome {
+                Outcome::Filtered(stage) => stage,
+                _ => origin.map_or(0, |origin| origin.stage),
+            },
             worker: origin.map(|origin| origin.worker.clone()).unwrap_or_default(),
             attempt: origin.map_or(0, |origin| origin.attempt),
         }
@@ -101,7 +104,7 @@ impl Entry {
                 units.bytes() + units.len() * size_of::<u32>() + timing.len() * 8
             }
             Outcome::Expanded(leaves) => leaves.iter().map(|leaf| leaf.value.len() + 128).sum(),
-            Outcome::Filtered => 0,
+            Outcome::Filtered(_) => 0,
             Outcome::Dead { dead, .. } => dead.input.len() + dead.error.len(),
         };
         content as u64 + 128

@@ -7,13 +7,15 @@
 use std::path::Path;
 
 use hdrhistogram::Histogram;
-use proto::{ranges::RangeSet, unit::Step, value::value_len};
+use proto::{causes::with_causes, diary::Event, ranges::RangeSet, unit::Step, value::value_len};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Aggregates, Arrange, DeadLetter, DeadLetters, Output, OutputError, Row, SinkConfig,
     config::Order,
+    dead::SINK_STAGE,
     entry::{Entry, Leaf, Origin, Outcome},
+    flow::Flow,
     output,
     run_dir::Checkpoint,
 };
@@ -47,6 +49,9 @@ pub struct Ledger {
     // Every unit that was taken in, written or waiting.
     taken: RangeSet,
     counts: Counts,
+    flow: Flow,
+    // Results that could not be written since they were last asked for.
+    unwritable: Vec<Event>,
     service: Histogram<u64>,
     // Units of a finished run are tried again; their places in the output have been passed.
     late: bool,
@@ -87,6 +92,8 @@ impl Ledger {
             arrange: Arrange::new(order, watermark),
             taken: RangeSet::from_parts(0, covered),
             counts: checkpoint.map(|checkpoint| checkpoint.counts).unwrap_or_default(),
+            flow: checkpoint.map(|checkpoint| checkpoint.flow.clone()).unwrap_or_default(),
+            unwritable: Vec::new(),
             service,
             late,
             config,
@@ -111,6 +118,16 @@ impl Ledger {
     /// How many units came out how.
     pub fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// How far units got.
+    pub fn flow(&self) -> &Flow {
+        &self.flow
+    }
+
+    /// For the diary: the results that could not be written since this was last asked for.
+    pub fn take_unwritable(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.unwritable)
     }
 
     /// Every unit that was taken in.
@@ -211,6 +228,7 @@ impl Ledger {
             covered: below.into_iter().chain(covered.above()).collect(),
             watermark,
             counts: self.counts,
+            flow: self.flow.clone(),
             output,
             dead: self.dead.sync()?,
             aggregates: self.aggregates.clone(),
@@ -252,14 +270,18 @@ impl Ledger {
 
     fn write(&mut self, entry: Entry) -> Result<(), OutputError> {
         match entry.outcome {
-            Outcome::Filtered => self.counts.filtered += entry.count,
+            Outcome::Filtered(stage) => {
+                self.counts.filtered += entry.count;
+                self.flow.filtered(stage, self.stages.len(), entry.count);
+                Ok(())
+            }
             Outcome::Values { origin, units, timing } => {
-                self.counts.results += entry.count;
-                self.counts.outputs += entry.count;
                 for (run, us) in &timing {
                     self.service.saturating_record_n(u64::from(*us).max(1), u64::from(*run));
                 }
                 if self.output.is_none() && !self.carries_input {
+                    self.counts.results += entry.count;
+                    self.counts.outputs += entry.count;
                     self.aggregates.add_all(units.values_iter(0..units.len()));
                     return Ok(());
                 }
@@ -267,49 +289,96 @@ impl Ledger {
                 for (run, us) in timing {
                     for _ in 0..run.min((units.len() - index) as u32) {
                         let value = units.value(index);
-                        self.write_value(entry.first + index as u64, &[], value, &origin, us)?;
+                        self.write_value(entry.first + index as u64, value, &origin, us)?;
                         index += 1;
                     }
                 }
                 // A peer may have told fewer times than values.
                 while index < units.len() {
                     let value = units.value(index);
-                    self.write_value(entry.first + index as u64, &[], value, &origin, 0)?;
+                    self.write_value(entry.first + index as u64, value, &origin, 0)?;
                     index += 1;
                 }
+                Ok(())
             }
-            Outcome::Expanded(leaves) => {
-                self.counts.results += 1;
-                self.counts.outputs += leaves.len() as u64;
-                for Leaf { indices, origin, value, us } in leaves {
-                    let step = |index: &u32| Step { execution: 0, index: *index, of: u32::MAX };
-                    let path: Vec<Step> = indices.iter().map(step).collect();
-                    self.service.saturating_record(u64::from(us).max(1));
-                    self.write_value(entry.first, &path, &value, &origin, us)?;
-                }
-            }
+            Outcome::Expanded(leaves) => self.write_leaves(entry.first, &leaves),
             Outcome::Dead { origin, dead } => {
-                self.counts.dead += 1;
+                self.flow.dead(dead.stage, self.stages.len());
                 let letter = DeadLetter {
                     id: dead.root,
                     path: DeadLetter::path_of(&dead.path),
                     stage: self.stage_name(dead.stage),
                     input: DeadLetter::input_of(self.halves(&dead.input).1),
-                    error: dead.error.clone(),
+                    error: dead.error,
                     attempts: dead.attempts,
-                    worker: if dead.worker.is_empty() {
-                        origin.worker
-                    } else {
-                        dead.worker.clone()
-                    },
+                    worker: if dead.worker.is_empty() { origin.worker } else { dead.worker },
                 };
-                self.dead.write(&letter)?;
+                self.counts.dead += 1;
+                self.dead.write(&letter)
             }
+        }
+    }
+
+    /// A unit that became one output.
+    fn write_value(
+        &mut self,
+        id: u64,
+        value: &[u8],
+        origin: &Origin,
+        us: u32,
+    ) -> Result<(), OutputError> {
+        match self.write_row(id, &[], value, origin, us) {
+            Ok(()) => {
+                self.counts.results += 1;
+                self.counts.outputs += 1;
+                let (_, value) = self.halves(value);
+                self.aggregates.add(value);
+                Ok(())
+            }
+            Err(error) if error.is_the_rows_fault() => {
+                let origin = origin.clone();
+                self.bury(id, Leaf { indices: Vec::new(), origin, value: value.into(), us }, &error)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A unit that became several outputs: all of them are written, or none.
+    fn write_leaves(&mut self, id: u64, leaves: &[Leaf]) -> Result<(), OutputError> {
+        let before = self.output.as_mut().map(|output| output.begin_unit());
+        let mut fault = None;
+        for leaf in leaves {
+            let step = |index: &u32| Step { execution: 0, index: *index, of: u32::MAX };
+            let path: Vec<Step> = leaf.indices.iter().map(step).collect();
+            self.service.saturating_record(u64::from(leaf.us).max(1));
+            match self.write_row(id, &path, &leaf.value, &leaf.origin, leaf.us) {
+                Err(error) if error.is_the_rows_fault() => {
+                    fault = Some((leaf, error));
+                    break;
+                }
+                written => written?,
+            }
+        }
+        if let (Some(output), Some(before)) = (&mut self.output, before) {
+            if fault.is_some() {
+                output.rewind(&before)?;
+            }
+            let ended = output.end_unit();
+            self.quietly(ended)?;
+        }
+        if let Some((leaf, error)) = fault {
+            return self.bury(id, leaf.clone(), &error);
+        }
+        self.counts.results += 1;
+        self.counts.outputs += leaves.len() as u64;
+        for leaf in leaves {
+            let (_, value) = self.halves(&leaf.value);
+            self.aggregates.add(value);
         }
         Ok(())
     }
 
-    fn write_value(
+    fn write_row(
         &mut self,
         id: u64,
         path: &[Step],
@@ -318,7 +387,6 @@ impl Ledger {
         us: u32,
     ) -> Result<(), OutputError> {
         let (input, value) = self.halves(value);
-        self.aggregates.add(value);
         let Some(output) = &mut self.output else { return Ok(()) };
         let row = Row {
             id,
@@ -330,7 +398,26 @@ impl Ledger {
             worker: &origin.worker,
             ms: f64::from(us) / 1e3,
         };
-        output.write(&row)
+        let written = output.write(&row);
+        self.quietly(written)
+    }
+
+    /// A result that the output cannot hold is no reason to end the run: its unit is dead. Which
+    /// ones they are follows from what was committed and its order alone, so a sink that writes the
+    /// same outcomes once more decides the same.
+    fn bury(&mut self, id: u64, leaf: Leaf, error: &OutputError) -> Result<(), OutputError> {
+        let letter = DeadLetter {
+            id,
+            path: leaf.indices,
+            stage: SINK_STAGE.into(),
+            input: DeadLetter::input_of(self.halves(&leaf.value).1),
+            error: with_causes(error),
+            attempts: leaf.origin.attempt,
+            worker: leaf.origin.worker,
+        };
+        self.unwritable.push(Event::Unwritable { unit: id, error: letter.error.clone() });
+        self.counts.dead += 1;
+        self.dead.write(&letter)
     }
 
     /// What the source gave, where it travels along, and the value.

@@ -17,8 +17,12 @@ mod core_tests;
 pub mod dead;
 pub mod entry;
 mod figures;
+pub mod flow;
 pub mod horizon;
 pub mod ledger;
+#[cfg(test)]
+mod ledger_tests;
+pub mod lives;
 pub mod log;
 pub mod manifest;
 pub mod output;

@@ -30,11 +30,11 @@ pub struct Manifest {
     pub filtered: u64,
     /// Units that failed for good.
     pub dead: u64,
-    /// What passed through each stage, as far as workers lived to tell.
+    /// What passed through each stage, of what is committed; exact.
     pub stages: Vec<StageFlow>,
-    /// Tries of units in the first stage, as the last ventilator counted.
+    /// Tries of units in the first stage; see [`Summary::attempts`].
     pub attempts: u64,
-    /// Outcomes that came again and were discarded.
+    /// Outcomes that came again and were discarded; see [`Summary::duplicates_discarded`].
     pub duplicates_discarded: u64,
     /// The output.
     pub output: Option<FileFacts>,

@@ -24,6 +24,7 @@ use crate::{
     core::{Conclusion, Reply, Request, Standing},
     entry::Entry,
     ledger::Ledger,
+    lives::Lives,
     log::{Log, LogError},
     manifest::{self, ManifestError},
     run_dir::{Checkpoint, RunDir, RunDirError},
@@ -79,6 +80,10 @@ struct Durable {
 pub struct Recorder {
     ledger: Ledger,
     durable: Option<Durable>,
+    lives: Lives,
+    // Duplicates in all, and how many of them the log knows of.
+    duplicates: u64,
+    logged: u64,
     told: Told,
 }
 
@@ -105,7 +110,14 @@ impl Recorder {
         carries_input: bool,
         told: Told,
     ) -> Result<Self, RecordError> {
-        Ok(Self { ledger: Ledger::open(config, carries_input, None)?, durable: None, told })
+        Ok(Self {
+            ledger: Ledger::open(config, carries_input, None)?,
+            durable: None,
+            lives: Lives::default(),
+            duplicates: 0,
+            logged: 0,
+            told,
+        })
     }
 
     /// Opens the outputs of the run in `run_dir` as the last checkpoint left them, and brings
@@ -133,15 +145,20 @@ impl Recorder {
         ledger.set_stages(stages.unwrap_or_default());
         let segment = checkpoint.map_or(1, |checkpoint| checkpoint.segment);
         let diary = Diary::open(&run_dir.path().join(SINK_FILE))?;
+        let mut lives: Lives = run_dir.fact("lives")?.unwrap_or_default();
         let mut replayed = Ok(());
         let log = Log::open(run_dir.path(), segment, |record| {
             if replayed.is_ok()
                 && let Ok(entries) = rmp_serde::from_slice::<Vec<Entry>>(record)
             {
                 replayed = ledger.take(entries);
+            } else if let Ok(duplicates) = rmp_serde::from_slice(record) {
+                lives.inherit_duplicates(duplicates);
             }
         })?;
         replayed?;
+        // The diary may have them already.
+        ledger.take_unwritable();
         ledger.flush()?;
         let standing = Standing {
             run,
@@ -152,8 +169,9 @@ impl Recorder {
             durable: true,
             units: run_dir.fact("units")?,
         };
-        let mut recorder =
-            Self { ledger, durable: Some(Durable { run_dir, diary, log, config: digest }), told };
+        let duplicates = lives.duplicates(0);
+        let durable = Some(Durable { run_dir, diary, log, config: digest });
+        let mut recorder = Self { ledger, durable, lives, duplicates, logged: duplicates, told };
         // From here on the outputs hold what the log does; a kill in the next moment finds both.
         recorder.checkpoint()?;
         Ok((recorder, standing))
@@ -183,7 +201,10 @@ impl Recorder {
             let mut next = Some(first);
             while let Some(request) = next {
                 match request {
-                    Request::Record { number, entries } => batches.add(number, entries),
+                    Request::Record { number, entries, duplicates } => {
+                        self.duplicates = self.lives.duplicates(duplicates);
+                        batches.add(number, entries);
+                    }
                     other => {
                         self.record(std::mem::take(&mut batches), handle)?;
                         self.serve_other(other, handle)?;
@@ -201,6 +222,10 @@ impl Recorder {
         let Some(number) = batches.last else { return Ok(()) };
         if let Some(durable) = &mut self.durable {
             durable.append(batches.entries.iter());
+            if self.logged != self.duplicates {
+                self.logged = self.duplicates;
+                durable.append_duplicates(self.logged);
+            }
             durable.log.sync()?;
             batches.entries.iter().for_each(|entry| durable.diary.note(entry.event()));
             durable.diary.flush();
@@ -208,6 +233,10 @@ impl Recorder {
         let had_reader = !self.ledger.reader_gone();
         self.ledger.take(batches.entries)?;
         self.ledger.flush()?;
+        let unwritable = self.ledger.take_unwritable();
+        if let Some(durable) = &mut self.durable {
+            unwritable.into_iter().for_each(|event| durable.diary.note(event));
+        }
         let (held_bytes, dead) = (self.ledger.held_bytes(), self.ledger.counts().dead);
         handle.reply(Reply::Recorded { number, held_bytes, dead });
         if had_reader && self.ledger.reader_gone() {
@@ -230,6 +259,7 @@ impl Recorder {
         let Some(durable) = &mut self.durable else { return Ok(()) };
         durable.log.rotate()?;
         durable.append(self.ledger.held());
+        durable.append_duplicates(self.logged);
         durable.log.sync()?;
         let checkpoint = self.ledger.checkpoint(durable.log.segment(), durable.config.clone())?;
         durable.run_dir.record("checkpoint", &checkpoint)?;
@@ -240,10 +270,12 @@ impl Recorder {
     fn serve_other(&mut self, request: Request, handle: &Handle<Reply>) -> Result<(), RecordError> {
         match request {
             Request::Record { .. } => {}
-            Request::Begin { plan, stages } => {
-                if let Some(durable) = &self.durable {
+            Request::Begin { ventilator, committed, plan, stages } => {
+                let new = self.lives.joined(ventilator, committed);
+                if let (Some(durable), true) = (&self.durable, new) {
                     durable.run_dir.record("plan", &plan)?;
                     durable.run_dir.record("stages", &stages)?;
+                    durable.run_dir.record("lives", &self.lives)?;
                 }
                 self.ledger.set_stages(stages);
             }
@@ -265,7 +297,19 @@ impl Recorder {
         conclusion: &Conclusion,
         handle: &Handle<Reply>,
     ) -> Result<(), RecordError> {
-        let summary = summarise(&self.ledger, conclusion);
+        let counts = self.ledger.counts();
+        let committed = counts.results + counts.filtered + counts.dead;
+        self.duplicates = self.lives.duplicates(conclusion.duplicates);
+        self.lives.told(conclusion.tally.as_ref().map(|tally| tally.attempts), committed);
+        let mut summary = summarise(&self.ledger, conclusion);
+        summary.attempts = self.lives.tries();
+        summary.duplicates_discarded = self.duplicates;
+        if let Some(durable) = &self.durable {
+            // The next sink's own count begins at 0.
+            let mut lives = self.lives.clone();
+            lives.inherit_duplicates(self.duplicates);
+            durable.run_dir.record("lives", &lives)?;
+        }
         if let Some(durable) = &self.durable
             && !conclusion.drained
         {
@@ -280,6 +324,12 @@ impl Recorder {
 }
 
 impl Durable {
+    /// A record that is a number and no list: how many duplicates were discarded in all.
+    fn append_duplicates(&mut self, duplicates: u64) {
+        let bytes = rmp_serde::to_vec(&duplicates).expect("a number has a MessagePack form");
+        self.log.append(&bytes);
+    }
+
     fn append<'a>(&mut self, entries: impl Iterator<Item = &'a Entry>) {
         let entries: Vec<&Entry> = entries.collect();
         for record in entries.chunks(RECORD_ENTRIES) {

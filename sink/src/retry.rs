@@ -88,6 +88,12 @@ pub fn retry(path: &Path, ids: &[u64]) -> Result<Vec<u64>, RetryError> {
     let below = (covered.watermark() > 0).then_some((0, covered.watermark()));
     checkpoint.covered = below.into_iter().chain(covered.above()).collect();
     checkpoint.counts.dead -= again.len() as u64;
+    let stages: Vec<String> = run_dir.fact("stages")?.unwrap_or_default();
+    for letter in &again {
+        if let Some(stage) = stages.iter().position(|name| *name == letter.stage) {
+            checkpoint.flow.revived(stage);
+        }
+    }
     checkpoint.late = true;
     let mut text = Vec::new();
     for letter in &stay {

@@ -17,7 +17,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{Aggregates, Mark, ledger::Counts};
+use crate::{Aggregates, Mark, flow::Flow, ledger::Counts};
 
 /// The file that holds the facts of a run.
 pub const DATABASE: &str = "run.sqlite";
@@ -65,6 +65,9 @@ pub struct Checkpoint {
     pub watermark: u64,
     /// How many came out how.
     pub counts: Counts,
+    /// How far units got.
+    #[serde(default)]
+    pub flow: Flow,
     /// How far the output has come.
     pub output: Option<Mark>,
     /// How far the dead letters have come.

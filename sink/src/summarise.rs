@@ -4,7 +4,7 @@ use crate::{
     Summary,
     core::Conclusion,
     ledger::{Counts, Ledger},
-    summary::{OutputFacts, Percentiles, StageFlow, WorkerShare},
+    summary::{OutputFacts, Percentiles, WorkerShare},
 };
 
 /// The summary of a run that is over.
@@ -44,7 +44,7 @@ pub fn summarise(ledger: &Ledger, conclusion: &Conclusion) -> Summary {
         service_us: Percentiles::of(ledger.service()),
         latency_us: latency,
         workers: workers.collect(),
-        stages: flows(ledger, &tally.workers),
+        stages: ledger.flow().stages(ledger.stages(), ledger.counts()),
         output: ledger.config().output.as_ref().map(|spec| OutputFacts {
             path: spec.path().map_or("-".into(), Into::into),
             // Closed by now, so its length is what the file system says.
@@ -53,14 +53,4 @@ pub fn summarise(ledger: &Ledger, conclusion: &Conclusion) -> Summary {
         dead_letters: (dead > 0).then(|| ledger.dead_path().to_owned()),
         aggregates: (!ledger.aggregates().is_empty()).then(|| ledger.aggregates().report()),
     }
-}
-
-fn flows(ledger: &Ledger, workers: &[proto::frame::WorkerTally]) -> Vec<StageFlow> {
-    let stages = ledger.stages().iter().enumerate().map(|(index, name)| {
-        let mine = workers.iter().filter(|worker| worker.stage as usize == index);
-        let (units_in, units_out) =
-            mine.fold((0, 0), |(i, o), worker| (i + worker.units, o + worker.outputs));
-        StageFlow { name: name.clone(), units_in, units_out }
-    });
-    stages.collect()
 }

@@ -28,9 +28,11 @@ pub struct Summary {
     pub filtered: u64,
     /// Units that failed for good.
     pub dead: u64,
-    /// Tries of units in the first stage, as the last ventilator counted.
+    /// Tries of units in the first stage, over all starts of the ventilator; of one that was
+    /// killed, only those that led to what was committed by then.
     pub attempts: u64,
-    /// Results that came a second time and were not recorded again.
+    /// Results that came a second time and were not recorded again, over all starts of the sink; of
+    /// one that was killed, as many as there were when it last recorded something.
     pub duplicates_discarded: u64,
     /// Seconds from the ventilator's first word to the last commit, since the sink last started.
     pub seconds: f64,
@@ -83,15 +85,20 @@ pub struct WorkerShare {
     pub busy: f64,
 }
 
-/// What passed through one stage.
+/// What passed through one stage, in units of the source that are committed: over all restarts,
+/// and each unit once, however many outputs it became.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct StageFlow {
     /// Its name.
     pub name: String,
-    /// Inputs that it finished.
+    /// Units that reached it, or of which an output did.
     pub units_in: u64,
-    /// Outputs that it made of them.
-    pub units_out: u64,
+    /// Those that left it as a result, for the next stage or the sink.
+    pub results: u64,
+    /// Those of which nothing was left here.
+    pub filtered: u64,
+    /// Those that failed for good here.
+    pub dead: u64,
 }
 
 /// What was written.
@@ -180,9 +187,11 @@ impl Summary {
     }
 
     fn stage_rows(&self) -> Vec<Vec<String>> {
-        let mut rows = vec![["stage", "in", "out"].map(str::to_owned).to_vec()];
+        let mut rows =
+            vec![["stage", "in", "results", "filtered", "dead"].map(str::to_owned).to_vec()];
         rows.extend(self.stages.iter().map(|stage| {
-            vec![label(&stage.name), thousands(stage.units_in), thousands(stage.units_out)]
+            let counts = [stage.units_in, stage.results, stage.filtered, stage.dead];
+            [label(&stage.name)].into_iter().chain(counts.map(thousands)).collect()
         }));
         rows
     }
@@ -259,8 +268,10 @@ mod tests {
             ],
             stages: vec![StageFlow {
                 name: "factorize".to_owned(),
-                units_in: 99_997,
-                units_out: 99_990,
+                units_in: 100_000,
+                results: 99_990,
+                filtered: 7,
+                dead: 3,
             }],
             output: Some(OutputFacts { path: "results.jsonl".into(), bytes: 1_234_567 }),
             dead_letters: Some("results.jsonl.dead.jsonl".into()),
@@ -285,8 +296,8 @@ latency  p50 2.00 ms, p90 3.10 ms, p99 9.00 ms, max 1.20 s
 output   results.jsonl, 1,234,567 bytes
 refused  12 connections without the key, 3,456 malformed frames
 
-stage          in     out
-factorize  99,997  99,990
+stage           in  results  filtered  dead
+factorize  100,000   99,990         7     3
 
 worker       stage       units  busy
 factorize-1  factorize  50,012  93 %

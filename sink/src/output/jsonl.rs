@@ -70,6 +70,15 @@ impl Output for Jsonl {
         Mark { bytes: self.tail.len(), rows: self.rows, columns: None }
     }
 
+    fn begin_unit(&mut self) -> Mark {
+        self.tail.begin_unit();
+        self.mark()
+    }
+
+    fn end_unit(&mut self) -> Result<(), OutputError> {
+        self.tail.end_unit()
+    }
+
     fn rewind(&mut self, to: &Mark) -> Result<(), OutputError> {
         self.tail.rewind(to.bytes)?;
         self.rows = to.rows;

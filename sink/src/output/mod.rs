@@ -88,7 +88,7 @@ pub enum OutputError {
         path: PathBuf,
     },
     /// The output holds less than the mark says, so it is not the one that the mark belongs to.
-    #[error("{} holds {found} {unit}, but {recorded} were recorded: it was changed from outside", path.display())]
+    #[error("{} holds {found} {unit}, but {recorded} were recorded: it was changed from outside; put it back, or start over", path.display())]
     Shorter {
         /// The file.
         path: PathBuf,
@@ -97,6 +97,24 @@ pub enum OutputError {
         /// How many there are.
         found: u64,
         /// How many the mark says.
+        recorded: u64,
+    },
+    /// The file was removed or replaced from outside.
+    #[error("{} is gone or was replaced, with {recorded} bytes that were recorded: put it back, or start over", path.display())]
+    Gone {
+        /// The file.
+        path: PathBuf,
+        /// How many bytes had been written.
+        recorded: u64,
+    },
+    /// The file was cut or written to from outside while this process wrote it.
+    #[error("{} holds {found} bytes instead of {recorded}: someone else has written to it", path.display())]
+    Disturbed {
+        /// The file.
+        path: PathBuf,
+        /// Its length.
+        found: u64,
+        /// How many bytes had been written.
         recorded: u64,
     },
     /// What has already left for a pipe or a terminal can't be taken back.
@@ -154,6 +172,12 @@ pub enum OutputError {
         /// The unit.
         id: u64,
     },
+    /// SQLite's integers end before this id. Nothing of this row was written.
+    #[error("the id of unit {id} is beyond SQLite's integers")]
+    Id {
+        /// The unit.
+        id: u64,
+    },
     /// SQLite refused.
     #[error("cannot write the database {}", path.display())]
     Database {
@@ -172,6 +196,7 @@ impl OutputError {
             OutputError::Value { .. }
                 | OutputError::UnknownColumn { .. }
                 | OutputError::NoFields { .. }
+                | OutputError::Id { .. }
         )
     }
 }
@@ -209,6 +234,21 @@ pub trait Output: Send {
     /// [`OutputError::Shorter`] when the output has not come that far, [`OutputError::NotAFile`]
     /// when it has left already.
     fn rewind(&mut self, to: &Mark) -> Result<(), OutputError>;
+
+    /// How far the output has come, before the rows of a unit that has several. Until
+    /// [`end_unit`](Output::end_unit) they stay in memory, so that every output can
+    /// [`rewind`](Output::rewind) to before them.
+    fn begin_unit(&mut self) -> Mark {
+        self.mark()
+    }
+
+    /// The rows of the unit are there, or taken back.
+    ///
+    /// # Errors
+    /// [`OutputError::Write`], [`OutputError::Closed`].
+    fn end_unit(&mut self) -> Result<(), OutputError> {
+        Ok(())
+    }
 
     /// Keeps `bytes` under `key` in the same transaction as the rows, if this output can:
     /// `false` when it can't. [`stored_state`] reads it at the next start.

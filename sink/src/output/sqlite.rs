@@ -134,6 +134,7 @@ impl Sqlite {
 
 impl Output for Sqlite {
     fn write(&mut self, row: &Row<'_>) -> Result<(), OutputError> {
+        signed(row.id).map_err(|_| OutputError::Id { id: row.id })?;
         let mut json = std::mem::take(&mut self.json);
         json.clear();
         let value = column(row, &mut json)?;
@@ -426,6 +427,9 @@ mod tests {
     fn an_id_beyond_sqlites_integers_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let mut output = Sqlite::open(&folder.path().join("a.db"), None).unwrap();
-        assert!(output.write(&row(u64::MAX, &[1])).is_err());
+        let error = output.write(&row(u64::MAX, &[1])).unwrap_err();
+        assert!(error.is_the_rows_fault());
+        output.write(&row(1, &[1])).unwrap();
+        assert_eq!(output.sync().unwrap().rows, 1);
     }
 }

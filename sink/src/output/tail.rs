@@ -5,8 +5,9 @@
 //! Knows nothing of rows. What is still in the buffer when a tail is dropped is dropped with it:
 //! unsynced is uncommitted.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -25,6 +26,8 @@ pub(crate) struct Tail {
     /// What it has been given.
     handed_over: u64,
     state: State,
+    /// What is appended belongs together, and may yet be taken back: nothing is handed over.
+    together: bool,
 }
 
 enum Target {
@@ -49,7 +52,12 @@ impl Tail {
             .create(resume.unwrap_or(0) == 0)
             .truncate(false)
             .open(path);
-        let open_error = |source| OutputError::Open { path: path.to_owned(), source };
+        let open_error = |source: io::Error| match (source.kind(), resume) {
+            (ErrorKind::NotFound, Some(recorded)) => {
+                OutputError::Gone { path: path.to_owned(), recorded }
+            }
+            _ => OutputError::Open { path: path.to_owned(), source },
+        };
         let file = opened.map_err(open_error)?;
         if !file.metadata().map_err(open_error)?.is_file() {
             return Ok(Self::stream(path.to_owned(), Box::new(file)));
@@ -64,6 +72,7 @@ impl Tail {
             target: Target::File(file),
             pending: Vec::new(),
             state: State::NameUnsynced,
+            together: false,
         };
         tail.rewind(resume.unwrap_or(0))?;
         Ok(tail)
@@ -77,6 +86,7 @@ impl Tail {
             pending: Vec::new(),
             handed_over: 0,
             state: State::Healthy,
+            together: false,
         }
     }
 
@@ -96,10 +106,21 @@ impl Tail {
             self.pending.truncate(before);
             return Err(error);
         }
-        if self.pending.len() >= BUFFER_BYTES {
+        if self.pending.len() >= BUFFER_BYTES && !self.together {
             self.hand_over()?;
         }
         Ok(())
+    }
+
+    /// What is appended from here on stays in the buffer, so that also a stream can be rewound.
+    pub(crate) fn begin_unit(&mut self) {
+        self.together = true;
+    }
+
+    /// What was appended stays; a buffer that is full is handed over.
+    pub(crate) fn end_unit(&mut self) -> Result<(), OutputError> {
+        self.together = false;
+        if self.pending.len() >= BUFFER_BYTES { self.hand_over() } else { Ok(()) }
     }
 
     /// Hands the buffer to the system.
@@ -158,6 +179,12 @@ impl Tail {
     }
 
     fn hand_over(&mut self) -> Result<(), OutputError> {
+        if !self.pending.is_empty()
+            && let Err(error) = self.undisturbed()
+        {
+            self.state = State::Broken;
+            return Err(error);
+        }
         let written = match &mut self.target {
             Target::File(file) => file.write_all(&self.pending),
             Target::Stream(stream) => stream.write_all(&self.pending),
@@ -166,6 +193,31 @@ impl Tail {
         self.handed_over += self.pending.len() as u64;
         self.pending.clear();
         Ok(())
+    }
+
+    /// Whether the file is still the one that was written, as far as it was written. In one that
+    /// was cut from outside the next write would leave a hole, and nobody would notice.
+    fn undisturbed(&self) -> Result<(), OutputError> {
+        let (Target::File(file), recorded) = (&self.target, self.handed_over) else {
+            return Ok(());
+        };
+        let ours = file.metadata().map_err(|source| self.open_error(source))?;
+        match fs::metadata(&self.path) {
+            Ok(there) if (there.dev(), there.ino()) == (ours.dev(), ours.ino()) => {}
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(self.open_error(error));
+            }
+            _ => return Err(OutputError::Gone { path: self.path.clone(), recorded }),
+        }
+        if ours.len() == recorded {
+            return Ok(());
+        }
+        let (path, found) = (self.path.clone(), ours.len());
+        Err(OutputError::Disturbed { path, found, recorded })
+    }
+
+    fn open_error(&self, source: io::Error) -> OutputError {
+        OutputError::Open { path: self.path.clone(), source }
     }
 
     fn healthy(&self) -> Result<(), OutputError> {
@@ -232,7 +284,6 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
 
     fn add(tail: &mut Tail, text: &str) -> Result<(), OutputError> {
         tail.append(|buffer| {
@@ -274,7 +325,7 @@ mod tests {
         assert!(matches!(error, OutputError::Shorter { found: 3, recorded: 4, .. }));
         assert_eq!(fs::read(&path).unwrap(), b"abc");
         let gone = Tail::open(&folder.path().join("b"), Some(4)).err().unwrap();
-        assert!(matches!(gone, OutputError::Open { .. }));
+        assert!(matches!(gone, OutputError::Gone { recorded: 4, .. }));
         assert!(!folder.path().join("b").exists());
     }
 
@@ -330,6 +381,43 @@ mod tests {
         assert_eq!(source.kind(), ErrorKind::StorageFull);
         assert!(matches!(add(&mut tail, "y"), Err(OutputError::Broken { .. })));
         assert!(matches!(tail.sync(), Err(OutputError::Broken { .. })));
+    }
+
+    #[test]
+    fn a_file_that_someone_cuts_or_writes_to_meanwhile_is_not_written_any_more() {
+        for (content, found) in [("", 0), ("0123 and more", 13)] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("a");
+            let mut tail = Tail::open(&path, None).unwrap();
+            add(&mut tail, "0123").unwrap();
+            tail.flush().unwrap();
+            fs::write(&path, content).unwrap();
+            add(&mut tail, "4567").unwrap();
+            let error = tail.flush().unwrap_err();
+            let OutputError::Disturbed { found: told, recorded: 4, .. } = error else {
+                panic!("{error}");
+            };
+            assert_eq!(told, found);
+            assert!(matches!(tail.sync(), Err(OutputError::Broken { .. })));
+            assert_eq!(fs::read_to_string(&path).unwrap(), content);
+        }
+    }
+
+    #[test]
+    fn a_file_that_someone_removes_or_replaces_meanwhile_is_missed() {
+        for replace in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("a");
+            let mut tail = Tail::open(&path, None).unwrap();
+            add(&mut tail, "0123").unwrap();
+            tail.flush().unwrap();
+            fs::rename(&path, folder.path().join("b")).unwrap();
+            if replace {
+                fs::write(&path, "0123").unwrap();
+            }
+            add(&mut tail, "4567").unwrap();
+            assert!(matches!(tail.sync(), Err(OutputError::Gone { recorded: 4, .. })));
+        }
     }
 
     #[test]

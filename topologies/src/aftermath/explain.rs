@@ -77,6 +77,7 @@ fn concerning(diary: impl Iterator<Item = Entry>, unit: u64) -> Vec<Entry> {
                 holders.len() < before
             }
             Event::Committed { first, count, .. } => within(*first, *count),
+            Event::Unwritable { unit: dead, .. } => *dead == unit,
             Event::Started => {
                 holders.clear();
                 false
@@ -104,6 +105,7 @@ fn told(event: &Event) -> String {
             };
             format!("committed: {fate} of {worker}, stage {stage}, attempt {attempt}")
         }
+        Event::Unwritable { error, .. } => format!("dead all the same: {error}"),
         Event::Started => "the process started".into(),
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use clap::{Args, Subcommand};
 use proto::process::exit_code;
-use sink::{DeadLetter, retry, run_dir::RunDir};
+use sink::{DeadLetter, dead::SINK_STAGE, retry, run_dir::RunDir};
 
 use super::{Format, complain, print};
 use crate::{aftermath::place, topology::Topology, up::exit};
@@ -114,6 +114,12 @@ fn show(letter: &DeadLetter, format: Format) -> String {
 
 /// Runs the function of the stage that a letter names on its input; outputs go to stdout.
 fn run_unit(letter: &DeadLetter, topology: &Path) -> Result<i32, String> {
+    if letter.stage == SINK_STAGE {
+        return Err(format!(
+            "unit {} came through all stages; it is its result that the output cannot hold: {}",
+            letter.id, letter.error
+        ));
+    }
     let topology = Topology::load(topology, &[]).map_err(|error| error.to_string())?;
     let spec = topology.stages.iter().find(|spec| spec.stage.name == letter.stage);
     let spec = spec.ok_or_else(|| format!("the topology has no stage `{}`", letter.stage))?;

@@ -128,7 +128,7 @@ impl Collector {
 
     pub(super) fn perform(&mut self, request: Request) -> Option<Reply> {
         match request {
-            Request::Record { number, entries } => self.record(number, entries),
+            Request::Record { number, entries, .. } => self.record(number, entries),
             Request::Begin { .. } => None,
             Request::Close { .. } => Some(Reply::Closed),
             Request::Conclude(_) => Some(Reply::Concluded(String::new())),
@@ -148,7 +148,7 @@ impl Collector {
         let mut state = self.handover.lock();
         state.dead += dead;
         while let Some((_, _, entry)) = self.arrange.pop() {
-            if entry.outcome != Outcome::Filtered {
+            if !matches!(entry.outcome, Outcome::Filtered(_)) {
                 state.due_bytes += entry.bytes();
                 state.due.push_back((number, entry));
             }
@@ -183,7 +183,7 @@ mod tests {
     }
 
     fn record(collector: &mut Collector, number: u64, entries: Vec<Entry>) -> Option<u64> {
-        match collector.perform(Request::Record { number, entries }) {
+        match collector.perform(Request::Record { number, entries, duplicates: 0 }) {
             Some(Reply::Recorded { number, .. }) => Some(number),
             None => None,
             other => panic!("{other:?}"),
@@ -221,7 +221,7 @@ mod tests {
     fn filtered_units_are_nothing_to_take_but_let_the_next_pass() {
         let mut collector = collector(Order::Input);
         assert_eq!(record(&mut collector, 0, vec![values(1, 1)]), Some(0));
-        let filtered = Entry { first: 0, count: 1, outcome: Outcome::Filtered };
+        let filtered = Entry { first: 0, count: 1, outcome: Outcome::Filtered(0) };
         assert_eq!(record(&mut collector, 1, vec![filtered.clone()]), None);
         assert_eq!(take(&collector), 1);
         let only = Entry { first: 2, ..filtered };

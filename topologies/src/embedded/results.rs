@@ -106,7 +106,7 @@ impl<T> Results<T> {
             Outcome::Expanded(leaves) => {
                 self.outputs = Outputs::Leaves { id: entry.first, leaves: leaves.into_iter() };
             }
-            Outcome::Filtered => {}
+            Outcome::Filtered(_) => {}
             Outcome::Dead { dead, .. } => {
                 return Some(ResultError::Dead(Box::new(Dead {
                     id: dead.root,

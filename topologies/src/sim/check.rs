@@ -134,7 +134,7 @@ fn found(entry: &Entry, unit: UnitId) -> Expected {
         Outcome::Expanded(leaves) => {
             Expected::Results(leaves.iter().map(|leaf| leaf.value.clone()).collect())
         }
-        Outcome::Filtered => Expected::Filtered,
+        Outcome::Filtered(_) => Expected::Filtered,
         Outcome::Dead { .. } => Expected::Dead,
     }
 }

@@ -82,7 +82,7 @@ impl Helper for Recorder {
     fn ask(&mut self, request: Request, context: &mut Context<'_>) -> Option<Reply> {
         let mut at_once = None;
         match request {
-            Request::Record { number, entries } => {
+            Request::Record { number, entries, .. } => {
                 if self.mutation == Some(Mutation::CommitBeforeSync) {
                     at_once = Some(self.recorded(number));
                 }
