@@ -145,7 +145,7 @@ impl Mesh {
             me,
             hello,
             run: 0,
-            heartbeat: Duration::from_millis(limits.heartbeat_interval_ms),
+            heartbeat: Duration::from_millis(limits.heartbeat_interval_ms.max(1)),
             liveness: Duration::from_millis(limits.liveness_ms),
             peers_max: limits.peers_max,
             links: BTreeMap::new(),
@@ -194,7 +194,7 @@ impl Mesh {
 
     /// Takes over the limits that a plan brought.
     pub fn adopt(&mut self, limits: &Limits) {
-        self.heartbeat = Duration::from_millis(limits.heartbeat_interval_ms);
+        self.heartbeat = Duration::from_millis(limits.heartbeat_interval_ms.max(1));
         self.liveness = Duration::from_millis(limits.liveness_ms);
     }
 
@@ -437,8 +437,8 @@ impl Mesh {
         let Some((&link, known)) = self.links.iter_mut().find(|(_, known)| {
             known.session == envelope.session
                 && match known.state {
-                    State::Greeting => answer,
-                    State::Open => known.peer == Some(envelope.from),
+                    State::Greeting => answer && known.dialled,
+                    State::Open => known.peer == Some(envelope.from) && !answer,
                     _ => false,
                 }
         }) else {
@@ -879,6 +879,16 @@ mod tests {
         pair.pass(Limits::default().liveness_ms + 1);
         pair.tell_acceptor(Event::Tick);
         assert_ne!(knock(&mut pair.acceptor, pair.now, 1, 99, "heir").len(), 0);
+    }
+
+    #[test]
+    fn a_second_welcome_in_a_session_opens_nothing() {
+        let mut pair = Pair::opened();
+        let (session, seq) = (1, 1);
+        let frame = Frame::Welcome(Box::new(Welcome::Peer));
+        let envelope = Envelope { version: VERSION, run: 0, from: 2, session, seq, frame };
+        pair.tell_dialler(Event::Frame(envelope));
+        assert_eq!(pair.dialler.poll(), None);
     }
 
     #[test]
