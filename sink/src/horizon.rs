@@ -32,7 +32,7 @@ impl Horizon {
             window,
             units_max: limits.window_units_max.max(1),
             bytes_max: limits.window_bytes_max,
-            horizon: watermark + window,
+            horizon: watermark.saturating_add(window),
             grown_at: committed,
             unit_bytes: 0.0,
         }

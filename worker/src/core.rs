@@ -273,7 +273,7 @@ impl Worker {
             self.joined = now;
             self.loaded = false;
             out.push(Effect::Request(Request::Load(plan.clone())));
-            let next_index = plan.stage_index + 1;
+            let next_index = plan.stage_index.saturating_add(1);
             let next = plan.next.as_ref().map(|s| Dispatch::new(next_index, s, &self.limits));
             self.membership = Some(Membership {
                 sink: self.mesh.dial(seen_from(plan.sink.clone(), &self.at), None, out),
