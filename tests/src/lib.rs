@@ -11,6 +11,7 @@ pub mod outcome;
 pub mod place;
 pub mod process;
 pub mod programs;
+pub mod relay;
 pub mod topologies;
 pub mod torture;
 pub mod wait;

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use rustix::process::Signal;
 use tests::place::Place;
-use tests::process::Process;
+use tests::process::{Ended, Process};
 use tests::programs::program;
 use tests::torture::{Role, kin};
 use tests::wait;
@@ -88,4 +88,46 @@ fn a_ventilator_that_is_killed_goes_on_with_the_same_pipe() {
     let expected: String = (0..LINES).map(|number| format!("\"line {number}\"\n")).collect();
     let found = fs::read_to_string(output).expect("the output is there");
     assert!(found == expected, "the output is not that of a calm run");
+}
+
+/// A run over `input` whose sink is stopped before it is over, so that the copy is complete and
+/// the run is not; then it is resumed with `again`.
+fn resumed_with(again: &str) -> (Place, Ended) {
+    let place = Place::new();
+    let slow = TOPOLOGY
+        .replace("run     = \"lower\"", "exec    = [\"sh\", \"-c\", \"sleep 0.2; echo {}\"]");
+    place.write("course.toml", slow);
+    place.write("input", "1\n2\n3\n4\n5\n6\n7\n8\n");
+    place.write("again", again);
+    let mut launcher = up(&place, "input");
+    wait::until("the copy is complete", || {
+        place.path(".pipeline/course/stdin.ended").exists().then_some(())
+    });
+    launcher.kill();
+    let ended = up(&place, "again").ends();
+    (place, ended)
+}
+
+#[test]
+fn another_input_is_refused_though_the_copy_was_complete() {
+    for (again, told) in [
+        ("1\n2\n3\nfour\n5\n6\n7\n8\n", "it differs at byte 6 (line 4)"),
+        ("1\n2\n", "it ends at byte 4 (line 3)"),
+        ("1\n2\n3\n4\n5\n6\n7\n8\n9\n", "it goes on at byte 16 (line 9)"),
+    ] {
+        let (_place, ended) = resumed_with(again);
+        assert_eq!(ended.code, Some(74), "{}", ended.stderr);
+        assert!(ended.stderr.contains(told), "{}", ended.stderr);
+        assert!(ended.stderr.contains("give the same input again, none, or"), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn the_same_input_or_none_goes_on_with_a_copy_that_was_complete() {
+    for again in ["1\n2\n3\n4\n5\n6\n7\n8\n", ""] {
+        let (place, ended) = resumed_with(again);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        let found = fs::read_to_string(place.path("out.jsonl")).expect("the output is there");
+        assert_eq!(found, "1\n2\n3\n4\n5\n6\n7\n8\n");
+    }
 }
