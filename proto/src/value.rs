@@ -166,6 +166,20 @@ pub fn push_uint(payload: &mut Vec<u8>, number: u64) {
     }
 }
 
+/// Appends a text.
+#[inline]
+pub fn push_str(payload: &mut Vec<u8>, text: &str) {
+    let len = text.len() as u32;
+    let [a, b, c, d] = len.to_be_bytes();
+    match len {
+        0..0x20 => payload.push(0xa0 | d),
+        0x20..0x100 => payload.extend_from_slice(&[0xd9, d]),
+        0x100..0x1_0000 => payload.extend_from_slice(&[0xda, c, d]),
+        _ => payload.extend_from_slice(&[0xdb, a, b, c, d]),
+    }
+    payload.extend_from_slice(text.as_bytes());
+}
+
 /// Appends a whole number, which may be negative, in its shortest form.
 #[inline]
 pub fn push_int(payload: &mut Vec<u8>, number: i64) {
@@ -280,6 +294,16 @@ mod tests {
         assert_eq!(read_uint(&[0xd0, 0xff]), None);
         assert_eq!(read_uint(&[0xcb, 0, 0, 0, 0, 0, 0, 0, 0]), None);
         assert_eq!(read_uint(&[]), None);
+    }
+
+    #[test]
+    fn texts_have_the_form_that_the_library_gives_them() {
+        for len in [0, 1, 31, 32, 255, 256, 65_535, 65_536] {
+            let text = "x".repeat(len);
+            let mut value = Vec::new();
+            push_str(&mut value, &text);
+            assert_eq!(value, rmp_serde::to_vec(&text).unwrap());
+        }
     }
 
     #[test]

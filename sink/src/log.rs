@@ -85,10 +85,19 @@ impl Log {
 
     /// Adds a record; it is safe after the next [`Log::sync`].
     pub fn append(&mut self, record: &[u8]) {
-        let len = record.len() as u32;
-        self.buffer.extend_from_slice(&len.to_le_bytes());
-        self.buffer.extend_from_slice(&crc32fast::hash(record).to_le_bytes());
-        self.buffer.extend_from_slice(record);
+        self.append_with(|buffer| buffer.extend_from_slice(record));
+    }
+
+    /// Adds the record that `write` appends, as [`append`](Self::append).
+    pub fn append_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.buffer.len();
+        let record = start + HEADER_BYTES;
+        self.buffer.resize(record, 0);
+        write(&mut self.buffer);
+        let len = (self.buffer.len() - record) as u32;
+        let sum = crc32fast::hash(&self.buffer[record..]);
+        self.buffer[start..start + 4].copy_from_slice(&len.to_le_bytes());
+        self.buffer[start + 4..record].copy_from_slice(&sum.to_le_bytes());
     }
 
     /// Makes everything appended safe. After a failure nobody knows what the file holds; the

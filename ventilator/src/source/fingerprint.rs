@@ -4,7 +4,7 @@
 
 use std::{fs, io::Read, path::Path, time::UNIX_EPOCH};
 
-use sha2::{Digest, Sha256};
+use blake3::Hasher;
 
 use super::{SourceError, SourceSpec, files::Files};
 
@@ -14,7 +14,7 @@ use super::{SourceError, SourceSpec, files::Files};
 /// # Errors
 /// [`SourceError`] when a file can't be read.
 pub fn fingerprint(spec: &SourceSpec) -> Result<Option<String>, SourceError> {
-    let mut hasher = Sha256::new();
+    let mut hasher = Hasher::new();
     match spec {
         SourceSpec::Range { .. } | SourceSpec::Stdin => return Ok(None),
         SourceSpec::Lines { path } | SourceSpec::Jsonl { path } | SourceSpec::Csv { path } => {
@@ -27,22 +27,22 @@ pub fn fingerprint(spec: &SourceSpec) -> Result<Option<String>, SourceError> {
                 let modified =
                     meta.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
                 hasher.update(path.as_os_str().as_encoded_bytes());
-                hasher.update(meta.len().to_le_bytes());
-                hasher.update(modified.unwrap_or_default().as_nanos().to_le_bytes());
+                hasher.update(&meta.len().to_le_bytes());
+                hasher.update(&modified.unwrap_or_default().as_nanos().to_le_bytes());
             }
         }
     }
-    Ok(Some(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()))
+    Ok(Some(hasher.finalize().to_hex().to_string()))
 }
 
-fn digest_file(path: &Path, hasher: &mut Sha256) -> Result<(), SourceError> {
+fn digest_file(path: &Path, hasher: &mut Hasher) -> Result<(), SourceError> {
     let failed = |source| SourceError::Io { path: path.into(), source };
     let mut file = fs::File::open(path).map_err(failed)?;
     let mut buffer = vec![0; 256 << 10];
     loop {
         match file.read(&mut buffer).map_err(failed)? {
             0 => return Ok(()),
-            count => hasher.update(&buffer[..count]),
+            count => drop(hasher.update(&buffer[..count])),
         }
     }
 }

@@ -9,6 +9,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use proto::value::push_str;
+
 use super::{Chunk, Source, SourceError, spool::Spool};
 
 const BUFFER_BYTES: usize = 128 << 10;
@@ -53,9 +55,24 @@ impl Stream {
         Ok(Some(line.strip_suffix(b"\r").unwrap_or(line)))
     }
 
+    /// Gives the lines that lie whole in the buffer to `take`, as long as it wants more.
+    fn take_whole(&mut self, mut take: impl FnMut(&[u8]) -> bool) {
+        let mut used = 0;
+        let buffer = self.reader.buffer();
+        for end in memchr::memchr_iter(b'\n', buffer) {
+            let line = &buffer[used..end];
+            used = end + 1;
+            self.line += 1;
+            if !take(line.strip_suffix(b"\r").unwrap_or(line)) {
+                break;
+            }
+        }
+        self.reader.consume(used);
+    }
+
     /// Whether the next line may have to be waited for.
     fn would_wait(&self) -> bool {
-        !self.reader.buffer().contains(&b'\n')
+        memchr::memchr(b'\n', self.reader.buffer()).is_none()
     }
 
     fn problem(&self, problem: String) -> SourceError {
@@ -65,6 +82,11 @@ impl Stream {
 
 /// Lines as strings; bytes that are no UTF-8 are replaced.
 pub struct Lines(Stream);
+
+fn push_line(line: &[u8], chunk: &mut Chunk) {
+    push_str(&mut chunk.payload, &String::from_utf8_lossy(line));
+    chunk.end_value();
+}
 
 impl Lines {
     /// The lines of a file.
@@ -86,8 +108,16 @@ impl Lines {
 impl Source for Lines {
     fn read(&mut self, units_max: usize, chunk: &mut Chunk) -> Result<bool, SourceError> {
         loop {
+            // Lines that lie whole in the buffer are taken from there, the others put together.
+            self.0.take_whole(|line| {
+                push_line(line, chunk);
+                !chunk.is_full(units_max)
+            });
+            if !chunk.is_empty() && (chunk.is_full(units_max) || self.0.would_wait()) {
+                return Ok(true);
+            }
             match self.0.next()? {
-                Some(line) => chunk.push(&String::from_utf8_lossy(line)),
+                Some(line) => push_line(line, chunk),
                 None => return Ok(false),
             }
             if chunk.is_full(units_max) || self.0.would_wait() {
