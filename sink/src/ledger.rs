@@ -150,6 +150,12 @@ impl Ledger {
         &self.config
     }
 
+    /// What is written, in the order in which it is: units that are tried again come last.
+    pub fn written(&self) -> SinkConfig {
+        let order = if self.late { Order::Completion } else { self.config.order };
+        SinkConfig { order, ..self.config.clone() }
+    }
+
     /// Memory that outcomes take that wait for an earlier one.
     pub fn held_bytes(&self) -> u64 {
         self.arrange.held_bytes()

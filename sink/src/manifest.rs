@@ -1,18 +1,35 @@
 //! The manifest: a file at the end of a run that proves that it is complete.
 //!
 //! Owns its form, its writing, and its check against what lies on the disk; refuses to repair.
+//! Beside it, sums of all lines are kept, so that the check can say which ones differ.
+
+mod compare;
+mod finding;
+mod records;
 
 use std::{
-    fmt, fs,
-    io::{self, Read},
+    collections::{BTreeMap, HashMap},
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use crate::{Summary, summary::StageFlow};
+use self::{
+    compare::{Change, compare},
+    finding::PLACES_MAX,
+    records::{ReadError, Records, Sums},
+};
+pub use self::{
+    finding::{Finding, How, Noun, Place},
+    records::UnitOf,
+};
+use crate::{
+    SinkConfig, Summary,
+    config::{Order, OutputSpec},
+    summary::StageFlow,
+};
 
 /// Its name in the run directory.
 pub const FILE: &str = "manifest.json";
@@ -51,10 +68,13 @@ pub struct FileFacts {
     pub path: PathBuf,
     /// Its length.
     pub bytes: u64,
-    /// Its line ends: JSON lines, or csv with its header; of no meaning for SQLite.
+    /// Its lines, a csv header included; of SQLite its rows.
     pub lines: u64,
-    /// Its SHA-256, in hexadecimal.
+    /// Its SHA-256, in hexadecimal; of SQLite that of its rows, since the file depends on its history.
     pub sha256: String,
+    /// How the unit of a line is known.
+    #[serde(default)]
+    pub unit_of: UnitOf,
 }
 
 /// Why there is no manifest.
@@ -70,6 +90,14 @@ pub enum ManifestError {
         /// Why it failed.
         source: io::Error,
     },
+    /// An output can't be read.
+    #[error("cannot read {}", path.display())]
+    Output {
+        /// The file.
+        path: PathBuf,
+        /// Why it failed.
+        source: ReadError,
+    },
     /// It is no manifest.
     #[error("{} is no manifest", path.display())]
     Malformed {
@@ -80,76 +108,37 @@ pub enum ManifestError {
     },
 }
 
-/// What does not agree with the manifest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "problem", rename_all = "snake_case")]
-pub enum Finding {
-    /// The counts don't add up.
-    Unbalanced {
-        /// Units in.
-        units_in: u64,
-        /// Results, filtered and dead together.
-        outcomes: u64,
-    },
-    /// A file is gone.
-    Missing {
-        /// Which.
-        path: PathBuf,
-    },
-    /// A file has another length.
-    Length {
-        /// Which.
-        path: PathBuf,
-        /// Bytes that the manifest says.
-        recorded: u64,
-        /// Bytes that there are.
-        found: u64,
-        /// Lines that the manifest says.
-        lines_recorded: u64,
-        /// Lines that there are.
-        lines_found: u64,
-    },
-    /// A file has the same length but another content.
-    Content {
-        /// Which.
-        path: PathBuf,
-    },
-}
+/// Keeps the sums of the output's lines in the run directory.
+const OUTPUT_SUMS: &str = "manifest.output.sums";
+/// Keeps those of the dead letters.
+const DEAD_SUMS: &str = "manifest.dead.sums";
 
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unbalanced { units_in, outcomes } => {
-                write!(f, "{units_in} units came in, but {outcomes} outcomes are recorded")
-            }
-            Self::Missing { path } => write!(f, "{} is missing", path.display()),
-            Self::Length { path, recorded, found, lines_recorded, lines_found } => {
-                let path = path.display();
-                write!(f, "{path} has {found} bytes instead of {recorded}: ")?;
-                let (less, more) = (
-                    lines_recorded.saturating_sub(*lines_found),
-                    lines_found.saturating_sub(*lines_recorded),
-                );
-                match (less, more) {
-                    (0, 0) => write!(f, "the number of lines is right, some were changed"),
-                    (0, more) => write!(f, "{more} lines too many"),
-                    (less, _) => write!(f, "{less} lines are missing"),
-                }
-            }
-            Self::Content { path } => {
-                write!(f, "{} was changed: its SHA-256 differs", path.display())
-            }
-        }
-    }
-}
-
-/// Writes the manifest of a run that is complete.
+/// Writes the manifest of a run that is complete, and the sums of all lines. `config` is what was
+/// written, in the order in which it was.
 ///
 /// # Errors
 /// [`ManifestError`] when a file can't be read or written.
-pub fn write(run_dir: &Path, summary: &Summary, plan: &str) -> Result<(), ManifestError> {
-    let output = summary.output.as_ref().map(|output| output.path.clone());
-    let output = output.filter(|path| path != Path::new("-"));
+pub fn write(
+    run_dir: &Path,
+    summary: &Summary,
+    plan: &str,
+    config: &SinkConfig,
+) -> Result<(), ManifestError> {
+    let output = config.output.as_ref().and_then(OutputSpec::path);
+    let mut output = output
+        .map(|path| facts(path, UnitOf::output(config), &run_dir.join(OUTPUT_SUMS)))
+        .transpose()?;
+    if let Some(output) = &mut output
+        && output.unit_of == UnitOf::Unknown
+        && config.order == Order::Input
+        && summary.results == summary.units_in
+        && let Some(header) = output.lines.checked_sub(summary.units_in)
+        && header == u64::from(matches!(config.output, Some(OutputSpec::Csv(_))))
+        && summary.outputs == summary.units_in
+    {
+        output.unit_of = UnitOf::LinesAfter(header);
+    }
+    let letters = |path: &PathBuf| facts(path, UnitOf::Object, &run_dir.join(DEAD_SUMS));
     let manifest = Manifest {
         units_in: summary.units_in,
         results: summary.results,
@@ -159,8 +148,8 @@ pub fn write(run_dir: &Path, summary: &Summary, plan: &str) -> Result<(), Manife
         stages: summary.stages.clone(),
         attempts: summary.attempts,
         duplicates_discarded: summary.duplicates_discarded,
-        output: output.map(|path| facts(&path)).transpose()?,
-        dead_letters: summary.dead_letters.as_ref().map(|path| facts(path)).transpose()?,
+        output,
+        dead_letters: summary.dead_letters.as_ref().map(letters).transpose()?,
         plan: plan.to_owned(),
     };
     let path = run_dir.join(FILE);
@@ -187,113 +176,104 @@ pub fn read(run_dir: &Path) -> Result<Manifest, ManifestError> {
     serde_json::from_slice(&json).map_err(|source| ManifestError::Malformed { path, source })
 }
 
-/// Compares a manifest with the files it speaks of; nothing is returned if all is well.
-///
-/// # Errors
-/// [`ManifestError`] when a file that is there can't be read.
-pub fn verify(manifest: &Manifest) -> Result<Vec<Finding>, ManifestError> {
+/// Compares the manifest of the run in `run_dir` with the files it speaks of; nothing is returned
+/// if all is well. Where lines differ it takes memory for a sum of each, twice.
+pub fn verify(run_dir: &Path, manifest: &Manifest) -> Vec<Finding> {
     let mut findings = Vec::new();
     let outcomes = manifest.results + manifest.filtered + manifest.dead;
     if outcomes != manifest.units_in {
         findings.push(Finding::Unbalanced { units_in: manifest.units_in, outcomes });
     }
-    for recorded in manifest.output.iter().chain(&manifest.dead_letters) {
+    let files = [(&manifest.output, OUTPUT_SUMS), (&manifest.dead_letters, DEAD_SUMS)];
+    for (recorded, sums) in files {
+        let Some(recorded) = recorded else { continue };
         let path = recorded.path.clone();
         if !path.exists() {
             findings.push(Finding::Missing { path });
             continue;
         }
-        let found = facts(&path)?;
-        if found.bytes != recorded.bytes {
-            findings.push(Finding::Length {
-                path,
-                recorded: recorded.bytes,
-                found: found.bytes,
-                lines_recorded: recorded.lines,
-                lines_found: found.lines,
-            });
-        } else if found.sha256 != recorded.sha256 {
-            findings.push(Finding::Content { path });
+        match records::read(&path, recorded.unit_of) {
+            Ok(found) if found.sha256 == recorded.sha256 => {}
+            Ok(found) => match Sums::read(&run_dir.join(sums), recorded.lines) {
+                Some(sums) => findings.extend(differences(recorded, &sums, &found)),
+                None => findings.push(Finding::Content {
+                    path,
+                    recorded: recorded.bytes,
+                    found: found.bytes,
+                }),
+            },
+            Err(error) => findings.push(Finding::Unreadable { path, error: error.to_string() }),
         }
     }
-    Ok(findings)
+    findings
 }
 
-fn facts(path: &Path) -> Result<FileFacts, ManifestError> {
-    let failed = |source| ManifestError::Io { action: "read", path: path.into(), source };
-    let mut file = fs::File::open(path).map_err(failed)?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 256 << 10];
-    let (mut bytes, mut lines) = (0, 0);
-    loop {
-        let count = file.read(&mut buffer).map_err(failed)?;
-        if count == 0 {
-            break;
-        }
-        hasher.update(&buffer[..count]);
-        bytes += count as u64;
-        lines += buffer[..count].iter().filter(|byte| **byte == b'\n').count() as u64;
+/// Which lines differ, the first places of each kind.
+fn differences(recorded: &FileFacts, sums: &Sums, found: &Records) -> Vec<Finding> {
+    let mut kinds: BTreeMap<How, (u64, Vec<Place>)> = BTreeMap::new();
+    let mut known = HashMap::new();
+    for (index, sum) in sums.lines.iter().enumerate().rev() {
+        known.insert(*sum, index);
     }
-    let sha256 = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    for change in compare(&sums.lines, &found.sums.lines) {
+        let (how, place) = located(change, recorded.unit_of, (sums, found), &known);
+        let (count, places) = kinds.entry(how).or_default();
+        *count += 1;
+        if let Some(last) = places.last_mut().filter(|last| last.continues(&place)) {
+            last.last = place.last;
+        } else if places.len() < PLACES_MAX {
+            places.push(place);
+        }
+    }
+    let of = if records::has_rows(&recorded.path) { Noun::Row } else { Noun::Line };
+    let path = &recorded.path;
+    let finding =
+        |(how, (count, places))| Finding::Differs { path: path.clone(), of, how, count, places };
+    kinds.into_iter().map(finding).collect()
+}
+
+fn located(
+    change: Change,
+    unit_of: UnitOf,
+    (sums, found): (&Sums, &Records),
+    known: &HashMap<u32, usize>,
+) -> (How, Place) {
+    let unit = |recorded: usize| match unit_of {
+        UnitOf::LinesAfter(header) => (recorded as u64).checked_sub(header),
+        _ => sums.unit(recorded),
+    };
+    let place = |index: usize, unit: Option<u64>, doubles: Option<usize>| {
+        let number = index as u64 + 1;
+        let doubles = doubles.map(|index| index as u64 + 1);
+        Place { first: number, last: number, unit, doubles }
+    };
+    match change {
+        Change::Missing { recorded } => (How::Missing, place(recorded, unit(recorded), None)),
+        Change::Changed { recorded, found: at } => {
+            let last = at + 1 == found.sums.lines.len();
+            let how = if last && found.torn { How::Cut } else { How::Changed };
+            (how, place(at, unit(recorded), None))
+        }
+        Change::Added { found: at } => match known.get(&found.sums.lines[at]) {
+            Some(index) => (How::Doubled, place(at, unit(*index), Some(*index))),
+            None => (How::Added, place(at, found.sums.unit(at), None)),
+        },
+    }
+}
+
+/// Reads a file to its end; the sums of its lines go to `sums`.
+fn facts(path: &Path, unit_of: UnitOf, sums: &Path) -> Result<FileFacts, ManifestError> {
+    let read = records::read(path, unit_of)
+        .map_err(|source| ManifestError::Output { path: path.into(), source })?;
+    read.sums.write(sums).map_err(|source| ManifestError::Io {
+        action: "write",
+        path: sums.into(),
+        source,
+    })?;
     let path = std::path::absolute(path).unwrap_or_else(|_| path.into());
-    Ok(FileFacts { path, bytes, lines, sha256 })
+    let (lines, bytes) = (read.sums.lines.len() as u64, read.bytes);
+    Ok(FileFacts { path, bytes, lines, sha256: read.sha256, unit_of })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn finished(folder: &Path) -> Manifest {
-        let output = folder.join("out.jsonl");
-        fs::write(&output, "1\n4\n9\n").unwrap();
-        let summary = Summary {
-            units_in: 3,
-            results: 3,
-            outputs: 3,
-            output: Some(crate::summary::OutputFacts { path: output, bytes: 6 }),
-            ..Summary::default()
-        };
-        write(folder, &summary, "plan").unwrap();
-        read(folder).unwrap()
-    }
-
-    fn told(folder: &Path, content: Option<&str>) -> Vec<String> {
-        let manifest = finished(folder);
-        let output = folder.join("out.jsonl");
-        match content {
-            Some(content) => fs::write(output, content).unwrap(),
-            None => fs::remove_file(output).unwrap(),
-        }
-        let name = format!("{}/", folder.display());
-        verify(&manifest).unwrap().iter().map(|f| f.to_string().replace(&name, "")).collect()
-    }
-
-    #[test]
-    fn an_output_as_it_was_is_in_order() {
-        let folder = tempfile::tempdir().unwrap();
-        assert!(told(folder.path(), Some("1\n4\n9\n")).is_empty());
-    }
-
-    #[test]
-    fn what_is_missing_doubled_or_changed_is_told() {
-        let folder = tempfile::tempdir().unwrap();
-        let told = |content| told(folder.path(), content);
-        assert_eq!(
-            told(Some("1\n9\n")),
-            ["out.jsonl has 4 bytes instead of 6: 1 lines are missing"]
-        );
-        assert_eq!(
-            told(Some("1\n4\n4\n9\n")),
-            ["out.jsonl has 8 bytes instead of 6: 1 lines too many"]
-        );
-        assert_eq!(told(Some("1\n5\n9\n")), ["out.jsonl was changed: its SHA-256 differs"]);
-        assert_eq!(told(None), ["out.jsonl is missing"]);
-    }
-
-    #[test]
-    fn counts_that_do_not_add_up_are_told() {
-        let folder = tempfile::tempdir().unwrap();
-        let manifest = Manifest { dead: 1, ..finished(folder.path()) };
-        assert_eq!(verify(&manifest).unwrap(), [Finding::Unbalanced { units_in: 3, outcomes: 4 }]);
-    }
-}
+mod tests;

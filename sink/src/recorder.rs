@@ -314,7 +314,12 @@ impl Recorder {
             && !conclusion.drained
         {
             let plan: Option<String> = durable.run_dir.fact("plan")?;
-            manifest::write(durable.run_dir.path(), &summary, &plan.unwrap_or_default())?;
+            manifest::write(
+                durable.run_dir.path(),
+                &summary,
+                &plan.unwrap_or_default(),
+                &self.ledger.written(),
+            )?;
             durable.run_dir.record("finished", &true)?;
         }
         (self.told)(&summary, conclusion.drained).map_err(RecordError::Told)?;
@@ -333,8 +338,10 @@ impl Durable {
     fn append<'a>(&mut self, entries: impl Iterator<Item = &'a Entry>) {
         let entries: Vec<&Entry> = entries.collect();
         for record in entries.chunks(RECORD_ENTRIES) {
-            let bytes = rmp_serde::to_vec(record).expect("every entry has a MessagePack form");
-            self.log.append(&bytes);
+            self.log.append_with(|buffer| {
+                rmp_serde::encode::write(buffer, record)
+                    .expect("every entry has a MessagePack form");
+            });
         }
     }
 }

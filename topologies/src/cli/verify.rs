@@ -37,7 +37,7 @@ impl VerifyArgs {
         let manifest = manifest::read(&run_dir).map_err(|error| {
             format!("{} (a run has its manifest when it is finished)", with_causes(&error))
         })?;
-        let findings = manifest::verify(&manifest).map_err(|error| with_causes(&error))?;
+        let findings = manifest::verify(&run_dir, &manifest);
         let text = match self.output {
             Format::Json => {
                 let report = serde_json::json!({ "manifest": manifest, "findings": findings });
