@@ -5,7 +5,7 @@
 //! C: a small message is sent from the stack and received into it, a large one is handed on as it
 //! is. Refuses every promise: here messages are lost as libzmq loses them.
 
-use std::ops::{Deref, DerefMut};
+use std::ops::Deref;
 
 use zmq::{Context, Message, Socket, SocketType};
 
@@ -155,10 +155,10 @@ impl Pull {
 /// A message where libzmq has it.
 pub struct Whole(Message);
 
-impl Whole {
-    /// A message of `len` zeroes, to be filled.
-    pub fn with_len(len: usize) -> Self {
-        Self(Message::with_size(len))
+impl From<Vec<u8>> for Whole {
+    /// Takes the bytes over without a copy, if the vector is full.
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(Message::from(bytes))
     }
 }
 
@@ -167,12 +167,6 @@ impl Deref for Whole {
 
     fn deref(&self) -> &[u8] {
         &self.0
-    }
-}
-
-impl DerefMut for Whole {
-    fn deref_mut(&mut self) -> &mut [u8] {
-        &mut self.0
     }
 }
 
@@ -192,9 +186,7 @@ mod tests {
         let mut bytes = [0; 8];
         assert_eq!(pull.receive_into(&mut bytes).unwrap(), 8);
         assert_eq!(u64::from_le_bytes(bytes), 7);
-        let mut large = Whole::with_len(1 << 20);
-        large[9] = 9;
-        push.forward(large).unwrap();
+        push.forward(Whole::from(vec![9; 1 << 20])).unwrap();
         let large = pull.receive().unwrap();
         assert_eq!((large.len(), large[9]), (1 << 20, 9));
     }

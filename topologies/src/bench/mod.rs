@@ -45,6 +45,14 @@ impl Transport {
             Self::Curve => "curve",
         }
     }
+
+    /// The same without encryption: what the guide's pipeline is run over.
+    pub fn unencrypted(self) -> Self {
+        match self {
+            Self::Curve => Self::Tcp,
+            plain => plain,
+        }
+    }
 }
 
 /// What ours is compared with.
@@ -175,11 +183,12 @@ impl Failure {
 /// # Errors
 /// [`Failure`] of the first measurement that has no figure.
 pub fn run(options: &Options) -> Result<Report, Failure> {
+    let machine = machine::describe();
     let mut figures = Vec::new();
     for measure in &options.only {
-        let told = writeln!(io::stderr(), "{}: {}", measure.name(), measure.what());
-        drop(told);
+        // Nobody may be left to read it; that is no reason to fail.
+        let _ = writeln!(io::stderr(), "measuring {} …", measure.name());
         figures.extend(measure.run(options)?);
     }
-    Ok(Report { machine: machine::describe(), figures })
+    Ok(Report { machine, figures })
 }

@@ -2,7 +2,11 @@
 //!
 //! Owns its processes and its summary; refuses to know what is measured.
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    process::{ChildStdin, ChildStdout, Command},
+    time::{Duration, Instant},
+};
 
 use proto::{
     limits::Limits,
@@ -75,6 +79,15 @@ pub struct Run {
     /// Those that compute.
     pub workers: Vec<Process>,
     summary: PathBuf,
+    began: Instant,
+}
+
+/// A run that is over.
+pub struct Finished {
+    /// What the sink says of it.
+    pub summary: Summary,
+    /// From the start of its first process to the end of its last.
+    pub wall: Duration,
 }
 
 impl Run {
@@ -83,6 +96,64 @@ impl Run {
     /// # Errors
     /// [`Failure`] when one can't be started.
     pub fn start(site: &Site, order: &Order) -> Result<Self, Failure> {
+        let plan = Plan::of(site, order)?;
+        let began = Instant::now();
+        let sink = site.start("sink", plan.sink)?;
+        let ventilator = site.start("ventilator", plan.ventilator)?;
+        let workers = plan.workers.into_iter().map(|command| site.start("worker", command));
+        let workers = workers.collect::<Result<_, _>>()?;
+        Ok(Self { sink, ventilator, workers, summary: plan.summary, began })
+    }
+
+    /// The same, with the ventilator's standard input and the sink's standard output.
+    ///
+    /// # Errors
+    /// [`Failure`] when one can't be started.
+    pub fn start_piped(
+        site: &Site,
+        order: &Order,
+    ) -> Result<(Self, ChildStdin, ChildStdout), Failure> {
+        let plan = Plan::of(site, order)?;
+        let began = Instant::now();
+        let (sink, _, output) = site.start_piped("sink", plan.sink)?;
+        let (ventilator, input, _) = site.start_piped("ventilator", plan.ventilator)?;
+        let workers = plan.workers.into_iter().map(|command| site.start("worker", command));
+        let workers = workers.collect::<Result<_, _>>()?;
+        Ok((Self { sink, ventilator, workers, summary: plan.summary, began }, input, output))
+    }
+
+    /// The process ids of all.
+    pub fn processes(&self) -> impl Iterator<Item = u32> {
+        [&self.sink, &self.ventilator].into_iter().chain(&self.workers).map(Process::id)
+    }
+
+    /// Waits for the end of the run.
+    ///
+    /// # Errors
+    /// [`Failure`] when a process ends otherwise than well.
+    pub fn finish(mut self) -> Result<Finished, Failure> {
+        let mut all = vec![&mut self.sink, &mut self.ventilator];
+        all.extend(&mut self.workers);
+        all_end(&mut all)?;
+        let wall = self.began.elapsed();
+        let read = std::fs::read(&self.summary);
+        let json = read.map_err(|source| Failure::file(&self.summary, source))?;
+        let summary = serde_json::from_slice(&json)
+            .map_err(|error| Failure::file(&self.summary, std::io::Error::from(error)))?;
+        Ok(Finished { summary, wall })
+    }
+}
+
+/// The commands of a run.
+struct Plan {
+    sink: Command,
+    ventilator: Command,
+    workers: Vec<Command>,
+    summary: PathBuf,
+}
+
+impl Plan {
+    fn of(site: &Site, order: &Order) -> Result<Self, Failure> {
         let sink_at = site.endpoint(order.transport, "sink")?;
         let ventilator_at = site.endpoint(order.transport, "ventilator")?;
         let run_dir = order.durable.then(|| site.path("run"));
@@ -107,30 +178,14 @@ impl Run {
             limits: order.limits.clone(),
         };
         let summary = site.path("summary.json");
-        let mut command = role(site, order, "sink")?;
-        command.arg("--setup").arg(setup(site, "sink", &sink)?);
-        command.arg("--quiet").arg("--summary").arg(&summary);
-        let sink = site.start("sink", command)?;
-        let mut command = role(site, order, "ventilator")?;
-        command.arg("--setup").arg(setup(site, "ventilator", &ventilator)?);
-        let ventilator = site.start("ventilator", command)?;
-        let start = |number| worker(site, order, &ventilator_at, number);
-        let workers = (1..=order.workers).map(start).collect::<Result<_, _>>()?;
-        Ok(Self { sink, ventilator, workers, summary })
-    }
-
-    /// Waits for the end of the run.
-    ///
-    /// # Errors
-    /// [`Failure`] when a process ends otherwise than well.
-    pub fn finish(mut self) -> Result<Summary, Failure> {
-        let mut all = vec![&mut self.sink, &mut self.ventilator];
-        all.extend(&mut self.workers);
-        all_end(&mut all)?;
-        let read = std::fs::read(&self.summary);
-        let json = read.map_err(|source| Failure::file(&self.summary, source))?;
-        serde_json::from_slice(&json)
-            .map_err(|error| Failure::file(&self.summary, std::io::Error::from(error)))
+        let mut collect = role(site, order, "sink")?;
+        collect.arg("--setup").arg(setup(site, "sink", &sink)?);
+        collect.arg("--quiet").arg("--summary").arg(&summary);
+        let mut read = role(site, order, "ventilator")?;
+        read.arg("--setup").arg(setup(site, "ventilator", &ventilator)?);
+        let workers = (1..=order.workers).map(|number| worker(site, order, &ventilator_at, number));
+        let workers = workers.collect::<Result<_, _>>()?;
+        Ok(Self { sink: collect, ventilator: read, workers, summary })
     }
 }
 
@@ -141,7 +196,7 @@ fn setup(site: &Site, name: &str, setup: &impl Serialize) -> Result<PathBuf, Fai
     site.write(&file, &json)
 }
 
-fn role(site: &Site, order: &Order, name: &str) -> Result<std::process::Command, Failure> {
+fn role(site: &Site, order: &Order, name: &str) -> Result<Command, Failure> {
     let mut command = site.this_program();
     command.arg(name);
     match order.transport {
@@ -151,15 +206,14 @@ fn role(site: &Site, order: &Order, name: &str) -> Result<std::process::Command,
     Ok(command)
 }
 
-/// Starts one more worker of a run.
 fn worker(
     site: &Site,
     order: &Order,
     ventilator: &Endpoint,
     number: u32,
-) -> Result<Process, Failure> {
-    let name = format!("work-{number}");
+) -> Result<Command, Failure> {
     let mut command = role(site, order, "worker")?;
-    command.arg("--ventilator").arg(ventilator.to_string()).arg("--name").arg(&name);
-    site.start(&name, command)
+    command.arg("--ventilator").arg(ventilator.to_string());
+    command.arg("--name").arg(format!("work-{number}"));
+    Ok(command)
 }

@@ -7,7 +7,7 @@ use std::{
     io::{self, Read, Seek},
     net::TcpListener,
     path::{Path, PathBuf},
-    process::{self, Child, Command, ExitStatus, Stdio},
+    process::{self, Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
     thread,
     time::Duration,
 };
@@ -103,14 +103,36 @@ impl Site {
     /// # Errors
     /// [`Failure`] when it can't be started.
     pub fn start(&self, name: &str, mut command: Command) -> Result<Process, Failure> {
-        let mut start = || -> io::Result<Process> {
-            let stdout = tempfile::tempfile_in(self.folder.path())?;
-            let stderr = tempfile::tempfile_in(self.folder.path())?;
-            command.stdin(Stdio::null()).stdout(stdout.try_clone()?).stderr(stderr.try_clone()?);
-            let child = command.spawn()?;
-            Ok(Process { name: name.into(), child, stdout, stderr, status: None })
-        };
-        start().map_err(|source| Failure::Start { name: name.into(), source })
+        let failed = |source| Failure::Start { name: name.into(), source };
+        let stdout = tempfile::tempfile_in(self.folder.path()).map_err(failed)?;
+        let kept = stdout.try_clone().map_err(failed)?;
+        command.stdin(Stdio::null()).stdout(kept);
+        self.spawn(name, command, stdout).map_err(failed)
+    }
+
+    /// Starts a command that is talked with.
+    ///
+    /// # Errors
+    /// [`Failure`] when it can't be started.
+    pub fn start_piped(
+        &self,
+        name: &str,
+        mut command: Command,
+    ) -> Result<(Process, ChildStdin, ChildStdout), Failure> {
+        let failed = |source| Failure::Start { name: name.into(), source };
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let nothing = tempfile::tempfile_in(self.folder.path()).map_err(failed)?;
+        let mut process = self.spawn(name, command, nothing).map_err(failed)?;
+        match (process.child.stdin.take(), process.child.stdout.take()) {
+            (Some(input), Some(output)) => Ok((process, input, output)),
+            _ => Err(failed(io::ErrorKind::BrokenPipe.into())),
+        }
+    }
+
+    fn spawn(&self, name: &str, mut command: Command, stdout: fs::File) -> io::Result<Process> {
+        let stderr = tempfile::tempfile_in(self.folder.path())?;
+        let child = command.stderr(stderr.try_clone()?).spawn()?;
+        Ok(Process { name: name.into(), child, stdout, stderr, status: None })
     }
 }
 

@@ -1,7 +1,7 @@
 //! `pipeline bare`: the processes of the ZeroMQ guide's own pipeline, which `pipeline bench`
 //! starts. Hidden, since nobody should use it: it loses units.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Subcommand, ValueEnum};
 use proto::{
@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::{complain, print};
 use crate::{
-    bench::bare::{self, BareError},
+    bench::bare::{self, BareError, Gate},
     up::exit,
 };
 
@@ -25,47 +25,79 @@ pub(super) struct BareArgs {
 
 #[derive(Debug, Subcommand)]
 enum Role {
-    /// Sends numbers
+    /// Sends the numbers from 1
     Ventilator {
-        /// Where workers connect
-        #[arg(long, value_name = "ENDPOINT")]
-        bind: Endpoint,
-        /// How many have to be there before the first unit leaves
-        #[arg(long, value_name = "N")]
-        workers: u32,
-        /// How many numbers, from 1
-        #[arg(long, value_name = "N")]
+        #[command(flatten)]
+        gate: GateArgs,
+        #[arg(long)]
         units: u64,
+    },
+    /// Sends the numbers in a file
+    Numbers {
+        #[command(flatten)]
+        gate: GateArgs,
+        #[arg(long)]
+        file: PathBuf,
+    },
+    /// Sends the long lines of a file
+    Payloads {
+        #[command(flatten)]
+        gate: GateArgs,
+        #[arg(long)]
+        file: PathBuf,
+        #[arg(long)]
+        units: usize,
+        #[arg(long)]
+        length: usize,
+    },
+    /// Sends the lines of standard input
+    Lines {
+        #[command(flatten)]
+        gate: GateArgs,
     },
     /// Computes
     Worker {
-        /// The ventilator
-        #[arg(long, value_name = "ENDPOINT")]
+        #[arg(long)]
         from: Endpoint,
-        /// The sink
-        #[arg(long, value_name = "ENDPOINT")]
+        #[arg(long)]
         to: Endpoint,
-        /// What is done with a number
-        #[arg(long, value_name = "NAME")]
+        #[arg(long)]
         run: BareFunction,
     },
-    /// Counts and sums
+    /// Counts numbers and sums them
     Sink {
-        /// Where workers connect
-        #[arg(long, value_name = "ENDPOINT")]
+        #[arg(long)]
         bind: Endpoint,
-        /// How many will come
-        #[arg(long, value_name = "N")]
+        #[arg(long)]
         units: u64,
     },
+    /// Counts payloads and sums their lengths
+    Gather {
+        #[arg(long)]
+        bind: Endpoint,
+        #[arg(long)]
+        units: u64,
+    },
+    /// Prints lines
+    Print {
+        #[arg(long)]
+        bind: Endpoint,
+    },
+}
+
+#[derive(Debug, Args)]
+struct GateArgs {
+    #[arg(long)]
+    bind: Endpoint,
+    #[arg(long)]
+    workers: u32,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum BareFunction {
-    /// Times itself.
     Square,
-    /// Computes for so many microseconds.
     Spin,
+    Echo,
 }
 
 impl BareArgs {
@@ -78,25 +110,37 @@ impl BareArgs {
     }
 }
 
+impl GateArgs {
+    fn gate(self) -> Gate {
+        Gate { bind: self.bind, workers: self.workers }
+    }
+}
+
 impl Role {
     fn run(self) -> Result<i32, BareError> {
-        Ok(match self {
-            Self::Ventilator { bind, workers, units } => {
-                bare::send_range(&bind, workers, units, |begun| {
-                    tell(&begun);
-                })?;
-                exit::COMPLETE
+        match self {
+            Self::Ventilator { gate, units } => gate.gate().send_range(units, begins)?,
+            Self::Numbers { gate, file } => gate.gate().send_numbers(&file, begins)?,
+            Self::Payloads { gate, file, units, length } => {
+                gate.gate().send_payloads(&file, [units, length], begins)?;
             }
-            Self::Worker { from, to, run } => {
-                match run {
-                    BareFunction::Square => bare::square(&from, &to)?,
-                    BareFunction::Spin => bare::spin(&from, &to)?,
-                }
-                exit::COMPLETE
-            }
-            Self::Sink { bind, units } => tell(&bare::collect(&bind, units)?),
-        })
+            // Its standard output is nobody's.
+            Self::Lines { gate } => gate.gate().send_lines(|_| ())?,
+            Self::Worker { from, to, run } => match run {
+                BareFunction::Square => bare::square(&from, &to)?,
+                BareFunction::Spin => bare::spin(&from, &to)?,
+                BareFunction::Echo => bare::echo(&from, &to)?,
+            },
+            Self::Sink { bind, units } => return Ok(tell(&bare::collect(&bind, units)?)),
+            Self::Gather { bind, units } => return Ok(tell(&bare::gather(&bind, units)?)),
+            Self::Print { bind } => bare::print_lines(&bind)?,
+        }
+        Ok(exit::COMPLETE)
     }
+}
+
+fn begins(begun: bare::Begun) {
+    tell(&begun);
 }
 
 fn tell(facts: &impl Serialize) -> i32 {

@@ -2,17 +2,51 @@
 //!
 //! Owns the names; refuses to know how a figure is shown.
 
+mod busy;
+mod exec;
+mod latency;
+mod lines;
+mod memory;
+mod payload;
+mod pipe;
+mod recovery;
+mod skew;
+mod startup;
 mod tiny;
 
 use clap::ValueEnum;
 
-use super::{Failure, Figure, Options};
+use super::{Failure, Figure, Options, Transport};
 
 /// One thing that can be measured; it gives one row or several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Measure {
-    /// Throughput of units that cost nothing.
+    /// range, square, count and sum; 2 workers, nothing kept
     Tiny,
+    /// The same, durable, with JSON lines in input order
+    Durable,
+    /// Lines of 100 bytes, through echo, to JSON lines, durable
+    Lines,
+    /// One unit in flight, from a line typed to a line printed
+    Latency,
+    /// Lines of 1 MiB, through echo, counted
+    Payload,
+    /// Heavy-tailed units from 1 to 500 ms, the longest last
+    Skew,
+    /// The same, with a worker stopped in the middle
+    Stopped,
+    /// The share of time that workers compute, units of 1 ms
+    Busy,
+    /// A process a unit: /bin/true
+    Exec,
+    /// A Python loop that squares a JSON line
+    Pipe,
+    /// From `pipeline up` to the first result
+    Startup,
+    /// Memory of all processes together, at few and at many units
+    Memory,
+    /// From a worker's death until others have all its units
+    Recovery,
 }
 
 impl Measure {
@@ -25,13 +59,18 @@ impl Measure {
     pub fn name(self) -> &'static str {
         match self {
             Self::Tiny => "tiny",
-        }
-    }
-
-    /// What is measured, in words.
-    pub fn what(self) -> &'static str {
-        match self {
-            Self::Tiny => "range, square, count and sum; 2 workers, ephemeral",
+            Self::Durable => "durable",
+            Self::Lines => "lines",
+            Self::Latency => "latency",
+            Self::Payload => "payload",
+            Self::Skew => "skew",
+            Self::Stopped => "stopped",
+            Self::Busy => "busy",
+            Self::Exec => "exec",
+            Self::Pipe => "pipe",
+            Self::Startup => "startup",
+            Self::Memory => "memory",
+            Self::Recovery => "recovery",
         }
     }
 
@@ -41,7 +80,27 @@ impl Measure {
     /// [`Failure`] when a process fails, or what comes out is wrong.
     pub fn run(self, options: &Options) -> Result<Vec<Figure>, Failure> {
         match self {
-            Self::Tiny => tiny::measure(options),
+            Self::Tiny => each(options, tiny::ephemeral),
+            Self::Durable => each(options, tiny::durable),
+            Self::Lines => each(options, lines::measure),
+            Self::Latency => Ok(each(options, latency::measure)?.into_iter().flatten().collect()),
+            Self::Payload => each(options, payload::measure),
+            Self::Skew => skew::measure(options),
+            Self::Stopped => skew::stopped(options),
+            Self::Busy => busy::measure(options),
+            Self::Exec => exec::measure(options),
+            Self::Pipe => pipe::measure(options),
+            Self::Startup => startup::measure(options),
+            Self::Memory => memory::measure(options),
+            Self::Recovery => recovery::measure(options),
         }
     }
+}
+
+/// What depends on the transport is measured over each that was asked for.
+fn each<T>(
+    options: &Options,
+    measure: impl Fn(&Options, Transport) -> Result<T, Failure>,
+) -> Result<Vec<T>, Failure> {
+    options.transports.iter().map(|transport| measure(options, *transport)).collect()
 }

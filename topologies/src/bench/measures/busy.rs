@@ -1,0 +1,35 @@
+//! How much of the time workers compute, when a unit takes a millisecond.
+
+use ventilator::source::SourceSpec;
+
+use crate::bench::{
+    Failure, Figure, Options, Transport,
+    figure::{Target, take_turns},
+    ours::{Order, Run, built_in},
+    site::Site,
+};
+
+const UNIT_MICROS: u64 = 1_000;
+const WORKERS: u32 = 2;
+
+/// The time that the units have to take, of the time that the workers had.
+pub(super) fn measure(options: &Options) -> Result<Vec<Figure>, Failure> {
+    let units = options.either(10_000, 100);
+    let site = Site::new(options.folder.as_deref())?;
+    let lines = format!("{UNIT_MICROS}\n").repeat(units);
+    let path = site.write("units.jsonl", lines.as_bytes())?;
+    let transport = options.transports.first().copied().unwrap_or(Transport::Ipc);
+    let source = SourceSpec::Jsonl { path };
+    let order = Order { workers: WORKERS, ..Order::new(transport, source, built_in("spin")) };
+    let mut figure = Figure::new("busy", "units of 1 ms: share of time computing", "%")
+        .to_reach(Target::AtLeast(99.0))
+        .checked("count", units);
+    take_turns(options.pairs, || {
+        let summary = Run::start(&site, &order)?.finish()?.summary;
+        Failure::unless_equal("ours", "the number of results", summary.results, units as u64)?;
+        let computed = units as f64 * UNIT_MICROS as f64 / 1e6 / f64::from(WORKERS);
+        figure.add(computed / summary.seconds * 100.0);
+        Ok(())
+    })?;
+    Ok(vec![figure])
+}
