@@ -99,3 +99,13 @@ fn a_ventilator_that_is_asked_to_leave_finishes_what_it_has_begun() {
     assert_same_lines(&found, &squares);
     assert_eq!(hand.outcome().count("units_in"), found.len() as u64);
 }
+
+#[test]
+fn a_worker_that_finds_no_ventilator_gives_up_when_it_may() {
+    let hand = Hand::over(Transport::Ipc);
+    let ended = hand.worker(&["--run", "square", "--give-up-after", "10ms"]).ends();
+    assert_eq!(ended.code, Some(69));
+    assert!(ended.stderr.contains("no ventilator has answered; giving up"), "{}", ended.stderr);
+    let ended = hand.worker(&["--run", "square", "--give-up-after", "soon"]).ends();
+    assert_eq!(ended.code, Some(64), "{}", ended.stderr);
+}

@@ -32,7 +32,7 @@ fn with_sets(text: &str, sets: &[&str]) -> Result<Topology, Diagnostics> {
 fn what_is_left_out_has_its_default() -> Result<(), Diagnostics> {
     let topology = checked(SMALL)?;
     assert_eq!(topology.name, "small-one");
-    assert_eq!((topology.key, topology.insecure), (None, false));
+    assert_eq!((topology.key, topology.insecure, topology.bind), (None, false, None));
     assert_eq!(topology.source, SourceSpec::Range { from: 1, to: 10, step: 1 });
     assert_eq!(topology.limits, Limits::default());
     assert_eq!(topology.sink, sink::config::SinkConfig::default());
@@ -50,6 +50,7 @@ fn every_key_arrives_where_it_belongs() -> Result<(), Diagnostics> {
         "
         name = 'all-keys'
         insecure = true
+        bind = 'tcp://*:5557'
         [source]
         kind = 'csv'
         path = '../data/scores.csv'
@@ -85,6 +86,7 @@ fn every_key_arrives_where_it_belongs() -> Result<(), Diagnostics> {
     let folder = env::current_dir().expect("tests have a folder").join("tests");
     assert_eq!(topology.name, "all-keys");
     assert!(topology.insecure);
+    assert_eq!(topology.bind.map(|bind| bind.to_string()).as_deref(), Some("tcp://*:5557"));
     assert_eq!(topology.source, SourceSpec::Csv { path: folder.join("../data/scores.csv") });
     let score = &topology.stages[0];
     assert_eq!(score.stage.function, Function::Pipe(vec!["python3".into(), "work.py".into()]));
