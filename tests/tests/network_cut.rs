@@ -19,6 +19,7 @@ fn cut_off(cuts: &[(usize, Cut)]) {
     let remote = Remote {
         place: &place,
         network: &network,
+        folder: "remote",
         units: 40_000,
         first: 10_000_000_000_000,
         cut_lasts: Duration::from_millis(2_500),

@@ -9,7 +9,10 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use fastrand::Rng;
 use tests::place::Place;
+use tests::torture::network::Network;
+use tests::torture::remote::{self, Remote, SITES};
 use tests::torture::{Calm, Course, Faults, Tally, Torn, Trouble};
 
 /// The exit code when a run under faults differs from the calm one.
@@ -39,6 +42,12 @@ struct Args {
     /// Seconds that a process is stopped; the liveness limit is 1
     #[arg(long, default_value_t = 2.5)]
     stop_seconds: f64,
+    /// Cuts of the network in one more run, over several machines (network namespaces; needs root)
+    #[arg(long, default_value_t = 0)]
+    cuts: usize,
+    /// Units in that run; their numbers are a hundred times larger
+    #[arg(long, default_value_t = 60_000)]
+    cut_units: u64,
 }
 
 fn main() -> ExitCode {
@@ -84,8 +93,31 @@ fn rounds(args: &Args, place: &Place) -> Result<(), (u64, Trouble)> {
         // A round that went well leaves nothing to look at.
         let _ = std::fs::remove_dir_all(place.path(&name));
     }
+    if args.cuts > 0 {
+        total.add(&cut_off(args, place, first).map_err(|trouble| (first, trouble))?);
+    }
     println!("PASSED: {} rounds, each the same as the calm run; {total}", seed - first);
     Ok(())
+}
+
+/// One run over several machines, with its network cut.
+fn cut_off(args: &Args, place: &Place, seed: u64) -> Result<Tally, Trouble> {
+    let Some(network) = Network::or_skip(SITES) else { return Ok(Tally::default()) };
+    let remote = Remote {
+        place,
+        network: &network,
+        folder: "remote",
+        units: args.cut_units,
+        first: args.first.saturating_mul(100),
+        cut_lasts: Duration::from_secs_f64(args.stop_seconds.max(0.0)),
+    };
+    let calm = remote.calm()?;
+    tell_calm(&calm);
+    let faults = remote::schedule(&mut Rng::with_seed(seed), args.cuts);
+    let (torn, losses) = remote.under("cut", &calm, &faults)?;
+    tell_torn(seed, &torn);
+    println!("  processes said {losses} times that they had lost a peer");
+    Ok(torn.tally)
 }
 
 fn tell_calm(calm: &Calm) {

@@ -5,6 +5,7 @@
 //! [`remote`] does the like to a run on several machines, whose [`network`] is cut. Refuses to
 //! touch a process that the run did not start.
 
+pub mod disk;
 pub mod kin;
 pub mod network;
 pub mod ordeal;

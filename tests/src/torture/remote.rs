@@ -63,6 +63,8 @@ pub struct Remote<'a> {
     pub place: &'a Place,
     /// Where processes are; of [`SITES`] sites.
     pub network: &'a Network,
+    /// A folder in the place.
+    pub folder: &'a str,
     /// How many numbers are factored.
     pub units: u64,
     /// The first number; the larger, the longer a unit takes.
@@ -126,11 +128,14 @@ impl Remote<'_> {
     }
 
     fn begin(&self, name: &str) -> Party {
-        let folder = self.place.path(name);
+        let folder = self.place.path(self.folder).join(name);
         fs::create_dir_all(&folder).expect("the scenario's folder can be written");
         let write = |role: &str, setup: Value| {
             let setup = setup.to_string();
-            self.place.write(&format!("{name}/{role}.json"), setup).display().to_string()
+            self.place
+                .write(&format!("{}/{name}/{role}.json", self.folder), setup)
+                .display()
+                .to_string()
         };
         let sink = write("sink", self.sink(&folder));
         let ventilator = write("ventilator", self.ventilator());
