@@ -119,7 +119,9 @@ impl Spooler {
     fn run(mut self, same: bool) {
         let outcome = match self.ended {
             true => self.compare().and_then(|line| self.compare_end(line)),
-            false => self.catch_up(same).and_then(|()| self.copy_all()),
+            false => self
+                .catch_up(same)
+                .and_then(|()| self.copy_all().map_err(|error| self.named(&error))),
         };
         self.tell(|progress| {
             progress.comparing = false;
@@ -215,6 +217,11 @@ impl Spooler {
             self.bytes += count as u64;
             self.tell(|progress| progress.bytes = self.bytes);
         }
+    }
+
+    /// The system says only that there is no room, and not where.
+    fn named(&self, error: &io::Error) -> io::Error {
+        io::Error::new(error.kind(), format!("copying it to {}: {error}", self.path.display()))
     }
 
     fn splice_piece(&mut self) -> io::Result<usize> {
