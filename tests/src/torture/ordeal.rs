@@ -29,7 +29,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(2);
 /// progress, so there are no more kills of them than this before the run has got further…
 const BARREN_KILLS_MAX: u32 = 3;
 /// … by this share of the output, which takes longer than the launcher needs to hear of it.
-const FURTHER_SHARE: f64 = 0.02;
+const FURTHER_SHARE: f64 = 0.018;
 
 /// What is wrong with a run.
 #[derive(Debug, Error)]
