@@ -60,24 +60,28 @@ impl Doorbook {
 
     /// Someone was refused; tells it the first time, the second, the fourth, and so on.
     pub fn refused(&mut self, mismatch: Mismatch) {
-        let (place, what) = match (mismatch, &self.key) {
-            (Mismatch::Encryption, Some(_)) => {
-                (0, "refused a peer that does not encrypt; was it started with --insecure?")
-            }
+        let [encryption, key, protocol, closed] = &mut self.counts;
+        let (count, what) = match (mismatch, &self.key) {
+            (Mismatch::Encryption, Some(_)) => (
+                encryption,
+                "refused a peer that does not encrypt; was it started with --insecure?",
+            ),
             (Mismatch::Encryption, None) => {
-                (0, "refused a peer that encrypts; this process runs with --insecure")
+                (encryption, "refused a peer that encrypts; this process runs with --insecure")
             }
             (Mismatch::Key, _) => {
-                (1, "refused a peer with another key; it needs a copy of this one")
+                (key, "refused a peer with another key; it needs a copy of this one")
             }
-            (Mismatch::Protocol, _) => (2, "refused a peer that does not speak the protocol"),
+            (Mismatch::Protocol, _) => {
+                (protocol, "refused a peer that does not speak the protocol")
+            }
             (Mismatch::Closed, Some(_)) => {
-                (3, "a peer left before it had shown a key; was it started with --insecure?")
+                (closed, "a peer left before it had shown a key; was it started with --insecure?")
             }
-            (Mismatch::Closed, None) => (3, "a peer left before it had said who it is"),
+            (Mismatch::Closed, None) => (closed, "a peer left before it had said who it is"),
         };
-        self.counts[place] += 1;
-        let count = self.counts[place];
+        *count += 1;
+        let count = *count;
         if count.is_power_of_two() {
             let key = self.key.as_deref().unwrap_or("none");
             warn!(key, count, "{what}");

@@ -226,11 +226,8 @@ impl Key {
         let folder = folder.unwrap_or(Path::new("."));
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(io)?;
         let key = Self::generate();
-        let draft = folder.join(format!(
-            ".key-{}-{}",
-            std::process::id(),
-            &key.public[..6].replace(|c: char| !c.is_ascii_alphanumeric(), "_")
-        ));
+        let mark: String = key.public.chars().filter(char::is_ascii_alphanumeric).take(6).collect();
+        let draft = folder.join(format!(".key-{}-{mark}", std::process::id()));
         let written = fs::OpenOptions::new()
             .write(true)
             .create_new(true)

@@ -632,9 +632,12 @@ fn watch_sockets(
             return;
         }
         for (subject, socket) in &sockets {
-            while let Some(event) = next_event(socket) {
+            while let Some((event, address)) = next_event(socket) {
                 match (subject, event) {
                     (Subject::Lane(link), event) => told(NetEvent::Lane(*link, event)),
+                    // Beside this process nobody has to show a key: it was a peer that died.
+                    (Subject::Inbox(_), LaneEvent::Rejected(Mismatch::Closed))
+                        if address.starts_with(b"ipc") => {}
                     (Subject::Inbox(_), LaneEvent::Rejected(mismatch)) => {
                         doorbook.refused(mismatch);
                         told(NetEvent::Refused);
@@ -647,13 +650,14 @@ fn watch_sockets(
 }
 
 /// What a monitor tells: an event and its value, in one part, and an address in another.
-fn next_event(socket: &Socket) -> Option<LaneEvent> {
+fn next_event(socket: &Socket) -> Option<(LaneEvent, Vec<u8>)> {
     loop {
-        let parts = socket.recv_multipart(zmq::DONTWAIT).ok()?;
+        let mut parts = socket.recv_multipart(zmq::DONTWAIT).ok()?;
+        let address = if parts.len() > 1 { parts.swap_remove(1) } else { Vec::new() };
         let [low, high, ref value @ ..] = parts.first()?[..] else { continue };
         let value = value.try_into().map_or(0, u32::from_ne_bytes);
         let event = zmq::SocketEvent::from_raw(u16::from_ne_bytes([low, high]));
-        return Some(match (event, value) {
+        let event = match (event, value) {
             (zmq::SocketEvent::HANDSHAKE_SUCCEEDED, _) => LaneEvent::Up,
             (zmq::SocketEvent::DISCONNECTED, _) => LaneEvent::Down,
             (zmq::SocketEvent::HANDSHAKE_FAILED_NO_DETAIL, _) => {
@@ -668,7 +672,8 @@ fn next_event(socket: &Socket) -> Option<LaneEvent> {
                 })
             }
             _ => continue,
-        });
+        };
+        return Some((event, address));
     }
 }
 
