@@ -2,6 +2,7 @@
 //!
 //! Owns the ceilings that hold before a run's own limits are known; refuses meaning. A frame that
 //! breaks one is dropped whole and counted, like one that is no MessagePack.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 use thiserror::Error;
 

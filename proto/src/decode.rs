@@ -3,6 +3,7 @@
 //! Owns the way from bytes to an [`Envelope`]. The two frames that carry values are taken apart by
 //! hand, so that the values stay in the memory that they came in; all others are small, and left to
 //! serde. Refuses meaning, and whatever does not end where the frame ends.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 use bytes::Bytes;
 use rmp::{Marker, decode::read_marker};

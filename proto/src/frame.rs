@@ -396,6 +396,7 @@ impl Envelope {
     ///
     /// # Panics
     /// Never: every field has a MessagePack form.
+    #[expect(clippy::expect_used, reason = "this process's own frames, not a peer's")]
     pub fn encode(&self) -> Vec<u8> {
         let payload = match &self.frame {
             Frame::Work(work) => work.units.bytes(),

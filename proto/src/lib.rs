@@ -1,4 +1,17 @@
 //! What is said between the processes of a pipeline, and the rules by which they say it.
+//!
+//! No byte off the wire reaches a panic: what could is denied below, and where it is needed all the
+//! same the reason stands beside it.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::expect_used
+    )
+)]
 
 mod decode;
 pub mod bounds;

@@ -2,6 +2,7 @@
 //!
 //! Owns the arithmetic of ranges; refuses to know what being in the set means. With units
 //! committed almost in order it holds a handful of ranges, whatever the number of units.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 use std::{collections::BTreeMap, ops::Range};
 
@@ -51,7 +52,7 @@ impl RangeSet {
 
     /// How many ids.
     pub fn len(&self) -> u64 {
-        self.ranges.iter().map(|(start, end)| end - start).sum()
+        self.ranges.iter().map(|(start, end)| end.saturating_sub(*start)).sum()
     }
 
     /// Whether it holds nothing.

@@ -2,6 +2,7 @@
 //!
 //! Owns the counts and their words; refuses to judge. Most of them are no sign of malice: a worker
 //! that was given up for dead goes on sending for a while.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 use serde::{Deserialize, Serialize};
 

@@ -2,6 +2,10 @@
 //!
 //! Owns the walk over encoded values; refuses a tree in memory: everything here works on the
 //! bytes, because a sink or a worker sees millions of them.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "the hottest loop: a place is compared with the end before it is used"
+)]
 
 use thiserror::Error;
 

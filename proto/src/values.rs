@@ -3,6 +3,11 @@
 //! Owns the memory of values on their way through a process: they are written once, or stay in
 //! the frame that they came in, and from then on are cut and kept without a copy. Refuses to know
 //! whose values they are.
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unreachable,
+    reason = "ends were found by walking the payload, and indices come from spans that were counted"
+)]
 
 use std::{ops::Range, sync::Arc};
 

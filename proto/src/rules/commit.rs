@@ -2,6 +2,7 @@
 //!
 //! Owns the merge of successive reports; refuses to let knowledge shrink: a report that comes
 //! late, twice or shortened takes nothing back.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 use crate::{
     frame::{COMMIT_RANGES_MAX, Commit},

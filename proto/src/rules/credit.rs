@@ -4,8 +4,9 @@
 //! credit grow when a parcel is *processed*; the sender stops when it has used it up. The grant
 //! is cumulative, so a frame that repeats it does no harm. (Flow control by receiver's credit:
 //! H. T. Kung, R. Morris, "Credit-Based Flow Control for ATM Networks", 1995.)
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{frame::Credit, role::LinkId};
 
@@ -15,6 +16,8 @@ pub struct Intake {
     units_max: u64,
     bytes_max: u64,
     senders: BTreeMap<LinkId, Sender>,
+    // Those whose credit may have grown.
+    grown: BTreeSet<LinkId>,
 }
 
 #[derive(Debug, Default)]
@@ -28,17 +31,21 @@ impl Intake {
     /// An intake for that many units and bytes from all senders together; each sender may
     /// overshoot its share of the bytes by one parcel.
     pub fn new(units_max: u64, bytes_max: u64) -> Self {
-        Self { units_max, bytes_max, senders: BTreeMap::new() }
+        Self { units_max, bytes_max, senders: BTreeMap::new(), grown: BTreeSet::new() }
     }
 
     /// A sender's session begins.
     pub fn join(&mut self, link: LinkId) {
         self.senders.insert(link, Sender::default());
+        self.grown.insert(link);
     }
 
     /// A sender's session has ended.
     pub fn leave(&mut self, link: LinkId) {
-        self.senders.remove(&link);
+        // What it leaves is shared by the others.
+        if self.senders.remove(&link).is_some() {
+            self.grown = self.senders.keys().copied().collect();
+        }
     }
 
     /// A frame has come from a sender; whether it was allowed to send it. A sender that has used
@@ -58,6 +65,7 @@ impl Intake {
     pub fn processed(&mut self, link: LinkId, units: usize, bytes: usize) {
         if let Some(sender) = self.senders.get_mut(&link) {
             add(&mut sender.processed, units, bytes);
+            self.grown.insert(link);
         }
     }
 
@@ -65,11 +73,12 @@ impl Intake {
     pub fn grants(&mut self) -> Vec<(LinkId, Credit)> {
         let count = self.senders.len().max(1) as u64;
         let share = Credit {
-            units: (self.units_max / count).max(1),
-            bytes: (self.bytes_max / count).max(1),
+            units: self.units_max.checked_div(count).unwrap_or_default().max(1),
+            bytes: self.bytes_max.checked_div(count).unwrap_or_default().max(1),
         };
         let mut grants = Vec::new();
-        for (link, sender) in &mut self.senders {
+        for link in std::mem::take(&mut self.grown) {
+            let Some(sender) = self.senders.get_mut(&link) else { continue };
             let units = sender.processed.units.saturating_add(share.units);
             let bytes = sender.processed.bytes.saturating_add(share.bytes);
             let grown = units >= sender.granted.units.saturating_add(share.units.div_ceil(4))
@@ -77,7 +86,7 @@ impl Intake {
             if grown {
                 sender.granted.units = sender.granted.units.max(units);
                 sender.granted.bytes = sender.granted.bytes.max(bytes);
-                grants.push((*link, sender.granted));
+                grants.push((link, sender.granted));
             }
         }
         grants

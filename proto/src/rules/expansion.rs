@@ -4,6 +4,7 @@
 //! *one* execution of it has all of its children, or when it has an outcome itself. The first
 //! complete tree is the unit's outcome, whole; what other executions brought is dropped. Counts
 //! are explicit, so nothing is guessed from checksums. Refuses values: it holds them, unread.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 use std::collections::BTreeMap;
 
@@ -83,7 +84,7 @@ impl<T> Node<T> {
         let before = child.is_complete();
         let new = child.insert(rest, outcome);
         if !before && child.is_complete() {
-            branch.complete += 1;
+            branch.complete = branch.complete.saturating_add(1);
             if branch.complete == branch.of {
                 *self = Self::Whole(std::mem::take(&mut branch.children));
             }

@@ -4,6 +4,7 @@
 //! its peer finishes it well within the target service time, and follows the measured service
 //! time from then on. Towards the end of a source whose remainder is known it shrinks (guided
 //! self-scheduling: C. Polychronopoulos, D. Kuck, IEEE Trans. Computers C-36, 1987).
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 use std::time::Duration;
 
