@@ -154,10 +154,28 @@ impl Source for Jsonl {
     }
 }
 
+/// A file of which one row takes no more than so many bytes: a quote that is never closed would
+/// make a row of all the rest.
+struct Bounded {
+    file: File,
+    left: u64,
+}
+
+impl Read for Bounded {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.left == 0 {
+            return Err(io::Error::other(format!("a row of more than {LINE_BYTES_MAX} bytes")));
+        }
+        let count = self.file.read(buffer)?;
+        self.left = self.left.saturating_sub(count as u64);
+        Ok(count)
+    }
+}
+
 /// CSV rows as maps from column to text.
 pub struct Rows {
     path: PathBuf,
-    reader: csv::Reader<File>,
+    reader: csv::Reader<Bounded>,
     columns: csv::StringRecord,
 }
 
@@ -166,6 +184,7 @@ impl Rows {
     pub fn open(path: &Path) -> Result<Self, SourceError> {
         let file =
             File::open(path).map_err(|source| SourceError::Io { path: path.into(), source })?;
+        let file = Bounded { file, left: LINE_BYTES_MAX };
         let mut reader = csv::ReaderBuilder::new().buffer_capacity(BUFFER_BYTES).from_reader(file);
         let columns = reader.headers().cloned().map_err(|error| row_error(path, &error))?;
         Ok(Self { path: path.into(), reader, columns })
@@ -181,6 +200,7 @@ impl Source for Rows {
     fn read(&mut self, units_max: usize, chunk: &mut Chunk) -> Result<bool, SourceError> {
         let mut row = csv::StringRecord::new();
         while !chunk.is_full(units_max) {
+            self.reader.get_mut().left = LINE_BYTES_MAX;
             let more =
                 self.reader.read_record(&mut row).map_err(|error| row_error(&self.path, &error))?;
             if !more {
