@@ -382,6 +382,12 @@ impl<R: Send + 'static> Driver<R> {
                 warn!(%error, "a peer cannot be reached");
                 Ok(())
             }
+            // As many as say Hello must not end it either: when there are no more sockets, the
+            // one that is too many is not answered.
+            Err(error) if !self.lanes.is_empty() => {
+                warn!(%error, lanes = self.lanes.len(), "no socket is left for a peer");
+                Ok(())
+            }
             Err(error) => Err(error),
         }
     }

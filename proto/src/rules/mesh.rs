@@ -16,10 +16,10 @@ use crate::{
 };
 
 /// Hellos of strangers that are taken at once; from then on one an interval.
-const HELLOS_AT_ONCE: u32 = 256;
-const HELLO_INTERVAL: Duration = Duration::from_millis(10);
+const HELLOS_AT_ONCE: u32 = 64;
+const HELLO_INTERVAL: Duration = Duration::from_millis(20);
 /// Peers that have said Hello and can't be reached yet, at most; the oldest makes way.
-const KNOCKING_MAX: usize = 256;
+const KNOCKING_MAX: usize = 64;
 
 /// What a role learns from its mesh.
 #[derive(Debug, Clone, PartialEq)]
@@ -861,7 +861,7 @@ mod tests {
             told = count(knock(&mut mesh, now, u64::from(session % 3), session, "same"));
             told = count(knock(&mut mesh, now, 10 + u64::from(session), session, "other"));
         }
-        assert!(told.0 <= 257 && told.0 - told.1 <= 257, "{told:?}");
+        assert!(told.0 <= 65 && told.0 - told.1 <= 65, "{told:?}");
         assert!(mesh.turned_away().hellos >= 9_000);
         let later = now + Duration::from_millis(100);
         assert!(count(knock(&mut mesh, later, 9, 1, "late")).0 > told.0);
