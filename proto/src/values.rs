@@ -119,7 +119,7 @@ impl Values {
     /// How many from `from` on fit both limits; at least one if there is any.
     pub(crate) fn fitting(&self, from: usize, units_max: usize, bytes_max: usize) -> usize {
         let limit = self.start(from).saturating_add(bytes_max).min(u32::MAX as usize) as u32;
-        let until = (from + units_max.max(1)).min(self.len());
+        let until = from.saturating_add(units_max.max(1)).min(self.len());
         let by_bytes = self.ends()[from..until].partition_point(|end| *end <= limit);
         by_bytes.max(1).min(until - from)
     }
