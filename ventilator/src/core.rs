@@ -35,8 +35,10 @@ use crate::latency::Latency;
 
 /// Units that are asked of the source at once.
 const READ_UNITS: u64 = 16 << 10;
-/// Workers are told of commits no more often.
+/// Workers are told of commits no more often, and more rarely the more of them there are, so that
+/// telling them costs the same however many they are.
 const COMMIT_INTERVAL: Duration = Duration::from_millis(5);
+const COMMIT_INTERVAL_WORKERS: u32 = 100;
 /// Onlookers are told of progress as often.
 const REPORT_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -620,7 +622,7 @@ impl Ventilator {
         while let Some(results) = self.outbox.take() {
             self.mesh.send(self.sink, Frame::Results(results), out);
         }
-        if self.news && self.told.is_none_or(|told| now.since(told) >= COMMIT_INTERVAL) {
+        if self.news && self.told.is_none_or(|told| now.since(told) >= self.commit_interval()) {
             self.told = Some(now);
             self.news = false;
             let commit = self.committed.report();
@@ -634,6 +636,11 @@ impl Ventilator {
                 self.report(link, out);
             }
         }
+    }
+
+    fn commit_interval(&self) -> Duration {
+        let workers = u32::try_from(self.members.len()).unwrap_or(u32::MAX);
+        COMMIT_INTERVAL * workers.div_ceil(COMMIT_INTERVAL_WORKERS).clamp(1, 100)
     }
 
     /// The run is over: waits for the workers to go, then for the sink to have heard the figures.
@@ -702,7 +709,7 @@ impl proto::role::Role for Ventilator {
 
     fn deadline(&self) -> Option<Time> {
         let commit =
-            self.news.then(|| self.told.map_or(Time::default(), |told| told + COMMIT_INTERVAL));
+            self.news.then(|| self.told.map_or(Time::default(), |told| told + self.commit_interval()));
         let report = (!self.onlookers.is_empty()).then(|| self.reported + REPORT_INTERVAL);
         let due = match self.phase {
             // Nothing else is done any more, so nothing else is due.

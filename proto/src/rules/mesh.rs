@@ -129,6 +129,8 @@ pub struct Mesh {
     liveness: Duration,
     peers_max: u32,
     links: BTreeMap<LinkId, Link>,
+    // Where a peer's frames were found to belong; only a hint, which is checked.
+    found: BTreeMap<(PeerId, u32), LinkId>,
     next_link: LinkId,
     next_session: u32,
     next_beat: Time,
@@ -149,6 +151,7 @@ impl Mesh {
             liveness: Duration::from_millis(limits.liveness_ms),
             peers_max: limits.peers_max,
             links: BTreeMap::new(),
+            found: BTreeMap::new(),
             next_link: 0,
             next_session: 0,
             next_beat: Time::default(),
@@ -434,14 +437,9 @@ impl Mesh {
         if self.run != 0 && envelope.run != self.run && !answer {
             return self.turn_away(Unwanted::OtherRun);
         }
-        let Some((&link, known)) = self.links.iter_mut().find(|(_, known)| {
-            known.session == envelope.session
-                && match known.state {
-                    State::Greeting => answer && known.dialled,
-                    State::Open => known.peer == Some(envelope.from) && !answer,
-                    _ => false,
-                }
-        }) else {
+        let link = self.link_of(&envelope, answer);
+        let Some((link, known)) = link.and_then(|link| Some((link, self.links.get_mut(&link)?)))
+        else {
             if !answer {
                 if let Some(link) = self.unanswered(envelope.session) {
                     self.greet_anew(now, link, out);
@@ -472,6 +470,29 @@ impl Mesh {
             Frame::Beat => {}
             frame => self.events.push_back(MeshEvent::Frame { link, frame }),
         }
+    }
+
+    /// The conversation that a frame belongs to. It is looked for among all of them only once.
+    fn link_of(&mut self, envelope: &Envelope, answer: bool) -> Option<LinkId> {
+        let belongs = |known: &Link| {
+            known.session == envelope.session
+                && match known.state {
+                    State::Greeting => answer && known.dialled,
+                    State::Open => known.peer == Some(envelope.from) && !answer,
+                    _ => false,
+                }
+        };
+        let place = (envelope.from, envelope.session);
+        let hint = self.found.get(&place).copied();
+        if hint.is_some_and(|link| self.links.get(&link).is_some_and(belongs)) {
+            return hint;
+        }
+        let link = self.links.iter().find(|(_, known)| belongs(known)).map(|(link, _)| *link)?;
+        if self.found.len() > 2 * self.links.len() {
+            self.found.clear();
+        }
+        self.found.insert(place, link);
+        Some(link)
     }
 
     /// A peer says Hello, for the first time, again (it repeats itself until it is answered), or

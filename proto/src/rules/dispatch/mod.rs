@@ -4,10 +4,15 @@
 //! for a unit that kills workers, retraction and speculation. Refuses sockets and values: it is
 //! the same for the ventilator and for a worker of an inner stage, over any network.
 
+mod crew;
+mod kept;
+
 use std::{
     collections::{BTreeMap, BinaryHeap, VecDeque},
     time::Duration,
 };
+
+use self::{crew::Crew, kept::Kept};
 
 use crate::{
     frame::{Credit, Dead, Done, ParcelId, Work},
@@ -15,14 +20,12 @@ use crate::{
     plan::Stage,
     ranges::RangeSet,
     role::LinkId,
-    rules::{credit::Allowance, mesh::Loss, sizing::Sizing},
+    rules::{mesh::Loss, sizing::Sizing},
     time::Time,
     unit::UnitId,
     units::Units,
 };
 
-/// Parcels that one worker has at a time: one under way and one to go on with.
-const PARCELS_PER_PEER: usize = 2;
 /// Into how many pieces a parcel is cut when its worker died.
 const PIECES: usize = 16;
 /// How much longer than the target a parcel must last before parts of it are called back.
@@ -78,16 +81,6 @@ struct Sent {
 }
 
 #[derive(Debug)]
-struct Peer {
-    name: String,
-    allowance: Allowance,
-    sizing: Sizing,
-    pending: BTreeMap<ParcelId, Sent>,
-    done: VecDeque<Sent>,
-    leaving: bool,
-}
-
-#[derive(Debug)]
 struct Delayed {
     due: Time,
     order: u64,
@@ -125,7 +118,8 @@ pub struct Dispatch {
     again: VecDeque<Stock>,
     fresh: VecDeque<Stock>,
     delayed: BinaryHeap<Delayed>,
-    peers: BTreeMap<LinkId, Peer>,
+    crew: Crew,
+    kept: Kept,
     next_parcel: ParcelId,
     kept_bytes: usize,
     ready_units: usize,
@@ -152,7 +146,8 @@ impl Dispatch {
             again: VecDeque::new(),
             fresh: VecDeque::new(),
             delayed: BinaryHeap::new(),
-            peers: BTreeMap::new(),
+            crew: Crew::default(),
+            kept: Kept::default(),
             next_parcel: 0,
             kept_bytes: 0,
             ready_units: 0,
@@ -184,7 +179,8 @@ impl Dispatch {
     pub fn is_empty(&self) -> bool {
         self.ready_units == 0
             && self.delayed.is_empty()
-            && self.peers.values().all(|peer| peer.pending.is_empty() && peer.done.is_empty())
+            && !self.crew.any_busy()
+            && self.kept.is_empty()
     }
 
     /// How many units were sent, each try counted.
@@ -216,20 +212,13 @@ impl Dispatch {
 
     /// A worker's session begins.
     pub fn join(&mut self, link: LinkId, name: &str) {
-        let peer = Peer {
-            name: name.to_owned(),
-            allowance: Allowance::default(),
-            sizing: Sizing::new(self.target, self.parcel_units_max),
-            pending: BTreeMap::new(),
-            done: VecDeque::new(),
-            leaving: false,
-        };
-        self.peers.insert(link, peer);
+        let sizing = Sizing::new(self.target, self.parcel_units_max);
+        self.crew.join(link, name, sizing);
     }
 
     /// How many workers there are.
     pub fn peers(&self) -> usize {
-        self.peers.len()
+        self.crew.len()
     }
 
     /// How long units that have been committed since the last call were under way, and how many
@@ -240,16 +229,12 @@ impl Dispatch {
 
     /// A worker grants credit.
     pub fn granted(&mut self, link: LinkId, credit: Credit) {
-        if let Some(peer) = self.peers.get_mut(&link) {
-            peer.allowance.granted(credit);
-        }
+        self.crew.update(link, |peer| peer.allowance.granted(credit));
     }
 
     /// A worker takes no more.
     pub fn leaving(&mut self, link: LinkId) {
-        if let Some(peer) = self.peers.get_mut(&link) {
-            peer.leaving = true;
-        }
+        self.crew.update(link, |peer| peer.leaving = true);
     }
 
     /// A worker's session has ended: exactly what it was sent and is not committed goes to
@@ -262,7 +247,7 @@ impl Dispatch {
         committed: &RangeSet,
         orders: &mut Vec<Order>,
     ) {
-        let Some(peer) = self.peers.remove(&link) else { return };
+        let Some(peer) = self.crew.remove(link) else { return };
         let mut executing = matches!(loss, Loss::Disconnected);
         for sent in peer.pending.into_values() {
             let suspected = std::mem::take(&mut executing);
@@ -272,7 +257,7 @@ impl Dispatch {
                 self.take_back(sent, committed);
             }
         }
-        for sent in peer.done {
+        for sent in self.kept.take_of(link) {
             self.take_back(sent, committed);
         }
         if !self.again.is_empty() {
@@ -282,29 +267,27 @@ impl Dispatch {
 
     /// A worker has given units back that it had not begun.
     pub fn returned(&mut self, link: LinkId, parcel: ParcelId, keep: u32, committed: &RangeSet) {
-        let Some(peer) = self.peers.get_mut(&link) else { return };
-        let Some(sent) = peer.pending.get_mut(&parcel) else { return };
-        let keep = (keep as usize).min(sent.units.len());
-        let back = Sent {
-            units: sent.units.slice(keep..sent.units.len()),
-            history: sent.history,
-            at: sent.at,
-            retracted: false,
-            copy: sent.copy,
-            copied: sent.copied,
-        };
-        sent.retracted = false;
-        if keep == 0 {
-            peer.pending.remove(&parcel);
-        } else {
-            sent.units = sent.units.slice(0..keep);
+        let back = self.crew.update(link, |peer| {
+            let sent = peer.pending.get_mut(&parcel)?;
+            let keep = (keep as usize).min(sent.units.len());
+            let units = sent.units.slice(keep..sent.units.len());
+            let back = Sent { units, retracted: false, ..*sent };
+            sent.retracted = false;
+            if keep == 0 {
+                peer.pending.remove(&parcel);
+            } else {
+                sent.units = sent.units.slice(0..keep);
+            }
+            Some(back)
+        });
+        if let Some(back) = back.flatten() {
+            self.take_back(back, committed);
         }
-        self.take_back(back, committed);
     }
 
     /// Which unit has this index in a parcel that a worker holds.
     pub fn unit_of(&self, link: LinkId, parcel: ParcelId, index: u32) -> Option<UnitId> {
-        let sent = self.peers.get(&link)?.pending.get(&parcel)?;
+        let sent = self.crew.get(link)?.pending.get(&parcel)?;
         let mut left = index;
         for span in sent.units.spans() {
             if left < span.count {
@@ -324,10 +307,13 @@ impl Dispatch {
         committed: &RangeSet,
         orders: &mut Vec<Order>,
     ) {
-        let Some(peer) = self.peers.get_mut(&link) else { return };
-        let Some(mut sent) = peer.pending.remove(&done.parcel) else { return };
         let busy = Duration::from_nanos(done.busy_ns);
-        peer.sizing.finished(sent.units.len(), busy);
+        let executed = self.crew.update(link, |peer| {
+            let sent = peer.pending.remove(&done.parcel)?;
+            peer.sizing.finished(sent.units.len(), busy);
+            Some((sent, peer.name.clone()))
+        });
+        let Some((mut sent, worker)) = executed.flatten() else { return };
         // A peer may say anything: each unit fails once, and none that is not in the parcel.
         let count = sent.units.len() as u32;
         let failures: BTreeMap<u32, &str> = done
@@ -338,14 +324,13 @@ impl Dispatch {
             .collect();
         let indices: Vec<u32> = failures.keys().copied().collect();
         let failed = sent.units.extract(&indices);
-        let worker = peer.name.clone();
         let freed: usize = failed.iter().map(Units::bytes).sum();
         let (history, copy) = (sent.history, sent.copy);
         if sent.units.all_in(committed) {
             self.kept_bytes -= sent.units.bytes();
             self.latencies.push((now.since(sent.at), sent.units.len()));
         } else {
-            peer.done.push_back(sent);
+            self.kept.push(link, sent);
         }
         self.kept_bytes -= freed;
         if copy {
@@ -359,19 +344,10 @@ impl Dispatch {
 
     /// Forgets what is committed.
     pub fn committed(&mut self, now: Time, committed: &RangeSet) {
-        let mut freed = 0;
-        let latencies = &mut self.latencies;
-        for peer in self.peers.values_mut() {
-            peer.done.retain(|sent| {
-                let keep = !sent.units.all_in(committed);
-                if !keep {
-                    freed += sent.units.bytes();
-                    latencies.push((now.since(sent.at), sent.units.len()));
-                }
-                keep
-            });
+        for sent in self.kept.settle(committed) {
+            self.kept_bytes -= sent.units.bytes();
+            self.latencies.push((now.since(sent.at), sent.units.len()));
         }
-        self.kept_bytes -= freed;
     }
 
     /// Everything that may be sent now.
@@ -383,7 +359,7 @@ impl Dispatch {
             }
         }
         while self.ready_units > 0 {
-            let Some((link, units, bytes)) = self.least_loaded(self.parcels_max()) else { break };
+            let Some((link, units, bytes)) = self.least_loaded() else { break };
             let before = self.ready_units;
             let Some((units, history)) = self.pick(units, bytes, committed) else {
                 // What was next has been committed meanwhile; the rest has not been looked at.
@@ -408,42 +384,24 @@ impl Dispatch {
     /// When something becomes possible by the passing of time alone.
     pub fn deadline(&self) -> Option<Time> {
         let retry = self.delayed.peek().map(|delayed| delayed.due);
-        let idle = self.ready_units == 0 && self.peers.values().any(Peer::is_idle);
-        let busy = self.peers.values().any(|peer| !peer.pending.is_empty());
-        let look = (idle && busy).then(|| self.looked + self.target * RETRACT_AFTER);
+        let useless = self.ready_units == 0 && self.crew.any_idle() && self.crew.any_busy();
+        let look = useless.then(|| self.looked + self.target * RETRACT_AFTER);
         [retry, look].into_iter().flatten().min()
     }
 
-    /// How many parcels the one who gets the next may have then. What is suspect is all that its
-    /// worker has: what one that dies has done just before may be unheard of.
-    fn parcels_max(&self) -> usize {
-        match self.again.front() {
-            Some(stock) if stock.history.suspect => 1,
-            _ => PARCELS_PER_PEER,
-        }
-    }
-
     /// The worker that is expected to be the first to finish what it holds, if one may be sent
-    /// anything, and how much.
-    fn least_loaded(&self, parcels_max: usize) -> Option<(LinkId, usize, usize)> {
+    /// anything, and how much. What is suspect is all that its worker has.
+    fn least_loaded(&self) -> Option<(LinkId, usize, usize)> {
+        let alone = self.again.front().is_some_and(|stock| stock.history.suspect);
+        let (link, peer) = self.crew.next(alone)?;
         let shared = self.ending.then_some(self.ready_units);
-        let share = self.ready_units.div_ceil(self.peers.len().max(1));
-        let candidates = self.peers.iter().filter(|(_, peer)| {
-            !peer.leaving
-                && peer.pending.len() < parcels_max
-                && !peer.pending.values().any(|sent| sent.history.suspect)
-                && peer.allowance.room().is_some()
-        });
-        let (link, peer) = candidates.min_by_key(|(_, peer)| {
-            let held = peer.pending.values().map(|sent| sent.units.len()).sum();
-            (peer.sizing.expected(held).unwrap_or_default(), held, peer.pending.len())
-        })?;
+        let share = self.ready_units.div_ceil(self.crew.len().max(1));
         let (units, bytes) = peer.allowance.room()?;
         let wanted = match shared {
-            Some(left) => peer.sizing.units_near_end(left, self.peers.len()),
+            Some(left) => peer.sizing.units_near_end(left, self.crew.len()),
             None => peer.sizing.units().min(share),
         };
-        Some((*link, wanted.max(1).min(units), bytes.min(self.parcel_bytes_max)))
+        Some((link, wanted.max(1).min(units), bytes.min(self.parcel_bytes_max)))
     }
 
     /// Takes a parcel from the stocks: of one history, and alone if it is suspect.
@@ -495,71 +453,87 @@ impl Dispatch {
         orders: &mut Vec<Order>,
     ) {
         units.share();
-        let Some(peer) = self.peers.get_mut(&link) else { return };
         let parcel = self.next_parcel;
         self.next_parcel += 1;
         self.attempts += units.len() as u64;
-        peer.allowance.sent(units.len(), units.bytes());
         let attempt = history.attempt;
         orders.push(Order::Send(link, Work { parcel, attempt, units: units.clone() }));
-        let sent = Sent { units, history, at: now, retracted: false, copy, copied: false };
-        peer.pending.insert(parcel, sent);
+        self.crew.update(link, |peer| {
+            peer.allowance.sent(units.len(), units.bytes());
+            let sent = Sent { units, history, at: now, retracted: false, copy, copied: false };
+            peer.pending.insert(parcel, sent);
+        });
     }
 
     /// Nothing waits: a worker without work is given what another one has not begun or, at the
     /// end, a copy of what another one has had for longest.
     fn use_idle_workers(&mut self, now: Time, orders: &mut Vec<Order>) {
-        let idle: Vec<LinkId> =
-            self.peers.iter().filter(|(_, p)| p.is_idle()).map(|(l, _)| *l).collect();
-        if idle.is_empty() || self.peers.len() < 2 {
+        if !self.crew.any_idle() || self.crew.len() < 2 {
             return;
         }
         let patience = self.target * RETRACT_AFTER;
         let mut asked = false;
-        for (link, peer) in &mut self.peers {
-            let pending = peer.pending.len();
+        let mut retract = Vec::new();
+        for (link, peer) in self.crew.iter() {
             if peer.pending.values().any(|sent| sent.retracted) {
                 asked = true;
                 continue;
             }
             let overdue = peer.pending.values().next().is_some_and(|s| now.since(s.at) >= patience);
-            if let Some((parcel, sent)) = peer.pending.iter_mut().next_back()
+            if let Some((parcel, sent)) = peer.pending.last_key_value()
                 && overdue
-                && (pending > 1 || sent.units.len() > 1)
+                && (peer.pending.len() > 1 || sent.units.len() > 1)
                 && !sent.copy
                 && !peer.leaving
             {
-                sent.retracted = true;
-                orders.push(Order::Retract(*link, *parcel));
-                asked = true;
+                retract.push((link, *parcel));
             }
         }
+        asked |= !retract.is_empty();
+        for (link, parcel) in retract {
+            self.change(link, parcel, |sent| sent.retracted = true);
+            orders.push(Order::Retract(link, parcel));
+        }
         if self.ending && !asked {
-            idle.into_iter().for_each(|link| self.speculate(now, link, orders));
+            self.speculate(now, orders);
         }
     }
 
-    fn speculate(&mut self, now: Time, idle: LinkId, orders: &mut Vec<Order>) {
-        let overdue = |peer: &Peer, sent: &Sent| {
-            let expected = peer.sizing.expected(sent.units.len()).unwrap_or_default();
-            now.since(sent.at) >= (expected * 2).max(self.target * 4 * RETRACT_AFTER)
-        };
-        let oldest = self
-            .peers
-            .iter_mut()
-            .flat_map(|(_, peer)| {
-                let late: Vec<bool> =
-                    peer.pending.values().map(|sent| overdue(peer, sent)).collect();
-                peer.pending.values_mut().zip(late)
-            })
-            .filter(|(sent, late)| *late && !sent.copy && !sent.copied && !sent.history.suspect)
-            .map(|(sent, _)| sent)
-            .min_by_key(|sent| sent.at);
-        let Some(sent) = oldest else { return };
-        sent.copied = true;
-        let (units, history) = (sent.units.clone(), sent.history);
-        self.kept_bytes += units.bytes();
-        self.send(now, idle, units, history, true, orders);
+    /// Gives each idle worker a copy of what another one has had for longest.
+    fn speculate(&mut self, now: Time, orders: &mut Vec<Order>) {
+        let idle: Vec<LinkId> =
+            self.crew.iter().filter(|(_, peer)| peer.is_idle()).map(|(link, _)| link).collect();
+        let mut late = Vec::new();
+        for (link, peer) in self.crew.iter() {
+            for (parcel, sent) in &peer.pending {
+                let expected = peer.sizing.expected(sent.units.len()).unwrap_or_default();
+                let patience = (expected * 2).max(self.target * 4 * RETRACT_AFTER);
+                if now.since(sent.at) >= patience
+                    && !(sent.copy || sent.copied || sent.history.suspect)
+                {
+                    late.push((sent.at, link, *parcel));
+                }
+            }
+        }
+        late.sort();
+        for (idle, (_, link, parcel)) in idle.into_iter().zip(late) {
+            let original = self.change(link, parcel, |sent| {
+                sent.copied = true;
+                (sent.units.clone(), sent.history)
+            });
+            let Some((units, history)) = original else { continue };
+            self.kept_bytes += units.bytes();
+            self.send(now, idle, units, history, true, orders);
+        }
+    }
+
+    fn change<T>(
+        &mut self,
+        link: LinkId,
+        parcel: ParcelId,
+        change: impl FnOnce(&mut Sent) -> T,
+    ) -> Option<T> {
+        self.crew.update(link, |peer| peer.pending.get_mut(&parcel).map(change)).flatten()
     }
 
     /// Puts units back in front of those that were never sent.
@@ -652,12 +626,5 @@ impl Dispatch {
     }
 }
 
-impl Peer {
-    fn is_idle(&self) -> bool {
-        self.pending.is_empty() && !self.leaving && self.allowance.room().is_some()
-    }
-}
-
 #[cfg(test)]
-#[path = "dispatch_tests.rs"]
 mod tests;

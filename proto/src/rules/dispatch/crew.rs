@@ -1,0 +1,141 @@
+//! The workers of a stage, in the order in which they get work.
+//!
+//! Owns what each worker holds and may be sent, and who is next: the one that is expected to finish
+//! first. To find it, and to file a worker anew, takes the logarithm of their number. Refuses to
+//! choose what they get.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use super::Sent;
+use crate::{
+    frame::ParcelId,
+    role::LinkId,
+    rules::{credit::Allowance, sizing::Sizing},
+};
+
+/// Parcels that one worker has at a time: one under way and one to go on with.
+const PARCELS_PER_PEER: usize = 2;
+
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub name: String,
+    pub allowance: Allowance,
+    pub sizing: Sizing,
+    pub pending: BTreeMap<ParcelId, Sent>,
+    pub leaving: bool,
+    filed: Filed,
+}
+
+/// Expected to be busy for so long, with so many units in so many parcels.
+type Place = (Duration, usize, usize, LinkId);
+
+/// Under what a worker is filed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Filed {
+    place: Option<Place>,
+    idle: bool,
+    busy: bool,
+}
+
+impl Peer {
+    /// Has nothing, and may be sent something.
+    pub fn is_idle(&self) -> bool {
+        self.pending.is_empty() && !self.leaving && self.allowance.room().is_some()
+    }
+
+    fn file(&self, link: LinkId) -> Filed {
+        let may_have_more = !self.leaving
+            && self.pending.len() < PARCELS_PER_PEER
+            // What is suspect is all that its worker has: what one that dies has done just
+            // before may be unheard of.
+            && !self.pending.values().any(|sent| sent.history.suspect)
+            && self.allowance.room().is_some();
+        let place = may_have_more.then(|| {
+            let held = self.pending.values().map(|sent| sent.units.len()).sum();
+            let expected = self.sizing.expected(held).unwrap_or_default();
+            (expected, held, self.pending.len(), link)
+        });
+        Filed { place, idle: self.is_idle(), busy: !self.pending.is_empty() }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Crew {
+    peers: BTreeMap<LinkId, Peer>,
+    order: BTreeSet<Place>,
+    idle: usize,
+    busy: usize,
+}
+
+impl Crew {
+    pub fn len(&self) -> usize {
+        self.peers.len()
+    }
+
+    pub fn any_idle(&self) -> bool {
+        self.idle > 0
+    }
+
+    pub fn any_busy(&self) -> bool {
+        self.busy > 0
+    }
+
+    pub fn join(&mut self, link: LinkId, name: &str, sizing: Sizing) {
+        self.remove(link);
+        let peer = Peer {
+            name: name.to_owned(),
+            allowance: Allowance::default(),
+            sizing,
+            pending: BTreeMap::new(),
+            leaving: false,
+            filed: Filed::default(),
+        };
+        self.peers.insert(link, peer);
+    }
+
+    pub fn remove(&mut self, link: LinkId) -> Option<Peer> {
+        self.refile(link, Filed::default());
+        self.peers.remove(&link)
+    }
+
+    pub fn get(&self, link: LinkId) -> Option<&Peer> {
+        self.peers.get(&link)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (LinkId, &Peer)> {
+        self.peers.iter().map(|(link, peer)| (*link, peer))
+    }
+
+    /// Changes a worker, and files it anew.
+    pub fn update<T>(&mut self, link: LinkId, change: impl FnOnce(&mut Peer) -> T) -> Option<T> {
+        let peer = self.peers.get_mut(&link)?;
+        let changed = change(peer);
+        let filed = peer.file(link);
+        self.refile(link, filed);
+        Some(changed)
+    }
+
+    /// Who gets the next parcel; with `alone`, only one that has nothing.
+    pub fn next(&self, alone: bool) -> Option<(LinkId, &Peer)> {
+        // Whoever has nothing is expected to be busy for no time, and so comes first.
+        let (_, _, parcels, link) = self.order.first()?;
+        if alone && *parcels > 0 {
+            return None;
+        }
+        Some((*link, self.peers.get(link)?))
+    }
+
+    fn refile(&mut self, link: LinkId, filed: Filed) {
+        let Some(peer) = self.peers.get_mut(&link) else { return };
+        let before = std::mem::replace(&mut peer.filed, filed);
+        if before.place != filed.place {
+            before.place.map(|place| self.order.remove(&place));
+            filed.place.map(|place| self.order.insert(place));
+        }
+        self.idle = self.idle + usize::from(filed.idle) - usize::from(before.idle);
+        self.busy = self.busy + usize::from(filed.busy) - usize::from(before.busy);
+    }
+}
