@@ -1,11 +1,13 @@
 //! The harness: real processes of the real programs, each scenario in a folder of its own.
 //!
-//! Owns how programs are built, started, signalled, awaited and read. Refuses to link any role:
-//! what a scenario learns of a run, it learns as a user does, from files, exit codes and text. The
-//! promises themselves are in `tests/`, one file each.
+//! Owns how programs are built, started, signalled, awaited and read. Only [`fuzz`]
+//! calls the crates' own functions: what a scenario learns of a run, it learns as a user does, from
+//! files, exit codes and text. The promises themselves are in `tests/`, one file each.
 #![forbid(unsafe_code)]
 
+pub mod fuzz;
 pub mod hand;
+pub mod hostile;
 pub mod memory;
 pub mod outcome;
 pub mod place;

@@ -1,0 +1,114 @@
+//! Inputs that nobody wants: each has one documented answer (see "Odd inputs" in the README).
+
+use std::io::Write;
+
+use tests::hand::Hand;
+use tests::outcome::lines;
+use tests::place::Transport;
+
+/// Exit codes of a ventilator.
+const ALL: i32 = 0;
+const SOURCE: i32 = 74;
+
+/// Runs a source through `echo`: the ventilator's exit code and words, and the output.
+fn echoed(kind: &str, content: &[u8]) -> (Option<i32>, String, Vec<String>) {
+    let hand = Hand::over(Transport::Ipc);
+    let path = hand.place.write("source", content);
+    let mut sink = hand.sink(&[]);
+    let mut ventilator = hand.ventilator(&format!("{kind}:{}", path.display()), &[]);
+    let mut worker = hand.worker(&["--run", "echo"]);
+    let ended = ventilator.ends();
+    sink.ends();
+    worker.ends_well();
+    (ended.code, ended.stderr, lines(&hand.output()))
+}
+
+fn comes_through(kind: &str, content: &[u8], expected: &[&str]) {
+    let (code, words, output) = echoed(kind, content);
+    assert_eq!(
+        (code, output),
+        (Some(ALL), expected.iter().map(|l| (*l).to_owned()).collect()),
+        "{words}"
+    );
+}
+
+fn stops_at(kind: &str, content: &[u8], problem: &str) {
+    let (code, words, _) = echoed(kind, content);
+    assert!(words.contains(problem), "{problem:?} in {words}");
+    assert_eq!(code, Some(SOURCE));
+}
+
+#[test]
+fn an_empty_source_is_a_complete_run_of_nothing() {
+    for kind in ["lines", "jsonl", "csv"] {
+        comes_through(kind, b"", &[]);
+    }
+    comes_through("csv", b"a,b\n", &[]);
+}
+
+#[test]
+fn bytes_that_are_no_utf_8_are_replaced_in_lines_and_refused_in_json() {
+    comes_through("lines", b"a\xff\n", &["\"a\u{fffd}\""]);
+    stops_at("jsonl", b"1\n\"\xff\"\n", "source:2: ");
+    stops_at("csv", b"a\nx\n\xff\n", "UTF-8");
+}
+
+#[test]
+fn rows_of_another_length_than_the_header_are_refused() {
+    stops_at("csv", b"a,b\n1,2\n3\n", "source:3: ");
+}
+
+#[test]
+fn numbers_past_64_bits_become_floats_and_there_is_no_nan_in_json() {
+    comes_through(
+        "jsonl",
+        b"18446744073709551615\n-9223372036854775808\n",
+        &["18446744073709551615", "-9223372036854775808"],
+    );
+    comes_through("jsonl", b"18446744073709551616\n", &["1.8446744073709552e19"]);
+    stops_at("jsonl", b"1\nNaN\n", "source:2: ");
+    stops_at("jsonl", b"1e999\n", "source:1: ");
+}
+
+#[test]
+fn keys_that_come_twice_are_kept_as_they_are() {
+    comes_through("jsonl", br#"{"a":1,"a":2}"#, &[r#"{"a":1,"a":2}"#]);
+}
+
+#[test]
+fn a_value_nested_too_deep_is_refused() {
+    let deep = |levels| [vec![b'['; levels], vec![b']'; levels]].concat();
+    comes_through("jsonl", &deep(120), &[&String::from_utf8_lossy(&deep(120))]);
+    stops_at("jsonl", &deep(100_000), "recursion limit");
+}
+
+#[test]
+fn an_endless_line_or_row_is_refused_before_it_fills_the_memory() {
+    let hand = Hand::over(Transport::Ipc);
+    for (kind, head) in [("lines", "x"), ("jsonl", "\""), ("csv", "a\n\"")] {
+        let path = hand.place.path(kind);
+        let mut file = std::fs::File::create(&path).expect("the folder can be written");
+        file.write_all(head.as_bytes()).expect("it can be written");
+        // A gibibyte, of which the disk has nothing.
+        file.set_len(1 << 30).expect("a sparse file");
+        let mut sink = hand.sink(&[]);
+        let mut ventilator = hand.ventilator(&format!("{kind}:{}", path.display()), &[]);
+        let mut worker = hand.worker(&["--run", "echo"]);
+        let watched = tests::memory::PeakWatch::over(vec![("ventilator".into(), ventilator.id())]);
+        let ended = ventilator.ends();
+        assert!(ended.stderr.contains("more than 16777216 bytes"), "{}", ended.stderr);
+        assert_eq!(ended.code, Some(SOURCE));
+        let peak = watched.peaks()["ventilator"];
+        assert!(peak < 3 * tests::memory::PEAK_BYTES_MAX, "{} MiB", peak >> 20);
+        sink.ends();
+        worker.ends_well();
+    }
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let hand = Hand::over(Transport::Ipc);
+    let ended = hand.ventilator("lines:no-such-file", &[]).ends();
+    assert_eq!(ended.code, Some(SOURCE));
+    assert!(ended.stderr.contains("no-such-file: No such file"), "{}", ended.stderr);
+}
