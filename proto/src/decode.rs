@@ -35,6 +35,10 @@ impl Envelope {
             Some(envelope) => envelope,
             None => rmp_serde::from_slice(&frame)?,
         };
+        // It may have been written in more bytes than it needs.
+        if envelope.version != VERSION {
+            return Err(FrameError::Version { found: envelope.version });
+        }
         check(&envelope.frame)?;
         Ok(envelope)
     }
@@ -165,7 +169,10 @@ mod tests {
         let mut bytes = envelope(Frame::Beat).encode();
         assert!(Envelope::decode(bytes[1..].to_vec()).is_err());
         bytes[1] = 9;
-        assert!(matches!(Envelope::decode(bytes), Err(FrameError::Version { found: 9 })));
+        let wide = [&bytes[..1], &[0xcc, 9], &bytes[2..]].concat();
+        for bytes in [bytes, wide] {
+            assert!(matches!(Envelope::decode(bytes), Err(FrameError::Version { found: 9 })));
+        }
         assert!(Envelope::decode(Bytes::new()).is_err());
     }
 
