@@ -85,7 +85,7 @@ fn random_bytes_are_counted_and_dropped() {
             let bytes = match number % 3 {
                 // A frame that ends too soon, and one with bytes behind its first.
                 0 => whole[..rng.usize(..whole.len())].to_vec(),
-                1 => [&whole[..1], &vec![rng.u8(1..); 60]].concat(),
+                1 => [&whole[..1], &[rng.u8(1..); 60]].concat(),
                 _ => {
                     let len = rng.usize(..2_000);
                     std::iter::repeat_with(|| rng.u8(..)).take(len).collect()
