@@ -109,6 +109,7 @@ fn socket_error(action: &'static str) -> impl FnOnce(zmq::Error) -> NetError {
 ///
 /// # Panics
 /// If libzmq was built without CURVE, which the build of this project rules out.
+#[expect(clippy::expect_used, reason = "nothing of a peer's is in it")]
 pub fn new_key_pair() -> (String, String) {
     let pair = zmq::CurveKeyPair::new().expect("libzmq is built with CURVE");
     let text = |half: &[u8]| zmq::z85_encode(half).expect("32 bytes have a Z85 form");
@@ -242,6 +243,7 @@ impl Net {
             bound: Vec::new(),
             secured: false,
             several_parts: Cell::new(0),
+            empty: Cell::new(false),
         })
     }
 
@@ -290,7 +292,7 @@ impl Net {
             Endpoint::Inproc(_) => None,
             _ => Some(self.monitor(Subject::Lane(link), &socket, MONITORED)?),
         };
-        let lane = Lane { socket, watched };
+        let lane = Lane { socket, ready: Cell::new(false), watched };
         lane.socket
             .connect(&endpoint.to_string())
             .map_err(|source| NetError::Connect { endpoint: endpoint.clone(), source })?;
@@ -349,6 +351,8 @@ pub struct Inbox {
     // Some endpoint is secured, so the socket's options are no longer the plain ones.
     secured: bool,
     several_parts: Cell<u64>,
+    // It was looked into, and nothing was there; nothing else was done with it since.
+    empty: Cell<bool>,
 }
 
 impl Inbox {
@@ -402,7 +406,10 @@ impl Inbox {
             match self.socket.recv_msg(zmq::DONTWAIT) {
                 Ok(message) if !message.get_more() => return Ok(Some(owned(message))),
                 Ok(_) => self.drop_parts()?,
-                Err(zmq::Error::EAGAIN) => return Ok(None),
+                Err(zmq::Error::EAGAIN) => {
+                    self.empty.set(true);
+                    return Ok(None);
+                }
                 Err(zmq::Error::EINTR) => {}
                 Err(source) => return Err(socket_error("cannot receive")(source)),
             }
@@ -421,13 +428,19 @@ impl Inbox {
     /// # Errors
     /// [`NetError`] when the socket is gone.
     pub fn wait(&self, wakeups: &Wakeups, timeout_ms: i64) -> Result<(), NetError> {
+        let failed = || socket_error("cannot wait for frames");
+        // The descriptor tells only of what comes after the socket was found empty. To ask the
+        // socket itself costs several system calls more at each wait.
+        if !self.empty.get() && self.socket.get_events().map_err(failed())?.contains(zmq::POLLIN) {
+            return Ok(());
+        }
         let mut items = [
-            self.socket.as_poll_item(PollEvents::POLLIN),
+            PollItem::from_fd(self.socket.get_fd().map_err(failed())?, PollEvents::POLLIN),
             PollItem::from_fd(wakeups.fd(), PollEvents::POLLIN),
         ];
         match zmq::poll(&mut items, timeout_ms) {
             Ok(_) | Err(zmq::Error::EINTR) => Ok(()),
-            Err(source) => Err(socket_error("cannot wait for frames")(source)),
+            Err(source) => Err(failed()(source)),
         }
     }
 
@@ -444,6 +457,7 @@ impl Inbox {
         if endpoint.is_ipv6() {
             self.socket.set_ipv6(true).map_err(socket_error("cannot set up the inbox"))?;
         }
+        self.empty.set(false);
         self.socket
             .bind(&endpoint.to_string())
             .map_err(|source| NetError::Bind { endpoint: endpoint.clone(), source })?;
@@ -527,6 +541,8 @@ fn enforce_zap_domain(socket: &mut Socket) -> Result<(), zmq::Error> {
 /// The PUSH socket to one peer's inbox. Lanes must be dropped before the [`Net`] they come from.
 pub struct Lane {
     socket: Socket,
+    // It took the last frame.
+    ready: Cell<bool>,
     watched: Option<Watched>,
 }
 
@@ -541,8 +557,12 @@ struct Watched {
 impl Lane {
     /// Hands a frame to libzmq; whether it took it. It does not while no peer is connected.
     pub fn send(&self, frame: Vec<u8>) -> bool {
-        // A send alone may not look at news of the connection, asking for events does.
-        self.is_ready() && self.socket.send(frame, zmq::DONTWAIT).is_ok()
+        // A send alone may not look at news of the connection, asking for events does. It costs a
+        // system call, so it is done only where there may be news.
+        let sent = (self.ready.get() || self.is_ready())
+            && self.socket.send(frame, zmq::DONTWAIT).is_ok();
+        self.ready.set(sent);
+        sent
     }
 
     /// Whether a monitor tells of its fate; inproc lanes have none and are up from the start.
