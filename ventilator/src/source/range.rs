@@ -40,15 +40,20 @@ impl Range {
 
 impl Source for Range {
     fn read(&mut self, units_max: usize, chunk: &mut Chunk) -> Result<bool, SourceError> {
+        let Some(first) = self.next else { return Ok(false) };
+        let distance = i128::from(self.to) - i128::from(first);
+        let left = distance.checked_div(self.step.into()).map_or(i128::MAX, |steps| steps + 1);
         let units = units_max.min(CHUNK_BYTES / INT_BYTES_MAX);
+        let units = usize::try_from(left).unwrap_or(usize::MAX).min(units);
         chunk.payload.reserve(units * INT_BYTES_MAX);
         chunk.ends.reserve(units);
+        let mut value = first;
         for _ in 0..units {
-            let Some(value) = self.next else { break };
             push_int(&mut chunk.payload, value);
             chunk.end_value();
-            self.next = value.checked_add(self.step).filter(|next| self.has(*next));
+            value = value.wrapping_add(self.step);
         }
+        self.advance(units as u64);
         Ok(self.next.is_some())
     }
 
