@@ -13,9 +13,9 @@
     )
 )]
 
-mod decode;
 pub mod bounds;
 pub mod causes;
+mod decode;
 pub mod diary;
 pub mod frame;
 pub mod limits;

@@ -321,6 +321,8 @@ impl Sink {
             Role::Onlooker => {
                 self.mesh.welcome(link, Welcome::Peer, out);
                 self.onlookers.push(link);
+                // At once: a launcher has to see that a run gets on whose sink never lives long.
+                self.mesh.send(link, Frame::Report(Box::new(self.progress())), out);
             }
         }
     }

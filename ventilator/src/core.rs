@@ -245,6 +245,9 @@ impl Ventilator {
             self.mesh.send(self.sink, Frame::End(end), out);
         }
         self.news = true;
+        for link in self.onlookers.clone() {
+            self.report(link, out);
+        }
         if self.committed.complete() {
             self.stop(now, out);
         }
@@ -708,8 +711,9 @@ impl proto::role::Role for Ventilator {
     }
 
     fn deadline(&self) -> Option<Time> {
-        let commit =
-            self.news.then(|| self.told.map_or(Time::default(), |told| told + self.commit_interval()));
+        let commit = self
+            .news
+            .then(|| self.told.map_or(Time::default(), |told| told + self.commit_interval()));
         let report = (!self.onlookers.is_empty()).then(|| self.reported + REPORT_INTERVAL);
         let due = match self.phase {
             // Nothing else is done any more, so nothing else is due.

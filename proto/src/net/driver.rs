@@ -266,7 +266,11 @@ impl<R: Send + 'static> Driver<R> {
                 Note::Lane(link, LaneEvent::Rejected(mismatch)) => self.rejected(link, mismatch),
                 Note::Refused => {
                     let count = self.refused.swap(0, Ordering::AcqRel);
-                    role.handle(now, Event::Unwanted { what: Unwanted::Connection, count }, effects);
+                    role.handle(
+                        now,
+                        Event::Unwanted { what: Unwanted::Connection, count },
+                        effects,
+                    );
                 }
                 Note::Lane(..) => {}
             }

@@ -559,8 +559,8 @@ impl Lane {
     pub fn send(&self, frame: Vec<u8>) -> bool {
         // A send alone may not look at news of the connection, asking for events does. It costs a
         // system call, so it is done only where there may be news.
-        let sent = (self.ready.get() || self.is_ready())
-            && self.socket.send(frame, zmq::DONTWAIT).is_ok();
+        let sent =
+            (self.ready.get() || self.is_ready()) && self.socket.send(frame, zmq::DONTWAIT).is_ok();
         self.ready.set(sent);
         sent
     }

@@ -25,12 +25,6 @@ const DYING: Duration = Duration::from_secs(20);
 /// How often a run is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(2);
 
-/// A launcher gives up a sink or a ventilator that dies more than five times in a row without any
-/// progress, so there are no more kills of them than this before the run has got further…
-const BARREN_KILLS_MAX: u32 = 3;
-/// … by this share of the output, which takes longer than the launcher needs to hear of it.
-const FURTHER_SHARE: f64 = 0.018;
-
 /// What is wrong with a run.
 #[derive(Debug, Error)]
 pub enum Trouble {
@@ -95,9 +89,6 @@ pub struct Ordeal<'a> {
     stopped: Vec<(Kin, Instant)>,
     began: Instant,
     recorded: (u64, Instant),
-    /// Kills of sink or ventilator since the run last got further, and where that was.
-    barren: (u32, u64),
-    further_bytes: u64,
     tally: Tally,
 }
 
@@ -114,8 +105,6 @@ impl<'a> Ordeal<'a> {
             stopped: Vec::new(),
             began: Instant::now(),
             recorded: (0, Instant::now()),
-            barren: (0, 0),
-            further_bytes: 0,
             tally: Tally::default(),
         }
     }
@@ -125,7 +114,6 @@ impl<'a> Ordeal<'a> {
     /// # Errors
     /// [`Trouble::Standstill`].
     pub fn suffer(mut self, faults: &[Fault], bytes: u64) -> Result<(Ended, Tally), Trouble> {
-        self.further_bytes = (FURTHER_SHARE * bytes as f64) as u64;
         for fault in faults {
             let due = (fault.share * bytes as f64) as u64;
             self.look_until(|run| run.recorded.0 >= due)?;
@@ -146,7 +134,6 @@ impl<'a> Ordeal<'a> {
         if fault.role == Role::Launcher {
             return self.strike_launcher(fault);
         }
-        self.spare_the_barren(fault)?;
         let mut victims = Vec::new();
         self.look_until(|run| {
             victims = kin::members(run.launcher.id());
@@ -164,22 +151,6 @@ impl<'a> Ordeal<'a> {
                 Kind::Kill => {}
             }
         }
-        Ok(())
-    }
-
-    /// Waits until the run gets further, if its sink and ventilator have been killed often enough.
-    fn spare_the_barren(&mut self, fault: &Fault) -> Result<(), Trouble> {
-        if fault.kind != Kind::Kill || fault.role == Role::Worker {
-            return Ok(());
-        }
-        let further = |run: &Self| run.recorded.0 >= run.barren.1 + run.further_bytes;
-        if self.barren.0 >= BARREN_KILLS_MAX {
-            self.look_until(|run| further(run))?;
-        }
-        if further(self) {
-            self.barren = (0, self.recorded.0);
-        }
-        self.barren.0 += 1;
         Ok(())
     }
 

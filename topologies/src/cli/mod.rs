@@ -73,7 +73,9 @@ enum Command {
     Key(key::KeyArgs),
     /// Read a source and push its units to workers
     #[command(after_help = BY_HAND)]
-    #[command(override_usage = "pipeline ventilator [OPTIONS] --bind <ENDPOINT> --sink <ENDPOINT> --source <SPEC>")]
+    #[command(
+        override_usage = "pipeline ventilator [OPTIONS] --bind <ENDPOINT> --sink <ENDPOINT> --source <SPEC>"
+    )]
     Ventilator(VentilatorArgs),
     /// Compute what a ventilator sends
     #[command(after_help = BY_HAND)]

@@ -25,7 +25,7 @@ const UNFIT_MAX: u32 = 5;
 /// a unit that kills its worker has to be found by halving its parcel, and dies several times.
 const ENDS_MAX: u32 = 25;
 /// How often in a row a sink or a ventilator is started again, without any progress.
-const RETURNS_MAX: u32 = 5;
+const RETURNS_MAX: u32 = 8;
 /// How long the others may take to end after the sink has. They were told before it was.
 const CLOSING: Duration = Duration::from_secs(1);
 

@@ -29,8 +29,9 @@ impl Kept {
 
     /// What a worker has executed.
     pub fn take_of(&mut self, link: LinkId) -> Vec<Sent> {
-        let taken = self.parcels.extract_if(.., |_, (owner, _)| *owner == link);
-        taken.map(|(_, (_, sent))| sent).collect()
+        let theirs = self.parcels.iter().filter(|(_, (owner, _))| *owner == link);
+        let keys = theirs.map(|(key, _)| *key).collect();
+        self.take(keys)
     }
 
     /// Gives up what is committed.
@@ -38,12 +39,16 @@ impl Kept {
         let mut settled = Vec::new();
         let below = (committed.watermark() > 0).then_some((0, committed.watermark()));
         for (start, end) in below.into_iter().chain(committed.above()) {
-            let done = self
-                .parcels
-                .extract_if((start, 0)..(end, 0), |_, (_, sent)| sent.units.all_in(committed));
-            settled.extend(done.map(|(_, (_, sent))| sent));
+            let begun = self.parcels.range((start, 0)..(end, 0));
+            let whole = begun.filter(|(_, (_, sent))| sent.units.all_in(committed));
+            let keys = whole.map(|(key, _)| *key).collect();
+            settled.extend(self.take(keys));
         }
         settled
+    }
+
+    fn take(&mut self, keys: Vec<(UnitId, u64)>) -> Vec<Sent> {
+        keys.iter().filter_map(|key| self.parcels.remove(key)).map(|(_, sent)| sent).collect()
     }
 }
 

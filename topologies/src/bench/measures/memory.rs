@@ -29,7 +29,7 @@ fn at(options: &Options, units: u64) -> Result<Figure, Failure> {
     let mut run = Run::start(&site, &order)?;
     let mut peak = 0;
     while !run.sink.has_ended()? {
-        peak = peak.max(run.processes().filter_map(|pid| pss_bytes(pid)).sum());
+        peak = peak.max(run.processes().filter_map(pss_bytes).sum());
         thread::sleep(LOOK_INTERVAL);
     }
     let summary = run.finish()?.summary;
@@ -42,7 +42,7 @@ fn at(options: &Options, units: u64) -> Result<Figure, Failure> {
 }
 
 /// What a process has, its share of what it shares included; none when it has ended.
-fn pss_bytes(pid: u32) -> Option<u64> {
+pub(super) fn pss_bytes(pid: u32) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;

@@ -110,7 +110,7 @@ fn head(path: &Path, root: &Table, files: &Files, problems: &mut Vec<Problem>) -
 /// What is wrong with it, in words.
 pub fn public_endpoint(text: &str) -> Result<Endpoint, String> {
     match text.parse::<Endpoint>().map_err(|error| error.to_string())? {
-        endpoint @ Endpoint::Tcp { port: 1..u16::MAX, .. } => Ok(endpoint),
+        endpoint @ Endpoint::Tcp { port: 1..=65_534, .. } => Ok(endpoint),
         Endpoint::Tcp { .. } => {
             Err(format!("`{text}` needs a port from 1 to 65534; the sink takes the next one"))
         }

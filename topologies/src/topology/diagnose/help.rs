@@ -69,7 +69,8 @@ impl Fault {
                 "leave `key` out to use your own key, which is made at first use".into()
             }
             Self::BadBind { .. } => {
-                "write it like \"tcp://*:5557\", or with an address of this machine instead of *".into()
+                "write it like \"tcp://*:5557\", or with an address of this machine instead of *"
+                    .into()
             }
             Self::NoFolder { folder, .. } => format!("make it first: mkdir -p {folder}"),
             Self::UnknownEnding { .. } => unknown_ending(),
