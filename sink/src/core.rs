@@ -181,7 +181,8 @@ pub struct Sink {
     promised: UnitId,
     intake: Intake,
     names: BTreeMap<PeerId, Arc<str>>,
-    ventilator: Option<LinkId>,
+    // Mostly one. A dead one's lane may reach its successor, whatever came first.
+    ventilators: Vec<LinkId>,
     onlookers: Vec<LinkId>,
     reported: Time,
     recording: VecDeque<Recording>,
@@ -226,7 +227,7 @@ impl Sink {
                 limits.window_bytes_max / 2,
             ),
             names: BTreeMap::new(),
-            ventilator: None,
+            ventilators: Vec::new(),
             onlookers: Vec::new(),
             reported: Time::default(),
             recording: VecDeque::new(),
@@ -251,6 +252,17 @@ impl Sink {
         (sink, out)
     }
 
+    /// Units that wait for the recorder, and their bytes.
+    pub fn intake(&self) -> (usize, usize) {
+        let each = self.recording.iter().map(|recording| (recording.units, recording.bytes));
+        each.fold((0, 0), |sum, each| (sum.0 + each.0, sum.1 + each.1))
+    }
+
+    /// How far beyond the watermark it has let the ventilator read.
+    pub fn window_units(&self) -> u64 {
+        self.horizon_at.saturating_sub(self.standing.committed.watermark())
+    }
+
     fn mesh_event(&mut self, now: Time, event: MeshEvent, out: &mut Effects) {
         match event {
             MeshEvent::Asked { link, peer, hello } => self.asked(now, link, peer, *hello, out),
@@ -265,7 +277,7 @@ impl Sink {
                     self.mesh.overdrawn(now, link, out);
                 }
             }
-            MeshEvent::Frame { link, frame } if Some(link) == self.ventilator => {
+            MeshEvent::Frame { link, frame } if self.ventilators.contains(&link) => {
                 self.ventilator_says(link, frame, out);
             }
             MeshEvent::Frame { link, frame: Frame::Bye } => self.mesh.hang_up(link, out),
@@ -301,7 +313,7 @@ impl Sink {
                 }
                 self.begin(now, peer, (plan, stages), out);
                 self.remember(peer, hello.name);
-                self.ventilator = Some(link);
+                self.ventilators.push(link);
                 let commit = self.report();
                 self.mesh.welcome(
                     link,
@@ -351,8 +363,7 @@ impl Sink {
     fn broken(&mut self, link: LinkId, loss: Loss, out: &mut Effects) {
         self.intake.leave(link);
         self.onlookers.retain(|onlooker| *onlooker != link);
-        if self.ventilator == Some(link) {
-            self.ventilator = None;
+        if self.lose_ventilator(link) && self.ventilators.is_empty() {
             match self.phase {
                 // One that is cut off or on its way back has still to be told.
                 Phase::Closed { .. } if loss == Loss::Disconnected && !self.standing.durable => {
@@ -364,6 +375,13 @@ impl Sink {
                 Phase::Concluding | Phase::Concluded { .. } => {}
             }
         }
+    }
+
+    /// Whether it was one.
+    fn lose_ventilator(&mut self, link: LinkId) -> bool {
+        let before = self.ventilators.len();
+        self.ventilators.retain(|known| *known != link);
+        self.ventilators.len() < before
     }
 
     fn results(&mut self, link: LinkId, peer: Option<PeerId>, results: Results, out: &mut Effects) {
@@ -393,7 +411,7 @@ impl Sink {
             Frame::End(end) => self.end = Some(end),
             Frame::Tally(tally) => self.tally = Some(*tally),
             Frame::Bye => {
-                self.ventilator = None;
+                self.lose_ventilator(link);
                 self.intake.leave(link);
                 self.mesh.send(link, Frame::Bye, out);
                 self.mesh.hang_up(link, out);
@@ -417,7 +435,7 @@ impl Sink {
                 self.finished = now;
                 self.news = true;
                 // A ventilator that is on its way back has still to be told; nobody else is.
-                if self.ventilator.is_none() && (self.drain || !self.standing.durable) {
+                if self.ventilators.is_empty() && (self.drain || !self.standing.durable) {
                     self.conclude(out);
                 }
             }
@@ -505,12 +523,12 @@ impl Sink {
         }
         self.drain = true;
         info!("draining: what has begun is finished");
-        match self.ventilator {
-            Some(link) => self.mesh.send(link, Frame::Leaving, out),
-            None => {
-                let units = self.standing.committed.watermark();
-                self.end = Some(End { units, drained: true });
-            }
+        for link in &self.ventilators {
+            self.mesh.send(*link, Frame::Leaving, out);
+        }
+        if self.ventilators.is_empty() {
+            let units = self.standing.committed.watermark();
+            self.end = Some(End { units, drained: true });
         }
     }
 
@@ -540,12 +558,12 @@ impl Sink {
         for (link, credit) in self.intake.grants() {
             self.mesh.grant(link, credit, out);
         }
-        if self.news
-            && let Some(link) = self.ventilator
-        {
+        if self.news && !self.ventilators.is_empty() {
             self.news = false;
             let commit = self.report();
-            self.mesh.send(link, Frame::Commit(commit), out);
+            for link in &self.ventilators {
+                self.mesh.send(*link, Frame::Commit(commit.clone()), out);
+            }
         }
         if !self.onlookers.is_empty() && now.since(self.reported) >= REPORT_INTERVAL {
             self.reported = now;
@@ -586,3 +604,7 @@ impl proto::role::Role for Sink {
         [self.mesh.deadline(), report, closed].into_iter().flatten().min()
     }
 }
+
+#[cfg(test)]
+#[path = "core_tests.rs"]
+mod tests;

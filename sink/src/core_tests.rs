@@ -1,7 +1,7 @@
 //! What a sink takes in, told as scripts of events in and requests out.
 
 use proto::{
-    frame::{Envelope, Frame, Hello, Results, Role as Who, VERSION},
+    frame::{End, Envelope, Frame, Hello, Results, Role as Who, VERSION},
     limits::Limits,
     ranges::RangeSet,
     role::{Effect, Event, Role},
@@ -63,4 +63,36 @@ fn a_new_sink_has_promised_nothing() {
     // No ventilator has been told anything, so nothing can be on its way.
     let mut sink = sink(None);
     assert_eq!(recorded(&mut sink, COMMITTED + WINDOW - 1), [0; 0]);
+}
+
+fn hears(sink: &mut Sink, from: u64, seq: u64, frame: Frame) -> Vec<Effect<Request>> {
+    let mut out = Vec::new();
+    let envelope = Envelope { version: VERSION, run: RUN, from, session: from as u32, seq, frame };
+    sink.handle(Time::from_ms(1), Event::Frame(envelope), &mut out);
+    out
+}
+
+/// A ventilator says Hello; the lane back to it.
+fn hello_of(sink: &mut Sink, from: u64) -> u32 {
+    let role = Who::Ventilator { plan: "plan".into(), run: 0, stages: vec!["s".into()] };
+    let (name, host, endpoints) = ("v".into(), "here".into(), vec!["v".into()]);
+    let hello = Frame::Hello(Box::new(Hello { role, name, endpoints, host, pid: 1 }));
+    let opened = hears(sink, from, 0, hello).into_iter().find_map(|effect| match effect {
+        Effect::Open { link, .. } => Some(link),
+        _ => None,
+    });
+    opened.unwrap()
+}
+
+#[test]
+fn a_dead_ventilator_whose_lane_reaches_its_successor_does_not_take_its_place() {
+    let mut sink = sink(Some("plan"));
+    let dead = hello_of(&mut sink, 50);
+    let alive = hello_of(&mut sink, 60);
+    for link in [alive, dead] {
+        sink.handle(Time::from_ms(1), Event::LaneUp { link, inbox: vec![] }, &mut Vec::new());
+    }
+    let end = Frame::End(End { units: COMMITTED, drained: false });
+    let out = hears(&mut sink, 60, 1, end);
+    assert!(out.iter().any(|e| matches!(e, Effect::Request(Request::Close { .. }))));
 }

@@ -141,7 +141,8 @@ pub struct Mesh {
 }
 
 impl Mesh {
-    /// A process that knows nobody. `me` is drawn at random once a start.
+    /// A process that knows nobody. `me` is drawn at random once a start, and says where its
+    /// sessions are counted from.
     pub fn new(me: PeerId, hello: Hello, limits: &Limits) -> Self {
         Self {
             me,
@@ -153,7 +154,9 @@ impl Mesh {
             links: BTreeMap::new(),
             found: BTreeMap::new(),
             next_link: 0,
-            next_session: 0,
+            // A process that takes a dead one's place must not take what was meant for that one
+            // for its own: their sessions have different numbers.
+            next_session: (me >> 33) as u32,
             next_beat: Time::default(),
             turned_away: TurnedAway::default(),
             hello_due: Time::default(),
@@ -934,5 +937,34 @@ mod tests {
         Pair::sort(out, &mut pair.to_acceptor);
         pair.deliver();
         assert_eq!(pair.heard.pop_front(), None);
+    }
+
+    #[test]
+    fn what_was_meant_for_a_dead_process_is_not_taken_by_the_one_in_its_place() {
+        let limits = Limits::default();
+        let mut welcome = None;
+        for me in [1 << 50, 2 << 50] {
+            let mut mesh = Mesh::new(me, hello("ventilator"), &limits);
+            let mut out = Effects::new();
+            let link = mesh.dial(vec!["inproc://s".into()], None, &mut out);
+            let now = Time::from_ms(1);
+            mesh.handle::<(), ()>(now, Event::LaneUp { link, inbox: vec![] }, &mut out);
+            let session = out.iter().find_map(|effect| match effect {
+                Effect::Send { envelope, .. } => Some(envelope.session),
+                _ => None,
+            });
+            let answer = Envelope {
+                version: VERSION,
+                run: 5,
+                from: 9,
+                session: session.unwrap(),
+                seq: 0,
+                frame: Frame::Welcome(Box::new(Welcome::Peer)),
+            };
+            let for_the_dead = welcome.replace(answer.clone()).unwrap_or(answer.clone());
+            let is_first = for_the_dead == answer;
+            mesh.handle::<(), ()>(now, Event::Frame(for_the_dead), &mut out);
+            assert_eq!(mesh.is_open(link), is_first);
+        }
     }
 }
