@@ -314,6 +314,34 @@ impl Units {
         self.values.fitting(from, units_max, bytes_max)
     }
 
+    /// Whether there are units, all of them of one root.
+    pub fn has_one_root(&self) -> bool {
+        let mut roots = self.spans.iter().map(Span::roots);
+        let first = roots.next().unwrap_or_default();
+        first.end - first.start == 1 && roots.all(|root| root == first)
+    }
+
+    /// The first units of this root that lie together, at `from` or later.
+    pub fn find_root(&self, root: UnitId, from: usize) -> Option<Range<usize>> {
+        let mut at = 0;
+        for span in &self.spans {
+            let (start, end) = (at, at + span.count as usize);
+            at = end;
+            if span.roots().contains(&root) {
+                let first = if span.path.is_empty() {
+                    let index = start + (root - span.first) as usize;
+                    index..index + 1
+                } else {
+                    start..end
+                };
+                if first.end > from {
+                    return Some(first.start.max(from)..first.end);
+                }
+            }
+        }
+        None
+    }
+
     /// Whether every unit's root is in `committed`.
     pub fn all_in(&self, committed: &RangeSet) -> bool {
         self.spans.iter().all(|span| committed.contains_range(span.roots()))

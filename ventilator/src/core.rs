@@ -199,6 +199,21 @@ impl Ventilator {
         self.elsewhere = Some((host, endpoints));
     }
 
+    /// How far beyond the watermark it has read.
+    pub fn window_units(&self) -> u64 {
+        self.next.saturating_sub(self.committed.set().watermark())
+    }
+
+    /// Bytes of values that it keeps for workers, and of outcomes that it keeps for the sink.
+    pub fn kept_bytes(&self) -> (usize, usize) {
+        (self.dispatch.bytes(), self.outbox.bytes())
+    }
+
+    /// The first stage's units, and who has them.
+    pub fn dispatch(&self) -> &Dispatch {
+        &self.dispatch
+    }
+
     fn mesh_event(&mut self, now: Time, event: MeshEvent, out: &mut Effects) {
         match event {
             MeshEvent::Asked { link, hello, .. } => self.asked(link, hello, out),

@@ -21,7 +21,7 @@ use proto::{
     rules::{
         commit::Committed,
         credit::Intake,
-        dispatch::{Dispatch, Order},
+        dispatch::{Dispatch, Order, PARCELS_PER_PEER},
         mesh::{Loss, Mesh, MeshEvent},
         outbox::Outbox,
         patience::Patience,
@@ -38,6 +38,9 @@ use crate::product::Product;
 const COLLECT_INTERVAL: Duration = Duration::from_millis(10);
 /// The ventilator is told of this worker's figures as often.
 const FIGURES_INTERVAL: Duration = Duration::from_millis(500);
+
+/// What a worker that is full has not begun is given back after it was full for so long.
+const FULL_PATIENCE: Duration = Duration::from_millis(100);
 
 /// How long a worker that leaves waits for the ventilator to have heard it.
 const PARTING: Duration = Duration::from_secs(2);
@@ -118,6 +121,8 @@ pub mod exit {
 struct Parcel {
     link: LinkId,
     work: Work,
+    // It came without credit, and is not given back to make way.
+    pressed: bool,
 }
 
 #[derive(Debug)]
@@ -162,6 +167,10 @@ pub struct Worker {
     senders: Vec<LinkId>,
     queue: VecDeque<Parcel>,
     executing: Option<Executing>,
+    // What it keeps takes all the memory that it may; and units and bytes by sender that were
+    // given back for that reason, for which credit grows only once there is room.
+    full_since: Option<Time>,
+    withheld: BTreeMap<LinkId, (usize, usize)>,
     next_ticket: Ticket,
     next_execution: u64,
     figures: WorkerTally,
@@ -197,6 +206,8 @@ impl Worker {
             senders: Vec::new(),
             queue: VecDeque::new(),
             executing: None,
+            full_since: None,
+            withheld: BTreeMap::new(),
             next_ticket: 0,
             next_execution: me,
             figures,
@@ -213,6 +224,18 @@ impl Worker {
     /// Leaves when no ventilator has answered for so long; otherwise it waits for ever.
     pub fn give_up_after(&mut self, patience: Duration) {
         self.give_up_after = Some(patience);
+    }
+
+    /// Units that it was sent and has not done, and bytes of their values.
+    pub fn intake(&self) -> (usize, usize) {
+        let queued = self.queue.iter().map(|p| (p.work.units.len(), p.work.units.bytes()));
+        let begun = self.executing.iter().map(|executing| (executing.units, executing.bytes));
+        queued.chain(begun).fold((0, 0), |sum, each| (sum.0 + each.0, sum.1 + each.1))
+    }
+
+    /// The next stage's units, and who has them.
+    pub fn dispatch(&self) -> Option<&Dispatch> {
+        self.membership.as_ref()?.next.as_ref()
     }
 
     fn mesh_event(&mut self, now: Time, event: MeshEvent, out: &mut Effects) {
@@ -249,9 +272,20 @@ impl Worker {
         if let Welcome::Plan(plan) = welcome {
             return self.planned(now, plan, run, out);
         }
+        let met = self.mesh.peer(link);
         let Some(member) = &mut self.membership else { return };
         if link == member.sink {
             member.outbox.opened();
+            return;
+        }
+        let wanted = member.next_links.iter().find(|(_, known)| **known == link);
+        if let Some(gone) = wanted.map(|(peer, _)| *peer).filter(|peer| Some(*peer) != met) {
+            // Another process listens now where the one that was dialled did. It has, or will
+            // have, a link of its own: two of them would take the session from each other.
+            member.next_links.remove(&gone);
+            member.next_names.remove(&link);
+            self.mesh.send(link, Frame::Bye, out);
+            self.mesh.hang_up(link, out);
         } else if let Some(next) = &mut member.next {
             let name = member.next_names.get(&link).cloned().unwrap_or_default();
             next.join(link, &name);
@@ -349,6 +383,7 @@ impl Worker {
     fn lose_sender(&mut self, link: LinkId, out: &mut Effects) {
         self.senders.retain(|sender| *sender != link);
         self.intake.leave(link);
+        self.withheld.remove(&link);
         self.queue.retain(|parcel| parcel.link != link);
         if self.executing.as_ref().is_some_and(|executing| executing.link == link) {
             out.push(Effect::Request(Request::Curtail { share: Share::All }));
@@ -449,14 +484,27 @@ impl Worker {
     }
 
     fn take(&mut self, now: Time, link: LinkId, work: Work, out: &mut Effects) {
-        if !self.intake.received(link, work.units.len(), work.units.bytes()) {
+        let (units, bytes) = (work.units.len(), work.units.bytes());
+        let within = self.intake.received(link, units, bytes);
+        let pressed = !within && self.may_press(link, &work);
+        if pressed {
+            self.intake.overdrawn(link, units, bytes);
+        }
+        if !within && !pressed {
             warn!("a sender does not keep to its credit; it has to begin anew");
             self.mesh.overdrawn(now, link, out);
         } else if self.leaving {
             self.give_back(link, work.parcel, 0, &work.units, out);
         } else {
-            self.queue.push_back(Parcel { link, work });
+            self.queue.push_back(Parcel { link, work, pressed });
         }
+    }
+
+    /// Whether a parcel may come without credit: it is part of one unit, which everything else may
+    /// wait for, and there are no more of its kind than a sender may have under way.
+    fn may_press(&self, link: LinkId, work: &Work) -> bool {
+        let others = self.queue.iter().filter(|known| known.link == link && known.pressed).count();
+        self.senders.contains(&link) && others < PARCELS_PER_PEER && work.units.has_one_root()
     }
 
     fn give_back(
@@ -578,7 +626,7 @@ impl Worker {
         }
         info!("leaving: what has begun is finished, the rest goes back");
         self.leaving = true;
-        for Parcel { link, work } in std::mem::take(&mut self.queue) {
+        for Parcel { link, work, .. } in std::mem::take(&mut self.queue) {
             self.give_back(link, work.parcel, 0, &work.units, out);
         }
         if self.executing.is_some() {
@@ -672,26 +720,78 @@ impl Worker {
         self.executing.is_none() && !kept
     }
 
-    /// Starts the next parcel, unless too much waits downstream; fetches what a long one has
-    /// ready.
+    /// Starts the next parcel. While too much waits downstream that is one with the oldest unit
+    /// that is not committed: everything that is kept may wait for it.
     fn execute(&mut self, now: Time, out: &mut Effects) {
         let full = self.kept_bytes() as u64 >= self.limits.window_bytes_max;
-        if let Some(executing) = &mut self.executing {
-            if full && !executing.curtailed {
-                // Its outputs fill the memory: what is not begun may come again later.
-                executing.curtailed = true;
-                out.push(Effect::Request(Request::Curtail { share: Share::All }));
+        self.full_since = full.then(|| self.full_since.unwrap_or(now));
+        if !full {
+            for (link, (units, bytes)) in std::mem::take(&mut self.withheld) {
+                self.intake.processed(link, units, bytes);
             }
-            if now.since(executing.collected) >= COLLECT_INTERVAL {
-                executing.collected = now;
-                out.push(Effect::Request(Request::Collect));
-            }
+        }
+        if self.executing.is_some() {
+            return self.look_after(now, full, out);
+        }
+        if !self.loaded {
             return;
         }
-        if !self.loaded || full {
-            return;
+        let next = if full { self.take_oldest() } else { self.queue.pop_front() };
+        match next {
+            Some(parcel) => self.begin(now, parcel, full, out),
+            None if self.is_stuck(now) => self.make_way(out),
+            None => {}
         }
-        let Some(Parcel { link, work }) = self.queue.pop_front() else { return };
+    }
+
+    /// Fetches what a long parcel has ready; gives back the rest of it if there is no room.
+    fn look_after(&mut self, now: Time, full: bool, out: &mut Effects) {
+        let Some(executing) = &mut self.executing else { return };
+        if full && !executing.curtailed {
+            // Its outputs fill the memory: what is not begun may come again later.
+            executing.curtailed = true;
+            out.push(Effect::Request(Request::Curtail { share: Share::All }));
+        }
+        if now.since(executing.collected) >= COLLECT_INTERVAL {
+            executing.collected = now;
+            out.push(Effect::Request(Request::Collect));
+        }
+    }
+
+    /// The parcel that everything may wait for: not while the sink still has to hear what is done,
+    /// since then that is waited for. What its sender took for part of the oldest unit counts too,
+    /// if that is committed by now: it is in the way.
+    fn take_oldest(&mut self) -> Option<Parcel> {
+        let member = self.membership.as_ref().filter(|member| member.outbox.is_sent())?;
+        let oldest = member.committed.set().watermark();
+        let must = |Parcel { work, pressed, .. }: &Parcel| {
+            let late = *pressed && work.units.spans().iter().all(|span| span.first < oldest);
+            late || work.units.find_root(oldest, 0).is_some()
+        };
+        let place = self.queue.iter().position(must)?;
+        self.queue.remove(place)
+    }
+
+    fn is_stuck(&self, now: Time) -> bool {
+        self.full_since.is_some_and(|since| now.since(since) >= FULL_PATIENCE)
+    }
+
+    /// What cannot be begun takes the place of what can: it goes back, and credit for it comes
+    /// once there is room.
+    fn make_way(&mut self, out: &mut Effects) {
+        let (stays, goes) = std::mem::take(&mut self.queue).into_iter().partition(|p| p.pressed);
+        self.queue = stays;
+        let goes: VecDeque<Parcel> = goes;
+        for Parcel { link, work, .. } in goes {
+            let (units, bytes) = self.withheld.entry(link).or_default();
+            *units += work.units.len();
+            *bytes += work.units.bytes();
+            self.mesh.send(link, Frame::Returned { parcel: work.parcel, keep: 0 }, out);
+        }
+    }
+
+    fn begin(&mut self, now: Time, parcel: Parcel, full: bool, out: &mut Effects) {
+        let Parcel { link, work, .. } = parcel;
         let ticket = self.next_ticket;
         let execution = self.next_execution;
         self.next_ticket += 1;
@@ -705,15 +805,16 @@ impl Worker {
             bytes: work.units.bytes(),
             failed: Vec::new(),
             collected: now,
-            curtailed: false,
+            // Without room only what must be is begun, and finished.
+            curtailed: full,
             void: false,
         });
         let Work { attempt, units, .. } = work;
         out.push(Effect::Request(Request::Execute { ticket, attempt, execution, units }));
     }
 
-    /// What is on its way downstream, or kept until it is committed.
-    fn kept_bytes(&self) -> usize {
+    /// Bytes that are on their way downstream, or kept until they are committed.
+    pub fn kept_bytes(&self) -> usize {
         self.membership.as_ref().map_or(0, |member| {
             member.outbox.bytes() + member.next.as_ref().map_or(0, Dispatch::bytes)
         })
@@ -760,6 +861,14 @@ impl proto::role::Role for Worker {
         // The heartbeats' deadline is soon enough for the ventilator that is waited for.
         let collect = self.executing.as_ref().map(|e| e.collected + COLLECT_INTERVAL);
         let next = self.membership.as_ref().and_then(|member| member.next.as_ref()?.deadline());
-        [self.mesh.deadline(), collect, next].into_iter().flatten().min()
+        let waits = self.loaded
+            && self.executing.is_none()
+            && self.queue.iter().any(|parcel| !parcel.pressed);
+        let stuck = self.full_since.filter(|_| waits).map(|since| since + FULL_PATIENCE);
+        [self.mesh.deadline(), collect, next, stuck].into_iter().flatten().min()
     }
 }
+
+#[cfg(test)]
+#[path = "core_tests.rs"]
+mod tests;

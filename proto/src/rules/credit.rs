@@ -61,6 +61,13 @@ impl Intake {
         allowed
     }
 
+    /// A sender has sent this without credit, and was allowed to.
+    pub fn overdrawn(&mut self, link: LinkId, units: usize, bytes: usize) {
+        if let Some(sender) = self.senders.get_mut(&link) {
+            add(&mut sender.received, units, bytes);
+        }
+    }
+
     /// Units of a sender have been processed or given back.
     pub fn processed(&mut self, link: LinkId, units: usize, bytes: usize) {
         if let Some(sender) = self.senders.get_mut(&link) {
@@ -113,6 +120,11 @@ impl Allowance {
         let units = self.granted.units.saturating_sub(self.sent.units);
         let bytes = self.granted.bytes.saturating_sub(self.sent.bytes);
         (units > 0 && bytes > 0).then_some((units as usize, bytes as usize))
+    }
+
+    /// Whether everything that was granted is used up; not so before the first grant.
+    pub fn is_used_up(&self) -> bool {
+        self.granted != Credit::default() && self.room().is_none()
     }
 
     /// So much has been sent.

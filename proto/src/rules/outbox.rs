@@ -63,6 +63,11 @@ impl Outbox {
         self.kept.is_empty()
     }
 
+    /// Whether the sink has been sent everything in this session.
+    pub fn is_sent(&self) -> bool {
+        self.open && self.next == self.kept.len()
+    }
+
     /// Takes outcomes in, in pieces that fit a parcel each.
     pub fn push(&mut self, mut results: Results) {
         let fits = results.units.len() <= self.parcel_units_max

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Parcels that one worker has at a time: one under way and one to go on with.
-const PARCELS_PER_PEER: usize = 2;
+pub const PARCELS_PER_PEER: usize = 2;
 
 #[derive(Debug)]
 pub(super) struct Peer {
@@ -36,6 +36,8 @@ type Place = (Duration, usize, usize, LinkId);
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Filed {
     place: Option<Place>,
+    // Holds so many parcels, and has given no credit for more.
+    closed: Option<(usize, LinkId)>,
     idle: bool,
     busy: bool,
 }
@@ -47,18 +49,18 @@ impl Peer {
     }
 
     fn file(&self, link: LinkId) -> Filed {
-        let may_have_more = !self.leaving
+        let has_place = !self.leaving
             && self.pending.len() < PARCELS_PER_PEER
             // What is suspect is all that its worker has: what one that dies has done just
             // before may be unheard of.
-            && !self.pending.values().any(|sent| sent.history.suspect)
-            && self.allowance.room().is_some();
-        let place = may_have_more.then(|| {
+            && !self.pending.values().any(|sent| sent.history.suspect);
+        let closed = (has_place && self.allowance.is_used_up()).then(|| (self.pending.len(), link));
+        let place = (has_place && self.allowance.room().is_some()).then(|| {
             let held = self.pending.values().map(|sent| sent.units.len()).sum();
             let expected = self.sizing.expected(held).unwrap_or_default();
             (expected, held, self.pending.len(), link)
         });
-        Filed { place, idle: self.is_idle(), busy: !self.pending.is_empty() }
+        Filed { place, closed, idle: self.is_idle(), busy: !self.pending.is_empty() }
     }
 }
 
@@ -66,6 +68,7 @@ impl Peer {
 pub(super) struct Crew {
     peers: BTreeMap<LinkId, Peer>,
     order: BTreeSet<Place>,
+    closed: BTreeSet<(usize, LinkId)>,
     idle: usize,
     busy: usize,
 }
@@ -128,12 +131,21 @@ impl Crew {
         Some((*link, self.peers.get(link)?))
     }
 
+    /// One that has given no credit for more, and whether it has nothing: the one that has least.
+    pub fn closed(&self) -> Option<(LinkId, bool)> {
+        self.closed.first().map(|(parcels, link)| (*link, *parcels == 0))
+    }
+
     fn refile(&mut self, link: LinkId, filed: Filed) {
         let Some(peer) = self.peers.get_mut(&link) else { return };
         let before = std::mem::replace(&mut peer.filed, filed);
         if before.place != filed.place {
             before.place.map(|place| self.order.remove(&place));
             filed.place.map(|place| self.order.insert(place));
+        }
+        if before.closed != filed.closed {
+            before.closed.map(|place| self.closed.remove(&place));
+            filed.closed.map(|place| self.closed.insert(place));
         }
         self.idle = self.idle + usize::from(filed.idle) - usize::from(before.idle);
         self.busy = self.busy + usize::from(filed.busy) - usize::from(before.busy);

@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+pub use self::crew::PARCELS_PER_PEER;
 use self::{crew::Crew, kept::Kept};
 
 use crate::{
@@ -130,6 +131,12 @@ pub struct Dispatch {
     latencies: Vec<(Duration, usize)>,
     // When it last looked for something to call back or to copy.
     looked: Time,
+    // Counts what came to the stocks; and the watermark and count when nothing in the stocks was
+    // part of the oldest unit.
+    stocked: u64,
+    searched: Option<(UnitId, u64)>,
+    copies: u64,
+    pressed: u64,
 }
 
 impl Dispatch {
@@ -157,6 +164,10 @@ impl Dispatch {
             recovery: None,
             latencies: Vec::new(),
             looked: Time::default(),
+            stocked: 0,
+            searched: None,
+            copies: 0,
+            pressed: 0,
         }
     }
 
@@ -188,6 +199,16 @@ impl Dispatch {
         self.attempts
     }
 
+    /// How many parcels were given to a second worker at the end.
+    pub fn copies(&self) -> u64 {
+        self.copies
+    }
+
+    /// How many parcels went without credit, since everything may have waited for them.
+    pub fn pressed(&self) -> u64 {
+        self.pressed
+    }
+
     /// The longest time from the loss of a worker to the moment when all of its units were with
     /// others.
     pub fn recovery(&self) -> Option<Duration> {
@@ -206,6 +227,7 @@ impl Dispatch {
             units.share();
             self.kept_bytes += units.bytes();
             self.ready_units += units.len();
+            self.stocked += 1;
             self.fresh.push_back(Stock { units, next: 0, history: FRESH });
         }
     }
@@ -354,8 +376,7 @@ impl Dispatch {
     pub fn dispatch(&mut self, now: Time, committed: &RangeSet, orders: &mut Vec<Order>) {
         while self.delayed.peek().is_some_and(|delayed| delayed.due <= now) {
             if let Some(Delayed { stock, .. }) = self.delayed.pop() {
-                self.ready_units += stock.units.len();
-                self.again.push_back(stock);
+                self.stock_again(stock);
             }
         }
         while self.ready_units > 0 {
@@ -370,6 +391,7 @@ impl Dispatch {
             };
             self.send(now, link, units, history, false, orders);
         }
+        self.press(now, committed, orders);
         if self.again.is_empty()
             && let Some(lost_at) = self.lost_at.take()
         {
@@ -379,6 +401,55 @@ impl Dispatch {
             self.looked = now;
             self.use_idle_workers(now, orders);
         }
+    }
+
+    fn stock_again(&mut self, stock: Stock) {
+        self.ready_units += stock.units.len();
+        self.stocked += 1;
+        self.again.push_back(stock);
+    }
+
+    /// What belongs to the oldest unit that is not committed goes to a worker that has given no
+    /// credit too: all that workers keep, and grant no credit for, may wait for that very unit.
+    fn press(&mut self, now: Time, committed: &RangeSet, orders: &mut Vec<Order>) {
+        let oldest = committed.watermark();
+        while self.ready_units > 0 && self.searched != Some((oldest, self.stocked)) {
+            let Some((link, is_idle)) = self.crew.closed() else { return };
+            match self.pick_oldest(oldest) {
+                Some(stock) if stock.history.suspect && !is_idle => {
+                    self.again.push_front(stock);
+                    return;
+                }
+                Some(Stock { units, history, .. }) => {
+                    self.ready_units -= units.len();
+                    self.pressed += 1;
+                    self.send(now, link, units, history, false, orders);
+                }
+                None => self.searched = Some((oldest, self.stocked)),
+            }
+        }
+    }
+
+    /// Takes units of this root out of the stocks, as many as lie together and fit a parcel.
+    fn pick_oldest(&mut self, root: UnitId) -> Option<Stock> {
+        for queue in [&mut self.again, &mut self.fresh] {
+            let found = queue.iter().enumerate().find_map(|(place, stock)| {
+                stock.units.find_root(root, stock.next).map(|indices| (place, indices))
+            });
+            let Some((place, indices)) = found else { continue };
+            let stock = queue.remove(place)?;
+            let fitting =
+                stock.units.fitting(indices.start, self.parcel_units_max, self.parcel_bytes_max);
+            let end = indices.end.min(indices.start + fitting);
+            for rest in [end..stock.units.len(), stock.next..indices.start] {
+                if !rest.is_empty() {
+                    let units = stock.units.slice(rest);
+                    queue.insert(place, Stock { units, next: 0, history: stock.history });
+                }
+            }
+            return Some(Stock { units: stock.units.slice(indices.start..end), next: 0, ..stock });
+        }
+        None
     }
 
     /// When something becomes possible by the passing of time alone.
@@ -523,6 +594,7 @@ impl Dispatch {
             });
             let Some((units, history)) = original else { continue };
             self.kept_bytes += units.bytes();
+            self.copies += 1;
             self.send(now, idle, units, history, true, orders);
         }
     }
@@ -542,8 +614,7 @@ impl Dispatch {
         let units = if sent.copy { Units::new() } else { sent.units.without(committed) };
         self.kept_bytes -= before - units.bytes();
         if !units.is_empty() {
-            self.ready_units += units.len();
-            self.again.push_back(Stock { units, next: 0, history: sent.history });
+            self.stock_again(Stock { units, next: 0, history: sent.history });
         }
     }
 
@@ -574,8 +645,7 @@ impl Dispatch {
         let history = History { suspect: true, ..sent.history };
         for from in (0..count).step_by(size) {
             let units = sent.units.slice(from..(from + size).min(count));
-            self.ready_units += units.len();
-            self.again.push_back(Stock { units, next: 0, history });
+            self.stock_again(Stock { units, next: 0, history });
         }
     }
 

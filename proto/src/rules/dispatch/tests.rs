@@ -318,3 +318,26 @@ fn kept_bytes_return_to_zero() {
     assert_eq!(script.dispatch.bytes(), 0);
     assert!(script.dispatch.is_empty());
 }
+
+#[test]
+fn what_belongs_to_the_oldest_unit_goes_without_credit_too() {
+    let mut script = Script::new();
+    script.dispatch.join(1, "w");
+    script.add(7, 2);
+    script.add(2, 3);
+    script.committed.insert(0..3);
+    assert_eq!(script.works(), [], "nothing before the first grant");
+    script.dispatch.granted(1, Credit { units: 1, bytes: 9 });
+    let sent: Vec<_> = script.works().iter().map(|(_, work)| ids(work)).collect();
+    assert_eq!(sent, [vec![7], vec![3]]);
+    script.done(1, 0, 1, vec![]);
+    assert_eq!(script.works(), []);
+    script.committed.insert(3..4);
+    let sent: Vec<_> = script.works().iter().map(|(_, work)| ids(work)).collect();
+    assert_eq!(sent, [vec![4]]);
+    script.committed.insert(4..8);
+    script.done(1, 1, 1, vec![]);
+    let sent: Vec<_> = script.works().iter().map(|(_, work)| ids(work)).collect();
+    assert_eq!(sent, [vec![8]]);
+    assert_eq!(script.dispatch.waiting(), 1, "unit 2 was committed before it was sent");
+}
