@@ -1,62 +1,103 @@
 //! The rules of all roles over a simulated network: whole runs, by seed.
 
-use pipeline::sim::{FaultKind, Faults, Mutation, Scenario, Shape, run};
+use std::{
+    num::NonZeroUsize,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
 
-/// Everything that a network and a machine can do to a run.
-fn weather() -> Faults {
-    Faults::of(&[
-        FaultKind::Loss,
-        FaultKind::Delay,
-        FaultKind::Duplicate,
-        FaultKind::Kill,
-        FaultKind::Stop,
-        FaultKind::Partition,
-    ])
+use pipeline::sim::{Coverage, Faults, Mutation, Scenario, Shape, run, trace};
+use proto::limits::Limits;
+
+/// Shapes that meet every rule, and how many seeds of each.
+fn shapes() -> Vec<(Scenario, u64)> {
+    let one = Shape::one_to_one();
+    let several = [(2, Shape::expand(4)), (2, Shape::filter(30))];
+    let three = [
+        (2, Shape::expand(3).failing()),
+        (2, Shape::expand(3)),
+        (2, Shape::filter(30).failing()),
+    ];
+    let all = |stages: &[(u32, Shape)]| Scenario::new(stages).with_faults(Faults::all());
+    vec![
+        (all(&[(3, one)]), 1_200),
+        (all(&[(3, one.failing())]), 500),
+        (all(&several), 400),
+        (all(&three), 200),
+        (all(&[(3, Shape::expand(3).fatal())]), 200),
+        (wide(), 40),
+    ]
+}
+
+/// Its window grows beyond the one that a sink starts with.
+fn wide() -> Scenario {
+    let scenario = Scenario::new(&[(3, Shape::one_to_one()), (2, Shape::expand(2))]);
+    let limits =
+        Limits { window_units_max: 1_024, window_bytes_max: 64 << 10, ..scenario.limits.clone() };
+    Scenario { limits, ..scenario }.with_faults(Faults::all()).with_units(500)
+}
+
+/// Runs all these on all cores; what they saw together. Panics at the first that is not clean.
+fn all_clean(runs: &[(&Scenario, u64)]) -> Coverage {
+    let (next, seen) = (AtomicUsize::new(0), Mutex::new(Coverage::default()));
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, NonZeroUsize::get) {
+            scope.spawn(|| {
+                while let Some((scenario, seed)) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let outcome = run(*seed, scenario);
+                    assert!(outcome.is_clean(), "{:?}\n{outcome}", scenario.stages);
+                    seen.lock().unwrap().add(&outcome.coverage);
+                }
+            });
+        }
+    });
+    seen.into_inner().unwrap()
+}
+
+#[test]
+fn every_shape_comes_through_any_faults_and_every_one_of_them_happened() {
+    let shapes = shapes();
+    let runs: Vec<_> =
+        shapes.iter().flat_map(|(shape, seeds)| (0..*seeds).map(move |s| (shape, s))).collect();
+    let coverage = all_clean(&runs);
+    println!("{coverage}");
+    assert_eq!(coverage.never(), [], "the simulation does not see these any more:\n{coverage}");
 }
 
 #[test]
 fn a_run_without_faults_is_clean() {
-    for seed in 0..50 {
-        let outcome = run(seed, &Scenario::new(&[(3, Shape::one_to_one())]));
-        assert!(outcome.is_clean(), "{outcome}");
+    for (shape, _) in shapes() {
+        let calm = shape.with_faults(Faults::none());
+        for seed in 0..5 {
+            let outcome = run(seed, &calm);
+            assert!(outcome.is_clean(), "{outcome}");
+            assert_eq!(outcome.reminded, 0);
+        }
     }
 }
 
 #[test]
 fn the_same_seed_gives_the_same_run() {
-    let scenario = Scenario::new(&[(3, Shape::one_to_one())]).with_faults(Faults::all());
-    for seed in 0..20 {
-        assert_eq!(run(seed, &scenario).digest, run(seed, &scenario).digest);
-    }
-}
-
-#[test]
-fn one_stage_comes_through_any_weather() {
-    let scenario =
-        Scenario::new(&[(3, Shape::one_to_one())]).with_faults(weather()).with_units(120);
-    for seed in 0..150 {
-        let outcome = run(seed, &scenario);
-        assert!(outcome.is_clean(), "{outcome}");
-    }
-}
-
-#[test]
-fn two_stages_that_expand_and_filter_come_through_any_weather() {
-    let stages = [(2, Shape::expand(4)), (2, Shape::filter(30))];
-    let scenario = Scenario::new(&stages).with_faults(weather()).with_units(120);
-    for seed in 0..60 {
-        let outcome = run(seed, &scenario);
-        assert!(outcome.is_clean(), "{outcome}");
+    for (shape, _) in shapes() {
+        for seed in 0..3 {
+            assert_eq!(run(seed, &shape).digest, run(seed, &shape).digest);
+        }
+        assert_eq!(trace(3, &shape), trace(3, &shape));
+        assert_ne!(run(3, &shape).digest, run(4, &shape).digest);
     }
 }
 
 #[test]
 fn a_bug_that_is_put_in_on_purpose_is_found() {
     for mutation in Mutation::ALL {
-        let scenario = Scenario::new(&[(3, Shape::one_to_one())])
-            .with_faults(weather())
-            .with_units(120)
-            .with_mutation(mutation);
+        let stages = match mutation {
+            Mutation::ForgetOnCredit => vec![(2, Shape::expand(4)), (2, Shape::filter(30))],
+            _ => vec![(3, Shape::one_to_one())],
+        };
+        let scenario = Scenario::new(&stages).with_faults(Faults::all()).with_mutation(mutation);
         let found = (0..1_000).find(|seed| !run(*seed, &scenario).is_clean());
         let seed = found.unwrap_or_else(|| panic!("{mutation:?} was not found"));
         println!("{mutation:?} was found by seed {seed}");

@@ -10,6 +10,7 @@ mod dead;
 mod explain;
 mod graph;
 mod key;
+mod sim;
 mod up;
 mod verify;
 
@@ -67,6 +68,8 @@ enum Command {
     Bench(bench::BenchArgs),
     #[command(hide = true)]
     Bare(bare::BareArgs),
+    /// Simulate faults on the shape of a topology, by seed
+    Sim(sim::SimArgs),
     /// Make a key file
     Keygen(key::KeygenArgs),
     /// Show the key by which processes recognise each other
@@ -120,6 +123,7 @@ impl Cli {
             Command::Dead(args) => args.run(),
             Command::Bench(args) => args.run(),
             Command::Bare(args) => args.run(),
+            Command::Sim(args) => args.run(),
             Command::Keygen(args) => args.run(),
             Command::Key(args) => args.run(),
             Command::Ventilator(args) => args.run(),

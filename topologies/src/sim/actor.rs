@@ -12,7 +12,7 @@ use proto::{
     time::Time,
 };
 
-use super::clock::Moment;
+use super::{bounds::Load, clock::Moment, forgetful::Forgetful};
 
 /// What happens to a process.
 #[derive(Debug, Clone)]
@@ -91,8 +91,8 @@ pub(super) trait Actor {
     /// When it wants a tick.
     fn deadline(&self) -> Option<Time>;
 
-    /// What it keeps beyond its limits, if anything.
-    fn excess(&self) -> Option<String>;
+    /// What it keeps.
+    fn load(&self) -> Load;
 }
 
 /// A role with its helper.
@@ -100,7 +100,8 @@ pub(super) struct Joined<P: Role, H> {
     pub role: P,
     pub helper: H,
     pub effects: Vec<Effect<P::Request>>,
-    pub excess: fn(&P) -> Option<String>,
+    pub load: fn(&P) -> Load,
+    pub forgetful: Option<Forgetful>,
 }
 
 impl<P, H> Joined<P, H>
@@ -118,6 +119,9 @@ where
                     }
                     Effect::Close { link } => context.deeds.push(Deed::Close { link }),
                     Effect::Send { link, envelope } => {
+                        if let Some(forgetful) = &mut self.forgetful {
+                            forgetful.sends(&envelope);
+                        }
                         context.deeds.push(Deed::Send { link, envelope });
                     }
                     Effect::Request(request) => {
@@ -144,7 +148,12 @@ where
             Happening::LaneUp { link, inbox } => Event::LaneUp { link, inbox: vec![inbox] },
             Happening::LaneDown { link } => Event::LaneDown { link },
             Happening::Frame(bytes) => match Envelope::decode(bytes) {
-                Ok(envelope) => Event::Frame(envelope),
+                Ok(mut envelope) => {
+                    if let Some(forgetful) = &mut self.forgetful {
+                        forgetful.hears(&mut envelope);
+                    }
+                    Event::Frame(envelope)
+                }
                 Err(error) => {
                     context.deeds.push(Deed::Violation(format!("cannot be decoded: {error}")));
                     return None;
@@ -178,7 +187,7 @@ where
         self.role.deadline()
     }
 
-    fn excess(&self) -> Option<String> {
-        (self.excess)(&self.role)
+    fn load(&self) -> Load {
+        (self.load)(&self.role)
     }
 }

@@ -2,21 +2,124 @@
 //!
 //! Owns the arithmetic of the limits; the roles say what they keep.
 
+use proto::{limits::Limits, rules::dispatch::Dispatch};
 use sink::core::Sink;
 use ventilator::core::Ventilator;
 use worker::core::Worker;
 
-/// What a ventilator keeps beyond its limits.
-pub(super) fn ventilator(_role: &Ventilator) -> Option<String> {
-    None
+use super::{scenario::Scenario, shape::VALUE_BYTES_MAX};
+
+/// What a process keeps at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Load {
+    /// Units beyond the watermark.
+    pub window_units: u64,
+    /// Bytes kept for others until they are committed.
+    pub kept_bytes: u64,
+    /// Bytes of dead units kept for the sink.
+    pub dead_bytes: u64,
+    /// Units taken in and not processed.
+    pub intake_units: u64,
+    /// Their bytes.
+    pub intake_bytes: u64,
+    /// Second copies and parcels without credit, so far.
+    pub copies: u64,
+    pub pressed: u64,
 }
 
-/// What a worker keeps beyond its limits.
-pub(super) fn worker(_role: &Worker) -> Option<String> {
-    None
+/// What a ventilator keeps.
+pub(super) fn ventilator(role: &Ventilator) -> Load {
+    let (kept, dead) = role.kept_bytes();
+    Load {
+        window_units: role.window_units(),
+        kept_bytes: kept as u64,
+        dead_bytes: dead as u64,
+        ..of(Some(role.dispatch()))
+    }
 }
 
-/// What a sink keeps beyond its limits.
-pub(super) fn sink(_role: &Sink) -> Option<String> {
-    None
+/// What a worker keeps.
+pub(super) fn worker(role: &Worker) -> Load {
+    let (units, bytes) = role.intake();
+    Load {
+        kept_bytes: role.kept_bytes() as u64,
+        intake_units: units as u64,
+        intake_bytes: bytes as u64,
+        ..of(role.dispatch())
+    }
+}
+
+/// What a sink keeps.
+pub(super) fn sink(role: &Sink) -> Load {
+    let (units, bytes) = role.intake();
+    Load {
+        window_units: role.window_units(),
+        intake_units: units as u64,
+        intake_bytes: bytes as u64,
+        ..Load::default()
+    }
+}
+
+fn of(dispatch: Option<&Dispatch>) -> Load {
+    dispatch.map_or_else(Load::default, |dispatch| Load {
+        copies: dispatch.copies(),
+        pressed: dispatch.pressed(),
+        ..Load::default()
+    })
+}
+
+/// The most that a process may keep in a scenario.
+pub(super) fn most(scenario: &Scenario, is_sink: bool) -> Load {
+    let Limits {
+        window_units_max,
+        window_bytes_max,
+        parcel_units_max,
+        parcel_bytes_max,
+        intake_units_max,
+        intake_bytes_max,
+        ..
+    } = scenario.limits;
+    let workers: u64 = scenario.stages.iter().map(|stage| u64::from(stage.workers)).sum();
+    let value = VALUE_BYTES_MAX as u64;
+    // A unit's outputs over all stages, and those of one parcel.
+    let tree: u64 =
+        scenario.stages.iter().map(|stage| u64::from(stage.shape.outputs_max.max(1))).product();
+    let parcel = u64::from(parcel_units_max) * tree * (value + ENTRY_BYTES);
+    // Each sender may overshoot its share by one parcel, and has its share of an intake that fewer
+    // senders may have been promised before.
+    let senders = workers + 1;
+    let (units, bytes) = if is_sink {
+        (4 * intake_units_max, window_bytes_max / 2)
+    } else {
+        (intake_units_max, intake_bytes_max)
+    };
+    Load {
+        window_units: window_units_max,
+        // One parcel that was begun, copies, and what belongs to the oldest unit, as often as lost
+        // sessions made it come again.
+        kept_bytes: window_bytes_max + 4 * parcel + workers * (parcel_bytes_max + value),
+        dead_bytes: window_units_max * (2 * value + 4 * ENTRY_BYTES),
+        intake_units: 2 * units + senders * u64::from(parcel_units_max),
+        intake_bytes: 2 * bytes + senders * (parcel_bytes_max + value) + parcel,
+        copies: u64::MAX,
+        pressed: u64::MAX,
+    }
+}
+
+/// What an outcome weighs beside its value.
+const ENTRY_BYTES: u64 = 32;
+
+impl Load {
+    /// What of it is beyond `most`.
+    pub fn excess(&self, most: &Self) -> Option<String> {
+        let all = [
+            (self.window_units, most.window_units, "units beyond the watermark"),
+            (self.kept_bytes, most.kept_bytes, "bytes for others"),
+            (self.dead_bytes, most.dead_bytes, "bytes of dead units"),
+            (self.intake_units, most.intake_units, "units unprocessed"),
+            (self.intake_bytes, most.intake_bytes, "bytes unprocessed"),
+        ];
+        let (is, max, what) = all.into_iter().find(|(is, max, _)| is > max)?;
+        Some(format!("{is} {what}, and may keep {max}"))
+    }
 }

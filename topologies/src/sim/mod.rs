@@ -22,7 +22,9 @@ mod actor;
 mod bounds;
 mod check;
 mod clock;
+mod coverage;
 mod faults;
+mod forgetful;
 mod lane;
 mod model;
 mod mutation;
@@ -35,9 +37,10 @@ mod world;
 
 pub use self::{
     check::Broken,
+    coverage::{Coverage, Seen},
     faults::{FaultKind, Faults},
     mutation::Mutation,
-    outcome::{Failure, Outcome, run},
+    outcome::{Failure, Outcome, run, trace},
     scenario::{Scenario, StageScenario},
     shape::Shape,
 };

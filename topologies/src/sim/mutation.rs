@@ -13,10 +13,17 @@ pub enum Mutation {
     /// Of each range of committed units that the disk has above the watermark, a restarted sink
     /// takes one unit too few for committed.
     RangeOneTooShort,
+    /// A worker forgets what it has sent to the next stage when it is given credit for it, and
+    /// not when it is committed.
+    ForgetOnCredit,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 3] =
-        [Self::CommitBeforeSync, Self::RangeOneTooFar, Self::RangeOneTooShort];
+    pub const ALL: [Self; 4] = [
+        Self::CommitBeforeSync,
+        Self::RangeOneTooFar,
+        Self::RangeOneTooShort,
+        Self::ForgetOnCredit,
+    ];
 }

@@ -5,7 +5,10 @@
 
 use std::{fmt, time::Duration};
 
-use super::{check::Broken, faults::Faults, scenario::Scenario, trace::Detail, world::World};
+use super::{check::Broken, coverage::Coverage, faults::Faults, scenario::Scenario, trace::Detail, world::World};
+
+/// Lines of a failure's trace that are kept.
+const LINES: usize = 40;
 
 /// How a run went.
 #[derive(Debug, Clone)]
@@ -23,6 +26,8 @@ pub struct Outcome {
     /// Workers that had to be told to leave, because the others were gone when they could hear
     /// again.
     pub reminded: u32,
+    /// What happened in it.
+    pub coverage: Coverage,
     /// The promise that it broke.
     pub failure: Option<Failure>,
 }
@@ -58,12 +63,17 @@ impl fmt::Display for Outcome {
     }
 }
 
+/// Everything that happens in a run, line by line.
+pub fn trace(seed: u64, scenario: &Scenario) -> Vec<String> {
+    World::new(seed, scenario, Detail::Text(usize::MAX)).run().lines
+}
+
 /// Runs a scenario with everything that chance decides drawn from `seed`.
 pub fn run(seed: u64, scenario: &Scenario) -> Outcome {
     let course = World::new(seed, scenario, Detail::Digest).run();
     let failure = course.broken.map(|broken| Failure {
         broken,
-        trace: World::new(seed, scenario, Detail::Text).run().lines,
+        trace: World::new(seed, scenario, Detail::Text(LINES)).run().lines,
     });
     Outcome {
         seed,
@@ -72,6 +82,7 @@ pub fn run(seed: u64, scenario: &Scenario) -> Outcome {
         events: course.events,
         lasted: Duration::from_nanos(course.ended_at.0),
         reminded: course.reminded,
+        coverage: course.coverage,
         failure,
     }
 }

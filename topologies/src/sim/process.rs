@@ -14,10 +14,12 @@ use worker::core::Worker;
 
 use super::{
     actor::{Actor, Happening, Joined},
-    bounds,
+    bounds::{self, Load},
     clock::Moment,
     faults::FaultPlan,
+    forgetful::Forgetful,
     model::{Disk, Executor, Recorder, Source},
+    mutation::Mutation,
     scenario::Scenario,
 };
 
@@ -55,6 +57,10 @@ pub(super) struct Process {
     pub waiting: Vec<Happening>,
     /// Whether a ventilator has told it what to be.
     pub joined: bool,
+    /// Whether it was asked to leave.
+    pub leaving: bool,
+    /// What it kept last.
+    pub load: Load,
     /// Its inside, while it is up.
     pub actor: Option<Box<dyn Actor>>,
     /// Tells the wake-up that counts from those that it had wanted before.
@@ -64,7 +70,8 @@ pub(super) struct Process {
 }
 
 impl Process {
-    fn new(name: String, stage: Option<usize>) -> Self {
+    /// One that is not started.
+    pub fn new(name: String, stage: Option<usize>) -> Self {
         Self {
             name,
             stage,
@@ -74,6 +81,8 @@ impl Process {
             stopped: None,
             waiting: Vec::new(),
             joined: false,
+            leaving: false,
+            load: Load::default(),
             actor: None,
             wake: 0,
             spins: 0,
@@ -148,7 +157,7 @@ impl Surroundings<'_> {
             if self.plan.source_waits { self.plan.quiet_at } else { Moment::default() };
         let read_max = self.plan.read_max.max(Duration::from_micros(1));
         let helper = Source::new(self.scenario.units, read_max, waits_until);
-        Box::new(Joined { role, helper, effects, excess: bounds::ventilator })
+        Box::new(Joined { role, helper, effects, load: bounds::ventilator, forgetful: None })
     }
 
     fn sink(&self, process: &Process, me: PeerId) -> Box<dyn Actor> {
@@ -157,7 +166,7 @@ impl Surroundings<'_> {
         let hello = self.hello(process, HelloRole::Onlooker);
         let (role, effects) = Sink::new(me, hello, self.scenario.limits.clone(), standing);
         let helper = Recorder::new(self.disk.clone(), self.plan.sync_max, mutation);
-        Box::new(Joined { role, helper, effects, excess: bounds::sink })
+        Box::new(Joined { role, helper, effects, load: bounds::sink, forgetful: None })
     }
 
     fn worker(&self, process: &Process, stage: usize, me: PeerId) -> Box<dyn Actor> {
@@ -167,6 +176,8 @@ impl Surroundings<'_> {
         let ventilator = vec![endpoint(VENTILATOR, 0, true)];
         let (role, effects) = Worker::new(me, hello, ventilator);
         let helper = Executor::new(stage as u32, shape.stage.retries, shape.shape);
-        Box::new(Joined { role, helper, effects, excess: bounds::worker })
+        let forgets = self.scenario.mutation == Some(Mutation::ForgetOnCredit);
+        let forgetful = forgets.then(Forgetful::default);
+        Box::new(Joined { role, helper, effects, load: bounds::worker, forgetful })
     }
 }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use proto::{
-    limits::Limits,
+    limits::{BACKOFF_MS_MAX, Limits},
     plan::{Function, Stage},
 };
 
@@ -86,6 +86,23 @@ impl Scenario {
     /// The same with a bug.
     pub fn with_mutation(self, mutation: Mutation) -> Self {
         Self { mutation: Some(mutation), ..self }
+    }
+
+    /// How long a run may last after the last fault, by the rules' own times. Whatever was lost is
+    /// noticed within `liveness`, one loss after the other, the end included: six roles' times wait
+    /// for each other at most, and those that could not hear of the end are told later. A unit is
+    /// tried again after its backoffs, in each stage; one that kills its workers takes a start of a
+    /// worker for each piece that its parcel is cut to.
+    pub(super) fn patience(&self) -> Duration {
+        let liveness = Duration::from_millis(self.limits.liveness_ms);
+        let stages = self.stages.iter().map(|StageScenario { stage, shape, .. }| {
+            let tries = 0..stage.retries.min(30);
+            let backoff = |n: u32| (stage.backoff_ms << n).min(BACKOFF_MS_MAX);
+            let backoffs = Duration::from_millis(tries.map(backoff).sum());
+            let deaths = if shape.fatal > 0 { self.units as u32 * stage.crash_limit } else { 0 };
+            2 * backoffs + Duration::from_secs(1) * deaths
+        });
+        30 * liveness + stages.sum::<Duration>()
     }
 
     /// What [`expected`](super::shape::expected) needs to know.

@@ -130,6 +130,9 @@ pub(super) fn expected(stages: &[(Shape, u32)], id: UnitId) -> Expected {
     if values.is_empty() { Expected::Filtered } else { Expected::Results(values) }
 }
 
+/// The bytes that a value takes at most.
+pub(super) const VALUE_BYTES_MAX: usize = 60;
+
 /// The value of unit `id`.
 pub(super) fn source_value(id: UnitId) -> Vec<u8> {
     output(mix(id), 0)
@@ -170,6 +173,7 @@ mod tests {
         let values: std::collections::BTreeSet<_> = (0..500).map(source_value).collect();
         assert_eq!(values.len(), 500);
         assert!(values.iter().all(|value| value_len(value) == Ok(value.len())));
+        assert!(values.iter().all(|value| value.len() <= VALUE_BYTES_MAX));
     }
 
     #[test]

@@ -8,16 +8,13 @@ use proto::frame::{Envelope, Frame};
 
 use super::clock::Moment;
 
-/// Lines that are kept.
-const LINES: usize = 4000;
-
 /// Whether the text is kept as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Detail {
     /// The digest only.
     Digest,
-    /// The digest and the last lines.
-    Text,
+    /// The digest and so many of the last lines.
+    Text(usize),
 }
 
 /// What has happened so far.
@@ -47,8 +44,8 @@ impl Trace {
 
     /// Adds a line to the text, if it is kept.
     pub fn say(&mut self, at: Moment, line: impl FnOnce() -> String) {
-        if self.detail == Detail::Text {
-            if self.lines.len() == LINES {
+        if let Detail::Text(most) = self.detail {
+            if self.lines.len() >= most {
                 self.lines.pop_front();
             }
             self.lines.push_back(format!("{:>12.3} ms  {}", at.as_ms(), line()));

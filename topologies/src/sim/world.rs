@@ -6,12 +6,17 @@
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
 
 use fastrand::Rng;
-use proto::{frame::Envelope, role::LinkId};
+use proto::{
+    frame::{Envelope, Frame},
+    role::LinkId,
+};
 
 use super::{
     actor::{Context, Deed, Happening},
+    bounds::{self, Load},
     check::{self, Broken},
     clock::Moment,
+    coverage::{Coverage, Seen},
     faults::{Blow, Cut, FaultPlan},
     lane::{Connection, Incarnation, Network},
     model::Disk,
@@ -20,12 +25,10 @@ use super::{
     trace::{Detail, Short, Trace, is_news},
 };
 
-/// How long a run may last after the storm.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// After the sink and the ventilator have left, workers that could not hear of it are told to
-/// leave, as people or `pipeline up` would tell them.
+/// After the sink has left, those that could not hear of it are told so, as people or
+/// `pipeline up` would tell them.
 const REMINDER: Duration = Duration::from_secs(10);
-/// When another process is started in place of one that has left.
+/// When another process is started in place of one that leaves.
 const REPLACED: Duration = Duration::from_secs(1);
 /// So many wake-ups in a row for nothing are too many.
 const SPINS_MAX: u32 = 200;
@@ -63,6 +66,11 @@ pub(super) struct World<'a> {
     broken: Option<Broken>,
     events: u64,
     reminded: u32,
+    coverage: Coverage,
+    // What each worker and ventilator may keep, and the sink.
+    most: [Load; 2],
+    // The widest window that the sink has allowed.
+    widest: u64,
 }
 
 /// How a run went.
@@ -73,6 +81,7 @@ pub(super) struct Course {
     pub events: u64,
     pub ended_at: Moment,
     pub reminded: u32,
+    pub coverage: Coverage,
 }
 
 impl<'a> World<'a> {
@@ -96,6 +105,9 @@ impl<'a> World<'a> {
             broken: None,
             events: 0,
             reminded: 0,
+            coverage: Coverage::default(),
+            most: [false, true].map(|is_sink| bounds::most(scenario, is_sink)),
+            widest: 0,
             plan,
         };
         world.trace.say(world.now, || format!("{:?}", world.plan));
@@ -111,7 +123,7 @@ impl<'a> World<'a> {
 
     /// Lets everything happen that follows.
     pub fn run(mut self) -> Course {
-        let end = self.plan.quiet_at + PATIENCE;
+        let end = self.plan.quiet_at + self.scenario.patience();
         while self.broken.is_none() && !self.is_over() {
             match self.queue.pop_first() {
                 Some(((at, _), occurrence)) if at <= end => {
@@ -123,6 +135,10 @@ impl<'a> World<'a> {
             }
         }
         let disk = self.disk.borrow();
+        let mut coverage = self.coverage;
+        coverage.saw(Seen::Duplicate, disk.duplicates());
+        coverage.saw(Seen::RecordedUntold, disk.untold());
+        coverage.saw(Seen::Reminded, u64::from(self.reminded));
         let checked = || check::ended(self.scenario, &self.processes, &disk).err();
         let broken = self.broken.take().or_else(checked);
         Course {
@@ -132,6 +148,7 @@ impl<'a> World<'a> {
             events: self.events,
             ended_at: self.now,
             reminded: self.reminded,
+            coverage,
         }
     }
 
@@ -190,10 +207,12 @@ impl<'a> World<'a> {
         // Nobody starts another worker for a run that is complete.
         let over = matches!(self.processes[SINK].life, Life::Left(_))
             || process >= WORKERS && self.disk.borrow().is_closed();
-        let replaced = process != SINK && self.processes[process].life == Life::Left(0);
-        if over || !(replaced || self.processes[process].life == Life::Down) {
+        let needed = process == VENTILATOR && self.processes[process].life == Life::Left(0);
+        if over || !(needed || self.processes[process].life == Life::Down) {
             return;
         }
+        let comes_back = process == SINK && known_wide(self.widest, &self.disk.borrow());
+        self.coverage.saw(Seen::WideRestart, u64::from(comes_back));
         let me = self.rng.u64(1..);
         let known = &mut self.processes[process];
         known.start += 1;
@@ -202,7 +221,9 @@ impl<'a> World<'a> {
         known.stopped = None;
         known.waiting.clear();
         known.spins = 0;
+        known.load = Load::default();
         known.joined = false;
+        known.leaving = false;
         let surroundings =
             Surroundings { scenario: self.scenario, plan: &self.plan, disk: self.disk.clone() };
         let actor = surroundings.start(&self.processes[process], me);
@@ -218,6 +239,8 @@ impl<'a> World<'a> {
         let name = &self.processes[process].name;
         self.trace.say(self.now, || format!("{name} is {life:?}"));
         self.trace.note(self.now, process, 2, &[]);
+        let early = self.processes[process].leaving && life == Life::Left(0);
+        self.coverage.saw(Seen::Left, u64::from(early && !self.disk.borrow().is_closed()));
         let known = &mut self.processes[process];
         known.life = life;
         known.actor = None;
@@ -225,7 +248,7 @@ impl<'a> World<'a> {
         let cut = self.now + self.some(Duration::from_millis(2));
         let lanes = self.network.lose(process, cut);
         self.lost(process, lanes);
-        if process <= SINK && self.processes[..=SINK].iter().all(|p| p.life != Life::Up) {
+        if process <= SINK && matches!(self.processes[SINK].life, Life::Left(_)) {
             self.put(self.now + REMINDER, Occurrence::Remind);
         }
     }
@@ -311,6 +334,7 @@ impl<'a> World<'a> {
         let gap = self.now.since(since);
         let mut happenings = Vec::new();
         if gap > ASLEEP_AFTER {
+            self.coverage.saw(Seen::Asleep, 1);
             happenings.push(Happening::Asleep(gap));
         }
         happenings.extend(notes);
@@ -337,15 +361,26 @@ impl<'a> World<'a> {
                 break;
             }
         }
-        if let Some(excess) = actor.excess() {
-            let process = self.processes[process].name.clone();
-            self.broken.get_or_insert(Broken::Excess { process, excess });
-        }
+        self.weigh(process, actor.load());
         let deadline = actor.deadline();
         self.processes[process].actor = Some(actor);
         self.wake_at(process, deadline.map(|at| at.since(time)));
         for deed in std::mem::take(&mut self.deeds) {
             self.carry_out(process, deed);
+        }
+    }
+
+    /// Holds what a process keeps against its limits.
+    fn weigh(&mut self, process: usize, load: Load) {
+        let before = std::mem::replace(&mut self.processes[process].load, load);
+        self.coverage.saw(Seen::Speculated, load.copies.saturating_sub(before.copies));
+        self.coverage.saw(Seen::Pressed, load.pressed.saturating_sub(before.pressed));
+        if process == SINK {
+            self.widest = self.widest.max(load.window_units);
+        }
+        if let Some(excess) = load.excess(&self.most[usize::from(process == SINK)]) {
+            let process = self.processes[process].name.clone();
+            self.broken.get_or_insert(Broken::Excess { process, excess });
         }
     }
 
@@ -365,6 +400,9 @@ impl<'a> World<'a> {
             Happening::Frame(bytes) => Envelope::decode(bytes.clone()).ok(),
             other => return self.trace.say(self.now, || format!("{name} : {other:?}")),
         };
+        if matches!(frame, Some(Envelope { frame: Frame::Reset, .. })) {
+            self.coverage.saw(Seen::Reset, 1);
+        }
         if let Some(envelope) = frame.filter(is_news) {
             let from = envelope.from;
             self.trace.say(self.now, || format!("{name} <- {from:x} {}", Short(&envelope)));
@@ -400,7 +438,7 @@ impl<'a> World<'a> {
                 self.put(self.now + after, Occurrence::Tell(who, Happening::Timer(token)));
             }
             Deed::Joined => self.processes[process].joined = true,
-            Deed::Exit(code) => self.leave(process, code),
+            Deed::Exit(code) => self.end(process, Life::Left(code)),
             Deed::Die => {
                 self.end(process, Life::Down);
                 let back = self.now + self.some(Duration::from_millis(500));
@@ -413,13 +451,17 @@ impl<'a> World<'a> {
         }
     }
 
-    /// A process leaves by itself. A worker that leaves before the end is replaced; a ventilator
-    /// that does is started again if the sink dies, to tell the next one so.
-    fn leave(&mut self, process: usize, code: i32) {
-        self.end(process, Life::Left(code));
-        if process >= WORKERS && code == 0 {
-            self.put(self.now + REPLACED, Occurrence::Start(process));
+    /// Someone starts a worker in the place of one that is asked to leave, and asks it.
+    fn replace(&mut self, process: usize) {
+        let known = &mut self.processes[process];
+        if known.life != Life::Up || std::mem::replace(&mut known.leaving, true) {
+            return;
         }
+        let other = Process::new(format!("{}'", known.name), known.stage);
+        let who = self.incarnation(process);
+        self.put(self.now + REPLACED, Occurrence::Start(self.processes.len()));
+        self.processes.push(other);
+        self.tell(who, Happening::Drain);
     }
 
     fn send(&mut self, process: usize, link: LinkId, envelope: Envelope) {
@@ -427,6 +469,7 @@ impl<'a> World<'a> {
         let name = &self.processes[process].name;
         let mut way = WAY.0 + (WAY.1 - WAY.0).mul_f64(self.rng.f64());
         if whole && self.rng.f64() < self.plan.late {
+            self.coverage.saw(Seen::Late, 1);
             way += self.plan.late_max.mul_f64(self.rng.f64());
         }
         let put = self.network.put(process, link, self.now + way);
@@ -441,9 +484,12 @@ impl<'a> World<'a> {
         if is_news(&envelope) || !fate.is_empty() {
             self.trace.say(self.now, || format!("{name} -> {link}{fate} {}", Short(&envelope)));
         }
+        self.coverage.sent(&envelope);
+        self.coverage.saw(Seen::Lost, u64::from(lost && put.is_some()));
         let Some((connection, due)) = put.filter(|_| !lost) else { return };
         let bytes = envelope.encode();
         if whole && self.rng.f64() < self.plan.duplicate {
+            self.coverage.saw(Seen::Doubled, 1);
             let again = due + self.some(Duration::from_secs(1));
             self.put(again, Occurrence::Arrive(connection, bytes.clone()));
         }
@@ -460,6 +506,7 @@ impl<'a> World<'a> {
         match blow {
             Blow::Kill { process, back_after } => {
                 if self.processes[process].life == Life::Up {
+                    self.coverage.saw(killed(process), 1);
                     self.end(process, Life::Down);
                     self.put(self.now + back_after, Occurrence::Start(process));
                     if process == SINK && self.processes[VENTILATOR].life == Life::Left(0) {
@@ -470,29 +517,46 @@ impl<'a> World<'a> {
             Blow::Stop { process, lasts } => {
                 let known = &mut self.processes[process];
                 if known.acts() {
+                    self.coverage.saw(Seen::Stopped, 1);
                     known.stopped = Some(self.now);
                     let who = self.incarnation(process);
                     self.put(self.now + lasts, Occurrence::Continue(who));
                 }
             }
             Blow::Partition { inside, lasts, how } => {
+                self.coverage.saw(Seen::Partitioned, 1);
                 let lanes = self.network.part(inside, self.now + lasts, how);
                 self.lost(usize::MAX, lanes);
             }
             Blow::Reset { process } => {
+                self.coverage.saw(Seen::Disconnected, 1);
                 let cut = self.now + self.some(Duration::from_millis(1));
                 let lanes = self.network.reset(process, cut);
                 self.lost(process, lanes);
             }
-            Blow::Leave { process } => {
-                let who = self.incarnation(process);
-                self.tell(who, Happening::Drain);
-            }
+            Blow::Leave { process } => self.replace(process),
         }
     }
 
-    /// The sink has left: nobody who can be reached is needed any more.
+    /// The sink has left some time ago: nobody who can be reached is needed any more. A ventilator
+    /// that could not hear of it is told by a sink that is started again in the same place; then
+    /// the workers that could not are told to leave.
     fn remind(&mut self) {
+        if !matches!(self.processes[SINK].life, Life::Left(_)) {
+            return;
+        }
+        if self.processes[VENTILATOR].life != Life::Up {
+            return self.send_home();
+        }
+        if !self.scenario.faults.cut_off() {
+            self.broken = Some(Broken::Endless { left: self.left() });
+        }
+        self.reminded += 1;
+        self.processes[SINK].life = Life::Down;
+        self.start(SINK);
+    }
+
+    fn send_home(&mut self) {
         for process in WORKERS..self.processes.len() {
             if self.processes[process].life == Life::Up {
                 if self.processes[process].joined && !self.scenario.faults.cut_off() {
@@ -506,5 +570,21 @@ impl<'a> World<'a> {
                 }
             }
         }
+    }
+}
+
+/// The window that a sink starts with, at most.
+const WINDOW_AT_START: u64 = 64;
+
+/// Whether a sink that starts now follows one that had let the window grow.
+fn known_wide(widest: u64, disk: &Disk) -> bool {
+    widest > WINDOW_AT_START && !disk.is_closed()
+}
+
+fn killed(process: usize) -> Seen {
+    match process {
+        VENTILATOR => Seen::VentilatorKilled,
+        SINK => Seen::SinkKilled,
+        _ => Seen::WorkerKilled,
     }
 }

@@ -22,6 +22,8 @@ pub(in crate::sim) struct Disk {
     dead: u64,
     closed: bool,
     units: Option<u64>,
+    duplicates: u64,
+    untold: u64,
 }
 
 impl Disk {
@@ -82,6 +84,28 @@ impl Disk {
     pub fn close(&mut self, units: Option<u64>) {
         self.units = units;
         self.closed = true;
+    }
+
+    /// A sink tells how many outcomes it had before.
+    pub fn conclude(&mut self, duplicates: u64) {
+        self.duplicates += duplicates;
+    }
+
+    /// What was recorded when its sink died, and nobody was told of.
+    pub fn append_untold(&mut self, entries: Vec<Entry>) {
+        self.untold += 1;
+        // Seen again, and named, when the next sink records them once more.
+        let _ = self.append(entries);
+    }
+
+    /// Outcomes that sinks dropped, as they had them.
+    pub fn duplicates(&self) -> u64 {
+        self.duplicates
+    }
+
+    /// How often something was recorded that nobody was told of.
+    pub fn untold(&self) -> u64 {
+        self.untold
     }
 
     /// Whether they are.

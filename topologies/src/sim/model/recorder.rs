@@ -67,8 +67,7 @@ impl Drop for Recorder {
         if self.written_when_killed {
             for job in self.jobs.drain(..self.syncing).collect::<Vec<_>>() {
                 if let Job::Record(_, entries) = job {
-                    // Seen again, and named, when the next sink records them once more.
-                    let _ = self.append(entries);
+                    self.disk.borrow_mut().append_untold(entries);
                 }
             }
         }
@@ -90,7 +89,10 @@ impl Helper for Recorder {
             }
             Request::Begin { plan, .. } => self.disk.borrow_mut().begin(plan),
             Request::Close { units } => self.jobs.push_back(Job::Close(units)),
-            Request::Conclude(_) => self.jobs.push_back(Job::Conclude),
+            Request::Conclude(conclusion) => {
+                self.disk.borrow_mut().conclude(conclusion.duplicates);
+                self.jobs.push_back(Job::Conclude);
+            }
         }
         self.begin(context);
         at_once

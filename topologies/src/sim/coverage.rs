@@ -1,0 +1,191 @@
+//! What really happened in the runs: a simulation in which nothing goes wrong proves nothing.
+//!
+//! Owns the counts, by kind of fault and by rare path of the rules; refuses to judge them.
+
+use std::fmt;
+
+use proto::frame::{Envelope, Frame, Welcome};
+
+/// Something that is worth counting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(usize)]
+pub enum Seen {
+    /// A frame vanished.
+    Lost,
+    /// A frame was late.
+    Late,
+    /// A frame came twice.
+    Doubled,
+    /// The ventilator was killed.
+    VentilatorKilled,
+    /// The sink was killed.
+    SinkKilled,
+    /// A worker was killed.
+    WorkerKilled,
+    /// A process was stopped.
+    Stopped,
+    /// A process found that it had been asleep.
+    Asleep,
+    /// A partition held frames back, dropped them, or broke connections.
+    Partitioned,
+    /// All connections of a process broke.
+    Disconnected,
+    /// A worker was asked to leave, and did.
+    Left,
+    /// What a dying sink was recording was on its disk all the same.
+    RecordedUntold,
+    /// A session was given up for a gap.
+    Gap,
+    /// A peer was told so.
+    Reset,
+    /// Units were called back.
+    Retracted,
+    /// A worker gave back what it had not begun.
+    GivenBack,
+    /// A second copy was given to an idle worker.
+    Speculated,
+    /// A parcel went without credit, since everything may have waited for it.
+    Pressed,
+    /// A unit was tried again.
+    Retried,
+    /// A unit failed for good.
+    Failed,
+    /// A unit killed its workers until it was given up.
+    CrashLimit,
+    /// The sink dropped what it had accepted before.
+    Duplicate,
+    /// A ventilator went on with what its predecessor had begun.
+    Resumed,
+    /// A sink died after the window had grown beyond what it starts with, and came back.
+    WideRestart,
+    /// Those that could not hear of the end had to be told.
+    Reminded,
+}
+
+impl Seen {
+    /// All of them.
+    pub const ALL: [Self; 25] = [
+        Self::Lost,
+        Self::Late,
+        Self::Doubled,
+        Self::VentilatorKilled,
+        Self::SinkKilled,
+        Self::WorkerKilled,
+        Self::Stopped,
+        Self::Asleep,
+        Self::Partitioned,
+        Self::Disconnected,
+        Self::Left,
+        Self::RecordedUntold,
+        Self::Gap,
+        Self::Reset,
+        Self::Retracted,
+        Self::GivenBack,
+        Self::Speculated,
+        Self::Pressed,
+        Self::Retried,
+        Self::Failed,
+        Self::CrashLimit,
+        Self::Duplicate,
+        Self::Resumed,
+        Self::WideRestart,
+        Self::Reminded,
+    ];
+
+    /// What is counted, in a few words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Lost => "frames lost",
+            Self::Late => "frames late",
+            Self::Doubled => "frames doubled",
+            Self::VentilatorKilled => "ventilators killed",
+            Self::SinkKilled => "sinks killed",
+            Self::WorkerKilled => "workers killed",
+            Self::Stopped => "processes stopped",
+            Self::Asleep => "processes that slept long",
+            Self::Partitioned => "partitions",
+            Self::Disconnected => "processes disconnected",
+            Self::Left => "workers that left early",
+            Self::RecordedUntold => "commits nobody was told of",
+            Self::Gap => "gaps",
+            Self::Reset => "resets",
+            Self::Retracted => "parcels called back",
+            Self::GivenBack => "parcels given back",
+            Self::Speculated => "second copies",
+            Self::Pressed => "parcels without credit",
+            Self::Retried => "parcels tried again",
+            Self::Failed => "units that failed for good",
+            Self::CrashLimit => "units that killed workers",
+            Self::Duplicate => "duplicates dropped",
+            Self::Resumed => "ventilators that resumed",
+            Self::WideRestart => "sinks restarted with a wide window",
+            Self::Reminded => "processes told of the end",
+        }
+    }
+}
+
+/// How often each of them was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Coverage([u64; Seen::ALL.len()]);
+
+impl Default for Coverage {
+    fn default() -> Self {
+        Self([0; Seen::ALL.len()])
+    }
+}
+
+impl Coverage {
+    /// How often this was seen.
+    pub fn of(&self, seen: Seen) -> u64 {
+        self.0[seen as usize]
+    }
+
+    /// What was never seen.
+    pub fn never(&self) -> Vec<Seen> {
+        Seen::ALL.into_iter().filter(|seen| self.of(*seen) == 0).collect()
+    }
+
+    /// Adds what was seen in another run.
+    pub fn add(&mut self, other: &Self) {
+        for (sum, count) in self.0.iter_mut().zip(other.0) {
+            *sum += count;
+        }
+    }
+
+    pub(super) fn saw(&mut self, seen: Seen, count: u64) {
+        self.0[seen as usize] += count;
+    }
+
+    /// Counts what a frame tells of its sender.
+    pub(super) fn sent(&mut self, envelope: &Envelope) {
+        match &envelope.frame {
+            Frame::Reset => self.saw(Seen::Gap, 1),
+            Frame::Retract(_) => self.saw(Seen::Retracted, 1),
+            Frame::Returned { .. } => self.saw(Seen::GivenBack, 1),
+            Frame::Work(work) => self.saw(Seen::Retried, u64::from(work.attempt > 1)),
+            Frame::Results(results) => {
+                for dead in &results.dead {
+                    let died = dead.error.contains("died while executing");
+                    self.saw(if died { Seen::CrashLimit } else { Seen::Failed }, 1);
+                }
+            }
+            Frame::Welcome(welcome) => {
+                if let Welcome::Resume { commit, .. } = welcome.as_ref() {
+                    let begun = commit.watermark > 0 || !commit.above.is_empty();
+                    self.saw(Seen::Resumed, u64::from(begun));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// One line each.
+impl fmt::Display for Coverage {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for seen in Seen::ALL {
+            writeln!(to, "{:>12}  {}", self.of(seen), seen.name())?;
+        }
+        Ok(())
+    }
+}
