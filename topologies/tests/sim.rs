@@ -16,11 +16,8 @@ use proto::limits::Limits;
 fn shapes() -> Vec<(Scenario, u64)> {
     let one = Shape::one_to_one();
     let several = [(2, Shape::expand(4)), (2, Shape::filter(30))];
-    let three = [
-        (2, Shape::expand(3).failing()),
-        (2, Shape::expand(3)),
-        (2, Shape::filter(30).failing()),
-    ];
+    let three =
+        [(2, Shape::expand(3).failing()), (2, Shape::expand(3)), (2, Shape::filter(30).failing())];
     let all = |stages: &[(u32, Shape)]| Scenario::new(stages).with_faults(Faults::all());
     vec![
         (all(&[(3, one)]), 1_200),

@@ -209,7 +209,9 @@ impl SimArgs {
         let sets: String = self.sets.iter().map(|set| format!(" --set '{set}'")).collect();
         let Self { file, units, .. } = self;
         let (file, faults) = (file.display(), self.faults());
-        format!("pipeline sim {file}{sets} --first-seed {seed} --faults {faults} --units {units} --trace")
+        format!(
+            "pipeline sim {file}{sets} --first-seed {seed} --faults {faults} --units {units} --trace"
+        )
     }
 
     fn text(&self, sum: &Sum) -> String {
@@ -234,7 +236,8 @@ impl SimArgs {
     }
 
     fn json(&self, sum: &Sum) -> Value {
-        let counted = Seen::ALL.iter().map(|seen| (seen.name().into(), json!(sum.coverage.of(*seen))));
+        let counted =
+            Seen::ALL.iter().map(|seen| (seen.name().into(), json!(sum.coverage.of(*seen))));
         let counted: Map<String, Value> = counted.collect();
         let failed = sum.failed.iter().map(|outcome| {
             let broken = outcome.failure.as_ref().map(|failure| failure.broken.to_string());

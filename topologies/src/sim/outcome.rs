@@ -5,7 +5,10 @@
 
 use std::{fmt, time::Duration};
 
-use super::{check::Broken, coverage::Coverage, faults::Faults, scenario::Scenario, trace::Detail, world::World};
+use super::{
+    check::Broken, coverage::Coverage, faults::Faults, scenario::Scenario, trace::Detail,
+    world::World,
+};
 
 /// Lines of a failure's trace that are kept.
 const LINES: usize = 40;
