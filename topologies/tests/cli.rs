@@ -38,6 +38,10 @@ Commands:
   verify      Compare the manifest of a finished run with its outputs
   explain     Tell the life of one unit
   dead        Look at the units that failed for good, try them again
+  bench       Measure this machine
+  sim         Simulate faults on the shape of a topology, by seed
+  keygen      Make a key file
+  key         Show the key by which processes recognise each other
   ventilator  Read a source and push its units to workers
   worker      Compute what a ventilator sends
   sink        Collect, dedupe, commit and aggregate the results

@@ -19,6 +19,7 @@ use std::{
 use clap::{ArgAction, Args, builder::PossibleValue};
 use proto::process::exit_code;
 use serde_json::{Map, Value, json};
+use tracing::subscriber::{NoSubscriber, with_default};
 
 use super::{Format, explain, print};
 use crate::{
@@ -136,8 +137,8 @@ impl SimArgs {
 
     /// One seed, line by line.
     fn trace(&self, scenario: &Scenario) -> i32 {
-        let outcome = run(self.first_seed, scenario);
-        let mut text = trace(self.first_seed, scenario).join("\n");
+        let outcome = quietly(|| run(self.first_seed, scenario));
+        let mut text = quietly(|| trace(self.first_seed, scenario)).join("\n");
         let verdict = outcome.failure.as_ref().map(|failure| failure.broken.to_string());
         let verdict = verdict.unwrap_or_else(|| "clean".into());
         text.push_str(&format!("\nseed {}: {verdict}\n", self.first_seed));
@@ -173,7 +174,7 @@ impl SimArgs {
                 scope.spawn(move || {
                     loop {
                         let seed = next.fetch_add(1, Ordering::Relaxed);
-                        if seed >= last || done.send(run(seed, scenario)).is_err() {
+                        if seed >= last || done.send(quietly(|| run(seed, scenario))).is_err() {
                             return;
                         }
                     }
@@ -255,4 +256,9 @@ impl SimArgs {
             "seen": counted,
         })
     }
+}
+
+/// The rules log what they would log in a real process; thousands of them tell nobody anything.
+fn quietly<T>(simulate: impl FnOnce() -> T) -> T {
+    with_default(NoSubscriber::default(), simulate)
 }
