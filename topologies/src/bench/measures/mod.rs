@@ -10,6 +10,7 @@ mod memory;
 mod payload;
 mod pipe;
 mod recovery;
+mod scale;
 mod skew;
 mod startup;
 mod tiny;
@@ -47,6 +48,8 @@ pub enum Measure {
     Memory,
     /// From a worker's death until others have all its units
     Recovery,
+    /// A parcel in ventilator and sink, with 10 to 10,000 workers that are made up
+    Scale,
 }
 
 impl Measure {
@@ -71,6 +74,7 @@ impl Measure {
             Self::Startup => "startup",
             Self::Memory => "memory",
             Self::Recovery => "recovery",
+            Self::Scale => "scale",
         }
     }
 
@@ -93,6 +97,7 @@ impl Measure {
             Self::Startup => startup::measure(options),
             Self::Memory => memory::measure(options),
             Self::Recovery => recovery::measure(options),
+            Self::Scale => scale::measure(options),
         }
     }
 }
