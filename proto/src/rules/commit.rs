@@ -21,14 +21,18 @@ pub struct Committed {
 impl Committed {
     /// Takes a report in; whether it brought anything new.
     pub fn apply(&mut self, commit: &Commit) -> bool {
-        let before = (self.set.len(), self.horizon, self.complete);
-        self.set.insert(0..commit.watermark);
-        for (start, end) in &commit.above {
-            self.set.insert(*start..*end);
+        let mut news = commit.horizon > self.horizon || (commit.complete && !self.complete);
+        let below = (0, commit.watermark);
+        for (start, end) in std::iter::once(below).chain(commit.above.iter().copied()) {
+            // Most of a report is known from the one before.
+            if !self.set.contains_range(start..end) {
+                self.set.insert(start..end);
+                news = true;
+            }
         }
         self.horizon = self.horizon.max(commit.horizon);
         self.complete |= commit.complete;
-        before != (self.set.len(), self.horizon, self.complete)
+        news
     }
 
     /// The committed units.
