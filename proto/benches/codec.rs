@@ -42,8 +42,11 @@ fn results(count: u32) -> Envelope {
     envelope(Frame::Results(Results { units: units(count), timing, ..Results::default() }))
 }
 
+/// A frame of so many units.
+type Make = fn(u32) -> Envelope;
+
 fn codec(criterion: &mut Criterion) {
-    let frames: [(&str, fn(u32) -> Envelope); 2] = [("work", work), ("results", results)];
+    let frames: [(&str, Make); 2] = [("work", work), ("results", results)];
     for (name, frame) in frames {
         let mut group = criterion.benchmark_group(name);
         for count in UNITS {

@@ -604,7 +604,3 @@ impl proto::role::Role for Sink {
         [self.mesh.deadline(), report, closed].into_iter().flatten().min()
     }
 }
-
-#[cfg(test)]
-#[path = "core_tests.rs"]
-mod tests;

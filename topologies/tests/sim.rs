@@ -46,12 +46,12 @@ fn all_clean(runs: &[(&Scenario, u64)]) -> Coverage {
                 while let Some((scenario, seed)) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let outcome = run(*seed, scenario);
                     assert!(outcome.is_clean(), "{:?}\n{outcome}", scenario.stages);
-                    seen.lock().unwrap().add(&outcome.coverage);
+                    seen.lock().expect("no thread panics with it").add(&outcome.coverage);
                 }
             });
         }
     });
-    seen.into_inner().unwrap()
+    seen.into_inner().expect("no thread panics with it")
 }
 
 #[test]

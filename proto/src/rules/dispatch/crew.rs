@@ -54,7 +54,8 @@ impl Peer {
             // What is suspect is all that its worker has: what one that dies has done just
             // before may be unheard of.
             && !self.pending.values().any(|sent| sent.history.suspect);
-        let closed = (has_place && self.allowance.is_used_up()).then(|| (self.pending.len(), link));
+        let closed =
+            (has_place && self.allowance.is_used_up()).then_some((self.pending.len(), link));
         let place = (has_place && self.allowance.room().is_some()).then(|| {
             let held = self.pending.values().map(|sent| sent.units.len()).sum();
             let expected = self.sizing.expected(held).unwrap_or_default();

@@ -137,14 +137,14 @@ impl World {
             self.now = self.now + HELLO_INTERVAL;
             let role = Who::Worker { stage: None, own: false };
             let greeting = hello(role, &format!("square-{number}"));
-            self.to_sink(number, Frame::Hello(Box::new(greeting.clone())));
-            self.to_ventilator(number, Frame::Hello(Box::new(greeting)));
+            self.tell_sink(number, Frame::Hello(Box::new(greeting.clone())));
+            self.tell_ventilator(number, Frame::Hello(Box::new(greeting)));
             self.settle();
         }
         for number in 0..self.fakes.len() {
             let credit = Credit { units: 1 << 16, bytes: 1 << 22 };
             self.fakes[number].taken = credit;
-            self.to_ventilator(number, Frame::Credit(credit));
+            self.tell_ventilator(number, Frame::Credit(credit));
             self.settle();
         }
     }
@@ -203,12 +203,12 @@ impl World {
         let (units, bytes) = weight(&results);
         fake.allowance.sent(units, bytes);
         self.parcels += 1;
-        self.to_sink(number, Frame::Results(results));
-        self.to_ventilator(
+        self.tell_sink(number, Frame::Results(results));
+        self.tell_ventilator(
             number,
             Frame::Done(Done { parcel, busy_ns: BUSY_NS, failed: Vec::new() }),
         );
-        self.to_ventilator(number, Frame::Credit(credit));
+        self.tell_ventilator(number, Frame::Credit(credit));
         true
     }
 
@@ -220,12 +220,12 @@ impl World {
         }
     }
 
-    fn to_sink(&mut self, number: usize, frame: Frame) {
+    fn tell_sink(&mut self, number: usize, frame: Frame) {
         let envelope = envelope(number, &mut self.fakes[number].to_sink, frame);
         self.sink.handle(self.now, Event::Frame(envelope));
     }
 
-    fn to_ventilator(&mut self, number: usize, frame: Frame) {
+    fn tell_ventilator(&mut self, number: usize, frame: Frame) {
         let envelope = envelope(number, &mut self.fakes[number].to_ventilator, frame);
         self.ventilator.handle(self.now, Event::Frame(envelope));
     }
