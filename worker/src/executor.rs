@@ -24,7 +24,7 @@ use proto::{
 use crate::{
     Function, OutputLimits, Outputs, Unit, assemble,
     core::{Reply, Request, Share, Ticket},
-    function::{Batch, Outcomes},
+    function::{Batch, Outcomes, work_through},
     product::{Cursor, Product, Worked},
 };
 
@@ -296,27 +296,9 @@ impl Loaded {
         let mut batch = Batch::new(&parcel.units, at, spans, parcel.attempt, &self.stage);
         match self.pairs {
             false => self.function.call_all(&mut batch, outputs, outcomes),
-            true => call_pairs(&mut *self.function, &mut batch, outputs, outcomes),
-        }
-    }
-}
-
-/// Calls the function with the second half of each value, which is a pair.
-fn call_pairs(
-    function: &mut dyn Function,
-    batch: &mut Batch<'_>,
-    outputs: &mut Outputs,
-    outcomes: &mut Outcomes,
-) {
-    while let Some((unit, pair)) = batch.next_unit() {
-        outputs.begin_unit();
-        let before = outputs.len();
-        match call_pair(function, &unit, pair, outputs) {
-            Ok(()) => outcomes.push((outputs.len() - before) as u32),
-            Err(failure) => {
-                outputs.truncate(before);
-                outcomes.push_failed(failure);
-            }
+            true => work_through(&mut batch, outputs, outcomes, |unit, pair, outputs| {
+                call_pair(&mut *self.function, unit, pair, outputs)
+            }),
         }
     }
 }

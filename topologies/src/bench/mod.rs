@@ -96,6 +96,11 @@ impl Options {
         self.against.contains(&other)
     }
 
+    /// Where one is enough: the first that was asked for.
+    pub fn transport(&self) -> Transport {
+        self.transports.first().copied().unwrap_or(Transport::Ipc)
+    }
+
     /// One of two numbers, by the effort.
     pub fn either<T>(&self, full: T, quick: T) -> T {
         match self.effort {

@@ -3,7 +3,7 @@
 //! Owns its processes and its summary; refuses to know what is measured.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{ChildStdin, ChildStdout, Command},
     time::{Duration, Instant},
 };
@@ -63,6 +63,18 @@ impl Order {
 /// The built-in function of that name.
 pub fn built_in(name: &str) -> Function {
     Function::Run(name.into())
+}
+
+/// Writes units that take so many microseconds each; the file.
+pub fn write_durations(site: &Site, micros: &[u64]) -> Result<PathBuf, Failure> {
+    let lines: String = micros.iter().map(|micros| format!("{micros}\n")).collect();
+    site.write("durations.jsonl", lines.as_bytes())
+}
+
+/// Workers that compute for as long as each unit of that file says.
+pub fn spinning(transport: Transport, input: &Path, workers: u32) -> Order {
+    let source = SourceSpec::Jsonl { path: input.into() };
+    Order { workers, ..Order::new(transport, source, built_in("spin")) }
 }
 
 /// The source of the numbers 1 to `units`.

@@ -7,8 +7,8 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Args, ValueEnum};
 use proto::process::exit_code;
 
-use super::{explain, print};
-use crate::{graph, topology::Topology, up::exit};
+use super::{load, print};
+use crate::graph;
 
 /// Draws a topology.
 #[derive(Debug, Args)]
@@ -32,12 +32,9 @@ enum Format {
 
 impl GraphArgs {
     pub(super) fn run(self) -> ExitCode {
-        let topology = match Topology::load(&self.file, &self.sets) {
+        let topology = match load(&self.file, &self.sets) {
             Ok(topology) => topology,
-            Err(diagnostics) => {
-                explain(&diagnostics);
-                return exit_code(exit::TOPOLOGY);
-            }
+            Err(code) => return code,
         };
         exit_code(print(&match self.format {
             Format::Dot => graph::dot(&topology),

@@ -17,6 +17,7 @@ mod verify;
 use std::{
     env,
     io::{self, IsTerminal, Write},
+    path::Path,
     process::ExitCode,
 };
 
@@ -27,7 +28,7 @@ use ventilator::cli::VentilatorArgs;
 use worker::cli::WorkerArgs;
 
 use crate::{
-    topology::{Colour, Diagnostics},
+    topology::{Colour, Diagnostics, Topology},
     up::exit,
 };
 
@@ -140,6 +141,15 @@ enum Format {
     Text,
     /// For scripts.
     Json,
+}
+
+/// The topology of a command that can do nothing without it: its mistakes are shown, and the code
+/// is what to leave with.
+fn load(file: &Path, sets: &[String]) -> Result<Topology, ExitCode> {
+    Topology::load(file, sets).map_err(|diagnostics| {
+        explain(&diagnostics);
+        exit_code(exit::TOPOLOGY)
+    })
 }
 
 /// Shows all mistakes of a topology, in colour where people read them.

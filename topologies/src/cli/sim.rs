@@ -21,10 +21,9 @@ use proto::process::exit_code;
 use serde_json::{Map, Value, json};
 use tracing::subscriber::{NoSubscriber, with_default};
 
-use super::{Format, explain, print};
+use super::{Format, load, print};
 use crate::{
     sim::{Coverage, FaultKind, Faults, Outcome, Scenario, Seen, run, trace},
-    topology::Topology,
     up::exit,
 };
 
@@ -113,12 +112,9 @@ struct Sum {
 
 impl SimArgs {
     pub(super) fn run(self) -> ExitCode {
-        let topology = match Topology::load(&self.file, &self.sets) {
+        let topology = match load(&self.file, &self.sets) {
             Ok(topology) => topology,
-            Err(diagnostics) => {
-                explain(&diagnostics);
-                return exit_code(exit::TOPOLOGY);
-            }
+            Err(code) => return code,
         };
         let scenario = Scenario::of(&topology).with_faults(self.faults()).with_units(self.units);
         exit_code(if self.trace { self.trace(&scenario) } else { self.search(&scenario) })

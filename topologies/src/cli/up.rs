@@ -23,7 +23,7 @@ use proto::{
 };
 use sink::{config::OutputSpec, manifest, run_dir::RunDirError};
 
-use super::{complain, explain};
+use super::{complain, load};
 use crate::{
     aftermath::place,
     topology::{Topology, public_endpoint},
@@ -80,12 +80,9 @@ pub(super) struct UpArgs {
 
 impl UpArgs {
     pub(super) fn run(self) -> ExitCode {
-        let topology = match Topology::load(&self.file, &self.sets) {
+        let topology = match load(&self.file, &self.sets) {
             Ok(topology) => topology,
-            Err(diagnostics) => {
-                explain(&diagnostics);
-                return exit_code(exit::TOPOLOGY);
-            }
+            Err(code) => return code,
         };
         let paper = match self.summary.as_deref().map(Paper::lay_out).transpose() {
             Ok(paper) => paper,

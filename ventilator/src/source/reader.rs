@@ -80,15 +80,22 @@ fn read(
 ) -> Result<(Chunk, bool), SourceError> {
     let mut chunk = Chunk::default();
     let more = source.read(usize::try_from(units_max).unwrap_or(usize::MAX), &mut chunk)?;
-    let large = chunk.payload.len() as u64 > VALUE_BYTES_MAX;
-    let starts = std::iter::once(&0).chain(&chunk.ends).take(if large { usize::MAX } else { 0 });
+    // Where all together are small enough, each one is.
+    if chunk.payload.len() as u64 > VALUE_BYTES_MAX {
+        refuse_large(&chunk)?;
+    }
+    Ok((if pairs { in_pairs(&chunk) } else { chunk }, more))
+}
+
+fn refuse_large(chunk: &Chunk) -> Result<(), SourceError> {
+    let starts = std::iter::once(&0).chain(&chunk.ends);
     for (index, (start, end)) in starts.zip(&chunk.ends).enumerate() {
         let bytes = u64::from(end - start);
         if bytes > VALUE_BYTES_MAX {
             return Err(SourceError::Large { index: index as u64, bytes });
         }
     }
-    Ok((if pairs { in_pairs(&chunk) } else { chunk }, more))
+    Ok(())
 }
 
 /// `[value, value]` for each value.

@@ -110,7 +110,7 @@ impl Outcomes {
 
 /// Works through a batch with `work`. A failed unit leaves no outputs.
 #[inline]
-pub(super) fn work_through(
+pub(crate) fn work_through(
     batch: &mut Batch<'_>,
     out: &mut Outputs,
     outcomes: &mut Outcomes,

@@ -14,8 +14,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use proto::unit::{Step, UnitId};
 
+use batch::guarded;
+pub(crate) use batch::work_through;
 pub use batch::{Batch, Outcome, Outcomes};
-use batch::{guarded, work_through};
 pub use closures::{filter_map, flat_map, map, try_map};
 pub use failure::{FAILURE_TEXT_BYTES_MAX, Failure};
 pub(crate) use failure::{shown, start_of};

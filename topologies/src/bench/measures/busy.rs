@@ -1,11 +1,9 @@
 //! How much of the time workers compute, when a unit takes a millisecond.
 
-use ventilator::source::SourceSpec;
-
 use crate::bench::{
-    Failure, Figure, Options, Transport,
+    Failure, Figure, Options,
     figure::{Target, take_turns},
-    ours::{Order, Run, built_in},
+    ours::{Run, spinning, write_durations},
     site::Site,
 };
 
@@ -16,11 +14,8 @@ const WORKERS: u32 = 2;
 pub(super) fn measure(options: &Options) -> Result<Vec<Figure>, Failure> {
     let units = options.either(10_000, 100);
     let site = Site::new(options.folder.as_deref())?;
-    let lines = format!("{UNIT_MICROS}\n").repeat(units);
-    let path = site.write("units.jsonl", lines.as_bytes())?;
-    let transport = options.transports.first().copied().unwrap_or(Transport::Ipc);
-    let source = SourceSpec::Jsonl { path };
-    let order = Order { workers: WORKERS, ..Order::new(transport, source, built_in("spin")) };
+    let input = write_durations(&site, &[UNIT_MICROS].repeat(units))?;
+    let order = spinning(options.transport(), &input, WORKERS);
     let mut figure = Figure::new("busy", "units of 1 ms: share of time computing", "%")
         .to_reach(Target::AtLeast(99.0))
         .checked("count", units);

@@ -5,7 +5,7 @@ use std::{process::Command, time::Instant};
 use proto::plan::Function;
 
 use crate::bench::{
-    Against, Failure, Figure, Options, Transport,
+    Against, Failure, Figure, Options,
     figure::{Target, take_turns},
     ours::{Order, Run, range},
     site::{Site, all_end},
@@ -17,7 +17,7 @@ const PROGRAM: &str = "/bin/true";
 pub(super) fn measure(options: &Options) -> Result<Vec<Figure>, Failure> {
     let units = options.either(10_000, 50);
     let site = Site::new(options.folder.as_deref())?;
-    let transport = options.transports.first().copied().unwrap_or(Transport::Ipc);
+    let transport = options.transport();
     let function = Function::Exec(vec![PROGRAM.into(), "{}".into()]);
     let order = Order::new(transport, range(units), function);
     let mut figure = Figure::new("exec", "a process a unit: /bin/true", "units/s")

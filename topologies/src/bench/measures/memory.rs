@@ -5,7 +5,7 @@ use std::{fs, thread, time::Duration};
 use sink::config::Aggregate;
 
 use crate::bench::{
-    Failure, Figure, Options, Transport,
+    Failure, Figure, Options,
     figure::Target,
     ours::{Order, Run, built_in, range},
     site::Site,
@@ -23,7 +23,7 @@ pub(super) fn measure(options: &Options) -> Result<Vec<Figure>, Failure> {
 
 fn at(options: &Options, units: u64) -> Result<Figure, Failure> {
     let site = Site::new(options.folder.as_deref())?;
-    let transport = options.transports.first().copied().unwrap_or(Transport::Ipc);
+    let transport = options.transport();
     let mut order = Order::new(transport, range(units), built_in("square"));
     order.sink.aggregate.push(Aggregate::Sum);
     let mut run = Run::start(&site, &order)?;

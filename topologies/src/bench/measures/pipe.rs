@@ -6,7 +6,7 @@ use proto::plan::Function;
 use sink::config::Aggregate;
 
 use crate::bench::{
-    Against, Failure, Figure, Options, Transport,
+    Against, Failure, Figure, Options,
     figure::{Target, take_turns},
     ours::{Order, Run, range},
     site::{Site, all_end},
@@ -45,7 +45,7 @@ pub(super) fn measure(options: &Options) -> Result<Vec<Figure>, Failure> {
     let site = Site::new(options.folder.as_deref())?;
     let script = site.write("loop.py", LOOP.as_bytes())?;
     let pool = site.write("pool.py", POOL.as_bytes())?;
-    let transport = options.transports.first().copied().unwrap_or(Transport::Ipc);
+    let transport = options.transport();
     let function = Function::Pipe(vec!["python3".into(), script.display().to_string()]);
     let mut order = Order::new(transport, range(units), function);
     order.sink.aggregate.push(Aggregate::Sum);

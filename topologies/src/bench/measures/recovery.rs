@@ -2,12 +2,10 @@
 
 use std::{thread, time::Duration};
 
-use ventilator::source::SourceSpec;
-
 use crate::bench::{
-    Failure, Figure, Options, Transport,
+    Failure, Figure, Options,
     figure::take_turns,
-    ours::{Order, Run, built_in},
+    ours::{Run, spinning, write_durations},
     site::Site,
 };
 
@@ -18,11 +16,8 @@ const WORKERS: u32 = 3;
 pub(super) fn measure(options: &Options) -> Result<Vec<Figure>, Failure> {
     let units = options.either(2_000, 1_000);
     let site = Site::new(options.folder.as_deref())?;
-    let lines = format!("{UNIT_MICROS}\n").repeat(units);
-    let path = site.write("units.jsonl", lines.as_bytes())?;
-    let transport = options.transports.first().copied().unwrap_or(Transport::Ipc);
-    let source = SourceSpec::Jsonl { path };
-    let order = Order { workers: WORKERS, ..Order::new(transport, source, built_in("spin")) };
+    let input = write_durations(&site, &[UNIT_MICROS].repeat(units))?;
+    let order = spinning(options.transport(), &input, WORKERS);
     let what = "a worker's death until others have its units";
     let mut figure = Figure::new("recovery", what, "ms").checked("count", units);
     take_turns(options.pairs, || {

@@ -3,19 +3,18 @@
 use std::{
     cmp::Reverse,
     collections::BinaryHeap,
-    path::{Path, PathBuf},
+    path::Path,
     thread,
     time::{Duration, Instant},
 };
 
 use proto::limits::Limits;
 use rustix::process::Signal;
-use ventilator::source::SourceSpec;
 
 use crate::bench::{
     Against, Failure, Figure, Options, Transport, against_bare,
     figure::{Target, take_turns},
-    ours::{Order, Run, built_in},
+    ours::{Run, spinning, write_durations},
     site::Site,
 };
 
@@ -27,7 +26,7 @@ const LONGEST_MS: f64 = 500.0;
 pub(super) fn measure(options: &Options) -> Result<Vec<Figure>, Failure> {
     let durations = durations(options.either(2_000, 100));
     let site = Site::new(options.folder.as_deref())?;
-    let input = write(&site, &durations)?;
+    let input = write_durations(&site, &durations)?;
     let greedy = one_at_a_time(&durations, WORKERS).as_secs_f64() * 1e3;
     let ideal = durations.iter().sum::<u64>() as f64 / f64::from(WORKERS) / 1e3;
     let what = format!("skewed units, makespan (ideal: {ideal:.0} ms)");
@@ -35,9 +34,9 @@ pub(super) fn measure(options: &Options) -> Result<Vec<Figure>, Failure> {
         .to_reach(Target::TimesAtMost(1.01))
         .checked("count", durations.len());
     let mut dealt = Figure::new("skew", "the same, beside the guide's pipeline", "ms");
-    let transport = options.transports.first().copied().unwrap_or(Transport::Ipc);
+    let transport = options.transport();
     take_turns(options.pairs, || {
-        let run = Run::start(&site, &order(transport, &input))?;
+        let run = Run::start(&site, &spinning(transport, &input, WORKERS))?;
         let summary = run.finish()?.summary;
         let units = durations.len() as u64;
         Failure::unless_equal("ours", "the number of results", summary.results, units)?;
@@ -58,8 +57,8 @@ pub(super) fn stopped(options: &Options) -> Result<Vec<Figure>, Failure> {
     let durations = durations(options.either(2_000, 100));
     let all: u64 = durations.iter().sum();
     let site = Site::new(options.folder.as_deref())?;
-    let input = write(&site, &durations)?;
-    let transport = options.transports.first().copied().unwrap_or(Transport::Ipc);
+    let input = write_durations(&site, &durations)?;
+    let transport = options.transport();
     let half = Duration::from_micros(all / u64::from(2 * WORKERS));
     // Until then both compute; the other one does the rest alone.
     let ideal = Duration::from_micros(all) - half;
@@ -70,7 +69,7 @@ pub(super) fn stopped(options: &Options) -> Result<Vec<Figure>, Failure> {
         .checked("count", durations.len());
     take_turns(options.pairs, || {
         let start = Instant::now();
-        let mut run = Run::start(&site, &order(transport, &input))?;
+        let mut run = Run::start(&site, &spinning(transport, &input, WORKERS))?;
         thread::sleep(half.saturating_sub(start.elapsed()));
         let mut victim = run.workers.swap_remove(0);
         victim.signal(Signal::STOP);
@@ -81,11 +80,6 @@ pub(super) fn stopped(options: &Options) -> Result<Vec<Figure>, Failure> {
         Ok(())
     })?;
     Ok(vec![figure])
-}
-
-fn order(transport: Transport, input: &Path) -> Order {
-    let source = SourceSpec::Jsonl { path: input.into() };
-    Order { workers: WORKERS, ..Order::new(transport, source, built_in("spin")) }
 }
 
 fn bare(
@@ -110,11 +104,6 @@ fn bare(
 fn durations(units: usize) -> Vec<u64> {
     let quantile = |index: usize| 1.0 - (index as f64 + 0.5) / units as f64;
     (0..units).map(|index| (1e3 * (1.0 / quantile(index)).min(LONGEST_MS)) as u64).collect()
-}
-
-fn write(site: &Site, durations: &[u64]) -> Result<PathBuf, Failure> {
-    let lines: String = durations.iter().map(|micros| format!("{micros}\n")).collect();
-    site.write("durations.jsonl", lines.as_bytes())
 }
 
 /// When the last worker is done, if each takes the next unit when it is idle and nothing costs
