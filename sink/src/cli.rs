@@ -86,6 +86,7 @@ impl SinkArgs {
     /// Runs a sink as the flags say.
     pub fn run(self) -> ExitCode {
         process::end_with_parent();
+        process::keep_memory();
         let (key, insecure) = (self.key.clone(), self.insecure);
         let told = tell(self.summary.clone(), self.quiet);
         let setup = match self.into_setup() {

@@ -66,6 +66,7 @@ impl VentilatorArgs {
     /// Runs a ventilator as the flags say.
     pub fn run(self) -> ExitCode {
         process::end_with_parent();
+        process::keep_memory();
         let (key, insecure) = (self.key.clone(), self.insecure);
         let setup = match self.into_setup() {
             Ok(setup) => setup,

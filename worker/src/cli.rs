@@ -156,6 +156,7 @@ fn shown(error: &AssembleError) -> String {
 impl PlaceArgs {
     fn run(self, own: Option<Box<dyn Function>>) -> ExitCode {
         process::end_with_parent();
+        process::keep_memory();
         let endpoints: Vec<Endpoint> =
             self.bind.iter().chain([&self.ventilator]).cloned().collect();
         let setup = Setup {

@@ -84,7 +84,11 @@ impl Stream {
 pub struct Lines(Stream);
 
 fn push_line(line: &[u8], chunk: &mut Chunk) {
-    push_str(&mut chunk.payload, &String::from_utf8_lossy(line));
+    // Whether a text is whole is seen in large steps; the other walk looks at each byte.
+    match std::str::from_utf8(line) {
+        Ok(text) => push_str(&mut chunk.payload, text),
+        Err(_) => push_str(&mut chunk.payload, &String::from_utf8_lossy(line)),
+    }
     chunk.end_value();
 }
 
