@@ -183,7 +183,7 @@ impl Failure {
     }
 }
 
-/// Measures, and tells on stderr what it is at.
+/// Measures, and tells on stderr what it is at, and each row when it is known.
 ///
 /// # Errors
 /// [`Failure`] of the first measurement that has no figure.
@@ -193,7 +193,10 @@ pub fn run(options: &Options) -> Result<Report, Failure> {
     for measure in &options.only {
         // Nobody may be left to read it; that is no reason to fail.
         let _ = writeln!(io::stderr(), "measuring {} …", measure.name());
-        figures.extend(measure.run(options)?);
+        measure.run(options, &mut |figure| {
+            let _ = writeln!(io::stderr(), "  {}", report::line(&figure));
+            figures.push(figure);
+        })?;
     }
     Ok(Report { machine, figures })
 }

@@ -71,6 +71,19 @@ impl fmt::Display for Report {
     }
 }
 
+/// One row by itself, for those who wait for the others.
+pub fn line(figure: &Figure) -> String {
+    let [what, over, ours, other, ratio, to_reach, reached] = row(figure);
+    let ratio = if ratio.is_empty() { ratio } else { format!("{ratio} ×") };
+    let wanted = match (to_reach.is_empty(), reached.is_empty()) {
+        (true, _) => String::new(),
+        (false, true) => to_reach,
+        (false, false) => format!("{to_reach}: {reached}"),
+    };
+    let parts = [what, over, ours, other, ratio, wanted];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
+}
+
 fn row(figure: &Figure) -> [String; 7] {
     let with_unit = |number: Option<f64>| {
         number.map_or_else(String::new, |number| format!("{} {}", number_text(number), figure.unit))
@@ -108,5 +121,25 @@ fn number_text(number: f64) -> String {
         number if number >= 100.0 => thousands(number.round() as u64),
         number if number >= 10.0 => format!("{number:.1}"),
         number => format!("{number:.2}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::Transport;
+
+    #[test]
+    fn a_row_by_itself_is_one_line() {
+        let mut figure = Figure::new("tiny", "tiny units", "units/s").over(Transport::Ipc);
+        figure.add(24.0);
+        assert_eq!(line(&figure), "tiny units, ipc, 24.0 units/s");
+        figure.target = Some(Target::TimesAtLeast(12.0));
+        assert_eq!(line(&figure), "tiny units, ipc, 24.0 units/s, ≥ 12 ×");
+        figure.add_other("bare", 2.0);
+        assert_eq!(
+            line(&figure),
+            "tiny units, ipc, 24.0 units/s, bare 2.00 units/s, 12.00 ×, ≥ 12 ×: reached"
+        );
     }
 }

@@ -78,17 +78,17 @@ impl Measure {
         }
     }
 
-    /// Measures it.
+    /// Measures it; each row is told as soon as it is known.
     ///
     /// # Errors
     /// [`Failure`] when a process fails, or what comes out is wrong.
-    pub fn run(self, options: &Options) -> Result<Vec<Figure>, Failure> {
-        match self {
-            Self::Tiny => each(options, tiny::ephemeral),
-            Self::Durable => each(options, tiny::durable),
-            Self::Lines => each(options, lines::measure),
-            Self::Latency => Ok(each(options, latency::measure)?.into_iter().flatten().collect()),
-            Self::Payload => each(options, payload::measure),
+    pub fn run(self, options: &Options, tell: &mut dyn FnMut(Figure)) -> Result<(), Failure> {
+        let rows = match self {
+            Self::Tiny => return each(options, tell, one(tiny::ephemeral)),
+            Self::Durable => return each(options, tell, one(tiny::durable)),
+            Self::Lines => return each(options, tell, one(lines::measure)),
+            Self::Latency => return each(options, tell, latency::measure),
+            Self::Payload => return each(options, tell, one(payload::measure)),
             Self::Skew => skew::measure(options),
             Self::Stopped => skew::stopped(options),
             Self::Busy => busy::measure(options),
@@ -98,14 +98,27 @@ impl Measure {
             Self::Memory => memory::measure(options),
             Self::Recovery => recovery::measure(options),
             Self::Scale => scale::measure(options),
-        }
+        };
+        rows?.into_iter().for_each(tell);
+        Ok(())
     }
 }
 
 /// What depends on the transport is measured over each that was asked for.
-fn each<T>(
+fn each<R: IntoIterator<Item = Figure>>(
     options: &Options,
-    measure: impl Fn(&Options, Transport) -> Result<T, Failure>,
-) -> Result<Vec<T>, Failure> {
-    options.transports.iter().map(|transport| measure(options, *transport)).collect()
+    tell: &mut dyn FnMut(Figure),
+    measure: impl Fn(&Options, Transport) -> Result<R, Failure>,
+) -> Result<(), Failure> {
+    for transport in &options.transports {
+        measure(options, *transport)?.into_iter().for_each(&mut *tell);
+    }
+    Ok(())
+}
+
+/// A measurement of one row, as one of several.
+fn one(
+    measure: impl Fn(&Options, Transport) -> Result<Figure, Failure>,
+) -> impl Fn(&Options, Transport) -> Result<[Figure; 1], Failure> {
+    move |options, transport| Ok([measure(options, transport)?])
 }
