@@ -52,7 +52,8 @@ fn receive(inbox: &Inbox) -> Vec<u8> {
         if let Some(frame) = inbox.receive().unwrap() {
             return frame.to_vec();
         }
-        inbox.wait(&wakeups, 100).unwrap();
+        let waiting = inbox.waiting(&wakeups, Some(Duration::from_millis(100))).unwrap();
+        waiting.wait().unwrap();
     }
     panic!("no frame came");
 }
@@ -295,7 +296,7 @@ fn a_lane_that_was_refused_is_watched_again_when_it_is_made_anew() {
     let handle = driver.handle();
     let (ended, code) = mpsc::channel();
     let caller = std::thread::spawn(move || {
-        let _ = ended.send(driver.run(&mut Caller, first, |()| None).unwrap());
+        let _ = ended.send(driver.run(Caller, first, |()| None).unwrap());
     });
     refusals(&insecure, 1);
     drop((inbox, insecure));

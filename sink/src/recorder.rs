@@ -5,16 +5,12 @@
 //! once and answers for them together, so that it is not a sync a unit. Refuses to judge what is
 //! new.
 
-use std::{
-    io,
-    sync::mpsc::{Receiver, Sender, channel},
-    thread,
-};
+use std::{io, path::Path};
 
 use proto::{
     causes::with_causes,
     diary::{Diary, SINK_FILE},
-    net::driver::Handle,
+    net::driver::{Handle, Hands, Performed, Workshop},
 };
 use sha2::{Digest, Sha256};
 use thiserror::Error;
@@ -25,8 +21,9 @@ use crate::{
     entry::Entry,
     ledger::Ledger,
     lives::Lives,
-    log::{Log, LogError},
+    log::{Log, LogError, read_segment},
     manifest::{self, ManifestError},
+    record::{self, Record},
     run_dir::{Checkpoint, RunDir, RunDirError},
     summarise::summarise,
 };
@@ -34,8 +31,6 @@ use crate::{
 /// A checkpoint is made when the log has grown by this much, and by several times what it costs.
 const CHECKPOINT_BYTES: u64 = 64 << 20;
 const CHECKPOINT_RATIO: u64 = 8;
-/// Entries in one record of the log.
-const RECORD_ENTRIES: usize = 4 << 10;
 
 /// Why outcomes can't be recorded.
 #[derive(Debug, Error)]
@@ -85,18 +80,42 @@ pub struct Recorder {
     duplicates: u64,
     logged: u64,
     told: Told,
+    failed: bool,
 }
 
-/// The way to the recording thread.
+/// The way to where outcomes are recorded.
 pub struct RecorderThread {
-    requests: Sender<Request>,
+    workshop: Workshop<Recorder>,
+    durable: bool,
 }
 
 impl RecorderThread {
-    /// Passes a request on.
-    pub fn ask(&self, request: Request) {
-        // If the thread is gone it has reported why.
-        let _ = self.requests.send(request);
+    /// Does what the sink asks, sooner or later.
+    pub fn perform(&self, request: Request) -> Performed<Reply> {
+        let size = match &request {
+            // Nobody knows how long a disk takes.
+            Request::Record { entries, .. } if !self.durable => {
+                Some(entries.iter().map(|entry| entry.count).sum())
+            }
+            _ => None,
+        };
+        self.workshop.perform(request, size)
+    }
+}
+
+impl Hands for Recorder {
+    type Order = Request;
+    type Reply = Reply;
+
+    fn work(&mut self, requests: Vec<Request>) -> Vec<Reply> {
+        let mut replies = Vec::new();
+        if !self.failed
+            && let Err(error) = self.serve(requests, &mut replies)
+        {
+            self.failed = true;
+            replies.push(Reply::Failed(with_causes(&error)));
+        }
+        replies
     }
 }
 
@@ -117,6 +136,7 @@ impl Recorder {
             duplicates: 0,
             logged: 0,
             told,
+            failed: false,
         })
     }
 
@@ -138,22 +158,24 @@ impl Recorder {
         if checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.config != digest) {
             return Err(RecordError::OtherConfig);
         }
+        let segment = checkpoint.as_ref().map_or(1, |checkpoint| checkpoint.segment);
+        let checkpoint = last_checkpoint(run_dir.path(), segment)?.or(checkpoint);
         let mut ledger = Ledger::open(config, carries_input, checkpoint.as_ref())?;
         let dead_path = std::path::absolute(ledger.dead_path())?;
         run_dir.record("dead_path", &dead_path)?;
         let stages: Option<Vec<String>> = run_dir.fact("stages")?;
         ledger.set_stages(stages.unwrap_or_default());
-        let segment = checkpoint.map_or(1, |checkpoint| checkpoint.segment);
         let diary = Diary::open(&run_dir.path().join(SINK_FILE))?;
         let mut lives: Lives = run_dir.fact("lives")?.unwrap_or_default();
         let mut replayed = Ok(());
         let log = Log::open(run_dir.path(), segment, |record| {
-            if replayed.is_ok()
-                && let Ok(entries) = rmp_serde::from_slice::<Vec<Entry>>(record)
-            {
-                replayed = ledger.take(entries);
-            } else if let Ok(duplicates) = rmp_serde::from_slice(record) {
-                lives.inherit_duplicates(duplicates);
+            match Record::read(record) {
+                // What the last checkpoint covers is passed over.
+                Some(Record::Entries(entries)) if replayed.is_ok() => {
+                    replayed = ledger.take(entries);
+                }
+                Some(Record::Duplicates(duplicates)) => lives.inherit_duplicates(duplicates),
+                _ => {}
             }
         })?;
         replayed?;
@@ -171,76 +193,57 @@ impl Recorder {
         };
         let duplicates = lives.duplicates(0);
         let durable = Some(Durable { run_dir, diary, log, config: digest });
-        let mut recorder = Self { ledger, durable, lives, duplicates, logged: duplicates, told };
+        let mut recorder =
+            Self { ledger, durable, lives, duplicates, logged: duplicates, told, failed: false };
         // From here on the outputs hold what the log does; a kill in the next moment finds both.
         recorder.checkpoint()?;
         Ok((recorder, standing))
     }
 
-    /// Starts the thread that serves requests.
+    /// Starts the thread that records.
     ///
     /// # Errors
     /// When no thread can be made.
-    pub fn start(mut self, handle: Handle<Reply>) -> io::Result<RecorderThread> {
-        let (requests, received) = channel();
-        thread::Builder::new().name("recorder".into()).spawn(move || {
-            if let Err(error) = self.serve(&received, &handle) {
-                handle.reply(Reply::Failed(with_causes(&error)));
-            }
-        })?;
-        Ok(RecorderThread { requests })
+    pub fn start(self, handle: Handle<Reply>) -> io::Result<RecorderThread> {
+        let durable = self.durable.is_some();
+        Ok(RecorderThread { workshop: Workshop::start("recorder", self, handle)?, durable })
     }
 
+    /// Batches that wait together are recorded together.
     fn serve(
         &mut self,
-        requests: &Receiver<Request>,
-        handle: &Handle<Reply>,
+        requests: Vec<Request>,
+        replies: &mut Vec<Reply>,
     ) -> Result<(), RecordError> {
-        while let Ok(first) = requests.recv() {
-            let mut batches = Batches::default();
-            let mut next = Some(first);
-            while let Some(request) = next {
-                match request {
-                    Request::Record { number, entries, duplicates } => {
-                        self.duplicates = self.lives.duplicates(duplicates);
-                        batches.add(number, entries);
-                    }
-                    other => {
-                        self.record(std::mem::take(&mut batches), handle)?;
-                        self.serve_other(other, handle)?;
-                    }
+        let mut batches = Batches::default();
+        for request in requests {
+            match request {
+                Request::Record { number, entries, duplicates } => {
+                    self.duplicates = self.lives.duplicates(duplicates);
+                    batches.add(number, entries);
                 }
-                next = requests.try_recv().ok();
+                other => {
+                    self.record(std::mem::take(&mut batches), replies)?;
+                    self.serve_other(other, replies)?;
+                }
             }
-            self.record(batches, handle)?;
         }
-        Ok(())
+        self.record(batches, replies)
     }
 
     /// Makes batches safe, and answers for them.
-    fn record(&mut self, batches: Batches, handle: &Handle<Reply>) -> Result<(), RecordError> {
+    fn record(&mut self, batches: Batches, replies: &mut Vec<Reply>) -> Result<(), RecordError> {
         let Some(number) = batches.last else { return Ok(()) };
-        if let Some(durable) = &mut self.durable {
-            durable.append(batches.entries.iter());
-            if self.logged != self.duplicates {
-                self.logged = self.duplicates;
-                durable.append_duplicates(self.logged);
-            }
-            durable.log.sync()?;
-            batches.entries.iter().for_each(|entry| durable.diary.note(entry.event()));
-            durable.diary.flush();
-        }
         let had_reader = !self.ledger.reader_gone();
-        self.ledger.take(batches.entries)?;
-        self.ledger.flush()?;
+        self.make_safe(batches.entries)?;
         let unwritable = self.ledger.take_unwritable();
         if let Some(durable) = &mut self.durable {
             unwritable.into_iter().for_each(|event| durable.diary.note(event));
         }
         let (held_bytes, dead) = (self.ledger.held_bytes(), self.ledger.counts().dead);
-        handle.reply(Reply::Recorded { number, held_bytes, dead });
+        replies.push(Reply::Recorded { number, held_bytes, dead });
         if had_reader && self.ledger.reader_gone() {
-            handle.reply(Reply::ReaderGone);
+            replies.push(Reply::ReaderGone);
         }
         let cost = self.ledger.aggregates().size_hint() as u64 * CHECKPOINT_RATIO;
         if self
@@ -253,13 +256,45 @@ impl Recorder {
         Ok(())
     }
 
+    /// Outcomes are safe when they are in the synced log, or in the synced outputs with a synced
+    /// record of how far these are to be believed. The second way writes them once instead of
+    /// twice, and syncs twice instead of once: it is for many bytes.
+    fn make_safe(&mut self, entries: Vec<Entry>) -> Result<(), RecordError> {
+        let Some(durable) = &mut self.durable else {
+            self.ledger.take(entries)?;
+            return Ok(self.ledger.flush()?);
+        };
+        let events: Vec<_> = entries.iter().map(Entry::event).collect();
+        if self.logged != self.duplicates {
+            self.logged = self.duplicates;
+            record::append_duplicates(&mut durable.log, self.logged);
+        }
+        if self.ledger.can_be_the_log(entries.iter().map(Entry::bytes).sum()) {
+            let firsts: Vec<_> = entries.iter().map(|entry| entry.first).collect();
+            self.ledger.take(entries)?;
+            let waiting = firsts.iter().filter_map(|first| self.ledger.waiting_at(*first));
+            record::append_entries(&mut durable.log, waiting);
+            let (segment, config) = (durable.log.segment(), durable.config.clone());
+            record::append_checkpoint(&mut durable.log, &self.ledger.checkpoint(segment, config)?);
+            durable.log.sync()?;
+        } else {
+            record::append_entries(&mut durable.log, entries.iter());
+            durable.log.sync()?;
+            self.ledger.take(entries)?;
+            self.ledger.flush()?;
+        }
+        events.into_iter().for_each(|event| durable.diary.note(event));
+        durable.diary.flush();
+        Ok(())
+    }
+
     /// Moves what is safe in the log to where it belongs, and starts the log anew with what still
     /// waits for an earlier outcome.
     fn checkpoint(&mut self) -> Result<(), RecordError> {
         let Some(durable) = &mut self.durable else { return Ok(()) };
         durable.log.rotate()?;
-        durable.append(self.ledger.held());
-        durable.append_duplicates(self.logged);
+        record::append_entries(&mut durable.log, self.ledger.held());
+        record::append_duplicates(&mut durable.log, self.logged);
         durable.log.sync()?;
         let checkpoint = self.ledger.checkpoint(durable.log.segment(), durable.config.clone())?;
         durable.run_dir.record("checkpoint", &checkpoint)?;
@@ -267,7 +302,11 @@ impl Recorder {
         Ok(())
     }
 
-    fn serve_other(&mut self, request: Request, handle: &Handle<Reply>) -> Result<(), RecordError> {
+    fn serve_other(
+        &mut self,
+        request: Request,
+        replies: &mut Vec<Reply>,
+    ) -> Result<(), RecordError> {
         match request {
             Request::Record { .. } => {}
             Request::Begin { ventilator, committed, plan, stages } => {
@@ -285,9 +324,9 @@ impl Recorder {
                 if let (Some(durable), Some(units)) = (&self.durable, units) {
                     durable.run_dir.record("units", &units)?;
                 }
-                handle.reply(Reply::Closed);
+                replies.push(Reply::Closed);
             }
-            Request::Conclude(conclusion) => self.conclude(&conclusion, handle)?,
+            Request::Conclude(conclusion) => self.conclude(&conclusion, replies)?,
         }
         Ok(())
     }
@@ -295,7 +334,7 @@ impl Recorder {
     fn conclude(
         &mut self,
         conclusion: &Conclusion,
-        handle: &Handle<Reply>,
+        replies: &mut Vec<Reply>,
     ) -> Result<(), RecordError> {
         let counts = self.ledger.counts();
         let committed = counts.results + counts.filtered + counts.dead;
@@ -323,27 +362,22 @@ impl Recorder {
             durable.run_dir.record("finished", &true)?;
         }
         (self.told)(&summary, conclusion.drained).map_err(RecordError::Told)?;
-        handle.reply(Reply::Concluded(serde_json::to_string(&summary).unwrap_or_default()));
+        replies.push(Reply::Concluded(serde_json::to_string(&summary).unwrap_or_default()));
         Ok(())
     }
 }
 
-impl Durable {
-    /// A record that is a number and no list: how many duplicates were discarded in all.
-    fn append_duplicates(&mut self, duplicates: u64) {
-        let bytes = rmp_serde::to_vec(&duplicates).expect("a number has a MessagePack form");
-        self.log.append(&bytes);
-    }
-
-    fn append<'a>(&mut self, entries: impl Iterator<Item = &'a Entry>) {
-        let entries: Vec<&Entry> = entries.collect();
-        for record in entries.chunks(RECORD_ENTRIES) {
-            self.log.append_with(|buffer| {
-                rmp_serde::encode::write(buffer, record)
-                    .expect("every entry has a MessagePack form");
-            });
+/// The last checkpoint that stands in this segment of the log itself.
+fn last_checkpoint(folder: &Path, segment: u64) -> Result<Option<Checkpoint>, LogError> {
+    let mut last = None;
+    read_segment(folder, segment, |record| {
+        if Record::is_checkpoint(record)
+            && let Some(Record::Checkpoint(checkpoint)) = Record::read(record)
+        {
+            last = Some(*checkpoint);
         }
-    }
+    })?;
+    Ok(last)
 }
 
 /// Batches that are recorded together.
@@ -365,3 +399,7 @@ fn config_digest(config: &SinkConfig) -> String {
     let text = serde_json::to_vec(config).unwrap_or_default();
     Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+#[path = "recorder_tests.rs"]
+mod tests;

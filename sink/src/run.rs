@@ -91,7 +91,7 @@ pub fn run(
     for endpoint in &setup.bind {
         driver.bind(endpoint)?;
     }
-    let thread = recorder.start(driver.handle())?;
+    let recorder = recorder.start(driver.handle())?;
     started(driver.handle());
     let hello = Hello {
         role: Role::Onlooker,
@@ -100,10 +100,6 @@ pub fn run(
         host: this_host(),
         pid: process::id(),
     };
-    let (mut sink, first) = Sink::new(random()?, hello, setup.limits.clone(), standing);
-    let perform = |request| {
-        thread.ask(request);
-        None
-    };
-    Ok(driver.run(&mut sink, first, perform)?)
+    let (sink, first) = Sink::new(random()?, hello, setup.limits.clone(), standing);
+    Ok(driver.run(sink, first, move |request| recorder.perform(request))?)
 }

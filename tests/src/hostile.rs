@@ -146,7 +146,8 @@ impl Attacker {
             if let Some(bytes) = self.inbox.receive().expect("the inbox is there") {
                 return Envelope::decode(bytes).ok();
             }
-            self.inbox.wait(&wakeups, 20).expect("the inbox is there");
+            let waiting = self.inbox.waiting(&wakeups, Some(std::time::Duration::from_millis(20)));
+            waiting.and_then(|waiting| waiting.wait()).expect("the inbox is there");
         }
         None
     }

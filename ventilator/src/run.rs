@@ -120,15 +120,15 @@ pub fn run_source(
     }
     let diary = |path: &PathBuf| Diary::open(&path.join(VENTILATOR_FILE));
     let mut diary = setup.run_dir.as_ref().map(diary).transpose()?;
-    let perform = |request| {
+    let perform = move |request| {
         match (request, &mut diary) {
             (Request::Note(event), Some(diary)) => diary.note(event),
             (Request::Note(_), None) => {}
             (request, _) => thread.ask(request),
         }
-        None
+        None::<Reply>
     };
-    Ok(driver.run(&mut ventilator, first, perform)?)
+    Ok(driver.run(ventilator, first, perform)?)
 }
 
 fn hello(setup: &Setup, digest: &str) -> Hello {

@@ -1,22 +1,18 @@
-//! The thread that runs the function, so that a long unit is not a silent worker.
+//! Runs the function, apart from the sockets, so that a long unit is not a silent worker.
 //!
 //! Owns the function and the progress through one parcel; refuses to know where units come from.
 //! The driver looks into the progress under a lock that is held for moments: to call back units
 //! that are not begun, and to fetch outputs that wait behind a long unit.
 
 use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        mpsc::{Receiver, Sender, channel},
-    },
-    thread,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use proto::{
     causes::with_causes,
     frame::Plan,
-    net::driver::Handle,
+    net::driver::{Handle, Hands, Performed, Workshop},
     units::{Span, Units},
     value::value_len,
 };
@@ -54,8 +50,6 @@ struct Progress {
     // Units from it on are not this worker's any more.
     limit: u32,
     ready: Product,
-    // Orders that are not carried out.
-    orders: usize,
 }
 
 struct Parcel {
@@ -65,19 +59,22 @@ struct Parcel {
     units: Units,
 }
 
+/// What the hands are to do.
 enum Order {
     Load(Box<Plan>),
     Execute(Parcel),
 }
 
-/// The way to the executing thread. When this is dropped the thread ends: at once, tear-down
-/// included, if it is idle; else by itself after its current group of units, which nobody waits
-/// for.
+/// The way to the function. When this is dropped it ends: at once, tear-down included, if it is
+/// idle; else by itself after its current group of units, which nobody waits for.
 pub struct Executor {
-    orders: Option<Sender<Order>>,
-    progress: Arc<Mutex<Progress>>,
-    thread: Option<thread::JoinHandle<()>>,
+    // Before the workshop: what is begun is cut short, and then waited for.
+    curtailer: Curtailer,
+    workshop: Workshop<Operator>,
 }
+
+/// Cuts short what is begun when it is dropped.
+struct Curtailer(Arc<Mutex<Progress>>);
 
 impl Executor {
     /// Starts the thread. `own` is the function that the worker brought with it.
@@ -89,48 +86,40 @@ impl Executor {
         code: Code,
         handle: Handle<Reply>,
     ) -> std::io::Result<Self> {
-        let (orders, received) = channel();
         let progress = Arc::new(Mutex::new(Progress::default()));
-        let shared = progress.clone();
-        let thread = thread::Builder::new().name("executor".into()).spawn(move || {
-            let mut thread = Thread { handle, progress: shared, group: 1, code, function: None };
-            thread.serve(&received, own);
-        })?;
-        Ok(Self { orders: Some(orders), progress, thread: Some(thread) })
+        let operator = Operator {
+            handle: handle.clone(),
+            progress: progress.clone(),
+            group: 1,
+            code,
+            own,
+            function: None,
+        };
+        let workshop = Workshop::start("executor", operator, handle)?;
+        Ok(Self { curtailer: Curtailer(progress), workshop })
     }
 
     /// Does what the worker asks; what can be answered at once is.
-    pub fn perform(&self, request: Request) -> Option<Reply> {
-        let order = match request {
-            Request::Load(plan) => Order::Load(plan),
+    pub fn perform(&self, request: Request) -> Performed<Reply> {
+        match request {
+            Request::Load(plan) => self.workshop.perform(Order::Load(plan), None),
             Request::Execute { ticket, attempt, execution, units } => {
-                let mut progress = lock(&self.progress);
+                let size = units.len() as u64;
+                let mut progress = lock(&self.curtailer.0);
                 (progress.ticket, progress.begun) = (ticket, 0);
                 progress.limit = units.len() as u32;
                 progress.ready = Product::default();
-                Order::Execute(Parcel { ticket, attempt, execution, units })
+                drop(progress);
+                let parcel = Parcel { ticket, attempt, execution, units };
+                self.workshop.perform(Order::Execute(parcel), Some(size))
             }
-            Request::Curtail { share } => return Some(self.curtail(share)),
-            Request::Collect => return self.collect(),
-        };
-        lock(&self.progress).orders += 1;
-        // If the thread is gone, so is the process: functions' panics are caught.
-        let _ = self.orders.as_ref().map(|orders| orders.send(order));
-        None
-    }
-
-    fn curtail(&self, share: Share) -> Reply {
-        let mut progress = lock(&self.progress);
-        let left = progress.limit - progress.begun;
-        progress.limit -= match share {
-            Share::Half => left.div_ceil(2),
-            Share::All => left,
-        };
-        Reply::Curtailed { ticket: progress.ticket, keep: progress.limit }
+            Request::Curtail { share } => Performed::Replied(self.curtailer.curtail(share)),
+            Request::Collect => self.collect().into(),
+        }
     }
 
     fn collect(&self) -> Option<Reply> {
-        let mut progress = lock(&self.progress);
+        let mut progress = lock(&self.curtailer.0);
         if progress.ready.is_empty() {
             return None;
         }
@@ -139,15 +128,21 @@ impl Executor {
     }
 }
 
-impl Drop for Executor {
+impl Curtailer {
+    fn curtail(&self, share: Share) -> Reply {
+        let mut progress = lock(&self.0);
+        let left = progress.limit - progress.begun;
+        progress.limit -= match share {
+            Share::Half => left.div_ceil(2),
+            Share::All => left,
+        };
+        Reply::Curtailed { ticket: progress.ticket, keep: progress.limit }
+    }
+}
+
+impl Drop for Curtailer {
     fn drop(&mut self) {
         self.curtail(Share::All);
-        let idle = lock(&self.progress).orders == 0;
-        self.orders = None;
-        if let Some(thread) = self.thread.take().filter(|_| idle) {
-            // It has nothing to do but the tear-down, whose panics are caught.
-            let _ = thread.join();
-        }
     }
 }
 
@@ -164,33 +159,37 @@ struct Loaded {
     pairs: bool,
 }
 
-struct Thread {
+/// Who calls the function.
+struct Operator {
     handle: Handle<Reply>,
     progress: Arc<Mutex<Progress>>,
     group: u32,
     code: Code,
+    own: Option<Box<dyn Function>>,
     function: Option<Loaded>,
 }
 
-impl Thread {
-    fn serve(&mut self, orders: &Receiver<Order>, mut own: Option<Box<dyn Function>>) {
-        for order in orders {
-            let reply = match order {
-                Order::Load(plan) => Some(self.load(&plan, &mut own)),
-                Order::Execute(parcel) => self.execute(&parcel),
-            };
-            // Whoever hears the reply must find this thread idle.
-            lock(&self.progress).orders -= 1;
-            if let Some(reply) = reply {
-                self.handle.reply(reply);
-            }
-        }
+impl Hands for Operator {
+    type Order = Order;
+    type Reply = Reply;
+
+    fn work(&mut self, orders: Vec<Order>) -> Vec<Reply> {
+        let replies = orders.into_iter().filter_map(|order| match order {
+            Order::Load(plan) => Some(self.load(&plan)),
+            Order::Execute(parcel) => self.execute(&parcel),
+        });
+        replies.collect()
+    }
+
+    fn put_down(&mut self) {
         if let Some(mut loaded) = self.function.take() {
             loaded.function.tear_down();
         }
     }
+}
 
-    fn load(&mut self, plan: &Plan, own: &mut Option<Box<dyn Function>>) -> Reply {
+impl Operator {
+    fn load(&mut self, plan: &Plan) -> Reply {
         if self.code == Code::Refused && plan.stage.function.is_code() {
             let stage = &plan.stage.name;
             return Reply::Unfit(format!(
@@ -199,11 +198,11 @@ impl Thread {
         }
         if let Some(mut before) = self.function.take() {
             before.function.tear_down();
-            if own.is_none() && plan.stage.function == proto::plan::Function::Own {
-                *own = Some(before.function);
+            if self.own.is_none() && plan.stage.function == proto::plan::Function::Own {
+                self.own = Some(before.function);
             }
         }
-        let mut function = match assemble(&plan.stage, own.take(), &plan.limits) {
+        let mut function = match assemble(&plan.stage, self.own.take(), &plan.limits) {
             Ok(function) => function,
             Err(error) => return Reply::Unfit(with_causes(&error)),
         };

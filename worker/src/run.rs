@@ -86,5 +86,5 @@ pub fn run(
     if let Some(patience) = setup.give_up_after {
         worker.give_up_after(patience);
     }
-    Ok(driver.run(&mut worker, first, |request| executor.perform(request))?)
+    Ok(driver.run(worker, first, move |request| executor.perform(request))?)
 }

@@ -11,6 +11,7 @@ use std::{
     collections::BTreeMap,
     fs, io,
     os::{
+        fd::RawFd,
         raw::{c_int, c_void},
         unix::fs::PermissionsExt,
     },
@@ -20,6 +21,7 @@ use std::{
         mpsc,
     },
     thread,
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -423,25 +425,32 @@ impl Inbox {
         self.several_parts.take()
     }
 
-    /// Waits for a frame, a wake-up or the end of `timeout_ms` (-1: for ever).
+    /// Whether everything that had come was taken, and nothing else was done to the socket since.
+    pub fn is_empty(&self) -> bool {
+        self.empty.get()
+    }
+
+    /// How to wait for a frame, a wake-up or the end of `timeout` (none: for ever). The wait
+    /// itself does not touch the socket, so other threads may do so meanwhile.
     ///
     /// # Errors
     /// [`NetError`] when the socket is gone.
-    pub fn wait(&self, wakeups: &Wakeups, timeout_ms: i64) -> Result<(), NetError> {
+    pub fn waiting(
+        &self,
+        wakeups: &Wakeups,
+        timeout: Option<Duration>,
+    ) -> Result<Waiting, NetError> {
         let failed = || socket_error("cannot wait for frames");
+        let timeout_ms = |wait: Duration| wait.as_micros().div_ceil(1000).min(3_600_000) as i64;
         // The descriptor tells only of what comes after the socket was found empty. To ask the
         // socket itself costs several system calls more at each wait.
-        if !self.empty.get() && self.socket.get_events().map_err(failed())?.contains(zmq::POLLIN) {
-            return Ok(());
-        }
-        let mut items = [
-            PollItem::from_fd(self.socket.get_fd().map_err(failed())?, PollEvents::POLLIN),
-            PollItem::from_fd(wakeups.fd(), PollEvents::POLLIN),
-        ];
-        match zmq::poll(&mut items, timeout_ms) {
-            Ok(_) | Err(zmq::Error::EINTR) => Ok(()),
-            Err(source) => Err(failed()(source)),
-        }
+        let come =
+            !self.empty.get() && self.socket.get_events().map_err(failed())?.contains(zmq::POLLIN);
+        Ok(Waiting {
+            frames: self.socket.get_fd().map_err(failed())?,
+            wakeups: wakeups.fd(),
+            timeout_ms: if come { 0 } else { timeout.map_or(-1, timeout_ms) },
+        })
     }
 
     fn drop_parts(&self) -> Result<(), NetError> {
@@ -498,6 +507,29 @@ impl Inbox {
         let failed = || socket_error("cannot set up the inbox");
         self.socket.set_zap_domain(LOCAL_DOMAIN).map_err(failed())?;
         self.socket.set_curve_server(false).map_err(failed())
+    }
+}
+
+/// What a process waits for.
+#[derive(Debug)]
+pub struct Waiting {
+    frames: RawFd,
+    wakeups: RawFd,
+    timeout_ms: i64,
+}
+
+impl Waiting {
+    /// Waits.
+    ///
+    /// # Errors
+    /// [`NetError`] when the socket is gone.
+    pub fn wait(self) -> Result<(), NetError> {
+        let mut items = [self.frames, self.wakeups]
+            .map(|descriptor| PollItem::from_fd(descriptor, PollEvents::POLLIN));
+        match zmq::poll(&mut items, self.timeout_ms) {
+            Ok(_) | Err(zmq::Error::EINTR) => Ok(()),
+            Err(source) => Err(socket_error("cannot wait for frames")(source)),
+        }
     }
 }
 

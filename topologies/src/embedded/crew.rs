@@ -161,11 +161,11 @@ impl Crew {
     ) -> io::Result<()> {
         let standing = Standing { run: RUN, epoch: 1, ..Standing::default() };
         let hello = hello(Role::Onlooker, SINK);
-        let (mut sink, first) = Sink::new(PEER_DISTANCE, hello, limits.clone(), standing);
+        let (sink, first) = Sink::new(PEER_DISTANCE, hello, limits.clone(), standing);
         let mut collector = Collector::new(order, self.handover.clone());
         let handle = driver.handle();
         self.spawn(SINK, handle, move || {
-            driver.run(&mut sink, first, |request| collector.perform(request))
+            driver.run(sink, first, move |request| collector.perform(request))
         })
     }
 
@@ -184,12 +184,12 @@ impl Crew {
             digest: String::new(),
             carries_input: false,
         };
-        let (mut ventilator, first) =
+        let (ventilator, first) =
             Ventilator::new(2 * PEER_DISTANCE, hello(role, VENTILATOR), config);
         let tap = self.tap.clone();
         let handle = driver.handle();
         self.spawn(VENTILATOR, handle, move || {
-            driver.run(&mut ventilator, first, |request| tap.perform(request))
+            driver.run(ventilator, first, move |request| tap.perform(request))
         })
     }
 
@@ -203,7 +203,7 @@ impl Crew {
         let role = Role::Worker { stage: Some(stage.to_owned()), own: true };
         let ventilator = vec![at(VENTILATOR).to_string()];
         let me = (index + 3) * PEER_DISTANCE;
-        let (mut worker, first) = worker::core::Worker::new(me, hello(role, &name), ventilator);
+        let (worker, first) = worker::core::Worker::new(me, hello(role, &name), ventilator);
         let watched = Watched {
             function,
             stage: stage.to_owned(),
@@ -213,7 +213,7 @@ impl Crew {
         let executor = Executor::start(Some(Box::new(watched)), Code::Refused, driver.handle())?;
         let handle = driver.handle();
         self.spawn(&name, handle, move || {
-            driver.run(&mut worker, first, |request| executor.perform(request))
+            driver.run(worker, first, move |request| executor.perform(request))
         })
     }
 

@@ -73,9 +73,9 @@ pub fn start(
     driver.bind(&lookout.own)?;
     let handle = driver.handle();
     let me = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
-    let (mut onlooker, first) = Onlooker::new(me, lookout, tell);
+    let (onlooker, first) = Onlooker::new(me, lookout, tell);
     thread::Builder::new().name("onlooker".into()).spawn(move || {
-        if let Err(error) = driver.run(&mut onlooker, first, |()| None) {
+        if let Err(error) = driver.run(onlooker, first, |()| None) {
             tracing::warn!(%error, "progress can no longer be shown");
         }
     })?;

@@ -66,7 +66,7 @@ fn serve(
             }
         };
         match outcome {
-            Ok(Some(reply)) => handle.reply(reply),
+            Ok(Some(reply)) => handle.carry_in(reply),
             Ok(None) => {}
             Err(error) => return handle.reply(Reply::Failed(error.to_string())),
         }

@@ -1,0 +1,158 @@
+//! The loop that joins a role to its sockets.
+//!
+//! Owns the inbox, the lanes and the clock of one process; refuses to decide: it turns what
+//! happens into events and does what the role answers. It polls its inbox and one wake-up,
+//! however many peers there are, and always drains the inbox.
+
+mod handle;
+mod hands;
+mod lanes;
+mod room;
+mod seat;
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
+    time::Instant,
+};
+
+use thiserror::Error;
+
+pub use self::{
+    handle::Handle,
+    hands::{Hands, Workshop},
+};
+use self::{
+    handle::Note,
+    lanes::Lanes,
+    room::Room,
+    seat::{Seat, Sockets},
+};
+use super::{
+    endpoint::Endpoint,
+    key::Key,
+    waker,
+    zeromq::{Net, NetError, NetEvent, SharedContext},
+};
+use crate::{
+    limits::Limits,
+    role::{Effect, Role},
+};
+
+/// What [`Driver::run`] returns when it was [stopped](Handle::stop), whatever the role says.
+pub const STOPPED: i32 = 130;
+
+/// Why a process could not go on.
+#[derive(Debug, Error)]
+pub enum DriverError {
+    /// The sockets failed.
+    #[error(transparent)]
+    Net(#[from] NetError),
+    /// A thread that must live has ended.
+    #[error("the handler that admits keys has ended; without it every key would be admitted")]
+    Unguarded,
+    /// No thread could be had.
+    #[error("cannot start: {0}")]
+    Io(#[from] io::Error),
+    /// A thread that brought a reply in has panicked.
+    #[error("a thread of this process has panicked")]
+    Panicked,
+}
+
+/// Something that is expected to be over within a few dozen microseconds, and what comes of it.
+pub type Brief<R> = Box<dyn FnOnce() -> Vec<R> + Send>;
+
+/// What became of a role's request.
+pub enum Performed<R> {
+    /// It is done.
+    Replied(R),
+    /// A reply comes later through a [`Handle`], or none does.
+    Underway,
+    /// Whoever sits at the sockets shall do it, once everything else is done.
+    Brief(Brief<R>),
+}
+
+impl<R> From<Option<R>> for Performed<R> {
+    fn from(reply: Option<R>) -> Self {
+        reply.map_or(Self::Underway, Self::Replied)
+    }
+}
+
+/// One process's sockets and loop.
+pub struct Driver<R>(Sockets<R>);
+
+impl<R: Send + 'static> Driver<R> {
+    /// Sockets in `context`; with a key, tcp is encrypted and admits only the same key.
+    ///
+    /// # Errors
+    /// [`NetError`] when a socket, pipe or thread can't be made.
+    pub fn new(
+        context: &SharedContext,
+        key: Option<Key>,
+        limits: &Limits,
+    ) -> Result<Self, NetError> {
+        let (sender, notes) = mpsc::channel();
+        let (waker, wakeups) = waker::pair()?;
+        let handle = Handle::new(sender, waker);
+        let refused = Arc::new(AtomicU64::new(0));
+        let (ears, count) = (handle.clone(), refused.clone());
+        let net = Net::new(context, key, move |event| match event {
+            NetEvent::Lane(link, event) => ears.note(Note::Lane(link, event)),
+            NetEvent::Unguarded => ears.note(Note::Unguarded),
+            // One note for however many: they must not fill the memory.
+            NetEvent::Refused if count.fetch_add(1, Ordering::AcqRel) == 0 => {
+                ears.note(Note::Refused);
+            }
+            NetEvent::Refused => {}
+        })?;
+        let lanes = Lanes::new(net, limits.frame_bytes_max)?;
+        Ok(Self(Sockets { lanes, refused, handle, notes, wakeups, start: Instant::now() }))
+    }
+
+    /// How others reach the role while it runs.
+    pub fn handle(&self) -> Handle<R> {
+        self.0.handle.clone()
+    }
+
+    /// Listens at one more endpoint, and says where.
+    ///
+    /// # Errors
+    /// [`NetError`] when it is taken or can't be used.
+    pub fn bind(&mut self, endpoint: &Endpoint) -> Result<Endpoint, NetError> {
+        self.0.lanes.inbox.bind(endpoint)
+    }
+
+    /// Tells peers these endpoints instead of those that the inbox listens at.
+    pub fn advertise(&mut self, endpoints: Vec<String>) {
+        self.0.lanes.advertise(endpoints);
+    }
+
+    /// Runs the role until it exits; its exit code. `first` are the effects it starts with.
+    /// `perform` does what only this kind of role needs; what it answers at once is handed back
+    /// before anything else happens. The role lives on threads of its own: this call only waits,
+    /// and returns also while something that was to be brief still lasts.
+    ///
+    /// # Errors
+    /// [`DriverError`] when the sockets fail or no thread can be made.
+    ///
+    /// # Panics
+    /// When the role does.
+    pub fn run<P, A>(
+        self,
+        role: P,
+        first: Vec<Effect<P::Request>>,
+        perform: impl FnMut(P::Request) -> A + Send + 'static,
+    ) -> Result<i32, DriverError>
+    where
+        P: Role<Reply = R> + Send + 'static,
+        P::Request: Send,
+        A: Into<Performed<R>> + 'static,
+    {
+        let handle = self.handle();
+        Room::run(Seat::new(self.0, role, first, perform), handle)
+    }
+}
