@@ -149,6 +149,15 @@ impl<T> Arrange<T> {
         by_unit.chain(by_time).map(|(first, entry)| (*first, entry.count, &entry.item))
     }
 
+    /// What is held whose first unit is `first`. Finds nothing in completion order, where nothing
+    /// waits.
+    pub fn waiting_at(&self, first: u64) -> Option<&T> {
+        match &self.waiting {
+            Waiting::Input(entries) => entries.get(&first).map(|entry| &entry.item),
+            Waiting::Completion(_) => None,
+        }
+    }
+
     /// All units below this one have been released. Stays where it began in completion order.
     pub fn watermark(&self) -> u64 {
         self.watermark
@@ -187,6 +196,7 @@ mod tests {
         assert_eq!((arrange.held_units(), arrange.held_bytes()), (4, 31));
         let held: Vec<_> = arrange.held().map(|(first, count, _)| (first, count)).collect();
         assert_eq!(held, [(12, 3), (15, 1)]);
+        assert_eq!((arrange.waiting_at(12), arrange.waiting_at(13)), (Some(&'b'), None));
         arrange.push(10, 2, 2, 'a').unwrap();
         assert_eq!(released(&mut arrange), "abc");
         assert_eq!((arrange.held_units(), arrange.held_bytes()), (0, 0));

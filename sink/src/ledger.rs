@@ -7,7 +7,13 @@
 use std::path::Path;
 
 use hdrhistogram::Histogram;
-use proto::{causes::with_causes, diary::Event, ranges::RangeSet, unit::Step, value::value_len};
+use proto::{
+    causes::with_causes,
+    diary::Event,
+    ranges::RangeSet,
+    unit::{Step, UnitId},
+    value::value_len,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -22,6 +28,13 @@ use crate::{
 
 /// The longest service time that is told apart: an hour.
 const SERVICE_US_MAX: u64 = 3_600_000_000;
+
+/// Outcomes that take less are always logged: one sync instead of two.
+const LOG_BYTES_MAX: u64 = 128 << 10;
+/// What a checkpoint takes beside aggregates and ranges, at most.
+const CHECKPOINT_BYTES: u64 = 8 << 10;
+/// A checkpoint that takes a larger part of what it saves is not worth it.
+const CHECKPOINT_PART: u64 = 4;
 
 /// How many units came out how.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -164,6 +177,20 @@ impl Ledger {
     /// The outcomes that wait for an earlier one.
     pub fn held(&self) -> impl Iterator<Item = &Entry> {
         self.arrange.held().map(|(_, _, entry)| entry)
+    }
+
+    /// An outcome that waits for an earlier one, by its first unit.
+    pub fn waiting_at(&self, first: UnitId) -> Option<&Entry> {
+        self.arrange.waiting_at(first)
+    }
+
+    /// Whether outcomes that take so many bytes are better written and synced to the outputs at
+    /// once, with a [checkpoint](Self::checkpoint), than to the log first.
+    pub fn can_be_the_log(&self, bytes: u64) -> bool {
+        let ranges = self.taken.ranges() as u64 * size_of::<(UnitId, UnitId)>() as u64;
+        let checkpoint = CHECKPOINT_BYTES + self.aggregates.size_hint() as u64 + ranges;
+        bytes >= LOG_BYTES_MAX.max(checkpoint * CHECKPOINT_PART)
+            && self.output.as_ref().is_none_or(|output| output.can_be_the_log())
     }
 
     /// Whether whoever read the output has gone.

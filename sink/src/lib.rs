@@ -26,6 +26,7 @@ pub mod lives;
 pub mod log;
 pub mod manifest;
 pub mod output;
+pub mod record;
 pub mod recorder;
 pub mod retry;
 pub mod run;

@@ -140,6 +140,26 @@ impl Log {
     }
 }
 
+/// Gives each whole record of segment `segment` to `replay`; none if there is no such segment.
+///
+/// # Errors
+/// [`LogError`] when the file can't be read.
+pub fn read_segment(
+    folder: &Path,
+    segment: u64,
+    replay: impl FnMut(&[u8]),
+) -> Result<(), LogError> {
+    let path = segment_path(folder, segment);
+    match File::open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        file => {
+            let mut reader =
+                io::BufReader::with_capacity(1 << 20, file.map_err(failed("open", &path))?);
+            read_records(&mut reader, replay).map(drop).map_err(failed("read", &path))
+        }
+    }
+}
+
 fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }

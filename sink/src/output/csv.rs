@@ -127,6 +127,10 @@ impl Output for Csv {
         Mark { bytes: self.tail.len(), rows: self.rows, columns: self.columns.clone() }
     }
 
+    fn can_be_the_log(&self) -> bool {
+        self.tail.is_file()
+    }
+
     fn begin_unit(&mut self) -> Mark {
         self.tail.begin_unit();
         self.mark()

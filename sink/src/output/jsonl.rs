@@ -70,6 +70,10 @@ impl Output for Jsonl {
         Mark { bytes: self.tail.len(), rows: self.rows, columns: None }
     }
 
+    fn can_be_the_log(&self) -> bool {
+        self.tail.is_file()
+    }
+
     fn begin_unit(&mut self) -> Mark {
         self.tail.begin_unit();
         self.mark()

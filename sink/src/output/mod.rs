@@ -228,6 +228,12 @@ pub trait Output: Send {
     /// [`sync`](Output::sync) will return.
     fn mark(&self) -> Mark;
 
+    /// Whether a [`sync`](Output::sync) costs so little, and what was written after it is taken back
+    /// so surely, that results are as safe here as in a log.
+    fn can_be_the_log(&self) -> bool {
+        false
+    }
+
     /// Takes back everything after `to`.
     ///
     /// # Errors

@@ -28,6 +28,8 @@ pub(crate) struct Tail {
     state: State,
     /// What is appended belongs together, and may yet be taken back: nothing is handed over.
     together: bool,
+    /// The system has been given something since the last sync.
+    unsynced: bool,
 }
 
 enum Target {
@@ -73,6 +75,7 @@ impl Tail {
             pending: Vec::new(),
             state: State::NameUnsynced,
             together: false,
+            unsynced: true,
         };
         tail.rewind(resume.unwrap_or(0))?;
         Ok(tail)
@@ -87,12 +90,18 @@ impl Tail {
             handed_over: 0,
             state: State::Healthy,
             together: false,
+            unsynced: false,
         }
     }
 
     /// The length, including what is still in the buffer.
     pub(crate) fn len(&self) -> u64 {
         self.handed_over + self.pending.len() as u64
+    }
+
+    /// Whether it is a file, which can be synced and cut.
+    pub(crate) fn is_file(&self) -> bool {
+        matches!(self.target, Target::File(_))
     }
 
     /// Lets `add` append to the buffer. Whatever it appended before an error is taken back.
@@ -140,6 +149,10 @@ impl Tail {
         let Target::File(file) = &self.target else {
             return Ok(());
         };
+        if !self.unsynced {
+            return Ok(());
+        }
+        self.unsynced = false;
         let mut synced = file.sync_data();
         if synced.is_ok() && self.state == State::NameUnsynced {
             synced = sync_folder(&self.path);
@@ -171,6 +184,7 @@ impl Tail {
         };
         if len <= self.handed_over {
             self.pending.clear();
+            self.unsynced = true;
             let cut = file.set_len(len).and_then(|()| file.seek(SeekFrom::Start(len)));
             cut.map_err(|source| self.fail(source, Self::write_error))?;
             self.handed_over = len;
@@ -190,6 +204,7 @@ impl Tail {
             Target::Stream(stream) => stream.write_all(&self.pending),
         };
         written.map_err(|source| self.fail(source, Self::write_error))?;
+        self.unsynced |= !self.pending.is_empty();
         self.handed_over += self.pending.len() as u64;
         self.pending.clear();
         Ok(())

@@ -1,0 +1,146 @@
+//! What is committed when a recorder dies at any moment, and that the outputs hold exactly that.
+
+use std::{fs, path::Path};
+
+use proto::units::{Span, Units};
+
+use super::*;
+use crate::{
+    config::OutputSpec,
+    entry::{Origin, Outcome},
+    log::read_segment,
+};
+
+/// Bytes of a value in a batch that is written without being logged.
+const LARGE: usize = 5_000;
+
+/// Consecutive units with one value each, of so many bytes.
+fn values(first: u64, count: u64, bytes: usize) -> Entry {
+    let mut units = Units::new();
+    for id in first..first + count {
+        let value = rmp_serde::to_vec(&format!("{id:0bytes$}")).unwrap();
+        units.push(Span::one(id, vec![]), &value);
+    }
+    let origin = Origin { stage: 0, attempt: 1, worker: "w".into() };
+    let outcome = Outcome::Values { origin, units, timing: vec![(count as u32, 5)] };
+    Entry { first, count, outcome }
+}
+
+/// Batches with everything: some are large and some small, some come too early.
+fn batches() -> Vec<Vec<Entry>> {
+    vec![
+        vec![values(0, 40, LARGE)],
+        vec![values(120, 40, LARGE), values(60, 5, 8)],
+        vec![values(40, 20, 8)],
+        vec![values(200, 2, 8)],
+        vec![values(65, 55, LARGE), values(190, 10, LARGE)],
+        vec![values(160, 30, 8)],
+    ]
+}
+
+const UNITS: u64 = 202;
+
+fn config(folder: &Path) -> SinkConfig {
+    SinkConfig {
+        output: Some(OutputSpec::Jsonl(folder.join("out.jsonl"))),
+        aggregate: vec![crate::config::Aggregate::Count],
+        ..SinkConfig::default()
+    }
+}
+
+fn open(folder: &Path) -> Result<(Recorder, Standing), RecordError> {
+    let run_dir = RunDir::open(&folder.join("run")).unwrap();
+    Recorder::durable(config(folder), false, run_dir, 7, Box::new(|_, _| Ok(())))
+}
+
+/// The units that a reader of the output finds there, in their order.
+fn written(folder: &Path) -> Vec<u64> {
+    let text = fs::read_to_string(folder.join("out.jsonl")).unwrap();
+    assert!(text.is_empty() || text.ends_with('\n'));
+    text.lines().map(|line| line.trim_matches('"').parse().unwrap()).collect()
+}
+
+/// A copy of every file, and the way back to it.
+fn files(folder: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let run = fs::read_dir(folder.join("run")).unwrap();
+    let all = run.chain(fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path());
+    all.filter(|path| path.is_file()).map(|path| (path.clone(), fs::read(path).unwrap())).collect()
+}
+
+fn put_back(folder: &Path, files: &[(std::path::PathBuf, Vec<u8>)]) {
+    fs::remove_dir_all(folder.join("run")).unwrap();
+    fs::create_dir(folder.join("run")).unwrap();
+    for (path, bytes) in files {
+        fs::write(path, bytes).unwrap();
+    }
+}
+
+#[test]
+fn large_outcomes_in_order_are_written_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut recorder, standing) = open(folder.path()).unwrap();
+    assert_eq!(standing.committed.len(), 0);
+    for first in 0..20 {
+        recorder.make_safe(vec![values(first * 40, 40, LARGE)]).unwrap();
+    }
+    let logged = recorder.durable.as_ref().unwrap().log.bytes();
+    assert!(logged < 20_000, "{logged} bytes in the log");
+    drop(recorder);
+    let (recorder, standing) = open(folder.path()).unwrap();
+    assert_eq!(standing.committed.watermark(), 800);
+    assert_eq!(recorder.ledger.counts().results, 800);
+    assert_eq!(recorder.ledger.aggregates().report()["count"], 800);
+    assert!(written(folder.path()).into_iter().eq(0..800));
+}
+
+#[test]
+fn a_recorder_that_dies_anywhere_goes_on_with_what_its_log_says_and_writes_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut recorder, _) = open(folder.path()).unwrap();
+    for batch in batches() {
+        recorder.make_safe(batch).unwrap();
+    }
+    let segment = recorder.durable.as_ref().unwrap().log.segment();
+    drop(recorder);
+    assert!(written(folder.path()).into_iter().eq(0..UNITS));
+    let log = folder.path().join("run").join(format!("log-{segment:08}"));
+    let (kept, all) = (files(folder.path()), fs::read(&log).unwrap());
+    let mut ends = vec![0];
+    read_segment(&folder.path().join("run"), segment, |record| {
+        ends.push(ends.last().unwrap() + 8 + record.len());
+    })
+    .unwrap();
+    assert_eq!(ends.last(), Some(&all.len()));
+    let mut known = 0;
+    for end in ends.iter().flat_map(|end| [end.saturating_sub(1), *end]) {
+        // The output may hold more than the log knows of, and that torn in the middle of a line.
+        put_back(folder.path(), &kept);
+        fs::write(&log, &all[..end]).unwrap();
+        let (mut recorder, standing) = open(folder.path()).unwrap();
+        assert!(standing.committed.len() >= known, "what was known is known");
+        known = standing.committed.len();
+        assert!(written(folder.path()).into_iter().eq(0..standing.committed.watermark()));
+        for batch in batches() {
+            recorder.make_safe(batch).unwrap();
+        }
+        assert_eq!(recorder.ledger.counts().results, UNITS);
+        assert_eq!(recorder.ledger.aggregates().report()["count"], UNITS);
+        recorder.checkpoint().unwrap();
+        assert!(written(folder.path()).into_iter().eq(0..UNITS), "the log ends at {end}");
+    }
+    assert_eq!(known, UNITS);
+}
+
+#[test]
+fn an_output_that_lacks_what_the_log_counts_on_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut recorder, _) = open(folder.path()).unwrap();
+    recorder.make_safe(vec![values(0, 40, LARGE)]).unwrap();
+    drop(recorder);
+    let output = folder.path().join("out.jsonl");
+    let length = fs::metadata(&output).unwrap().len();
+    fs::File::options().write(true).open(&output).unwrap().set_len(length - 1).unwrap();
+    let refused = open(folder.path()).err().unwrap().to_string();
+    assert!(refused.contains("put it back, or start over"), "{refused}");
+    assert_eq!(fs::metadata(&output).unwrap().len(), length - 1);
+}
