@@ -202,6 +202,39 @@ mod tests {
     }
 
     #[test]
+    fn long_lines_come_whole_wherever_they_lie_and_whatever_is_in_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lines");
+        let lengths = [5, 400_000, 65_535, 0, 65_536, 131_071, 131_072, 1 << 20, 1 << 20, 3];
+        let texts = lengths.iter().enumerate().map(|(n, len)| ["x", "é"][n % 2].repeat(*len));
+        let mut lines: Vec<Vec<u8>> = texts.map(String::into_bytes).collect();
+        lines.push([&[b'y'; 200_000][..], &[0xff]].concat());
+        lines.push(vec![b'z'; 200_000]);
+        for (between, after) in [("\n", ""), ("\n", "\n"), ("\r\n", "\r\n")] {
+            let text = lines.join(between.as_bytes());
+            fs::write(&path, [&text, after.as_bytes()].concat()).unwrap();
+            let values = all(&mut *open(&SourceSpec::Lines { path: path.clone() }, None).unwrap());
+            assert_eq!(values.len(), lines.len());
+            for (value, line) in values.iter().zip(&lines) {
+                assert!(value.as_str() == Some(&String::from_utf8_lossy(line)), "{}", line.len());
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_that_could_not_travel_is_named() {
+        let most = (16 << 20) - 1;
+        assert_eq!(of(&"x".repeat(most), |path| SourceSpec::Lines { path }).unwrap().len(), 1);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lines");
+        fs::write(&path, format!("a\n{}\n", "x".repeat(most + 1))).unwrap();
+        let mut source = open(&SourceSpec::Lines { path }, None).unwrap();
+        let mut read = || source.read(9, &mut Chunk::default());
+        let error = read().and_then(|_| read()).unwrap_err().to_string();
+        assert!(error.ends_with("lines:2: a line of more than 16777216 bytes"), "{error}");
+    }
+
+    #[test]
     fn jsonl_gives_values_and_says_which_line_is_none() {
         let values = of("1\n\n{\"b\":[2]}\n", |path| SourceSpec::Jsonl { path }).unwrap();
         assert_eq!(values, ["1", "{\"b\":[2]}"]);

@@ -15,7 +15,7 @@ use super::{Chunk, Source, SourceError, spool::Spool};
 
 const BUFFER_BYTES: usize = 128 << 10;
 /// A longer line is refused: it could not travel in a frame.
-const LINE_BYTES_MAX: u64 = 16 << 20;
+const LINE_BYTES_MAX: usize = 16 << 20;
 
 /// A stream of lines that knows where it is.
 struct Stream {
@@ -23,6 +23,8 @@ struct Stream {
     reader: BufReader<Box<dyn Read + Send>>,
     line: u64,
     buffer: Vec<u8>,
+    // How long the last of those lines was that did not lie whole in the reader's buffer.
+    long: usize,
 }
 
 impl Stream {
@@ -34,25 +36,50 @@ impl Stream {
 
     fn new(path: PathBuf, reader: Box<dyn Read + Send>) -> Self {
         let reader = BufReader::with_capacity(BUFFER_BYTES, reader);
-        Self { path, reader, line: 0, buffer: Vec::new() }
+        Self { path, reader, line: 0, buffer: Vec::new(), long: 0 }
     }
 
     /// The next line without its end, or none at the end of the stream.
     fn next(&mut self) -> Result<Option<&[u8]>, SourceError> {
-        self.buffer.clear();
-        let mut limited = (&mut self.reader).take(LINE_BYTES_MAX);
-        let count = limited
-            .read_until(b'\n', &mut self.buffer)
-            .map_err(|source| SourceError::Io { path: self.path.clone(), source })?;
-        if count == 0 {
-            return Ok(None);
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.clear();
+        let found = self.append_next(&mut buffer);
+        self.buffer = buffer;
+        Ok(found?.then_some(&self.buffer[..]))
+    }
+
+    /// Appends the next line without its end; whether there was one.
+    fn append_next(&mut self, to: &mut Vec<u8>) -> Result<bool, SourceError> {
+        let start = to.len();
+        // Long lines often are about as long as the one before.
+        to.reserve_exact(self.long);
+        let ended = loop {
+            let bytes = match self.reader.fill_buf() {
+                Ok(bytes) => bytes,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(source) => return Err(SourceError::Io { path: self.path.clone(), source }),
+            };
+            let end = memchr::memchr(b'\n', bytes);
+            let count = end.unwrap_or(bytes.len());
+            to.extend_from_slice(&bytes[..count]);
+            self.reader.consume(count + usize::from(end.is_some()));
+            if end.is_some() || count == 0 || to.len() - start >= LINE_BYTES_MAX {
+                break end.is_some();
+            }
+        };
+        let len = to.len() - start;
+        if !ended && len == 0 {
+            return Ok(false);
         }
         self.line += 1;
-        if count as u64 == LINE_BYTES_MAX && self.buffer.last() != Some(&b'\n') {
+        if len >= LINE_BYTES_MAX {
             return Err(self.problem(format!("a line of more than {LINE_BYTES_MAX} bytes")));
         }
-        let line = self.buffer.strip_suffix(b"\n").unwrap_or(&self.buffer);
-        Ok(Some(line.strip_suffix(b"\r").unwrap_or(line)))
+        self.long = if len > BUFFER_BYTES { len } else { 0 };
+        if to.ends_with(b"\r") && len > 0 {
+            to.pop();
+        }
+        Ok(true)
     }
 
     /// Gives the lines that lie whole in the buffer to `take`, as long as it wants more.
@@ -98,6 +125,28 @@ impl Lines {
         Stream::open(path).map(Self)
     }
 
+    /// Appends the next line, which may be long, where it stays; whether there was one.
+    fn push_next(&mut self, chunk: &mut Chunk) -> Result<bool, SourceError> {
+        const LONG: u8 = 0xdb;
+        let start = chunk.payload.len();
+        let head = start..start + 5;
+        chunk.payload.extend_from_slice(&[LONG, 0, 0, 0, 0]);
+        let found = self.0.append_next(&mut chunk.payload)?;
+        let line = &chunk.payload[head.end..];
+        if found && line.len() > u16::MAX.into() && std::str::from_utf8(line).is_ok() {
+            let len = line.len() as u32;
+            chunk.payload[head][1..].copy_from_slice(&len.to_be_bytes());
+            chunk.end_value();
+            return Ok(true);
+        }
+        let line = chunk.payload.split_off(head.end);
+        chunk.payload.truncate(start);
+        if found {
+            push_line(&line, chunk);
+        }
+        Ok(found)
+    }
+
     /// The lines of standard input, by way of its copy.
     pub fn spooled(copy: Spool) -> Self {
         Self(Stream::new("standard input".into(), Box::new(copy)))
@@ -120,9 +169,8 @@ impl Source for Lines {
             if !chunk.is_empty() && (chunk.is_full(units_max) || self.0.would_wait()) {
                 return Ok(true);
             }
-            match self.0.next()? {
-                Some(line) => push_line(line, chunk),
-                None => return Ok(false),
+            if !self.push_next(chunk)? {
+                return Ok(false);
             }
             if chunk.is_full(units_max) || self.0.would_wait() {
                 return Ok(true);
@@ -188,7 +236,7 @@ impl Rows {
     pub fn open(path: &Path) -> Result<Self, SourceError> {
         let file =
             File::open(path).map_err(|source| SourceError::Io { path: path.into(), source })?;
-        let file = Bounded { file, left: LINE_BYTES_MAX };
+        let file = Bounded { file, left: LINE_BYTES_MAX as u64 };
         let mut reader = csv::ReaderBuilder::new().buffer_capacity(BUFFER_BYTES).from_reader(file);
         let columns = reader.headers().cloned().map_err(|error| row_error(path, &error))?;
         Ok(Self { path: path.into(), reader, columns })
@@ -204,7 +252,7 @@ impl Source for Rows {
     fn read(&mut self, units_max: usize, chunk: &mut Chunk) -> Result<bool, SourceError> {
         let mut row = csv::StringRecord::new();
         while !chunk.is_full(units_max) {
-            self.reader.get_mut().left = LINE_BYTES_MAX;
+            self.reader.get_mut().left = LINE_BYTES_MAX as u64;
             let more =
                 self.reader.read_record(&mut row).map_err(|error| row_error(&self.path, &error))?;
             if !more {
