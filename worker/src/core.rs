@@ -167,6 +167,8 @@ pub struct Worker {
     senders: Vec<LinkId>,
     queue: VecDeque<Parcel>,
     executing: Option<Executing>,
+    // Said once the results are on their way: those somebody waits for.
+    done: Vec<(LinkId, Done)>,
     // What it keeps takes all the memory that it may; and units and bytes by sender that were
     // given back for that reason, for which credit grows only once there is room.
     full_since: Option<Time>,
@@ -206,6 +208,7 @@ impl Worker {
             senders: Vec::new(),
             queue: VecDeque::new(),
             executing: None,
+            done: Vec::new(),
             full_since: None,
             withheld: BTreeMap::new(),
             next_ticket: 0,
@@ -398,7 +401,7 @@ impl Worker {
                 if member.committed.apply(&commit) {
                     member.outbox.committed(member.committed.set());
                     if let Some(next) = &mut member.next {
-                        next.committed(now, member.committed.set());
+                        next.committed(now, member.committed.set(), member.committed.news());
                         next.take_latencies();
                     }
                 }
@@ -595,10 +598,10 @@ impl Worker {
             && let Some(done) = self.executing.take()
         {
             self.figures.units += done.units as u64;
-            self.figures.busy_ns += busy_ns;
+            self.figures.busy_ns = self.figures.busy_ns.saturating_add(busy_ns);
             self.intake.processed(done.link, done.units, done.bytes);
             let frame = Done { parcel: done.parcel, busy_ns, failed: done.failed };
-            self.mesh.send(done.link, Frame::Done(frame), out);
+            self.done.push((done.link, frame));
         }
     }
 
@@ -695,6 +698,9 @@ impl Worker {
         if self.exit.is_none() && self.parting.is_none() {
             self.execute(now, out);
             self.pass_on(now, out);
+            for (link, done) in std::mem::take(&mut self.done) {
+                self.mesh.send(link, Frame::Done(done), out);
+            }
             // A worker whose function cannot work here must never have been sent anything.
             let grants = if self.loaded { self.intake.grants() } else { Vec::new() };
             for (link, credit) in grants {

@@ -33,6 +33,9 @@ use crate::{
 
 /// Frames taken from the inbox before the role's effects are carried out.
 const FRAMES_PER_TURN: usize = 64;
+/// While others visit, whoever waits for frames looks again after so long, so that a visitor need
+/// not wake it for what may wait as long.
+const VISITED: Duration = Duration::from_millis(1);
 /// A turn that lasts longer means that the process was stopped.
 const ASLEEP_AFTER: Duration = Duration::from_millis(1_500);
 
@@ -70,6 +73,7 @@ pub(super) struct Seat<P: Role, F> {
     turn: Instant,
     // Until when whoever waits for frames means to wait.
     waits_until: Option<Time>,
+    visited: bool,
     ended: Option<Result<i32, DriverError>>,
 }
 
@@ -97,6 +101,7 @@ where
             left: (now, None),
             turn: now,
             waits_until: None,
+            visited: false,
             ended: None,
         }
     }
@@ -113,8 +118,10 @@ where
             self.left = (Instant::now(), Some(Duration::ZERO));
             return Ok(Absence::Brief(brief));
         }
-        let deadline = self.role.deadline();
-        let due = deadline.map(|at| at.since(self.now()));
+        let now = self.now();
+        let visited = std::mem::take(&mut self.visited).then(|| now + VISITED);
+        let deadline = [self.role.deadline(), visited].into_iter().flatten().min();
+        let due = deadline.map(|at| at.since(now));
         let wanted = [self.sockets.lanes.due(), due].into_iter().flatten().min();
         let waiting = self.sockets.lanes.inbox.waiting(&self.sockets.wakeups, wanted)?;
         self.left = (Instant::now(), wanted);
@@ -179,6 +186,7 @@ where
 
     /// The same by a thread that sits here only for this, while another one waits for frames.
     pub(super) fn visit(&mut self, replies: impl IntoIterator<Item = P::Reply>) {
+        self.visited = true;
         if self.ended.is_none()
             && let Err(error) = self.take_replies(replies)
         {
