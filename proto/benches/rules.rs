@@ -67,8 +67,8 @@ fn dispatch(criterion: &mut Criterion) {
                         dispatch.done(now, link, &done, &committed, &mut orders);
                     }
                 }
-                committed.insert(0..next);
-                dispatch.committed(now, &committed);
+                let grown = committed.insert(0..next);
+                dispatch.committed(now, &committed, &[grown]);
                 black_box(dispatch.take_latencies());
             });
             assert!(dispatch.is_empty(), "everything was handed out and committed");

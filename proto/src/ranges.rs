@@ -14,6 +14,8 @@ use crate::unit::UnitId;
 pub struct RangeSet {
     // start -> end, exclusive
     ranges: BTreeMap<UnitId, UnitId>,
+    // How many ids are in them.
+    len: u64,
 }
 
 impl RangeSet {
@@ -40,6 +42,11 @@ impl RangeSet {
         self.ranges.first_key_value().filter(|(start, _)| **start == 0).map_or(0, |(_, end)| *end)
     }
 
+    /// All ranges, lowest first.
+    pub fn iter(&self) -> impl Iterator<Item = Range<UnitId>> + '_ {
+        self.ranges.iter().map(|(start, end)| *start..*end)
+    }
+
     /// The ranges that lie above the watermark, lowest first.
     pub fn above(&self) -> impl Iterator<Item = (UnitId, UnitId)> + '_ {
         self.ranges.iter().filter(|(start, _)| **start > 0).map(|(start, end)| (*start, *end))
@@ -52,7 +59,7 @@ impl RangeSet {
 
     /// How many ids.
     pub fn len(&self) -> u64 {
-        self.ranges.iter().map(|(start, end)| end.saturating_sub(*start)).sum()
+        self.len
     }
 
     /// Whether it holds nothing.
@@ -81,21 +88,23 @@ impl RangeSet {
             && self.ranges.range(..range.end).next_back().is_some_and(|(_, end)| *end > range.start)
     }
 
-    /// Adds every id of `range`; adding twice does no harm.
-    pub fn insert(&mut self, range: Range<UnitId>) {
+    /// Adds every id of `range`; adding twice does no harm. Gives the range of the set that they
+    /// are part of now.
+    pub fn insert(&mut self, range: Range<UnitId>) -> Range<UnitId> {
         if range.is_empty() {
-            return;
+            return range;
         }
         let Range { mut start, mut end } = range;
         while let Some((&s, &e)) = self.ranges.range(..=end).next_back() {
             if e < start {
                 break;
             }
-            self.ranges.remove(&s);
+            self.take(s, e);
             start = start.min(s);
             end = end.max(e);
         }
-        self.ranges.insert(start, end);
+        self.put(start, end);
+        start..end
     }
 
     /// Adds every id of `other`.
@@ -114,14 +123,24 @@ impl RangeSet {
             if e <= range.start {
                 break;
             }
-            self.ranges.remove(&s);
+            self.take(s, e);
             if s < range.start {
-                self.ranges.insert(s, range.start);
+                self.put(s, range.start);
             }
             if e > range.end {
-                self.ranges.insert(range.end, e);
+                self.put(range.end, e);
             }
         }
+    }
+
+    fn put(&mut self, start: UnitId, end: UnitId) {
+        self.ranges.insert(start, end);
+        self.len = self.len.saturating_add(end.saturating_sub(start));
+    }
+
+    fn take(&mut self, start: UnitId, end: UnitId) {
+        self.ranges.remove(&start);
+        self.len = self.len.saturating_sub(end.saturating_sub(start));
     }
 
     /// The parts of `range` that are not in the set, lowest first.
@@ -153,7 +172,7 @@ mod tests {
         let mut set = RangeSet::new();
         set.insert(5..7);
         assert_eq!(set.watermark(), 0);
-        set.insert(0..5);
+        assert_eq!(set.insert(0..5), 0..7);
         assert_eq!((set.watermark(), set.ranges()), (7, 1));
         set.insert(8..9);
         assert_eq!(set.above().collect::<Vec<_>>(), [(8, 9)]);

@@ -35,10 +35,13 @@ use crate::latency::Latency;
 
 /// Units that are asked of the source at once.
 const READ_UNITS: u64 = 16 << 10;
-/// Workers are told of commits no more often, and more rarely the more of them there are, so that
+/// Units that wait for each worker, at least: what waits is shared by all of them, and a parcel
+/// costs the same however small it is.
+const READY_UNITS_PER_WORKER: u64 = 64;
+/// So many workers are told of commits at a time, in turn, and the next ones after this interval:
 /// telling them costs the same however many they are.
 const COMMIT_INTERVAL: Duration = Duration::from_millis(5);
-const COMMIT_INTERVAL_WORKERS: u32 = 100;
+const COMMIT_WORKERS: usize = 100;
 /// Onlookers are told of progress as often.
 const REPORT_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -147,7 +150,9 @@ pub struct Ventilator {
     drain: bool,
     phase: Phase,
     told: Option<Time>,
+    // There is something that not every worker has been told; who is next.
     news: bool,
+    telling: Option<LinkId>,
     reported: Time,
     dead: u64,
     latency: Latency,
@@ -185,6 +190,7 @@ impl Ventilator {
             phase: Phase::Running,
             told: None,
             news: false,
+            telling: None,
             reported: Time::default(),
             dead: 0,
             latency: Latency::default(),
@@ -244,6 +250,7 @@ impl Ventilator {
         self.epoch = epoch;
         self.mesh.join(run);
         self.committed.apply(&commit);
+        self.forget(now);
         self.outbox.opened();
         if first {
             self.next = commit.watermark;
@@ -406,9 +413,7 @@ impl Ventilator {
             Frame::Commit(commit) => {
                 if self.committed.apply(&commit) {
                     self.news = true;
-                    self.dispatch.committed(now, self.committed.set());
-                    self.outbox.committed(self.committed.set());
-                    self.latency.record(self.dispatch.take_latencies());
+                    self.forget(now);
                 }
                 if self.committed.complete() {
                     self.stop(now, out);
@@ -419,6 +424,13 @@ impl Ventilator {
             Frame::Bye => self.exit = Some(self.code()),
             _ => {}
         }
+    }
+
+    /// What the last report has added needs not be kept.
+    fn forget(&mut self, now: Time) {
+        self.dispatch.committed(now, self.committed.set(), self.committed.news());
+        self.outbox.committed(self.committed.set());
+        self.latency.record(self.dispatch.take_latencies());
     }
 
     fn worker_says(&mut self, now: Time, link: LinkId, frame: Frame, out: &mut Effects) {
@@ -640,13 +652,8 @@ impl Ventilator {
         while let Some(results) = self.outbox.take() {
             self.mesh.send(self.sink, Frame::Results(results), out);
         }
-        if self.news && self.told.is_none_or(|told| now.since(told) >= self.commit_interval()) {
-            self.told = Some(now);
-            self.news = false;
-            let commit = self.committed.report();
-            for link in self.members.keys() {
-                self.mesh.send(*link, Frame::Commit(commit.clone()), out);
-            }
+        if self.commit_due().is_some_and(|due| due <= now) {
+            self.tell_commit(now, out);
         }
         if !self.onlookers.is_empty() && now.since(self.reported) >= REPORT_INTERVAL {
             self.reported = now;
@@ -656,9 +663,24 @@ impl Ventilator {
         }
     }
 
-    fn commit_interval(&self) -> Duration {
-        let workers = u32::try_from(self.members.len()).unwrap_or(u32::MAX);
-        COMMIT_INTERVAL * workers.div_ceil(COMMIT_INTERVAL_WORKERS).clamp(1, 100)
+    /// When the next workers are told what is committed.
+    fn commit_due(&self) -> Option<Time> {
+        let untold = self.news || self.telling.is_some();
+        untold.then(|| self.told.map_or(Time::default(), |told| told + COMMIT_INTERVAL))
+    }
+
+    fn tell_commit(&mut self, now: Time, out: &mut Effects) {
+        self.told = Some(now);
+        let first = self.telling.take().unwrap_or_else(|| {
+            self.news = false;
+            0
+        });
+        let commit = self.committed.report();
+        let mut members = self.members.range(first..);
+        for (link, _) in members.by_ref().take(COMMIT_WORKERS) {
+            self.mesh.send(*link, Frame::Commit(commit.clone()), out);
+        }
+        self.telling = members.next().map(|(link, _)| *link);
     }
 
     /// The run is over: waits for the workers to go, then for the sink to have heard the figures.
@@ -688,12 +710,13 @@ impl Ventilator {
             .horizon()
             .min(self.committed.set().watermark().saturating_add(limits.window_units_max));
         let room = horizon.saturating_sub(self.next);
+        let ahead = READ_UNITS.max(READY_UNITS_PER_WORKER * self.dispatch.peers() as u64);
         let wanted = !self.reading
             && self.end.is_none()
             && self.mesh.run() != 0
             && room > 0
             && (self.dispatch.bytes() as u64) < limits.window_bytes_max
-            && (self.dispatch.ready() as u64) < READ_UNITS;
+            && (self.dispatch.ready() as u64) < ahead;
         if wanted {
             self.reading = true;
             out.push(Effect::Request(Request::Read(room.min(READ_UNITS))));
@@ -726,9 +749,7 @@ impl proto::role::Role for Ventilator {
     }
 
     fn deadline(&self) -> Option<Time> {
-        let commit = self
-            .news
-            .then(|| self.told.map_or(Time::default(), |told| told + self.commit_interval()));
+        let commit = self.commit_due();
         let report = (!self.onlookers.is_empty()).then(|| self.reported + REPORT_INTERVAL);
         let due = match self.phase {
             // Nothing else is done any more, so nothing else is due.

@@ -4,6 +4,8 @@
 //! late, twice or shortened takes nothing back.
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
+use std::ops::Range;
+
 use crate::{
     frame::{COMMIT_RANGES_MAX, Commit},
     ranges::RangeSet,
@@ -14,6 +16,7 @@ use crate::{
 #[derive(Debug, Clone, Default)]
 pub struct Committed {
     set: RangeSet,
+    news: Vec<Range<UnitId>>,
     horizon: UnitId,
     complete: bool,
 }
@@ -21,18 +24,30 @@ pub struct Committed {
 impl Committed {
     /// Takes a report in; whether it brought anything new.
     pub fn apply(&mut self, commit: &Commit) -> bool {
-        let mut news = commit.horizon > self.horizon || (commit.complete && !self.complete);
-        let below = (0, commit.watermark);
-        for (start, end) in std::iter::once(below).chain(commit.above.iter().copied()) {
-            // Most of a report is known from the one before.
-            if !self.set.contains_range(start..end) {
-                self.set.insert(start..end);
-                news = true;
+        let told = std::iter::once((0, commit.watermark)).chain(commit.above.iter().copied());
+        // Most of a report is known from the one before, and both are in order: so one walk over
+        // what is known finds nearly all of it.
+        let mut fresh = Vec::new();
+        let mut known = self.set.iter().peekable();
+        for (start, end) in told {
+            while known.next_if(|range| range.end < end).is_some() {}
+            let found = known.peek().is_some_and(|range| range.start <= start);
+            if !found && !self.set.contains_range(start..end) {
+                fresh.push(start..end);
             }
         }
+        drop(known);
+        self.news.clear();
+        self.news.extend(fresh.into_iter().map(|range| self.set.insert(range)));
+        let news = commit.horizon > self.horizon || (commit.complete && !self.complete);
         self.horizon = self.horizon.max(commit.horizon);
         self.complete |= commit.complete;
-        news
+        news || !self.news.is_empty()
+    }
+
+    /// The ranges of the set that the last report has made, or made longer.
+    pub fn news(&self) -> &[Range<UnitId>] {
+        &self.news
     }
 
     /// The committed units.
@@ -73,5 +88,23 @@ mod tests {
         assert!(known.apply(&newer));
         assert!(!known.apply(&Commit { watermark: 3, horizon: 50, ..Commit::default() }));
         assert_eq!(known.report(), newer);
+    }
+
+    #[test]
+    fn news_are_the_whole_ranges_that_have_grown() {
+        let mut known = Committed::default();
+        let report = |watermark, above: &[_]| Commit {
+            watermark,
+            above: above.to_vec(),
+            ..Commit::default()
+        };
+        known.apply(&report(9, &[(11, 12), (20, 22), (30, 31)]));
+        assert_eq!(known.news(), [0..9, 11..12, 20..22, 30..31]);
+        assert!(known.apply(&report(9, &[(11, 14), (20, 22), (30, 31), (40, 41)])));
+        assert_eq!(known.news(), [11..14, 40..41]);
+        assert!(known.apply(&report(11, &[(20, 22), (22, 24)])));
+        assert_eq!(known.news(), [0..14, 20..24]);
+        assert!(!known.apply(&report(11, &[(40, 41), (12, 13)])), "in whatever order");
+        assert_eq!(known.news(), []);
     }
 }

@@ -5,7 +5,10 @@
 //! lane that lost its peer, or silence each mean one thing: this session is over, and what was
 //! in it may be lost. Then the one who dialled says Hello again, with the next session number.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use crate::{
     frame::{Credit, Envelope, Frame, Hello, PeerId, Refusal, Role, RunId, VERSION, Welcome},
@@ -130,7 +133,7 @@ pub struct Mesh {
     peers_max: u32,
     links: BTreeMap<LinkId, Link>,
     // Where a peer's frames were found to belong; only a hint, which is checked.
-    found: BTreeMap<(PeerId, u32), LinkId>,
+    found: HashMap<(PeerId, u32), LinkId>,
     next_link: LinkId,
     next_session: u32,
     next_beat: Time,
@@ -152,7 +155,7 @@ impl Mesh {
             liveness: Duration::from_millis(limits.liveness_ms),
             peers_max: limits.peers_max,
             links: BTreeMap::new(),
-            found: BTreeMap::new(),
+            found: HashMap::new(),
             next_link: 0,
             // A process that takes a dead one's place must not take what was meant for that one
             // for its own: their sessions have different numbers.
@@ -265,6 +268,10 @@ impl Mesh {
             && known.state == State::Deciding
         {
             known.state = State::Open;
+            if let Some(peer) = known.peer {
+                let place = (peer, known.session);
+                self.find_at(place, link);
+            }
             self.put(link, Frame::Welcome(Box::new(welcome)), out);
         }
     }
@@ -491,11 +498,15 @@ impl Mesh {
             return hint;
         }
         let link = self.links.iter().find(|(_, known)| belongs(known)).map(|(link, _)| *link)?;
+        self.find_at(place, link);
+        Some(link)
+    }
+
+    fn find_at(&mut self, place: (PeerId, u32), link: LinkId) {
         if self.found.len() > 2 * self.links.len() {
             self.found.clear();
         }
         self.found.insert(place, link);
-        Some(link)
     }
 
     /// A peer says Hello, for the first time, again (it repeats itself until it is answered), or

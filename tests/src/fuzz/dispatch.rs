@@ -114,8 +114,9 @@ impl Scene {
             }
             8 if self.next > 0 => {
                 let first = script.number() % self.next;
-                self.committed.insert(first..(first + script.below(30)).min(self.next));
-                self.dispatch.committed(self.now, &self.committed);
+                let range = first..(first + script.below(30)).min(self.next);
+                let grown = self.committed.insert(range);
+                self.dispatch.committed(self.now, &self.committed, &[grown]);
             }
             9 => self.now = self.now + Duration::from_millis(script.number() % 40_000),
             10 => self.dispatch.ending(),
@@ -198,7 +199,8 @@ impl Scene {
             for id in &self.sent {
                 self.committed.insert(*id..*id + 1);
             }
-            self.dispatch.committed(self.now, &self.committed);
+            let news: Vec<_> = self.committed.iter().collect();
+            self.dispatch.committed(self.now, &self.committed, &news);
         }
         assert_eq!((self.dispatch.bytes(), self.dispatch.waiting()), (0, 0), "kept for nobody");
         let lost = |id: &&u64| !self.committed.contains(**id) && !self.dead.contains(id);

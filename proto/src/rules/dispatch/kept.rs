@@ -3,7 +3,7 @@
 //! Owns them by their first unit, so that a commit looks only at those that it may settle. Refuses
 //! to know what becomes of them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use super::Sent;
 use crate::{ranges::RangeSet, role::LinkId, unit::UnitId};
@@ -34,12 +34,13 @@ impl Kept {
         self.take(keys)
     }
 
-    /// Gives up what is committed.
-    pub fn settle(&mut self, committed: &RangeSet) -> Vec<Sent> {
+    /// Gives up what is committed by now; `news` are the ranges of `committed` that have grown, so
+    /// nothing is looked at twice. A parcel whose units lie in several ranges goes at the latest
+    /// when all of them are below the watermark.
+    pub fn settle(&mut self, committed: &RangeSet, news: &[Range<UnitId>]) -> Vec<Sent> {
         let mut settled = Vec::new();
-        let below = (committed.watermark() > 0).then_some((0, committed.watermark()));
-        for (start, end) in below.into_iter().chain(committed.above()) {
-            let begun = self.parcels.range((start, 0)..(end, 0));
+        for range in news {
+            let begun = self.parcels.range((range.start, 0)..(range.end, 0));
             let whole = begun.filter(|(_, (_, sent))| sent.units.all_in(committed));
             let keys = whole.map(|(key, _)| *key).collect();
             settled.extend(self.take(keys));
@@ -72,9 +73,27 @@ mod tests {
         let firsts = |settled: Vec<Sent>| -> Vec<UnitId> {
             settled.iter().map(|sent| sent.units.spans()[0].first).collect()
         };
-        let committed = RangeSet::from_parts(15, [(19, 31)]);
-        assert_eq!(firsts(kept.settle(&committed)), [0, 20]);
-        assert_eq!(firsts(kept.take_of(1)), [10, 30]);
+        let mut committed = RangeSet::from_parts(15, [(19, 31)]);
+        let all: Vec<_> = committed.iter().collect();
+        assert_eq!(firsts(kept.settle(&committed, &all)), [0, 20]);
+        let grown = committed.insert(15..17);
+        assert!(firsts(kept.settle(&committed, &[grown])).is_empty());
+        let grown = committed.insert(17..19);
+        assert_eq!(firsts(kept.settle(&committed, &[grown])), [10]);
+        assert_eq!(firsts(kept.take_of(1)), [30]);
         assert!(kept.is_empty());
+    }
+
+    #[test]
+    fn a_parcel_of_several_ranges_goes_when_the_watermark_has_passed_all_of_them() {
+        let mut kept = Kept::default();
+        let mut several = sent(0, 2);
+        several.units.append(&sent(8, 2).units);
+        kept.push(1, several);
+        let mut committed = RangeSet::new();
+        for (range, settled) in [(0..2, 0), (8..10, 0), (2..8, 1)] {
+            let grown = committed.insert(range);
+            assert_eq!(kept.settle(&committed, &[grown]).len(), settled);
+        }
     }
 }

@@ -9,6 +9,7 @@ mod kept;
 
 use std::{
     collections::{BTreeMap, BinaryHeap, VecDeque},
+    ops::Range,
     time::Duration,
 };
 
@@ -364,9 +365,10 @@ impl Dispatch {
         }
     }
 
-    /// Forgets what is committed.
-    pub fn committed(&mut self, now: Time, committed: &RangeSet) {
-        for sent in self.kept.settle(committed) {
+    /// Forgets what is committed; `news` are the ranges of `committed` that have grown since the
+    /// last call.
+    pub fn committed(&mut self, now: Time, committed: &RangeSet, news: &[Range<UnitId>]) {
+        for sent in self.kept.settle(committed, news) {
             self.kept_bytes -= sent.units.bytes();
             self.latencies.push((now.since(sent.at), sent.units.len()));
         }

@@ -42,6 +42,12 @@ impl Script {
         sends.collect()
     }
 
+    /// The dispatch hears of what is committed.
+    fn commit(&mut self) {
+        let news: Vec<_> = self.committed.iter().collect();
+        self.dispatch.committed(self.now, &self.committed, &news);
+    }
+
     fn done(&mut self, link: LinkId, parcel: ParcelId, ns: u64, failed: Vec<Failed>) -> Vec<Order> {
         let mut orders = Vec::new();
         let done = Done { parcel, busy_ns: ns, failed };
@@ -199,7 +205,7 @@ fn a_unit_that_kills_workers_is_found_and_the_others_of_its_parcel_go_on() {
                 for id in ids(&work) {
                     script.committed.insert(id..id + 1);
                 }
-                script.dispatch.committed(script.now, &script.committed);
+                script.commit();
             }
         }
     }
@@ -314,7 +320,7 @@ fn kept_bytes_return_to_zero() {
     }
     assert_eq!(script.dispatch.bytes(), 1000);
     script.committed.insert(0..1000);
-    script.dispatch.committed(script.now, &script.committed);
+    script.commit();
     assert_eq!(script.dispatch.bytes(), 0);
     assert!(script.dispatch.is_empty());
 }
