@@ -22,6 +22,7 @@ use crate::{
     dead::SINK_STAGE,
     entry::{Entry, Leaf, Origin, Outcome},
     flow::Flow,
+    manifest::{self, Followed},
     output,
     run_dir::Checkpoint,
 };
@@ -111,6 +112,19 @@ impl Ledger {
             late,
             config,
         })
+    }
+
+    /// Sums the output up while it is written, if nothing of it is yet; for the manifest in
+    /// `run_dir`.
+    pub fn follow(&mut self, run_dir: &Path) {
+        if let Some(output) = &mut self.output {
+            output.follow(&|| manifest::follow(run_dir, &self.config));
+        }
+    }
+
+    /// What the output adds up to, if it was followed from its beginning to its end.
+    pub fn followed(&mut self) -> Option<Followed> {
+        self.output.as_mut()?.followed()
     }
 
     /// The names of the stages, for rows and letters.

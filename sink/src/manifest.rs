@@ -5,6 +5,7 @@
 
 mod compare;
 mod finding;
+mod follow;
 mod records;
 
 use std::{
@@ -23,6 +24,7 @@ use self::{
 };
 pub use self::{
     finding::{Finding, How, Noun, Place},
+    follow::{Followed, Follower},
     records::UnitOf,
 };
 use crate::{
@@ -77,6 +79,13 @@ pub struct FileFacts {
     pub unit_of: UnitOf,
 }
 
+impl FileFacts {
+    fn of(path: &Path, Followed { bytes, lines, sha256 }: Followed, unit_of: UnitOf) -> Self {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.into());
+        Self { path, bytes, lines, sha256, unit_of }
+    }
+}
+
 /// Why there is no manifest.
 #[derive(Debug, Error)]
 pub enum ManifestError {
@@ -113,8 +122,14 @@ const OUTPUT_SUMS: &str = "manifest.output.sums";
 /// Keeps those of the dead letters.
 const DEAD_SUMS: &str = "manifest.dead.sums";
 
+/// Goes along with the output of a run in `run_dir`, of which nothing is written yet. None if that
+/// can't be; then it is read at the end.
+pub fn follow(run_dir: &Path, config: &SinkConfig) -> Option<Follower> {
+    Follower::start(&run_dir.join(OUTPUT_SUMS), UnitOf::output(config)).ok()
+}
+
 /// Writes the manifest of a run that is complete, and the sums of all lines. `config` is what was
-/// written, in the order in which it was.
+/// written, in the order in which it was, and `followed` what that adds up to if it is known.
 ///
 /// # Errors
 /// [`ManifestError`] when a file can't be read or written.
@@ -123,10 +138,15 @@ pub fn write(
     summary: &Summary,
     plan: &str,
     config: &SinkConfig,
+    followed: Option<Followed>,
 ) -> Result<(), ManifestError> {
     let output = config.output.as_ref().and_then(OutputSpec::path);
+    let unit_of = UnitOf::output(config);
     let mut output = output
-        .map(|path| facts(path, UnitOf::output(config), &run_dir.join(OUTPUT_SUMS)))
+        .map(|path| match followed {
+            Some(followed) => Ok(FileFacts::of(path, followed, unit_of)),
+            None => facts(path, unit_of, &run_dir.join(OUTPUT_SUMS)),
+        })
         .transpose()?;
     if let Some(output) = &mut output
         && output.unit_of == UnitOf::Unknown
@@ -270,9 +290,9 @@ fn facts(path: &Path, unit_of: UnitOf, sums: &Path) -> Result<FileFacts, Manifes
         path: sums.into(),
         source,
     })?;
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.into());
-    let (lines, bytes) = (read.sums.lines.len() as u64, read.bytes);
-    Ok(FileFacts { path, bytes, lines, sha256: read.sha256, unit_of })
+    let lines = read.sums.lines.len() as u64;
+    let all = Followed { bytes: read.bytes, lines, sha256: read.sha256 };
+    Ok(FileFacts::of(path, all, unit_of))
 }
 
 #[cfg(test)]

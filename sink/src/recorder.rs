@@ -161,6 +161,7 @@ impl Recorder {
         let segment = checkpoint.as_ref().map_or(1, |checkpoint| checkpoint.segment);
         let checkpoint = last_checkpoint(run_dir.path(), segment)?.or(checkpoint);
         let mut ledger = Ledger::open(config, carries_input, checkpoint.as_ref())?;
+        ledger.follow(run_dir.path());
         let dead_path = std::path::absolute(ledger.dead_path())?;
         run_dir.record("dead_path", &dead_path)?;
         let stages: Option<Vec<String>> = run_dir.fact("stages")?;
@@ -358,6 +359,7 @@ impl Recorder {
                 &summary,
                 &plan.unwrap_or_default(),
                 &self.ledger.written(),
+                self.ledger.followed(),
             )?;
             durable.run_dir.record("finished", &true)?;
         }

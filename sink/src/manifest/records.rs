@@ -19,7 +19,7 @@ use crate::config::{Field, OutputSpec, SinkConfig};
 
 const BUFFER_BYTES: usize = 256 << 10;
 /// The unit of a line that names none.
-const NO_UNIT: u64 = u64::MAX;
+pub(super) const NO_UNIT: u64 = u64::MAX;
 
 /// How the unit of a line is known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,7 +51,7 @@ impl UnitOf {
         }
     }
 
-    fn read(self, line: &[u8]) -> Option<u64> {
+    pub(super) fn read(self, line: &[u8]) -> Option<u64> {
         #[derive(Deserialize)]
         struct Named {
             id: u64,
@@ -66,7 +66,7 @@ impl UnitOf {
         }
     }
 
-    fn is_named(self) -> bool {
+    pub(super) fn is_named(self) -> bool {
         matches!(self, Self::Object | Self::FirstCell | Self::Row)
     }
 }
@@ -96,7 +96,7 @@ pub(super) struct Records {
 }
 
 /// A sum for each line or row, and its unit where it names one.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Sums {
     pub lines: Vec<u32>,
     units: Vec<u64>,
@@ -200,6 +200,6 @@ fn append_column(value: ValueRef<'_>, line: &mut Vec<u8>) {
     line.extend_from_slice(content);
 }
 
-fn hex(hasher: Sha256) -> String {
+pub(super) fn hex(hasher: Sha256) -> String {
     hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -21,7 +21,7 @@ fn finished(folder: &Path, name: &str, fields: Vec<Field>) -> Manifest {
     }
     output.finish().unwrap();
     let summary = Summary { units_in: 10, results: 10, outputs: 10, ..Summary::default() };
-    write(folder, &summary, "plan", &config).unwrap();
+    write(folder, &summary, "plan", &config, None).unwrap();
     read(folder).unwrap()
 }
 
@@ -170,4 +170,25 @@ fn scripts_get_the_same_as_people() {
             "places": [{ "first": 4, "last": 4, "unit": 3, "doubles": null }]
         }])
     );
+}
+
+#[test]
+fn what_somebody_changes_while_the_run_writes_on_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out.jsonl");
+    let spec = OutputSpec::try_from(path.clone()).unwrap();
+    let config = SinkConfig { output: Some(spec.clone()), ..SinkConfig::default() };
+    let mut output = output::open(&spec, &config, None).unwrap();
+    output.follow(&|| follow(folder.path(), &config));
+    output.write(&row(0, &pack("5"))).unwrap();
+    output.flush().unwrap();
+    fs::write(&path, "6\n").unwrap();
+    output.write(&row(1, &pack("7"))).unwrap();
+    output.finish().unwrap();
+    let summary = Summary { units_in: 2, results: 2, outputs: 2, ..Summary::default() };
+    write(folder.path(), &summary, "plan", &config, output.followed()).unwrap();
+    let findings = verify(folder.path(), &read(folder.path()).unwrap());
+    let told: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    assert_eq!(told.len(), 1);
+    assert!(told[0].ends_with("out.jsonl: 1 line is changed: 1 (unit 0)"), "{told:?}");
 }

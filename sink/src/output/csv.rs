@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::jsonl::{NIL, round_ms};
 use super::{Mark, Output, OutputError, Row, Tail};
 use crate::config::{Field, Named};
+use crate::manifest::{Followed, Follower};
 use crate::walk::{Scalar, append_json, entries, scalar};
 
 /// What a row of the csv crate's own buffer takes at first; it grows with the row.
@@ -129,6 +130,14 @@ impl Output for Csv {
 
     fn can_be_the_log(&self) -> bool {
         self.tail.is_file()
+    }
+
+    fn follow(&mut self, start: &dyn Fn() -> Option<Follower>) {
+        self.tail.follow(start);
+    }
+
+    fn followed(&mut self) -> Option<Followed> {
+        self.tail.followed()
     }
 
     fn begin_unit(&mut self) -> Mark {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Mark, Output, OutputError, Row, Tail};
 use crate::config::{Field, Named};
+use crate::manifest::{Followed, Follower};
 use crate::walk::append_json;
 
 /// MessagePack's null, for an input that was not kept.
@@ -72,6 +73,14 @@ impl Output for Jsonl {
 
     fn can_be_the_log(&self) -> bool {
         self.tail.is_file()
+    }
+
+    fn follow(&mut self, start: &dyn Fn() -> Option<Follower>) {
+        self.tail.follow(start);
+    }
+
+    fn followed(&mut self) -> Option<Followed> {
+        self.tail.followed()
     }
 
     fn begin_unit(&mut self) -> Mark {

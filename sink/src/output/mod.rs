@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::config::{Field, OutputSpec, SinkConfig};
+use crate::manifest::{Followed, Follower};
 
 pub use self::csv::Columns;
 pub use self::sqlite::stored_state;
@@ -232,6 +233,16 @@ pub trait Output: Send {
     /// so surely, that results are as safe here as in a log.
     fn can_be_the_log(&self) -> bool {
         false
+    }
+
+    /// Lets the follower that `start` gives go along with what is written, if nothing is yet and
+    /// this output is a file.
+    fn follow(&mut self, _start: &dyn Fn() -> Option<Follower>) {}
+
+    /// What a follower says of everything that was written, once that is flushed; none if nobody
+    /// followed all of it.
+    fn followed(&mut self) -> Option<Followed> {
+        None
     }
 
     /// Takes back everything after `to`.

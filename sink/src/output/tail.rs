@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 
 use super::OutputError;
+use crate::manifest::{Followed, Follower};
 
 /// Once so much is waiting it is handed to the system, so that a write is not a system call.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -30,6 +31,8 @@ pub(crate) struct Tail {
     together: bool,
     /// The system has been given something since the last sync.
     unsynced: bool,
+    /// Goes along with what the system is given.
+    follower: Option<Follower>,
 }
 
 enum Target {
@@ -76,6 +79,7 @@ impl Tail {
             state: State::NameUnsynced,
             together: false,
             unsynced: true,
+            follower: None,
         };
         tail.rewind(resume.unwrap_or(0))?;
         Ok(tail)
@@ -91,6 +95,7 @@ impl Tail {
             state: State::Healthy,
             together: false,
             unsynced: false,
+            follower: None,
         }
     }
 
@@ -102,6 +107,19 @@ impl Tail {
     /// Whether it is a file, which can be synced and cut.
     pub(crate) fn is_file(&self) -> bool {
         matches!(self.target, Target::File(_))
+    }
+
+    /// Starts a follower, if it is a file of which the system has been given nothing.
+    pub(crate) fn follow(&mut self, start: &dyn Fn() -> Option<Follower>) {
+        if self.is_file() && self.handed_over == 0 {
+            self.follower = start();
+        }
+    }
+
+    /// What the follower says of everything, all of which the system has been given.
+    pub(crate) fn followed(&mut self) -> Option<Followed> {
+        let followed = self.follower.take()?.finish()?;
+        (followed.bytes == self.len()).then_some(followed)
     }
 
     /// Lets `add` append to the buffer. Whatever it appended before an error is taken back.
@@ -182,6 +200,10 @@ impl Tail {
                 Ok(())
             };
         };
+        if len < self.handed_over {
+            // What it has seen can't be taken back.
+            self.follower = None;
+        }
         if len <= self.handed_over {
             self.pending.clear();
             self.unsynced = true;
@@ -206,6 +228,9 @@ impl Tail {
         written.map_err(|source| self.fail(source, Self::write_error))?;
         self.unsynced |= !self.pending.is_empty();
         self.handed_over += self.pending.len() as u64;
+        if self.follower.as_mut().is_some_and(|follower| !follower.take(&mut self.pending)) {
+            self.follower = None;
+        }
         self.pending.clear();
         Ok(())
     }
