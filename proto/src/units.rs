@@ -186,6 +186,12 @@ impl Units {
         Self { spans, values: Values::new(payload, ends) }
     }
 
+    /// The units of `spans` with their values.
+    pub fn from_outputs(spans: Vec<Span>, payload: Vec<u8>, ends: Vec<u32>) -> Self {
+        debug_assert_eq!(spans.iter().map(|span| span.count as usize).sum::<usize>(), ends.len());
+        Self { spans, values: Values::new(payload, ends) }
+    }
+
     /// What a peer sent: `payload` is kept as it is, and shared from the start.
     ///
     /// # Errors
@@ -284,10 +290,25 @@ impl Units {
             *self = other.clone();
             return;
         }
-        self.values.append(&other.values);
-        for span in &other.spans {
-            push_span(&mut self.spans, span.clone());
-        }
+        self.append_part(other, 0..other.len(), other.spans.iter().cloned());
+    }
+
+    /// Appends the units of `other` in a range of indices, which are those of `spans`. Values that
+    /// are shared and lie together are not copied, so that few of them may keep many alive until
+    /// [`let_go`](Self::let_go).
+    pub fn append_part(
+        &mut self,
+        other: &Self,
+        indices: Range<usize>,
+        spans: impl IntoIterator<Item = Span>,
+    ) {
+        self.values.append(&other.values, indices);
+        spans.into_iter().for_each(|span| push_span(&mut self.spans, span));
+    }
+
+    /// Copies the values if they are a small part of what they keep alive.
+    pub fn let_go(&mut self) {
+        self.values.let_go();
     }
 
     /// The units in a range of indices.

@@ -152,8 +152,34 @@ impl Values {
         ends.extend(more_ends.iter().map(|end| base + (end - start)));
     }
 
-    pub(crate) fn append(&mut self, other: &Self) {
-        self.extend(other.payload(), other.ends(), other.start(0) as u32);
+    /// Appends some of another's values. Shared ones stay where they are if they are the first
+    /// here, or follow those that are here in the same memory.
+    pub(crate) fn append(&mut self, other: &Self, indices: Range<usize>) {
+        if let Self::Shared { block, range } = other {
+            let (from, to) = (range.start + indices.start, range.start + indices.end);
+            match self {
+                Self::Shared { block: known, range }
+                    if Arc::ptr_eq(known, block) && range.end == from =>
+                {
+                    range.end = to;
+                    return;
+                }
+                _ if self.len() == 0 => {
+                    *self = Self::Shared { block: block.clone(), range: from..to };
+                    return;
+                }
+                _ => {}
+            }
+        }
+        let start = other.start(indices.start) as u32;
+        self.extend(other.get(indices.clone()), &other.ends()[indices], start);
+    }
+
+    /// Gets memory of its own where it is a small part of what it keeps alive.
+    pub(crate) fn let_go(&mut self) {
+        if let Self::Shared { .. } = self {
+            *self = self.slice(0..self.len());
+        }
     }
 
     fn ends(&self) -> &[u32] {
@@ -236,11 +262,27 @@ mod tests {
     }
 
     #[test]
+    fn what_lies_together_is_appended_without_a_copy_and_few_values_let_the_others_go() {
+        let mut all = values(16);
+        all.share();
+        let mut cut = Values::default();
+        cut.append(&all, 3..4);
+        cut.append(&all, 4..6);
+        assert!(matches!(&cut, Values::Shared { range, .. } if *range == (3..6)));
+        cut.let_go();
+        assert!(matches!(cut, Values::Own { .. }));
+        cut.append(&all, 6..7);
+        cut.append(&all, 9..10);
+        assert_eq!(cut.payload(), [3, 4, 5, 6, 9]);
+        assert_eq!(cut.len(), 5);
+    }
+
+    #[test]
     fn what_is_appended_to_a_cut_leaves_the_others_as_they_were() {
         let mut all = values(8);
         all.share();
         let mut cut = all.slice(2..6);
-        cut.append(&all.slice(6..8));
+        cut.append(&all, 6..8);
         cut.push(&[9]);
         assert_eq!(cut.payload(), [2, 3, 4, 5, 6, 7, 9]);
         assert_eq!(cut.iter(3..7).map(|value| value[0]).collect::<Vec<_>>(), [5, 6, 7, 9]);

@@ -123,7 +123,7 @@ impl Executor {
         if progress.ready.is_empty() {
             return None;
         }
-        let product = std::mem::take(&mut progress.ready);
+        let product = progress.ready.take();
         Some(Reply::Product { ticket: progress.ticket, product, finished: None })
     }
 }
@@ -227,16 +227,18 @@ impl Operator {
         let mut cursor = Cursor::new(&parcel.units);
         let mut busy = Duration::ZERO;
         let mut handed_over = Instant::now();
-        let mut product = Product::default();
+        let mut worked = None;
         loop {
             let group = {
                 let mut progress = lock(&self.progress);
-                progress.ready.append(std::mem::take(&mut product));
+                if let Some(worked) = worked.take() {
+                    progress.ready.add(&mut cursor, &outcomes, &mut outputs, worked);
+                }
                 let first = progress.begun;
                 let end = progress.limit.min(first + self.group);
                 progress.begun = end.max(first);
                 if handed_over.elapsed() >= HANDOVER && !progress.ready.is_empty() {
-                    let product = std::mem::take(&mut progress.ready);
+                    let product = progress.ready.take();
                     handed_over = Instant::now();
                     self.handle.reply(Reply::Product {
                         ticket: parcel.ticket,
@@ -262,11 +264,10 @@ impl Operator {
             let took = start.elapsed();
             busy += took;
             let us = u32::try_from(took.as_micros() / u128::from(count)).unwrap_or(u32::MAX);
-            let worked = Worked { us, execution: parcel.execution };
-            product.add(&mut cursor, &outcomes, &outputs, worked);
+            worked = Some(Worked { us, execution: parcel.execution });
             self.group = next_group(self.group, took);
         }
-        let product = std::mem::take(&mut lock(&self.progress).ready);
+        let product = lock(&self.progress).ready.take();
         let finished = Some(u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX));
         Some(Reply::Product { ticket: parcel.ticket, product, finished })
     }

@@ -14,6 +14,10 @@ use crate::{
     function::{Outcome, Outcomes},
 };
 
+/// Outputs of this size are taken over with their memory, smaller ones are copied so that it is
+/// there for the next.
+const MOVED_BYTES: usize = 64 << 10;
+
 /// The outcomes of consecutive units of a parcel.
 #[derive(Debug, Default)]
 pub struct Product {
@@ -33,16 +37,11 @@ impl Product {
         self.units.is_empty() && self.filtered.is_empty() && self.failed.is_empty()
     }
 
-    /// Appends what comes after it.
-    pub fn append(&mut self, next: Self) {
-        if self.is_empty() {
-            *self = next;
-            return;
-        }
-        self.units.append(&next.units);
-        next.filtered.into_iter().for_each(|span| push_span(&mut self.filtered, span));
-        self.failed.extend(next.failed);
-        next.timing.into_iter().for_each(|(count, us)| push_timing(&mut self.timing, count, us));
+    /// Hands over what there is, with no other values kept alive by it, and starts anew.
+    pub fn take(&mut self) -> Self {
+        let mut product = std::mem::take(self);
+        product.units.let_go();
+        product
     }
 
     /// Adds the outcomes of the next units of `cursor`, with their outputs; `us` is what each
@@ -51,9 +50,18 @@ impl Product {
         &mut self,
         cursor: &mut Cursor<'_>,
         outcomes: &Outcomes,
-        outputs: &Outputs,
+        outputs: &mut Outputs,
         worked: Worked,
     ) {
+        if self.units.is_empty()
+            && outputs.payload().len() >= MOVED_BYTES
+            && let Some(Outcome::Outputs { units, each: 1 }) = outcomes.only()
+        {
+            let (mut payload, ends) = outputs.take();
+            payload.shrink_to_fit();
+            self.units = Units::from_outputs(cursor.take(*units), payload, ends);
+            return push_timing(&mut self.timing, *units, worked.us);
+        }
         let mut output = 0;
         for outcome in outcomes.iter() {
             match outcome {
@@ -79,6 +87,12 @@ impl Product {
                         output += *each as usize;
                         push_timing(&mut self.timing, *each, worked.us);
                     }
+                }
+                Outcome::Passed { units } => {
+                    let from = cursor.index();
+                    let spans = cursor.take(*units);
+                    self.units.append_part(cursor.units, from..cursor.index(), spans);
+                    push_timing(&mut self.timing, *units, worked.us);
                 }
                 Outcome::Failed(failure) => {
                     let index = cursor.index() as u32;
@@ -110,7 +124,7 @@ pub struct Worked {
 /// Walks the spans of a parcel.
 #[derive(Debug, Clone)]
 pub struct Cursor<'a> {
-    spans: &'a [Span],
+    units: &'a Units,
     span: usize,
     offset: u32,
     index: usize,
@@ -119,7 +133,7 @@ pub struct Cursor<'a> {
 impl<'a> Cursor<'a> {
     /// Before the first unit.
     pub fn new(units: &'a Units) -> Self {
-        Self { spans: units.spans(), span: 0, offset: 0, index: 0 }
+        Self { units, span: 0, offset: 0, index: 0 }
     }
 
     /// The index of the next unit in the parcel.
@@ -130,7 +144,7 @@ impl<'a> Cursor<'a> {
     /// The next `count` units, as parts of spans.
     pub fn take(&mut self, mut count: u32) -> Vec<Span> {
         let mut parts = Vec::new();
-        while let Some(span) = self.spans.get(self.span)
+        while let Some(span) = self.units.spans().get(self.span)
             && count > 0
         {
             let part = count.min(span.count - self.offset);
@@ -166,7 +180,7 @@ mod tests {
         let mut cursor = Cursor::new(&parcel);
         cursor.take(2);
         let mut product = Product::default();
-        product.add(&mut cursor, &outcomes, &outputs, Worked { us: 7, execution: 100 });
+        product.add(&mut cursor, &outcomes, &mut outputs, Worked { us: 7, execution: 100 });
         let units: Vec<_> = product.units.iter().map(|(id, path, v)| (id, path, v[0])).collect();
         let step = |index| vec![Step { execution: 104, index, of: 3 }];
         assert_eq!(
@@ -182,6 +196,33 @@ mod tests {
         assert_eq!(product.filtered, [Span::one(11, vec![])]);
         assert_eq!(product.failed, [Failed { index: 5, error: "no".into() }]);
         assert_eq!(product.timing, [(5, 7)]);
+    }
+
+    #[test]
+    fn values_that_pass_stay_where_they_lie_and_large_outputs_where_they_were_written() {
+        let mut parcel = Units::from_source(8, vec![0; 8], (1..=8).collect());
+        parcel.share();
+        let mut cursor = Cursor::new(&parcel);
+        let mut outputs = Outputs::default();
+        let mut product = Product::default();
+        for units in [2, 3] {
+            let mut outcomes = Outcomes::default();
+            (0..units).for_each(|_| outcomes.pass(&[0], outputs.limits()));
+            product.add(&mut cursor, &outcomes, &mut outputs, Worked { us: 7, execution: 0 });
+        }
+        assert_eq!(product.units, parcel.slice(0..5));
+        assert_eq!(product.units.values(0..5).as_ptr(), parcel.values(0..5).as_ptr());
+        assert_eq!(product.timing, [(5, 7)]);
+
+        outputs.push(&"x".repeat(MOVED_BYTES)).unwrap();
+        let written = outputs.payload().as_ptr();
+        let mut outcomes = Outcomes::default();
+        outcomes.push(1);
+        let mut product = Product::default();
+        product.add(&mut cursor, &outcomes, &mut outputs, Worked { us: 7, execution: 0 });
+        assert_eq!(product.units.spans(), [Span { first: 13, count: 1, path: vec![] }]);
+        assert_eq!(product.units.value(0).as_ptr(), written);
+        assert!(outputs.is_empty());
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use proto::units::{Span, Units, ValueIter};
 
-use super::{Failure, Outputs, Unit, guard};
+use super::{Failure, OutputLimits, Outputs, Unit, guard};
 
 /// Consecutive units of one parcel that have not been worked on.
 #[derive(Debug)]
@@ -78,6 +78,11 @@ pub enum Outcome {
         /// Outputs of each.
         each: u32,
     },
+    /// So many units, each with its own value as its one output.
+    Passed {
+        /// Units.
+        units: u32,
+    },
     /// One unit without any, with this error.
     Failed(Failure),
 }
@@ -92,6 +97,19 @@ impl Outcomes {
         }
     }
 
+    /// One more unit, whose one output is its value as it is. The value stays where it lies, so
+    /// this costs the same however large it is. It fails if it is larger than an output may be.
+    #[inline]
+    pub fn pass(&mut self, value: &[u8], limits: OutputLimits) {
+        if let Err(failure) = limits.admit_value(value.len()) {
+            return self.push_failed(failure);
+        }
+        match self.0.last_mut() {
+            Some(Outcome::Passed { units }) => *units += 1,
+            _ => self.0.push(Outcome::Passed { units: 1 }),
+        }
+    }
+
     /// One more unit, which failed.
     pub fn push_failed(&mut self, failure: Failure) {
         self.0.push(Outcome::Failed(failure));
@@ -100,6 +118,14 @@ impl Outcomes {
     /// Forgets them all.
     pub fn clear(&mut self) {
         self.0.clear();
+    }
+
+    /// The one entry, if they all came out alike.
+    pub(crate) fn only(&self) -> Option<&Outcome> {
+        match &self.0[..] {
+            [only] => Some(only),
+            _ => None,
+        }
     }
 
     /// All of them.
@@ -186,6 +212,18 @@ mod tests {
             matches!(outcomes[1], Outcome::Failed(failure) if failure.text().contains("broken"))
         );
         assert_eq!(*outcomes[2], Outcome::Outputs { units: 1, each: 1 });
+    }
+
+    #[test]
+    fn a_value_that_is_too_large_to_be_an_output_does_not_pass() {
+        let mut outcomes = Outcomes::default();
+        let limits = OutputLimits { value_bytes_max: 2, ..OutputLimits::default() };
+        [&[1][..], &[1, 2], &[1, 2, 3]].into_iter().for_each(|value| outcomes.pass(value, limits));
+        let outcomes: Vec<_> = outcomes.iter().collect();
+        assert_eq!(*outcomes[0], Outcome::Passed { units: 2 });
+        assert!(
+            matches!(outcomes[1], Outcome::Failed(failure) if failure.text().contains("3 bytes"))
+        );
     }
 
     #[test]

@@ -71,7 +71,8 @@ pub trait Function: Send {
     fn call(&mut self, unit: &Unit<'_>, input: &[u8], out: &mut Outputs) -> Result<(), Failure>;
 
     /// Works on units in a row; as [`call`](Self::call) for each of them. There is no need to
-    /// implement it: it is here so that short functions are called without a detour.
+    /// implement it: it is here so that short functions are called without a detour, and for those
+    /// that give large values on as they are ([`Outcomes::pass`]).
     fn call_all(&mut self, batch: &mut Batch<'_>, out: &mut Outputs, outcomes: &mut Outcomes) {
         work_through(batch, out, outcomes, |unit, input, out| self.call(unit, input, out));
     }

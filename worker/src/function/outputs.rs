@@ -41,6 +41,42 @@ impl From<&Limits> for OutputLimits {
     }
 }
 
+impl OutputLimits {
+    /// Whether so many bytes may be the one output of a unit.
+    ///
+    /// # Errors
+    /// A [`Failure`] that names the limit.
+    #[inline]
+    pub(crate) fn admit_value(&self, len: usize) -> Result<(), Failure> {
+        if self.units_max > 0 && len <= self.value_bytes_max {
+            Ok(())
+        } else {
+            Err(self.refusal(0, len))
+        }
+    }
+
+    /// Why one more output of `len` bytes is too much behind so many of the same unit.
+    #[cold]
+    fn refusal(&self, outputs: usize, len: usize) -> Failure {
+        Failure::new(if outputs >= self.units_max as usize {
+            format!(
+                "more than {} outputs of one unit (the limit expansion_units_max)",
+                self.units_max
+            )
+        } else if len > self.value_bytes_max {
+            format!(
+                "an output of {len} bytes, more than {} (from the limit frame_bytes_max)",
+                self.value_bytes_max
+            )
+        } else {
+            format!(
+                "more than {} bytes of outputs of one unit ({UNIT_FRAMES_MAX} times the limit frame_bytes_max)",
+                self.unit_bytes_max
+            )
+        })
+    }
+}
+
 impl Default for OutputLimits {
     fn default() -> Self {
         Self::from(&Limits::default())
@@ -151,28 +187,7 @@ impl Outputs {
         {
             return Ok(());
         }
-        Err(self.refusal(len))
-    }
-
-    #[cold]
-    fn refusal(&self, len: usize) -> Failure {
-        let limits = &self.limits;
-        Failure::new(if self.ends.len() - self.begun >= limits.units_max as usize {
-            format!(
-                "more than {} outputs of one unit (the limit expansion_units_max)",
-                limits.units_max
-            )
-        } else if len > limits.value_bytes_max {
-            format!(
-                "an output of {len} bytes, more than {} (from the limit frame_bytes_max)",
-                limits.value_bytes_max
-            )
-        } else {
-            format!(
-                "more than {} bytes of outputs of one unit ({UNIT_FRAMES_MAX} times the limit frame_bytes_max)",
-                limits.unit_bytes_max
-            )
-        })
+        Err(limits.refusal(self.ends.len() - self.begun, len))
     }
 
     /// Ends the output that was appended last.

@@ -86,7 +86,7 @@ impl Executor {
         parcel.first = parcel.begun;
         parcel.begun = parcel.limit.min(parcel.begun + group).max(parcel.begun);
         if parcel.first == parcel.begun {
-            let product = std::mem::take(&mut parcel.ready);
+            let product = parcel.ready.take();
             let (ticket, busy) = (parcel.ticket, parcel.busy.as_nanos() as u64);
             self.ended = (ticket, parcel.limit);
             self.parcel = None;
@@ -118,11 +118,11 @@ impl Executor {
                 Work::Dies => return context.deeds.push(Deed::Die),
             }
             let worked = Worked { us: 7, execution: parcel.execution };
-            parcel.ready.add(&mut cursor, &outcomes, &outputs, worked);
+            parcel.ready.add(&mut cursor, &outcomes, &mut outputs, worked);
         }
         if context.now.since(parcel.handed_over) >= HANDOVER && !parcel.ready.is_empty() {
             parcel.handed_over = context.now;
-            let (ticket, product) = (parcel.ticket, std::mem::take(&mut parcel.ready));
+            let (ticket, product) = (parcel.ticket, parcel.ready.take());
             self.answer(Reply::Product { ticket, product, finished: None }, context);
         }
         self.begin_group(context);
@@ -172,7 +172,7 @@ impl Helper for Executor {
             }
             Request::Collect => {
                 let parcel = self.parcel.as_mut().filter(|parcel| !parcel.ready.is_empty())?;
-                let product = std::mem::take(&mut parcel.ready);
+                let product = parcel.ready.take();
                 return Some(Reply::Product { ticket: parcel.ticket, product, finished: None });
             }
         }
