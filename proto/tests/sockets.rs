@@ -19,7 +19,7 @@ use proto::{
         endpoint::Endpoint,
         key::Key,
         waker,
-        zeromq::{Inbox, Lane, LaneEvent, Net, NetEvent, SharedContext},
+        zeromq::{Inbox, Lane, LaneEvent, Net, NetEvent, SharedContext, raise_file_limit},
     },
     role::{Effect, Event, Role},
     time::Time,
@@ -264,6 +264,28 @@ fn a_frame_larger_than_the_limit_is_never_received() {
     assert!(lane.send(vec![0; 2_000]));
     assert_eq!(peer.events.recv_timeout(DEADLINE).unwrap(), LaneEvent::Down);
     assert!(inbox.receive().unwrap().is_none());
+}
+
+#[test]
+fn one_process_talks_to_a_thousand_peers() {
+    const PEERS: u32 = 1_000;
+    raise_file_limit();
+    let folder = tempfile::tempdir().unwrap();
+    let owner = process(None);
+    let mut inbox = owner.net.inbox(1 << 20).unwrap();
+    let endpoint = inbox.bind(&socket_in(&folder)).unwrap();
+    let mut peer = process(None);
+    let lanes: Vec<Lane> =
+        (0..PEERS).map(|link| peer.net.lane(link, &endpoint, 0).unwrap()).collect();
+    for _ in &lanes {
+        assert_eq!(peer.events.recv_timeout(DEADLINE), Ok(LaneEvent::Up));
+    }
+    for (lane, number) in lanes.iter().zip(0..PEERS) {
+        assert!(lane.send(number.to_be_bytes().to_vec()));
+    }
+    let mut heard: Vec<Vec<u8>> = lanes.iter().map(|_| receive(&inbox)).collect();
+    heard.sort();
+    assert!(heard.iter().zip(0..PEERS).all(|(frame, number)| frame[..] == number.to_be_bytes()));
 }
 
 /// A role that opens one lane and leaves when it is up.

@@ -17,7 +17,7 @@ use std::{
     },
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
         mpsc,
     },
     thread,
@@ -49,6 +49,10 @@ const ZAP_ENFORCE_DOMAIN: c_int = 93;
 const DROPPED_PER_TURN: usize = 64;
 /// How long a lane that is closed goes on delivering what it holds.
 const LINGER_MS: i32 = 1_000;
+/// A context has room for 1,023 sockets, and the crate has no way to ask for more. A lane takes
+/// three of them, its monitor included, and one for as long as it lingers; so there are more
+/// contexts where there are more lanes.
+const LANES_PER_CONTEXT: usize = 256;
 /// How long a lane waits before it connects again, at first and at most.
 const RECONNECT_MS: (i32, i32) = (50, 1_000);
 
@@ -163,7 +167,9 @@ pub enum NetEvent {
 
 /// The sockets of one process, or of one embedded pipeline.
 pub struct Net {
-    context: Context,
+    context: SharedContext,
+    // For lanes that have no room in the other one.
+    more: Vec<SharedContext>,
     key: Option<Key>,
     monitors: mpsc::Sender<Watch>,
     monitor_waker: Waker,
@@ -194,7 +200,7 @@ impl Net {
         key: Option<Key>,
         told: impl Fn(NetEvent) + Clone + Send + 'static,
     ) -> Result<Self, NetError> {
-        let context = shared.0.clone();
+        let context = shared.clone();
         let stop = Arc::new(AtomicBool::new(false));
         let mut threads = Vec::new();
         let (monitors, watches) = mpsc::channel();
@@ -206,8 +212,8 @@ impl Net {
             .spawn(move || watch_sockets(&watches, wakeups, &halt, doorbook, tell))?;
         threads.push((monitor_waker.clone(), thread));
         if let Some(key) = &key {
-            let socket =
-                context.socket(zmq::REP).map_err(socket_error("cannot make the ZAP socket"))?;
+            let made = context.sockets.socket(zmq::REP);
+            let socket = made.map_err(socket_error("cannot make the ZAP socket"))?;
             socket.bind(ZAP_ENDPOINT).map_err(socket_error("cannot bind the ZAP socket"))?;
             let (waker, wakeups) = waker::pair()?;
             let admitted: Vec<Vec<u8>> = key.admitted().map(decode_key).collect();
@@ -220,7 +226,7 @@ impl Net {
             })?;
             threads.push((waker, thread));
         }
-        Ok(Self { context, key, monitors, monitor_waker, stop, threads })
+        Ok(Self { context, more: Vec::new(), key, monitors, monitor_waker, stop, threads })
     }
 
     /// The process's one PULL socket, listening nowhere yet.
@@ -229,14 +235,15 @@ impl Net {
     /// [`NetError`] when libzmq refuses.
     pub fn inbox(&self, frame_bytes_max: u64) -> Result<Inbox, NetError> {
         let failed = || socket_error("cannot make the inbox");
-        let socket = self.context.socket(SocketType::PULL).map_err(failed())?;
+        let context = &self.context.sockets;
+        let socket = context.socket(SocketType::PULL).map_err(failed())?;
         socket.set_rcvhwm(0).map_err(failed())?;
         socket.set_linger(0).map_err(failed())?;
         let limit = i64::try_from(frame_bytes_max).unwrap_or(i64::MAX);
         socket.set_maxmsgsize(limit).map_err(failed())?;
         static INBOXES: AtomicU64 = AtomicU64::new(0);
         let subject = Subject::Inbox(INBOXES.fetch_add(1, Ordering::Relaxed));
-        let watched = self.monitor(subject, &socket, REFUSALS)?;
+        let watched = self.monitor(context, subject, &socket, REFUSALS)?;
         Ok(Inbox {
             socket,
             watched,
@@ -272,7 +279,13 @@ impl Net {
         door: usize,
     ) -> Result<Lane, NetError> {
         let failed = || socket_error("cannot make a lane");
-        let socket = self.context.socket(SocketType::PUSH).map_err(failed())?;
+        // inproc endpoints are seen in their own context alone, and have no monitor.
+        let is_inproc = matches!(endpoint, Endpoint::Inproc(_));
+        let (context, place) = match is_inproc {
+            true => (self.context.sockets.clone(), None),
+            false => self.place(),
+        };
+        let socket = context.socket(SocketType::PUSH).map_err(failed())?;
         socket.set_sndhwm(0).map_err(failed())?;
         socket.set_linger(LINGER_MS).map_err(failed())?;
         socket.set_immediate(true).map_err(failed())?;
@@ -290,24 +303,44 @@ impl Net {
         if endpoint.is_ipv6() {
             socket.set_ipv6(true).map_err(failed())?;
         }
-        let watched = match endpoint {
-            Endpoint::Inproc(_) => None,
-            _ => Some(self.monitor(Subject::Lane(link), &socket, MONITORED)?),
+        let watched = match is_inproc {
+            true => None,
+            false => Some(self.monitor(&context, Subject::Lane(link), &socket, MONITORED)?),
         };
-        let lane = Lane { socket, ready: Cell::new(false), watched };
+        let lane = Lane { socket, ready: Cell::new(false), watched, _place: place };
         lane.socket
             .connect(&endpoint.to_string())
             .map_err(|source| NetError::Connect { endpoint: endpoint.clone(), source })?;
         Ok(lane)
     }
 
-    fn monitor(&self, subject: Subject, socket: &Socket, events: i32) -> Result<Watched, NetError> {
+    /// A context with room for one more lane, and the place that it takes there.
+    fn place(&mut self) -> (Context, Option<Place>) {
+        let is_roomy =
+            |known: &&SharedContext| known.lanes.load(Ordering::Relaxed) < LANES_PER_CONTEXT;
+        let found = std::iter::once(&self.context).chain(&self.more).find(is_roomy).cloned();
+        let roomy = found.unwrap_or_else(|| {
+            let fresh = SharedContext::new();
+            self.more.push(fresh.clone());
+            fresh
+        });
+        roomy.lanes.fetch_add(1, Ordering::Relaxed);
+        (roomy.sockets, Some(Place(roomy.lanes)))
+    }
+
+    fn monitor(
+        &self,
+        context: &Context,
+        subject: Subject,
+        socket: &Socket,
+        events: i32,
+    ) -> Result<Watched, NetError> {
         let failed = || socket_error("cannot watch a socket");
         // Contexts are shared, so the names have to differ within the whole process.
         static MONITORS: AtomicU64 = AtomicU64::new(0);
         let address = format!("inproc://monitor-{}", MONITORS.fetch_add(1, Ordering::Relaxed));
         socket.monitor(&address, events).map_err(failed())?;
-        let watcher = self.context.socket(SocketType::PAIR).map_err(failed())?;
+        let watcher = context.socket(SocketType::PAIR).map_err(failed())?;
         watcher.set_linger(0).map_err(failed())?;
         watcher.connect(&address).map_err(failed())?;
         let _ = self.monitors.send(Watch::Add(subject, watcher));
@@ -334,7 +367,20 @@ impl Drop for Net {
 /// A context that several processes' worth of sockets may share: inproc endpoints are seen by
 /// all of them.
 #[derive(Clone, Default)]
-pub struct SharedContext(Context);
+pub struct SharedContext {
+    sockets: Context,
+    // How many lanes with a monitor are in it.
+    lanes: Arc<AtomicUsize>,
+}
+
+/// The room that a lane takes in its context.
+struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 impl SharedContext {
     /// A new context.
@@ -576,6 +622,7 @@ pub struct Lane {
     // It took the last frame.
     ready: Cell<bool>,
     watched: Option<Watched>,
+    _place: Option<Place>,
 }
 
 /// What the end of a socket has to tell the monitors' thread.
