@@ -4,7 +4,7 @@
 //! to know when they are safe. Its state at any moment can be taken as a checkpoint, and a new
 //! ledger goes on from one.
 
-use std::path::Path;
+use std::{ops::Range, path::Path};
 
 use hdrhistogram::Histogram;
 use proto::{
@@ -12,6 +12,7 @@ use proto::{
     diary::Event,
     ranges::RangeSet,
     unit::{Step, UnitId},
+    units::Units,
     value::value_len,
 };
 use serde::{Deserialize, Serialize};
@@ -332,21 +333,14 @@ impl Ledger {
                     self.aggregates.add_all(units.values_iter(0..units.len()));
                     return Ok(());
                 }
-                let mut index = 0;
+                let mut at = 0;
                 for (run, us) in timing {
-                    for _ in 0..run.min((units.len() - index) as u32) {
-                        let value = units.value(index);
-                        self.write_value(entry.first + index as u64, value, &origin, us)?;
-                        index += 1;
-                    }
+                    let end = units.len().min(at + run as usize);
+                    self.write_values(entry.first, &units, at..end, &origin, us)?;
+                    at = end;
                 }
                 // A peer may have told fewer times than values.
-                while index < units.len() {
-                    let value = units.value(index);
-                    self.write_value(entry.first + index as u64, value, &origin, 0)?;
-                    index += 1;
-                }
-                Ok(())
+                self.write_values(entry.first, &units, at..units.len(), &origin, 0)
             }
             Outcome::Expanded(leaves) => self.write_leaves(entry.first, &leaves),
             Outcome::Dead { origin, dead } => {
@@ -366,7 +360,55 @@ impl Ledger {
         }
     }
 
-    /// A unit that became one output.
+    /// Units of which each became one output: those in a range of indices, `first` being the unit
+    /// at index 0.
+    fn write_values(
+        &mut self,
+        first: UnitId,
+        units: &Units,
+        mut indices: Range<usize>,
+        origin: &Origin,
+        us: u32,
+    ) -> Result<(), OutputError> {
+        if self.carries_input {
+            for index in indices {
+                self.write_value(first + index as u64, units.value(index), origin, us)?;
+            }
+            return Ok(());
+        }
+        while !indices.is_empty() {
+            let mut values = units.values_iter(indices.clone());
+            let id = first + indices.start as u64;
+            let row = row(&self.stages, id, origin, us);
+            let written = match &mut self.output {
+                Some(output) => output.write_run(&row, &mut values),
+                None => Ok(()),
+            };
+            // One that the output cannot hold was taken last.
+            let (end, fault) = match written {
+                Err(error) if error.is_the_rows_fault() => {
+                    (indices.end - values.len() - 1, Some(error))
+                }
+                written => {
+                    self.quietly(written)?;
+                    (indices.end, None)
+                }
+            };
+            let count = (end - indices.start) as u64;
+            self.counts.results += count;
+            self.counts.outputs += count;
+            self.aggregates.add_all(units.values_iter(indices.start..end));
+            if let Some(error) = fault {
+                let value = units.value(end).to_vec();
+                let leaf = Leaf { indices: Vec::new(), origin: origin.clone(), value, us };
+                self.bury(first + end as u64, leaf, &error)?;
+            }
+            indices.start = end + 1;
+        }
+        Ok(())
+    }
+
+    /// A unit that became one output, and carries its input along.
     fn write_value(
         &mut self,
         id: u64,
@@ -435,16 +477,7 @@ impl Ledger {
     ) -> Result<(), OutputError> {
         let (input, value) = self.halves(value);
         let Some(output) = &mut self.output else { return Ok(()) };
-        let row = Row {
-            id,
-            path,
-            value,
-            input,
-            stage: self.stages.get(origin.stage as usize).map_or("", String::as_str),
-            attempt: origin.attempt,
-            worker: &origin.worker,
-            ms: f64::from(us) / 1e3,
-        };
+        let row = Row { path, value, input, ..row(&self.stages, id, origin, us) };
         let written = output.write(&row);
         self.quietly(written)
     }
@@ -477,5 +510,19 @@ impl Ledger {
             Some(rest.split_at(len))
         });
         halves.map_or((None, value), |(input, value)| (Some(input), value))
+    }
+}
+
+/// What is known of a result beside its value.
+fn row<'a>(stages: &'a [String], id: UnitId, origin: &'a Origin, us: u32) -> Row<'a> {
+    Row {
+        id,
+        path: &[],
+        value: &[],
+        input: None,
+        stage: stages.get(origin.stage as usize).map_or("", String::as_str),
+        attempt: origin.attempt,
+        worker: &origin.worker,
+        ms: f64::from(us) / 1e3,
     }
 }

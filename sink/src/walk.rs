@@ -118,17 +118,60 @@ pub(crate) fn append_json(value: &[u8], json: &mut Vec<u8>) -> Result<(), Transl
             }
             Ok(())
         }
-        // Most texts can be written as they are, which a processor sees in large steps.
-        Scalar::Text(text) if text.bytes().fold(true, |plain, byte| plain & is_plain(byte)) => {
-            json.reserve(text.len() + 2);
-            json.push(b'"');
-            json.extend_from_slice(text.as_bytes());
-            json.push(b'"');
+        Scalar::Text(text) => {
+            append_text(text, json);
             Ok(())
         }
-        Scalar::Text(text) => Ok(serde_json::to_writer(json, text)?),
         _ => to_json(value, json),
     }
+}
+
+/// Appends a text in quotes. Most have nothing to escape, or little: what lies between is copied
+/// in one piece.
+#[inline]
+fn append_text(text: &str, json: &mut Vec<u8>) {
+    let mut rest = text.as_bytes();
+    json.reserve(rest.len() + 2);
+    json.push(b'"');
+    loop {
+        let (plain, more) = rest.split_at(plain_len(rest));
+        json.extend_from_slice(plain);
+        let Some((byte, more)) = more.split_first() else { break };
+        append_escaped(*byte, json);
+        rest = more;
+    }
+    json.push(b'"');
+}
+
+/// As serde_json writes it.
+fn append_escaped(byte: u8, json: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let short = match byte {
+        b'"' | b'\\' => byte,
+        0x08 => b'b',
+        0x09 => b't',
+        0x0a => b'n',
+        0x0c => b'f',
+        0x0d => b'r',
+        _ => {
+            json.extend_from_slice(b"\\u00");
+            json.extend([byte >> 4, byte & 0xf].map(|digit| HEX[usize::from(digit)]));
+            return;
+        }
+    };
+    json.extend_from_slice(&[b'\\', short]);
+}
+
+/// How many bytes from the first on stand for themselves in JSON. A processor looks at a whole
+/// step at once.
+#[inline]
+fn plain_len(bytes: &[u8]) -> usize {
+    const STEP: usize = 32;
+    let (steps, _) = bytes.as_chunks::<STEP>();
+    let whole = |step: &&[u8; STEP]| step.iter().fold(true, |plain, byte| plain & is_plain(*byte));
+    let before = steps.iter().take_while(whole).count() * STEP;
+    let rest = bytes[before..].iter().take(STEP);
+    before + rest.take_while(|byte| is_plain(**byte)).count()
 }
 
 /// Whether a byte of a text stands for itself in JSON.
@@ -225,10 +268,38 @@ mod tests {
     }
 
     #[test]
+    fn every_byte_that_has_to_be_escaped_is_wherever_it_stands() {
+        for byte in (0..0x80).map(char::from) {
+            for place in [0, 1, 30, 31, 32, 33, 63, 64, 65, 95] {
+                let mut text = "x".repeat(96);
+                text.replace_range(place..place + 1, &byte.to_string());
+                let mut json = Vec::new();
+                append_text(&text, &mut json);
+                let mut expected = serde_json::to_string(&text).unwrap();
+                assert_eq!(String::from_utf8(json).unwrap(), expected);
+                text.push_str("\"é\\");
+                expected = serde_json::to_string(&text).unwrap();
+                let mut json = Vec::new();
+                append_text(&text, &mut json);
+                assert_eq!(String::from_utf8(json).unwrap(), expected);
+            }
+        }
+    }
+
+    #[test]
     #[ignore = "measures; run with --release --ignored --nocapture"]
     fn how_long_json_takes() {
         type Append = fn(&[u8], &mut Vec<u8>) -> Result<(), TranslateError>;
-        for text in ["7", "123456789012", "\"a string of some length\"", r#"{"n":12,"sum":55}"#] {
+        let line = format!("\"{}\"", "0".repeat(100));
+        let quoted = format!("\"{}\"", "0123456789 and \\\" ".repeat(5));
+        for text in [
+            "7",
+            "123456789012",
+            "\"a string of some length\"",
+            r#"{"n":12,"sum":55}"#,
+            &line,
+            &quoted,
+        ] {
             let value = pack(text);
             let mut json = Vec::with_capacity(64);
             for (name, append) in [("long ", to_json as Append), ("short", append_json as Append)] {

@@ -5,6 +5,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use proto::units::ValueIter;
+
 use super::{Mark, Output, OutputError, Row, Tail};
 use crate::config::{Field, Named};
 use crate::manifest::{Followed, Follower};
@@ -56,6 +58,23 @@ impl Output for Jsonl {
         })?;
         self.rows += 1;
         Ok(())
+    }
+
+    fn write_run(&mut self, row: &Row<'_>, values: &mut ValueIter<'_>) -> Result<(), OutputError> {
+        let (fields, rows, mut id) = (&self.fields, &mut self.rows, row.id);
+        self.tail.append_all(|line| {
+            let value = values.next()?;
+            let added = if fields.is_empty() {
+                append_value(id, value, line)
+            } else {
+                append_object(&Row { id, value, ..*row }, fields, line)
+            };
+            id += 1;
+            Some(added.map(|()| {
+                line.push(b'\n');
+                *rows += 1;
+            }))
+        })
     }
 
     fn flush(&mut self) -> Result<(), OutputError> {

@@ -15,6 +15,7 @@ use std::io;
 use std::path::PathBuf;
 
 use proto::unit::Step;
+use proto::units::ValueIter;
 use proto::value::TranslateError;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -210,6 +211,19 @@ pub trait Output: Send {
     /// # Errors
     /// [`OutputError`]; see [`OutputError::is_the_rows_fault`].
     fn write(&mut self, row: &Row<'_>) -> Result<(), OutputError>;
+
+    /// Adds a row for each of `values`, the first of them with what `row` says, each of the others
+    /// with the next id. On an error the last value that was taken from `values` is the one that
+    /// could not be written; those before it are.
+    ///
+    /// # Errors
+    /// As [`write`](Output::write).
+    fn write_run(&mut self, row: &Row<'_>, values: &mut ValueIter<'_>) -> Result<(), OutputError> {
+        for (id, value) in (row.id..).zip(values) {
+            self.write(&Row { id, value, ..*row })?;
+        }
+        Ok(())
+    }
 
     /// Hands everything to the operating system: it survives this process, but not a power cut.
     /// A database does nothing here: its rows become visible in [`sync`](Output::sync), at once.

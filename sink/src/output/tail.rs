@@ -139,6 +139,26 @@ impl Tail {
         Ok(())
     }
 
+    /// As [`append`](Self::append), again and again until `add` has nothing more.
+    pub(crate) fn append_all<F>(&mut self, mut add: F) -> Result<(), OutputError>
+    where
+        F: FnMut(&mut Vec<u8>) -> Option<Result<(), OutputError>>,
+    {
+        self.healthy()?;
+        let mut before = self.pending.len();
+        while let Some(added) = add(&mut self.pending) {
+            if let Err(error) = added {
+                self.pending.truncate(before);
+                return Err(error);
+            }
+            if self.pending.len() >= BUFFER_BYTES && !self.together {
+                self.hand_over()?;
+            }
+            before = self.pending.len();
+        }
+        Ok(())
+    }
+
     /// What is appended from here on stays in the buffer, so that also a stream can be rewound.
     pub(crate) fn begin_unit(&mut self) {
         self.together = true;
