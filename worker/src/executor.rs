@@ -5,7 +5,10 @@
 //! that are not begun, and to fetch outputs that wait behind a long unit.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -27,6 +30,9 @@ use crate::{
 /// Units are begun in groups that last about this long, so that the lock costs nothing.
 const GROUP_TIME: Duration = Duration::from_micros(200);
 const GROUP_UNITS_MAX: u32 = 512;
+/// A group that lasts longer ends with the unit under way, if anybody looks: the others in it are
+/// not begun then.
+const GROUP_TIME_MAX: Duration = Duration::from_millis(1);
 /// Outputs are handed over at least as often while a parcel lasts.
 const HANDOVER: Duration = Duration::from_millis(5);
 
@@ -49,7 +55,20 @@ struct Progress {
     begun: u32,
     // Units from it on are not this worker's any more.
     limit: u32,
+    // Since when the units that are begun last are worked on.
+    since: Option<Instant>,
+    enough: Arc<AtomicBool>,
     ready: Product,
+}
+
+impl Progress {
+    /// Somebody wants something of this parcel: what is under way for long already shall not hold
+    /// what is behind it.
+    fn looked_at(&self) {
+        if self.since.is_some_and(|since| since.elapsed() > GROUP_TIME_MAX) {
+            self.enough.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 struct Parcel {
@@ -120,6 +139,7 @@ impl Executor {
 
     fn collect(&self) -> Option<Reply> {
         let mut progress = lock(&self.curtailer.0);
+        progress.looked_at();
         if progress.ready.is_empty() {
             return None;
         }
@@ -131,6 +151,7 @@ impl Executor {
 impl Curtailer {
     fn curtail(&self, share: Share) -> Reply {
         let mut progress = lock(&self.0);
+        progress.looked_at();
         let left = progress.limit - progress.begun;
         progress.limit -= match share {
             Share::Half => left.div_ceil(2),
@@ -228,15 +249,20 @@ impl Operator {
         let mut busy = Duration::ZERO;
         let mut handed_over = Instant::now();
         let mut worked = None;
+        let enough = lock(&self.progress).enough.clone();
         loop {
             let group = {
                 let mut progress = lock(&self.progress);
                 if let Some(worked) = worked.take() {
                     progress.ready.add(&mut cursor, &outcomes, &mut outputs, worked);
+                    // Less than was begun, if it was cut short.
+                    progress.begun = cursor.index() as u32;
                 }
                 let first = progress.begun;
                 let end = progress.limit.min(first + self.group);
                 progress.begun = end.max(first);
+                progress.since = (end > first).then(Instant::now);
+                enough.store(false, Ordering::Relaxed);
                 if handed_over.elapsed() >= HANDOVER && !progress.ready.is_empty() {
                     let product = progress.ready.take();
                     handed_over = Instant::now();
@@ -251,19 +277,19 @@ impl Operator {
             if group.is_empty() {
                 break;
             }
-            let count = group.end - group.start;
             let start = Instant::now();
             outputs.clear();
             outcomes.clear();
             loaded.work(
-                cursor.clone().take(count),
-                group.start as usize,
+                (cursor.clone().take(group.end - group.start), group.start as usize),
                 parcel,
+                &enough,
                 (&mut outputs, &mut outcomes),
             );
             let took = start.elapsed();
             busy += took;
-            let us = u32::try_from(took.as_micros() / u128::from(count)).unwrap_or(u32::MAX);
+            let count = u128::from(outcomes.units().max(1));
+            let us = u32::try_from(took.as_micros() / count).unwrap_or(u32::MAX);
             worked = Some(Worked { us, execution: parcel.execution });
             self.group = next_group(self.group, took);
         }
@@ -278,22 +304,24 @@ fn next_group(group: u32, took: Duration) -> u32 {
     if took * 2 <= GROUP_TIME {
         (group * 2).min(GROUP_UNITS_MAX)
     } else if took > GROUP_TIME * 2 {
-        (group / 2).max(1)
+        1
     } else {
         group
     }
 }
 
 impl Loaded {
-    /// Calls the function for each unit of `spans`, whose first is unit `at` of the parcel.
+    /// Calls the function for each unit of `spans`, whose first is unit `at` of the parcel, until
+    /// it is enough.
     fn work(
         &mut self,
-        spans: Vec<Span>,
-        at: usize,
+        (spans, at): (Vec<Span>, usize),
         parcel: &Parcel,
+        enough: &AtomicBool,
         (outputs, outcomes): (&mut Outputs, &mut Outcomes),
     ) {
-        let mut batch = Batch::new(&parcel.units, at, spans, parcel.attempt, &self.stage);
+        let batch = Batch::new(&parcel.units, at, spans, parcel.attempt, &self.stage);
+        let mut batch = batch.until(enough);
         match self.pairs {
             false => self.function.call_all(&mut batch, outputs, outcomes),
             true => work_through(&mut batch, outputs, outcomes, |unit, pair, outputs| {
@@ -328,7 +356,70 @@ fn call_pair(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use proto::{
+        limits::Limits,
+        net::{driver::Driver, zeromq::SharedContext},
+    };
+
     use super::*;
+
+    /// Tells when it is at unit 3 or 4, and goes on when it is told.
+    struct Slow(Sender<()>, Receiver<()>);
+
+    impl Function for Slow {
+        fn call(
+            &mut self,
+            unit: &Unit<'_>,
+            _: &[u8],
+            _: &mut Outputs,
+        ) -> Result<(), crate::Failure> {
+            if [3, 4].contains(&unit.id) {
+                self.0.send(()).unwrap();
+                self.1.recv().unwrap();
+            }
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_unit_that_suddenly_takes_long_holds_none_of_those_behind_it() {
+        let driver = Driver::new(&SharedContext::new(), None, &Limits::default()).unwrap();
+        let progress = Arc::new(Mutex::new(Progress { limit: 100, ..Progress::default() }));
+        let ((at, reached), (go, goes)) = (channel(), channel());
+        let function = Loaded {
+            function: Box::new(Slow(at, goes)),
+            stage: "s".into(),
+            limits: OutputLimits::default(),
+            pairs: false,
+        };
+        let mut operator = Operator {
+            handle: driver.handle(),
+            progress: progress.clone(),
+            group: 100,
+            code: Code::Trusted,
+            own: None,
+            function: Some(function),
+        };
+        let units = Units::from_source(0, vec![1; 100], (1..=100).collect());
+        let parcel = Parcel { ticket: 0, attempt: 1, execution: 0, units };
+        let working = std::thread::spawn(move || operator.execute(&parcel));
+        let curtailer = Curtailer(progress);
+        let keeps = || match curtailer.curtail(Share::All) {
+            Reply::Curtailed { keep, .. } => keep,
+            other => panic!("{other:?}"),
+        };
+        reached.recv().unwrap();
+        while !lock(&curtailer.0).enough.load(Ordering::Relaxed) {
+            assert_eq!(keeps(), 100, "all of them are begun");
+        }
+        go.send(()).unwrap();
+        reached.recv().unwrap();
+        assert_eq!(keeps(), 5);
+        go.send(()).unwrap();
+        assert!(matches!(working.join(), Ok(Some(Reply::Product { finished: Some(_), .. }))));
+    }
 
     #[test]
     fn pairs_keep_their_input() {

@@ -3,6 +3,8 @@
 //! Owns the walk over a parcel's units and the run-length form of their outcomes: thousands of
 //! units that gave one output each are one entry. Refuses to know where outputs go.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use proto::units::{Span, Units, ValueIter};
 
 use super::{Failure, OutputLimits, Outputs, Unit, guard};
@@ -18,6 +20,8 @@ pub struct Batch<'a> {
     values: ValueIter<'a>,
     attempt: u32,
     stage: &'a str,
+    // Only the unit under way is wanted any more.
+    enough: &'a AtomicBool,
 }
 
 impl<'a> Batch<'a> {
@@ -33,12 +37,27 @@ impl<'a> Batch<'a> {
         let mut spans = spans.into_iter();
         let span = spans.next().unwrap_or(Span { first: 0, count: 0, path: Vec::new() });
         let values = units.values_iter(index..index + count);
-        Self { spans, span, taken: false, values, attempt, stage }
+        static NEVER: AtomicBool = AtomicBool::new(false);
+        Self { spans, span, taken: false, values, attempt, stage, enough: &NEVER }
     }
 
-    /// The next unit with its value; none behind the last.
+    /// Ends early, but not before its first unit, once `enough` is set: what took long is not to
+    /// hold those behind it.
+    pub fn until(self, enough: &'a AtomicBool) -> Self {
+        Self { enough, ..self }
+    }
+
+    /// The values of those units that were not taken.
+    pub fn values(&self) -> impl ExactSizeIterator<Item = &'a [u8]> + use<'a> {
+        self.values.clone()
+    }
+
+    /// The next unit with its value; none behind the last, or when it is enough.
     #[inline]
     pub fn next_unit(&mut self) -> Option<(Unit<'_>, &'a [u8])> {
+        if self.taken && self.enough.load(Ordering::Relaxed) {
+            return None;
+        }
         let value = self.values.next()?;
         if std::mem::replace(&mut self.taken, true) {
             self.step();
@@ -113,6 +132,15 @@ impl Outcomes {
     /// One more unit, which failed.
     pub fn push_failed(&mut self, failure: Failure) {
         self.0.push(Outcome::Failed(failure));
+    }
+
+    /// Of how many units.
+    pub fn units(&self) -> u32 {
+        let each = self.0.iter().map(|outcome| match outcome {
+            Outcome::Outputs { units, .. } | Outcome::Passed { units } => *units,
+            Outcome::Failed(_) => 1,
+        });
+        each.sum()
     }
 
     /// Forgets them all.
@@ -191,6 +219,23 @@ mod tests {
         }
         let seen: Vec<_> = seen.iter().map(|(name, value)| (name.as_str(), *value)).collect();
         assert_eq!(seen, [("5", 1), ("6", 2), ("9.0", 7), ("9.1", 8)]);
+    }
+
+    #[test]
+    fn a_batch_ends_early_when_it_is_enough_but_not_before_its_first_unit() {
+        let units = Units::from_source(0, vec![1, 2, 3], vec![1, 2, 3]);
+        let enough = AtomicBool::new(true);
+        let mut batch = Batch::new(&units, 0, units.spans().to_vec(), 1, "s").until(&enough);
+        let mut outcomes = Outcomes::default();
+        work_through(&mut batch, &mut Outputs::default(), &mut outcomes, |_, _, _| Ok(()));
+        assert_eq!(outcomes.units(), 1);
+        enough.store(false, Ordering::Relaxed);
+        work_through(&mut batch, &mut Outputs::default(), &mut outcomes, |unit, _, _| {
+            enough.store(unit.id == 1, Ordering::Relaxed);
+            Ok(())
+        });
+        assert_eq!(outcomes.units(), 2);
+        assert_eq!(batch.values().collect::<Vec<_>>(), [[3]]);
     }
 
     #[test]
