@@ -2,6 +2,7 @@
 //!
 //! Owns the trait that they share; each source has a file of its own.
 
+mod blocks;
 mod files;
 mod fingerprint;
 mod range;

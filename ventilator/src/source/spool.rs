@@ -20,7 +20,7 @@ use rustix::{
     stdio::stdin,
 };
 
-use super::SourceError;
+use super::{SourceError, blocks::Input};
 
 /// The copy's name in the run directory.
 pub const FILE: &str = "stdin";
@@ -80,8 +80,8 @@ impl Spool {
     }
 }
 
-impl Read for Spool {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+impl Input for Spool {
+    fn append(&mut self, to: &mut Vec<u8>) -> io::Result<usize> {
         let (progress, changed) = &*self.shared;
         let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
@@ -96,10 +96,10 @@ impl Read for Spool {
             }
             progress = changed.wait(progress).unwrap_or_else(PoisonError::into_inner);
         }
-        let room = usize::try_from(progress.bytes - self.at).unwrap_or(usize::MAX);
+        let there = progress.bytes - self.at;
         drop(progress);
-        let wanted = room.min(buffer.len());
-        let count = self.file.read(&mut buffer[..wanted])?;
+        let room = (to.capacity() - to.len()) as u64;
+        let count = (&mut self.file).take(there.min(room)).read_to_end(to)?;
         self.at += count as u64;
         Ok(count)
     }

@@ -5,25 +5,28 @@
 
 use std::{
     fs::File,
-    io::{self, BufRead, BufReader, Read},
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
 use proto::value::push_str;
 
-use super::{Chunk, Source, SourceError, spool::Spool};
+use super::{
+    Chunk, Source, SourceError,
+    blocks::{BLOCK_BYTES, Blocks, Input},
+    spool::Spool,
+};
 
-const BUFFER_BYTES: usize = 128 << 10;
 /// A longer line is refused: it could not travel in a frame.
 const LINE_BYTES_MAX: usize = 16 << 20;
 
 /// A stream of lines that knows where it is.
 struct Stream {
     path: PathBuf,
-    reader: BufReader<Box<dyn Read + Send>>,
+    blocks: Blocks,
     line: u64,
     buffer: Vec<u8>,
-    // How long the last of those lines was that did not lie whole in the reader's buffer.
+    // How long the last line was, if that is longer than what is buffered.
     long: usize,
 }
 
@@ -34,9 +37,8 @@ impl Stream {
         Ok(Self::new(path.into(), Box::new(file)))
     }
 
-    fn new(path: PathBuf, reader: Box<dyn Read + Send>) -> Self {
-        let reader = BufReader::with_capacity(BUFFER_BYTES, reader);
-        Self { path, reader, line: 0, buffer: Vec::new(), long: 0 }
+    fn new(path: PathBuf, input: Box<dyn Input>) -> Self {
+        Self { path, blocks: Blocks::new(input), line: 0, buffer: Vec::new(), long: 0 }
     }
 
     /// The next line without its end, or none at the end of the stream.
@@ -53,20 +55,9 @@ impl Stream {
         let start = to.len();
         // Long lines often are about as long as the one before.
         to.reserve_exact(self.long);
-        let ended = loop {
-            let bytes = match self.reader.fill_buf() {
-                Ok(bytes) => bytes,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(source) => return Err(SourceError::Io { path: self.path.clone(), source }),
-            };
-            let end = memchr::memchr(b'\n', bytes);
-            let count = end.unwrap_or(bytes.len());
-            to.extend_from_slice(&bytes[..count]);
-            self.reader.consume(count + usize::from(end.is_some()));
-            if end.is_some() || count == 0 || to.len() - start >= LINE_BYTES_MAX {
-                break end.is_some();
-            }
-        };
+        let ended = self
+            .append_line(to)
+            .map_err(|source| SourceError::Io { path: self.path.clone(), source })?;
         let len = to.len() - start;
         if !ended && len == 0 {
             return Ok(false);
@@ -75,17 +66,46 @@ impl Stream {
         if len >= LINE_BYTES_MAX {
             return Err(self.problem(format!("a line of more than {LINE_BYTES_MAX} bytes")));
         }
-        self.long = if len > BUFFER_BYTES { len } else { 0 };
+        self.long = if len > BLOCK_BYTES { len } else { 0 };
         if to.ends_with(b"\r") && len > 0 {
             to.pop();
         }
         Ok(true)
     }
 
+    /// Appends what comes before the next end of a line, or enough of it to see that it is too
+    /// long; whether that end was found.
+    fn append_line(&mut self, to: &mut Vec<u8>) -> io::Result<bool> {
+        let start = to.len();
+        loop {
+            let bytes = self.blocks.buffered();
+            let end = memchr::memchr(b'\n', bytes);
+            let count = end.unwrap_or(bytes.len());
+            to.extend_from_slice(&bytes[..count]);
+            self.blocks.consume(count + usize::from(end.is_some()));
+            if end.is_some() || to.len() - start >= LINE_BYTES_MAX {
+                return Ok(end.is_some());
+            }
+            let before = to.len();
+            let goes_on = match self.long > 0 && to.capacity() - before >= BLOCK_BYTES {
+                true => self.blocks.fill_room(to)?,
+                false => self.blocks.fill()?,
+            };
+            if let Some(count) = memchr::memchr(b'\n', &to[before..]) {
+                self.blocks.put_back(&to[before + count + 1..]);
+                to.truncate(before + count);
+                return Ok(true);
+            }
+            if !goes_on {
+                return Ok(false);
+            }
+        }
+    }
+
     /// Gives the lines that lie whole in the buffer to `take`, as long as it wants more.
     fn take_whole(&mut self, mut take: impl FnMut(&[u8]) -> bool) {
         let mut used = 0;
-        let buffer = self.reader.buffer();
+        let buffer = self.blocks.buffered();
         for end in memchr::memchr_iter(b'\n', buffer) {
             let line = &buffer[used..end];
             used = end + 1;
@@ -94,12 +114,12 @@ impl Stream {
                 break;
             }
         }
-        self.reader.consume(used);
+        self.blocks.consume(used);
     }
 
     /// Whether the next line may have to be waited for.
     fn would_wait(&self) -> bool {
-        memchr::memchr(b'\n', self.reader.buffer()).is_none()
+        memchr::memchr(b'\n', self.blocks.buffered()).is_none()
     }
 
     fn problem(&self, problem: String) -> SourceError {
@@ -237,7 +257,7 @@ impl Rows {
         let file =
             File::open(path).map_err(|source| SourceError::Io { path: path.into(), source })?;
         let file = Bounded { file, left: LINE_BYTES_MAX as u64 };
-        let mut reader = csv::ReaderBuilder::new().buffer_capacity(BUFFER_BYTES).from_reader(file);
+        let mut reader = csv::ReaderBuilder::new().buffer_capacity(BLOCK_BYTES).from_reader(file);
         let columns = reader.headers().cloned().map_err(|error| row_error(path, &error))?;
         Ok(Self { path: path.into(), reader, columns })
     }
