@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::halt::{Bounds, cannot_start, halted};
+use super::halt::{Bounds, Halt, cannot_start, halted};
 use super::program::Program;
 use super::{CommandLine, Surroundings};
 use crate::Failure;
@@ -76,6 +76,50 @@ impl Dialogue {
     /// After a failure the program is gone, and has to be started again.
     pub(super) fn ask(&mut self, question: &[u8]) -> Result<Vec<u8>, Failure> {
         self.exchange(question, self.surroundings.timeout)
+    }
+
+    /// Asks several questions (each with its line end, which is at one of `ends`) before the first
+    /// answer is read; the answers, or none if anything was not as it has to be.
+    ///
+    /// Answers are told apart by their order alone, so one too many would shift all that follow.
+    /// The last question is asked when the program is known to be done with those before it: then
+    /// a line too many is here. After trouble the program is gone, and nothing is known of any of
+    /// the questions: they have to be asked one by one.
+    pub(super) fn ask_all(&mut self, questions: &[u8], ends: &[usize]) -> Option<Vec<Vec<u8>>> {
+        let [before @ .., _] = ends else { return None };
+        let (before_last, last) = questions.split_at(*before.last()?);
+        let (first, rest) = last.split_first()?;
+        let limit = self.surroundings.timeout;
+        let bytes_max = self.line_bytes_max;
+        let bounds = || Bounds { deadline: limit.map(|limit| Instant::now() + limit), bytes_max };
+        let program = self.program.as_mut()?;
+        let mut ask = || {
+            program.send(before_last);
+            let mut answers = Vec::with_capacity(ends.len());
+            for left in (0..before.len()).rev() {
+                answers.push(program.read_line_of_many(left, bounds())?);
+            }
+            program.lure(*first, bounds())?;
+            if program.answer().is_empty() {
+                program.send(rest);
+                answers.push(program.read_line(bounds())?);
+            }
+            Ok::<_, Halt>(answers)
+        };
+        let answers = ask().ok().filter(|answers| answers.len() == ends.len());
+        if answers.is_none() || !program.answer().is_empty() {
+            tracing::debug!(program = self.name(), "asked one by one from here on");
+            self.program = None;
+            return None;
+        }
+        answers
+    }
+
+    /// Whether the program runs, and has said nothing that it was not asked for.
+    pub(super) fn is_ready(&mut self) -> bool {
+        self.program.as_mut().is_some_and(|program| {
+            program.look().is_ok() && program.is_live() && program.answer().is_empty()
+        })
     }
 
     /// Makes sure, before a question, that what is read next will be its answer.

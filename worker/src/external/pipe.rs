@@ -11,13 +11,22 @@
 //!   are the failure of the unit at hand, with the last of its stderr. It is started again for
 //!   the next one. The time it takes to start counts for the unit that it is started for.
 //! - A surplus line is noticed when it has come before the next unit is sent.
+//! - Several lines may be written before the first answer is read, so that a quick program is not
+//!   waited for at each. If anything then goes wrong, the program is started again and each of
+//!   these units is asked for by itself: so one may be asked for twice in one attempt.
 //! - `PIPELINE_STAGE` is in its environment. It is not told which unit and attempt a value
 //!   belongs to: where side effects need such a guard, put it into the value.
 
 use super::answer::{append_json, decode};
 use super::dialogue::Dialogue;
 use super::{CommandLine, Surroundings};
+use crate::function::{Batch, Outcomes, work_through};
 use crate::{Failure, Function, OutputLimits, Outputs, Unit};
+
+/// So many units are asked for one by one after trouble.
+const ONE_BY_ONE: usize = 1_000;
+/// Bytes of questions that are asked at once, at most.
+const QUESTIONS_BYTES_MAX: usize = 256 << 10;
 
 /// Asks one program about each unit.
 #[derive(Debug)]
@@ -26,6 +35,8 @@ pub struct Pipe {
     /// Reused from unit to unit.
     question: Vec<u8>,
     value: Vec<u8>,
+    /// So many units are not asked for together.
+    one_by_one: usize,
 }
 
 impl Pipe {
@@ -35,7 +46,44 @@ impl Pipe {
             dialogue: Dialogue::new(command, surroundings, limits.value_bytes_max),
             question: Vec::new(),
             value: Vec::new(),
+            one_by_one: 0,
         }
+    }
+
+    /// The outputs of the next units, as many as are asked for together; none after any trouble.
+    fn ask_all(&mut self, batch: &Batch<'_>) -> Option<Vec<Vec<u8>>> {
+        let count = batch.values().len();
+        if count < 2 || self.one_by_one > 0 {
+            self.one_by_one = self.one_by_one.saturating_sub(count);
+            return None;
+        }
+        self.question.clear();
+        let mut ends = Vec::with_capacity(count);
+        for value in batch.values() {
+            // What has no form as a question fails when it is asked by itself.
+            append_json(value, &mut self.question).ok()?;
+            self.question.push(b'\n');
+            ends.push(self.question.len());
+            if self.question.len() > QUESTIONS_BYTES_MAX {
+                break;
+            }
+        }
+        self.one_by_one = ONE_BY_ONE;
+        // Neither is hidden by this: who asks one by one meets it again.
+        if !self.dialogue.is_ready() {
+            return None;
+        }
+        let mut answers = self.dialogue.ask_all(&self.question, &ends)?;
+        for answer in &mut answers {
+            self.value.clear();
+            if let Err(error) = decode(answer, &mut self.value) {
+                self.dialogue.reject(answer, &error);
+                return None;
+            }
+            answer.clone_from(&self.value);
+        }
+        self.one_by_one = 0;
+        Some(answers)
     }
 }
 
@@ -58,6 +106,14 @@ impl Function for Pipe {
         self.value.clear();
         decode(&answer, &mut self.value).map_err(|error| self.dialogue.reject(&answer, &error))?;
         out.push_bytes(&self.value)
+    }
+
+    fn call_all(&mut self, batch: &mut Batch<'_>, out: &mut Outputs, outcomes: &mut Outcomes) {
+        let mut answers = self.ask_all(batch).unwrap_or_default().into_iter();
+        work_through(batch, out, outcomes, |unit, input, out| match answers.next() {
+            Some(answer) => out.push_bytes(&answer),
+            None => self.call(unit, input, out),
+        });
     }
 
     fn tear_down(&mut self) {
@@ -220,6 +276,82 @@ mod tests {
         program.tear_down();
         let farewell = std::fs::read_to_string(folder.path().join("farewell")).unwrap();
         assert_eq!(farewell, "bye\n");
+    }
+
+    /// Works on these values together; what each gave, or why it failed.
+    fn together(pipe: &mut Pipe, values: &[u8]) -> Vec<Result<u64, String>> {
+        let ends = (1..=values.len() as u32).collect();
+        let units = proto::units::Units::from_source(0, values.to_vec(), ends);
+        let mut batch = Batch::new(&units, 0, units.spans().to_vec(), 1, "s");
+        let (mut out, mut outcomes) = (Outputs::default(), Outcomes::default());
+        pipe.call_all(&mut batch, &mut out, &mut outcomes);
+        let mut numbers = out.iter().map(|value| rmp_serde::from_slice(value).unwrap());
+        let mut given = Vec::new();
+        for outcome in outcomes.iter() {
+            match outcome {
+                crate::function::Outcome::Outputs { units, each: 1 } => {
+                    given.extend(numbers.by_ref().take(*units as usize).map(Ok));
+                }
+                crate::function::Outcome::Failed(failure) => {
+                    given.push(Err(failure.text().to_owned()));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        given
+    }
+
+    #[test]
+    fn quick_units_are_asked_for_together() {
+        // It would wait for ever if each line were sent only after the answer to the one before.
+        let script = "read a; read b; echo $((a * a)); echo $((b * b))
+            while read n; do echo $((n * n)); done";
+        let mut program = pipe(script);
+        program.set_up().unwrap();
+        let values: Vec<u8> = (0..100).collect();
+        let squares: Vec<_> = (0..100).map(|n| Ok(n * n)).collect();
+        assert_eq!(together(&mut program, &values), squares);
+        assert_eq!(together(&mut program, &values), squares);
+    }
+
+    #[test]
+    fn an_answer_too_many_among_units_asked_for_together_fails_its_unit_alone() {
+        let script = r#"while read n; do [ "$n" = 5 ] && printf '7\n7\n' || echo $n; done"#;
+        let mut program = pipe(script);
+        program.set_up().unwrap();
+        for last in [6, 7, 9] {
+            program.one_by_one = 0;
+            let given = together(&mut program, &(0..last).collect::<Vec<u8>>());
+            for (n, given) in given.into_iter().enumerate() {
+                match n {
+                    5 => assert!(given.unwrap_err().contains("more than one line")),
+                    n => assert_eq!(given, Ok(n as u64), "of {last}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_program_that_dies_among_units_asked_for_together_fails_one_alone() {
+        let script = r#"while read n; do [ "$n" = 5 ] && exit 3; echo $n; done"#;
+        let mut program = pipe(script);
+        program.set_up().unwrap();
+        let given = together(&mut program, &[1, 5, 3]);
+        assert_eq!((&given[0], &given[2]), (&Ok(1), &Ok(3)));
+        assert_eq!(given[1], Err("`/bin/sh` ended with exit status: 3".into()));
+        assert_eq!(program.one_by_one, ONE_BY_ONE);
+    }
+
+    #[test]
+    fn a_timeout_among_units_asked_for_together_fails_one_alone() {
+        let surroundings =
+            Surroundings { timeout: Some(Duration::from_millis(300)), ..Surroundings::default() };
+        let script = r#"while read n; do [ "$n" = 5 ] && sleep 1000; echo $n; done"#;
+        let mut program = pipe_in(script, surroundings);
+        program.set_up().unwrap();
+        let given = together(&mut program, &[1, 5, 3]);
+        assert_eq!((&given[0], &given[2]), (&Ok(1), &Ok(3)));
+        assert_eq!(given[1], Err("`/bin/sh` took longer than 300ms and was killed".into()));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -22,6 +23,11 @@ const CHUNK_BYTES: usize = 64 << 10;
 const LAST_WORDS_BYTES_MAX: usize = 4 << 10;
 /// How often the end is looked for, where the system cannot tell of it.
 const END_CHECK_INTERVAL: Duration = Duration::from_millis(20);
+/// So many lines are worth a pause: to be woken for each costs more than a line.
+const MANY_LINES: usize = 16;
+const MANY_LINES_PAUSE: Duration = Duration::from_micros(50);
+/// How often it is looked whether a program asks for more.
+const LURE_CHECK_INTERVAL: Duration = Duration::from_micros(20);
 /// Reads of what an ended program has left behind; a pipe holds at most 1 MiB.
 const LAST_READS_MAX: usize = 32;
 
@@ -48,6 +54,8 @@ pub(super) struct Program {
     /// Whether the input ends after what is unsent.
     input_ends: bool,
     answer: Vec<u8>,
+    /// How much of it was taken, as lines.
+    taken: usize,
     /// How much of the answer is known to hold no line end.
     scanned: usize,
     last_words: Tail,
@@ -69,6 +77,7 @@ impl Program {
             sent: 0,
             input_ends: false,
             answer: Vec::new(),
+            taken: 0,
             scanned: 0,
             last_words: Tail::new(LAST_WORDS_BYTES_MAX),
             chunk: vec![0; CHUNK_BYTES].into_boxed_slice(),
@@ -90,13 +99,34 @@ impl Program {
         self.input_ends = true;
     }
 
+    /// Waits until the program asks for more than it was sent, and has taken this byte, the next
+    /// of its input: a program that takes its lines one by one is done with all of them then.
+    pub(super) fn lure(&mut self, byte: u8, bounds: Bounds) -> Result<(), Halt> {
+        self.send(&[byte]);
+        loop {
+            self.step(Some(Instant::now() + LURE_CHECK_INTERVAL))?;
+            if let Some(status) = self.status {
+                return Err(Halt::Ended(status));
+            }
+            let Some(stdin) = &self.stdin else {
+                return Err(self.closed());
+            };
+            if self.unsent.is_empty() && rustix::io::ioctl_fionread(stdin)? == 0 {
+                return Ok(());
+            }
+            if bounds.is_over() {
+                return Err(Halt::TimedOut);
+            }
+        }
+    }
+
     /// Waits for the next line of the answer, without its line end.
     pub(super) fn read_line(&mut self, bounds: Bounds) -> Result<Vec<u8>, Halt> {
         loop {
             if let Some(line) = self.take_line() {
                 return Ok(line);
             }
-            if self.answer.len() > bounds.bytes_max {
+            if self.answer().len() > bounds.bytes_max {
                 return Err(Halt::TooMuch);
             }
             if let Some(status) = self.status {
@@ -110,6 +140,22 @@ impl Program {
             }
             self.step(bounds.deadline)?;
         }
+    }
+
+    /// The same, where so many lines follow. As long as there are many it is not waited for each.
+    pub(super) fn read_line_of_many(
+        &mut self,
+        left: usize,
+        bounds: Bounds,
+    ) -> Result<Vec<u8>, Halt> {
+        if let Some(line) = self.take_line() {
+            return Ok(line);
+        }
+        if left >= MANY_LINES {
+            self.write();
+            thread::sleep(MANY_LINES_PAUSE);
+        }
+        self.read_line(bounds)
     }
 
     /// Waits for the program's end; what it printed is the answer then.
@@ -135,7 +181,7 @@ impl Program {
 
     /// What was read and not taken as a line.
     pub(super) fn answer(&self) -> &[u8] {
-        &self.answer
+        &self.answer[self.taken..]
     }
 
     /// Whether it can still answer.
@@ -161,15 +207,13 @@ impl Program {
     }
 
     fn take_line(&mut self) -> Option<Vec<u8>> {
-        let found = self.answer[self.scanned..].iter().position(|byte| *byte == b'\n');
-        let Some(len) = found else {
+        let Some(len) = memchr::memchr(b'\n', &self.answer[self.scanned..]) else {
             self.scanned = self.answer.len();
             return None;
         };
-        let rest = self.answer.split_off(self.scanned + len + 1);
-        let mut line = std::mem::replace(&mut self.answer, rest);
-        self.scanned = 0;
-        line.pop();
+        let end = self.scanned + len;
+        let line = self.answer[self.taken..end].to_vec();
+        (self.taken, self.scanned) = (end + 1, end + 1);
         Some(line)
     }
 
@@ -280,7 +324,12 @@ impl Program {
             return false;
         };
         match read_chunk(stdout, &mut self.chunk) {
-            Chunk::Some(len) => self.answer.extend_from_slice(&self.chunk[..len]),
+            Chunk::Some(len) => {
+                // Once a chunk, so that each byte is moved once.
+                self.answer.drain(..self.taken);
+                (self.taken, self.scanned) = (0, self.scanned - self.taken);
+                self.answer.extend_from_slice(&self.chunk[..len]);
+            }
             Chunk::NoneYet => return false,
             Chunk::End => {
                 self.stdout = None;
