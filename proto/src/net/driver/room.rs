@@ -223,6 +223,7 @@ where
             Ok(guard) => guard,
             Err(TryLockError::WouldBlock | TryLockError::Poisoned(_)) => return Err(reply),
         };
+        let _alarm = Alarm(&self.handle);
         let mut replies = vec![reply];
         loop {
             let Some(seat) = guard.as_mut() else { return Ok(()) };
@@ -239,6 +240,17 @@ where
             replies = brief();
             let Ok(again) = self.seat.lock() else { return Ok(()) };
             guard = again;
+        }
+    }
+}
+
+/// Wakes the attendant when the thread that holds this panics: the seat is no good any more.
+struct Alarm<'a, R>(&'a Handle<R>);
+
+impl<R> Drop for Alarm<'_, R> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.wake();
         }
     }
 }
