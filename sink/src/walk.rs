@@ -49,14 +49,31 @@ fn read(value: &[u8]) -> Option<Scalar<'_>> {
 }
 
 fn text(marker: u8, rest: &[u8]) -> Option<&str> {
+    std::str::from_utf8(text_bytes(marker, rest)?).ok()
+}
+
+/// What should be UTF-8 behind a text's marker.
+#[inline]
+fn text_bytes(marker: u8, rest: &[u8]) -> Option<&[u8]> {
     let (len, rest) = match marker {
         0xd9 => (u32::from(*rest.first()?), &rest[1..]),
         0xda => (u16::from_be_bytes(*rest.first_chunk()?).into(), &rest[2..]),
         0xdb => (u32::from_be_bytes(*rest.first_chunk()?), &rest[4..]),
         _ => (u32::from(marker & 0x1f), rest),
     };
-    let bytes = rest.get(..usize::try_from(len).ok()?)?;
-    std::str::from_utf8(bytes).ok()
+    rest.get(..usize::try_from(len).ok()?)
+}
+
+/// A text of which every byte is a character that stands for itself in JSON, as most do. One look
+/// at each byte tells that it is, and that it is UTF-8.
+#[inline]
+fn plain_text(value: &[u8]) -> Option<&[u8]> {
+    let (&marker, rest) = value.split_first()?;
+    let text = match marker {
+        0xa0..=0xbf | 0xd9..=0xdb => text_bytes(marker, rest)?,
+        _ => return None,
+    };
+    (plain_len(text) == text.len()).then_some(text)
 }
 
 /// The keys and values of a map, in the order in which the worker gave them; `None` when
@@ -109,6 +126,13 @@ pub(crate) fn field<'a>(value: &'a [u8], name: &str) -> Option<&'a [u8]> {
 /// Those of [`to_json`]; `json` may then hold a part of the text.
 #[inline]
 pub(crate) fn append_json(value: &[u8], json: &mut Vec<u8>) -> Result<(), TranslateError> {
+    if let Some(text) = plain_text(value) {
+        json.reserve(text.len() + 3);
+        json.push(b'"');
+        json.extend_from_slice(text);
+        json.push(b'"');
+        return Ok(());
+    }
     match scalar(value) {
         Scalar::Int(number) => {
             // Writing 128 bits takes longer, and few values need them.
@@ -126,19 +150,26 @@ pub(crate) fn append_json(value: &[u8], json: &mut Vec<u8>) -> Result<(), Transl
     }
 }
 
-/// Appends a text in quotes. Most have nothing to escape, or little: what lies between is copied
-/// in one piece.
-#[inline]
+/// Appends a text in quotes. Most have little to escape: what lies between is copied in one piece.
 fn append_text(text: &str, json: &mut Vec<u8>) {
     let mut rest = text.as_bytes();
     json.reserve(rest.len() + 2);
     json.push(b'"');
-    loop {
+    while let Some(byte) = rest.first() {
+        if *byte >= 0x80 {
+            // A part of a character that is not escaped.
+            let len = rest.iter().take_while(|byte| **byte >= 0x80).count();
+            json.extend_from_slice(&rest[..len]);
+            rest = &rest[len..];
+            continue;
+        }
         let (plain, more) = rest.split_at(plain_len(rest));
         json.extend_from_slice(plain);
-        let Some((byte, more)) = more.split_first() else { break };
-        append_escaped(*byte, json);
         rest = more;
+        if let Some((byte, more)) = more.split_first().filter(|(byte, _)| **byte < 0x80) {
+            append_escaped(*byte, json);
+            rest = more;
+        }
     }
     json.push(b'"');
 }
@@ -162,8 +193,8 @@ fn append_escaped(byte: u8, json: &mut Vec<u8>) {
     json.extend_from_slice(&[b'\\', short]);
 }
 
-/// How many bytes from the first on stand for themselves in JSON. A processor looks at a whole
-/// step at once.
+/// How many bytes from the first on are characters that stand for themselves in JSON. A processor
+/// looks at a whole step at once.
 #[inline]
 fn plain_len(bytes: &[u8]) -> usize {
     const STEP: usize = 32;
@@ -174,10 +205,11 @@ fn plain_len(bytes: &[u8]) -> usize {
     before + rest.take_while(|byte| is_plain(**byte)).count()
 }
 
-/// Whether a byte of a text stands for itself in JSON.
+/// Whether a byte is a character that stands for itself in JSON. As a number with a sign, what is
+/// no character of ASCII is below zero.
 #[inline]
 fn is_plain(byte: u8) -> bool {
-    (byte >= 0x20) & (byte != b'"') & (byte != b'\\')
+    (byte.cast_signed() >= 0x20) & (byte != b'"') & (byte != b'\\')
 }
 
 #[cfg(test)]
