@@ -16,6 +16,7 @@ use pipeline::{
     Order,
     embedded::{ResultError, StartError},
 };
+use proto::limits::Limits;
 use serde::{Deserialize, Serialize};
 use worker::{Emit, Typed, Unit, Worker};
 
@@ -245,6 +246,32 @@ fn a_source_that_trickles_has_each_result_before_the_next_item() {
     }
     drop(send);
     assert_eq!(results.next(), None);
+}
+
+#[test]
+fn a_unit_that_lasts_after_many_that_did_not_is_no_silent_worker() {
+    const QUICK: u32 = 300;
+    let limits = Limits { heartbeat_interval_ms: 100, liveness_ms: 500, ..Limits::default() };
+    let calls = Arc::new(AtomicU64::new(0));
+    let counted = calls.clone();
+    let work = move |n: u32| {
+        counted.fetch_add(1, SeqCst);
+        if n == QUICK {
+            thread::sleep(Duration::from_secs(2));
+        }
+        n
+    };
+    let (give, given) = mpsc::channel();
+    let pipeline = pipeline::embedded::source(given)
+        .function::<u32, _>("late", 1, || worker::map(work.clone()));
+    let mut results = pipeline.limits(limits).run().unwrap();
+    for n in 0..=QUICK {
+        give.send(n).unwrap();
+        assert_eq!(results.next().unwrap().unwrap(), n);
+    }
+    drop(give);
+    assert!(results.next().is_none());
+    assert_eq!(calls.load(SeqCst), u64::from(QUICK) + 1, "it was given up, and its unit repeated");
 }
 
 #[test]
