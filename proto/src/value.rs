@@ -52,10 +52,16 @@ pub enum TranslateError {
 #[inline]
 pub fn value_len(bytes: &[u8]) -> Result<usize, ValueError> {
     // Most values are numbers and short strings, whose first byte tells their length.
-    match bytes.first().map(|marker| usize::from(PLAIN_LEN[usize::from(*marker)])) {
+    match bytes.first().map(|marker| plain_len(*marker)) {
         Some(len) if len != 0 && len <= bytes.len() => Ok(len),
         _ => nested_len(bytes, VALUE_DEPTH_MAX - 1),
     }
+}
+
+/// The length of the value that a marker begins, or 0 if more has to be looked at.
+#[inline]
+pub(crate) fn plain_len(marker: u8) -> usize {
+    PLAIN_LEN[usize::from(marker)].into()
 }
 
 /// For each marker the length of the value that it begins, or 0 if more has to be looked at.
@@ -92,10 +98,10 @@ fn nested_len(bytes: &[u8], depth: usize) -> Result<usize, ValueError> {
     }
     for _ in 0..children {
         let rest = bytes.get(at..).ok_or(truncated)?;
-        let plain = rest.first().map_or(0, |marker| PLAIN_LEN[usize::from(*marker)]);
+        let plain = rest.first().map_or(0, |marker| plain_len(*marker));
         at += match plain {
             0 => nested_len(rest, depth - 1)?,
-            len => usize::from(len),
+            len => len,
         };
     }
     if at > bytes.len() { Err(truncated) } else { Ok(at) }
@@ -128,7 +134,7 @@ fn element(bytes: &[u8]) -> Result<(usize, u64), ValueError> {
         0xdd => (5, length(4)?),
         0xde => (3, length(2)? * 2),
         0xdf => (5, length(4)? * 2),
-        _ => (usize::from(PLAIN_LEN[usize::from(marker)]), 0),
+        _ => (plain_len(marker), 0),
     })
 }
 

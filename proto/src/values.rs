@@ -13,7 +13,10 @@ use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
 
-use crate::{units::UnitsError, value::value_len};
+use crate::{
+    units::UnitsError,
+    value::{plain_len, value_len},
+};
 
 /// A cut of shared values that is smaller than this part of the whole gets its own memory, so
 /// that a few values never keep many others alive.
@@ -60,17 +63,20 @@ impl Values {
     pub(crate) fn check(payload: Bytes, announced: u64) -> Result<Self, UnitsError> {
         // Each value has a byte at least: nobody makes this process take memory by a mere number.
         let mut ends = Vec::with_capacity(payload.len().min(announced as usize));
-        let (mut at, mut len) = (0, 0);
+        let mut at = 0;
         while at < payload.len() && (ends.len() as u64) < announced {
-            // Values often are as long as the one before. To guess that, and to check it, is
-            // faster than to wait for each length before the next value can be looked at.
-            if value_len(&payload[at..])? == len {
-                at += len;
-            } else {
-                len = value_len(&payload[at..])?;
-                at += len;
-            }
-            ends.push(at as u32);
+            // Values often are as long as the one before. To look how many are, and then to write
+            // down where they end, is faster than to wait for each length before the next value
+            // can be looked at.
+            let len = value_len(&payload[at..])?;
+            let alike = payload[at..]
+                .chunks_exact(len)
+                .take((announced - ends.len() as u64) as usize)
+                .take_while(|value| plain_len(value[0]) == len)
+                .count()
+                .max(1);
+            ends.extend((1..=alike).map(|values| (at + values * len) as u32));
+            at += alike * len;
         }
         if at < payload.len() || (ends.len() as u64) < announced {
             let found = ends.len() as u64 + u64::from(at < payload.len());
@@ -247,6 +253,30 @@ mod tests {
 
     fn values(count: u8) -> Values {
         Values::new((0..count).collect(), (1..=u32::from(count)).collect())
+    }
+
+    #[test]
+    fn the_ends_of_values_are_found_however_alike_they_are() {
+        let lengths = [1, 1, 5, 5, 5, 9, 40, 40, 1, 300, 9, 9];
+        let mut payload = Vec::new();
+        for len in lengths {
+            match len {
+                1 => payload.push(7),
+                5 => payload.extend([0xce, 1, 2, 3, 4]),
+                9 => payload.extend([0xcf, 1, 2, 3, 4, 5, 6, 7, 8]),
+                _ => crate::value::push_str(&mut payload, &"x".repeat(len)),
+            }
+        }
+        let whole: Bytes = payload.into();
+        let values = Values::check(whole.clone(), lengths.len() as u64).unwrap();
+        let found: Vec<usize> = values.iter(0..lengths.len()).map(<[u8]>::len).collect();
+        assert_eq!(found, [1, 1, 5, 5, 5, 9, 42, 42, 1, 303, 9, 9]);
+        for count in [0, 1, 4, 11, 13] {
+            assert!(Values::check(whole.clone(), count).is_err(), "{count}");
+        }
+        for len in 0..whole.len() {
+            assert!(Values::check(whole.slice(..len), lengths.len() as u64).is_err(), "{len}");
+        }
     }
 
     #[test]
