@@ -27,12 +27,11 @@ use crate::{
     product::{Cursor, Product, Worked},
 };
 
-/// Units are begun in groups that last about this long, so that the lock costs nothing.
-const GROUP_TIME: Duration = Duration::from_micros(200);
+/// Units are begun in groups, so that the lock costs nothing.
 const GROUP_UNITS_MAX: u32 = 512;
-/// A group that lasts longer ends with the unit under way, if anybody looks: the others in it are
+/// A group that lasts so many times longer than it should ends with the unit under way, if anybody looks: the others in it are
 /// not begun then.
-const GROUP_TIME_MAX: Duration = Duration::from_millis(1);
+const GROUP_TIMES_MAX: u32 = 5;
 /// Outputs are handed over at least as often while a parcel lasts.
 const HANDOVER: Duration = Duration::from_millis(5);
 
@@ -55,8 +54,8 @@ struct Progress {
     begun: u32,
     // Units from it on are not this worker's any more.
     limit: u32,
-    // Since when the units that are begun last are worked on.
-    since: Option<Instant>,
+    // Until when the units that were begun last should be done.
+    due: Option<Instant>,
     enough: Arc<AtomicBool>,
     ready: Product,
 }
@@ -65,7 +64,7 @@ impl Progress {
     /// Somebody wants something of this parcel: what is under way for long already shall not hold
     /// what is behind it.
     fn looked_at(&self) {
-        if self.since.is_some_and(|since| since.elapsed() > GROUP_TIME_MAX) {
+        if self.due.is_some_and(|due| Instant::now() > due) {
             self.enough.store(true, Ordering::Relaxed);
         }
     }
@@ -249,6 +248,7 @@ impl Operator {
         let mut busy = Duration::ZERO;
         let mut handed_over = Instant::now();
         let mut worked = None;
+        let together = loaded.function.together();
         let enough = lock(&self.progress).enough.clone();
         loop {
             let group = {
@@ -261,7 +261,7 @@ impl Operator {
                 let first = progress.begun;
                 let end = progress.limit.min(first + self.group);
                 progress.begun = end.max(first);
-                progress.since = (end > first).then(Instant::now);
+                progress.due = (end > first).then(|| Instant::now() + together * GROUP_TIMES_MAX);
                 enough.store(false, Ordering::Relaxed);
                 if handed_over.elapsed() >= HANDOVER && !progress.ready.is_empty() {
                     let product = progress.ready.take();
@@ -291,7 +291,7 @@ impl Operator {
             let count = u128::from(outcomes.units().max(1));
             let us = u32::try_from(took.as_micros() / count).unwrap_or(u32::MAX);
             worked = Some(Worked { us, execution: parcel.execution });
-            self.group = next_group(self.group, took);
+            self.group = next_group(self.group, took, together);
         }
         let product = lock(&self.progress).ready.take();
         let finished = Some(u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX));
@@ -300,10 +300,10 @@ impl Operator {
 }
 
 /// The size of the next group, from how long this one took.
-fn next_group(group: u32, took: Duration) -> u32 {
-    if took * 2 <= GROUP_TIME {
+fn next_group(group: u32, took: Duration, together: Duration) -> u32 {
+    if took * 2 <= together {
         (group * 2).min(GROUP_UNITS_MAX)
-    } else if took > GROUP_TIME * 2 {
+    } else if took > together * 2 {
         1
     } else {
         group

@@ -17,6 +17,8 @@
 //! - `PIPELINE_STAGE` is in its environment. It is not told which unit and attempt a value
 //!   belongs to: where side effects need such a guard, put it into the value.
 
+use std::time::Duration;
+
 use super::answer::{append_json, decode};
 use super::dialogue::Dialogue;
 use super::{CommandLine, Surroundings};
@@ -108,8 +110,14 @@ impl Function for Pipe {
         out.push_bytes(&self.value)
     }
 
+    /// To ask together is worth it only for some.
+    fn together(&self) -> Duration {
+        Duration::from_millis(2)
+    }
+
     fn call_all(&mut self, batch: &mut Batch<'_>, out: &mut Outputs, outcomes: &mut Outcomes) {
         let mut answers = self.ask_all(batch).unwrap_or_default().into_iter();
+        batch.insist_on(answers.len());
         work_through(batch, out, outcomes, |unit, input, out| match answers.next() {
             Some(answer) => out.push_bytes(&answer),
             None => self.call(unit, input, out),
@@ -123,7 +131,7 @@ impl Function for Pipe {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     use super::*;
     use crate::testing::{call, lines};

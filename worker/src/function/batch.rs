@@ -22,6 +22,8 @@ pub struct Batch<'a> {
     stage: &'a str,
     // Only the unit under way is wanted any more.
     enough: &'a AtomicBool,
+    // But not while more units than this are left.
+    left: usize,
 }
 
 impl<'a> Batch<'a> {
@@ -38,13 +40,18 @@ impl<'a> Batch<'a> {
         let span = spans.next().unwrap_or(Span { first: 0, count: 0, path: Vec::new() });
         let values = units.values_iter(index..index + count);
         static NEVER: AtomicBool = AtomicBool::new(false);
-        Self { spans, span, taken: false, values, attempt, stage, enough: &NEVER }
+        Self { spans, span, taken: false, values, attempt, stage, enough: &NEVER, left: usize::MAX }
     }
 
     /// Ends early, but not before its first unit, once `enough` is set: what took long is not to
     /// hold those behind it.
     pub fn until(self, enough: &'a AtomicBool) -> Self {
         Self { enough, ..self }
+    }
+
+    /// The next so many units are taken in any case: they have been worked on already.
+    pub fn insist_on(&mut self, units: usize) {
+        self.left = self.values.len().saturating_sub(units);
     }
 
     /// The values of those units that were not taken.
@@ -55,7 +62,7 @@ impl<'a> Batch<'a> {
     /// The next unit with its value; none behind the last, or when it is enough.
     #[inline]
     pub fn next_unit(&mut self) -> Option<(Unit<'_>, &'a [u8])> {
-        if self.taken && self.enough.load(Ordering::Relaxed) {
+        if self.taken && self.enough.load(Ordering::Relaxed) && self.values.len() <= self.left {
             return None;
         }
         let value = self.values.next()?;
@@ -236,6 +243,8 @@ mod tests {
         });
         assert_eq!(outcomes.units(), 2);
         assert_eq!(batch.values().collect::<Vec<_>>(), [[3]]);
+        batch.insist_on(1);
+        assert!(batch.next_unit().is_some());
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod typed;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use proto::unit::{Step, UnitId};
 
@@ -77,6 +78,12 @@ pub trait Function: Send {
         work_through(batch, out, outcomes, |unit, input, out| self.call(unit, input, out));
     }
 
+    /// How long units may last that are begun together. Others of the parcel can meanwhile be
+    /// given to another worker, these can't.
+    fn together(&self) -> Duration {
+        Duration::from_micros(200)
+    }
+
     /// Called once, after the last unit. Not called when the process is killed.
     fn tear_down(&mut self) {}
 }
@@ -92,6 +99,10 @@ impl<F: Function + ?Sized> Function for Box<F> {
 
     fn call_all(&mut self, batch: &mut Batch<'_>, out: &mut Outputs, outcomes: &mut Outcomes) {
         (**self).call_all(batch, out, outcomes);
+    }
+
+    fn together(&self) -> Duration {
+        (**self).together()
     }
 
     fn tear_down(&mut self) {
@@ -135,6 +146,10 @@ impl<F: Function> Function for Guarded<F> {
         guarded(batch, out, outcomes, |batch, out, outcomes| {
             self.0.call_all(batch, out, outcomes);
         });
+    }
+
+    fn together(&self) -> Duration {
+        self.0.together()
     }
 
     fn tear_down(&mut self) {
