@@ -64,7 +64,7 @@ impl Default for Limits {
             expansion_units_max: 1 << 20,
             intake_units_max: 64 << 10,
             intake_bytes_max: 4 << 20,
-            parcel_target_ms: 4,
+            parcel_target_ms: 16,
             heartbeat_interval_ms: 500,
             liveness_ms: 5_000,
             peers_max: 1_024,

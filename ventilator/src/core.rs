@@ -42,6 +42,11 @@ const READY_UNITS_PER_WORKER: u64 = 64;
 /// telling them costs the same however many they are.
 const COMMIT_INTERVAL: Duration = Duration::from_millis(5);
 const COMMIT_WORKERS: usize = 100;
+/// They are told less often while there is little to forget: a frame takes more time on its way
+/// than a short unit.
+const COMMIT_INTERVAL_MAX: Duration = Duration::from_millis(20);
+const COMMIT_UNITS: u64 = READ_UNITS;
+const COMMIT_BYTES: usize = 1 << 20;
 /// Onlookers are told of progress as often.
 const REPORT_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -153,6 +158,9 @@ pub struct Ventilator {
     // There is something that not every worker has been told; who is next.
     news: bool,
     telling: Option<LinkId>,
+    // What was committed since the last of these rounds began: units known then, and bytes since.
+    told_units: u64,
+    untold_bytes: usize,
     reported: Time,
     dead: u64,
     latency: Latency,
@@ -191,6 +199,8 @@ impl Ventilator {
             told: None,
             news: false,
             telling: None,
+            told_units: 0,
+            untold_bytes: 0,
             reported: Time::default(),
             dead: 0,
             latency: Latency::default(),
@@ -428,7 +438,9 @@ impl Ventilator {
 
     /// What the last report has added needs not be kept.
     fn forget(&mut self, now: Time) {
+        let before = self.dispatch.bytes();
         self.dispatch.committed(now, self.committed.set(), self.committed.news());
+        self.untold_bytes += before.saturating_sub(self.dispatch.bytes());
         self.outbox.committed(self.committed.set());
         self.latency.record(self.dispatch.take_latencies());
     }
@@ -665,14 +677,20 @@ impl Ventilator {
 
     /// When the next workers are told what is committed.
     fn commit_due(&self) -> Option<Time> {
+        let much = self.telling.is_some()
+            || self.untold_bytes >= COMMIT_BYTES
+            || self.committed.set().len() - self.told_units >= COMMIT_UNITS;
+        let interval = if much { COMMIT_INTERVAL } else { COMMIT_INTERVAL_MAX };
         let untold = self.news || self.telling.is_some();
-        untold.then(|| self.told.map_or(Time::default(), |told| told + COMMIT_INTERVAL))
+        untold.then(|| self.told.map_or(Time::default(), |told| told + interval))
     }
 
     fn tell_commit(&mut self, now: Time, out: &mut Effects) {
         self.told = Some(now);
         let first = self.telling.take().unwrap_or_else(|| {
             self.news = false;
+            self.told_units = self.committed.set().len();
+            self.untold_bytes = 0;
             0
         });
         let commit = self.committed.report();

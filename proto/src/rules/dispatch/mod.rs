@@ -30,8 +30,10 @@ use crate::{
 
 /// Into how many pieces a parcel is cut when its worker died.
 const PIECES: usize = 16;
-/// How much longer than the target a parcel must last before parts of it are called back.
-const RETRACT_AFTER: u32 = 3;
+/// A parcel is called back from a worker that has had it for so long, if another one is idle.
+const RETRACT_AFTER: Duration = Duration::from_millis(12);
+/// It is given to a second one after so long, at the least.
+const COPY_AFTER: Duration = Duration::from_millis(48);
 
 /// What shall be sent.
 #[derive(Debug, Clone, PartialEq)]
@@ -399,7 +401,7 @@ impl Dispatch {
         {
             self.recovery = self.recovery.max(Some(now.since(lost_at)));
         }
-        if self.ready_units == 0 && now.since(self.looked) >= self.target * RETRACT_AFTER {
+        if self.ready_units == 0 && now.since(self.looked) >= RETRACT_AFTER {
             self.looked = now;
             self.use_idle_workers(now, orders);
         }
@@ -458,7 +460,7 @@ impl Dispatch {
     pub fn deadline(&self) -> Option<Time> {
         let retry = self.delayed.peek().map(|delayed| delayed.due);
         let useless = self.ready_units == 0 && self.crew.any_idle() && self.crew.any_busy();
-        let look = useless.then(|| self.looked + self.target * RETRACT_AFTER);
+        let look = useless.then(|| self.looked + RETRACT_AFTER);
         [retry, look].into_iter().flatten().min()
     }
 
@@ -544,7 +546,6 @@ impl Dispatch {
         if !self.crew.any_idle() || self.crew.len() < 2 {
             return;
         }
-        let patience = self.target * RETRACT_AFTER;
         let mut asked = false;
         let mut retract = Vec::new();
         for (link, peer) in self.crew.iter() {
@@ -552,7 +553,8 @@ impl Dispatch {
                 asked = true;
                 continue;
             }
-            let overdue = peer.pending.values().next().is_some_and(|s| now.since(s.at) >= patience);
+            let overdue =
+                peer.pending.values().next().is_some_and(|s| now.since(s.at) >= RETRACT_AFTER);
             if let Some((parcel, sent)) = peer.pending.last_key_value()
                 && overdue
                 && (peer.pending.len() > 1 || sent.units.len() > 1)
@@ -580,7 +582,7 @@ impl Dispatch {
         for (link, peer) in self.crew.iter() {
             for (parcel, sent) in &peer.pending {
                 let expected = peer.sizing.expected(sent.units.len()).unwrap_or_default();
-                let patience = (expected * 2).max(self.target * 4 * RETRACT_AFTER);
+                let patience = (expected * 2).max(COPY_AFTER);
                 if now.since(sent.at) >= patience
                     && !(sent.copy || sent.copied || sent.history.suspect)
                 {
