@@ -65,6 +65,12 @@ impl Attacker {
         self.sends(bytes);
     }
 
+    /// Says something as another peer: its number, its session, and how much it has said there.
+    pub fn says_as(&self, (from, session, seq): (u64, u32, u64), frame: Frame) {
+        let run = self.run;
+        self.sends(Envelope { version: VERSION, run, from, session, seq, frame }.encode());
+    }
+
     /// The bytes of the next frame of the session.
     pub fn next_bytes(&mut self, frame: Frame) -> Vec<u8> {
         let (run, from, session, seq) = (self.run, self.me, self.session, self.seq);

@@ -5,6 +5,7 @@
 //! files, exit codes and text. The promises themselves are in `tests/`, one file each.
 #![forbid(unsafe_code)]
 
+pub mod crowd;
 pub mod fuzz;
 pub mod hand;
 pub mod hostile;

@@ -7,6 +7,7 @@ use std::io::Write;
 use std::net::TcpStream;
 
 use proto::frame::{Credit, Done, Frame, Results, Role, Welcome};
+use tests::crowd::Crowd;
 use tests::hand::Hand;
 use tests::hostile::{Attacker, ByHand};
 use tests::memory::{PEAK_BYTES_MAX, peak_bytes};
@@ -20,6 +21,7 @@ const UNITS: u64 = 2_000;
 /// A sink and a ventilator that are up and wait for a worker.
 struct Scene {
     hand: Hand,
+    peak_bytes_max: u64,
     sink: Process,
     ventilator: Process,
 }
@@ -34,7 +36,7 @@ impl Scene {
         let mut ventilator = hand.ventilator(&format!("range:1..{UNITS}"), flags);
         sink.is_up();
         ventilator.is_up();
-        Self { hand, sink, ventilator }
+        Self { hand, peak_bytes_max: PEAK_BYTES_MAX, sink, ventilator }
     }
 
     fn victims(&self) -> [String; 2] {
@@ -60,7 +62,8 @@ impl Scene {
             process.ends_well();
         }
         for ((name, _), bytes) in ids.iter().zip(peaks) {
-            assert!((1..PEAK_BYTES_MAX).contains(&bytes), "{name} has had {} MiB", bytes >> 20);
+            let range = 1..self.peak_bytes_max;
+            assert!(range.contains(&bytes), "{name} has had {} MiB", bytes >> 20);
         }
         let squares: Vec<String> = (1..=UNITS).map(|n| (n * n).to_string()).collect();
         assert_same_lines(&lines(&self.hand.output()), &squares);
@@ -151,7 +154,7 @@ fn frames_of_another_run_change_nothing() {
 
 /// Takes part in a run as a worker whose results are wrong; the frames that it said in it.
 fn record_a_run(hand: Hand) -> (Vec<Vec<u8>>, Hand) {
-    let Scene { hand, mut sink, mut ventilator } = Scene::in_place(hand, &[]);
+    let Scene { hand, mut sink, mut ventilator, .. } = Scene::in_place(hand, &[]);
     let mut to_sink = Attacker::towards(&hand.place, "r0", hand.sink_endpoint());
     to_sink.is_welcomed(worker_role());
     let mut to_ventilator = Attacker::towards(&hand.place, "r1", hand.ventilator_endpoint());
@@ -250,4 +253,24 @@ fn a_port_scanner_disturbs_nobody() {
     }
     scene.completes(&flags, "connections");
     drop(open);
+}
+
+#[test]
+fn a_thousand_peers_have_room_and_those_that_ask_too_often_are_told_to_wait() {
+    const PEERS: u64 = 1_000;
+    proto::net::zeromq::raise_file_limit();
+    let mut scene = Scene::over(Transport::Ipc, &[]);
+    // A peer's sockets take about 64 KiB.
+    scene.peak_bytes_max += PEERS * (64 << 10);
+    let crowds: Vec<_> = scene.victims().into_iter().enumerate().collect();
+    let crowds = crowds.into_iter().map(|(index, victim)| {
+        let speaker = Attacker::towards(&scene.hand.place, &format!("c{index}"), &victim);
+        std::thread::spawn(move || Crowd::gathers(speaker, PEERS))
+    });
+    let crowds: Vec<_> = crowds.collect();
+    let crowds: Vec<Crowd> =
+        crowds.into_iter().map(|crowd| crowd.join().expect("it gathers")).collect();
+    let hellos = scene.completes(&[], "hellos");
+    assert!(hellos > PEERS, "only so many are taken at once");
+    drop(crowds);
 }
