@@ -158,6 +158,11 @@ impl<T> Arrange<T> {
         }
     }
 
+    /// Whether an entry that begins with unit `first` would be released at once.
+    pub fn would_release(&self, first: u64) -> bool {
+        matches!(self.waiting, Waiting::Completion(_)) || first == self.watermark
+    }
+
     /// All units below this one have been released. Stays where it began in completion order.
     pub fn watermark(&self) -> u64 {
         self.watermark
@@ -196,6 +201,7 @@ mod tests {
         assert_eq!((arrange.held_units(), arrange.held_bytes()), (4, 31));
         let held: Vec<_> = arrange.held().map(|(first, count, _)| (first, count)).collect();
         assert_eq!(held, [(12, 3), (15, 1)]);
+        assert!(arrange.would_release(10) && !arrange.would_release(11));
         assert_eq!((arrange.waiting_at(12), arrange.waiting_at(13)), (Some(&'b'), None));
         arrange.push(10, 2, 2, 'a').unwrap();
         assert_eq!(released(&mut arrange), "abc");

@@ -18,7 +18,7 @@ use proto::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Aggregates, Arrange, DeadLetter, DeadLetters, Output, OutputError, Row, SinkConfig,
+    Aggregates, Arrange, DeadLetter, DeadLetters, Mark, Output, OutputError, Row, SinkConfig,
     config::Order,
     dead::SINK_STAGE,
     entry::{Entry, Leaf, Origin, Outcome},
@@ -26,6 +26,7 @@ use crate::{
     manifest::{self, Followed},
     output,
     run_dir::Checkpoint,
+    secure::Unsynced,
 };
 
 /// The longest service time that is told apart: an hour.
@@ -199,13 +200,20 @@ impl Ledger {
         self.arrange.waiting_at(first)
     }
 
-    /// Whether outcomes that take so many bytes are better written and synced to the outputs at
-    /// once, with a [checkpoint](Self::checkpoint), than to the log first.
-    pub fn can_be_the_log(&self, bytes: u64) -> bool {
+    /// Whether the outputs can be synced and cut back, so that they may be written first.
+    pub fn has_files_only(&self) -> bool {
+        self.output.as_ref().is_none_or(|output| output.can_be_the_log())
+    }
+
+    /// Whether these outcomes are better written to the outputs alone, with a
+    /// [checkpoint](Self::unsynced_checkpoint), than to the log as well.
+    pub fn can_be_the_log(&self, entries: &[Entry]) -> bool {
         let ranges = self.taken.ranges() as u64 * size_of::<(UnitId, UnitId)>() as u64;
         let checkpoint = CHECKPOINT_BYTES + self.aggregates.size_hint() as u64 + ranges;
+        let bytes: u64 = entries.iter().map(Entry::bytes).sum();
         bytes >= LOG_BYTES_MAX.max(checkpoint * CHECKPOINT_PART)
-            && self.output.as_ref().is_none_or(|output| output.can_be_the_log())
+            && self.has_files_only()
+            && entries.iter().any(|entry| self.arrange.would_release(entry.first))
     }
 
     /// Whether whoever read the output has gone.
@@ -265,6 +273,30 @@ impl Ledger {
             }
             other => other?,
         };
+        self.describe(segment, config, output)
+    }
+
+    /// A checkpoint that is true once the output is synced, and what has to be synced for that.
+    ///
+    /// # Errors
+    /// [`OutputError`] when the disk fails.
+    pub fn unsynced_checkpoint(
+        &mut self,
+        segment: u64,
+        config: String,
+    ) -> Result<(Checkpoint, Option<Unsynced>), OutputError> {
+        let output = self.output.as_mut();
+        let unsynced = output.map_or(Ok(None), |output| output.unsynced())?;
+        let mark = self.output.as_ref().map(|output| output.mark());
+        Ok((self.describe(segment, config, mark)?, unsynced))
+    }
+
+    fn describe(
+        &mut self,
+        segment: u64,
+        config: String,
+        output: Option<Mark>,
+    ) -> Result<Checkpoint, OutputError> {
         let mut covered = self.taken.clone();
         for entry in self.arrange.held() {
             covered.remove(entry.0..entry.0 + entry.1);

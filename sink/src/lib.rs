@@ -31,6 +31,7 @@ pub mod recorder;
 pub mod retry;
 pub mod run;
 pub mod run_dir;
+pub mod secure;
 pub mod summarise;
 pub mod summary;
 mod walk;

@@ -8,6 +8,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use thiserror::Error;
@@ -31,9 +32,42 @@ pub struct LogError {
 pub struct Log {
     folder: PathBuf,
     segment: u64,
-    file: File,
+    file: Arc<File>,
     bytes: u64,
     buffer: Vec<u8>,
+}
+
+/// Records that were appended, and where to. They have to be written in their order, and by one at
+/// a time.
+#[derive(Debug)]
+pub struct Written {
+    file: Arc<File>,
+    path: PathBuf,
+    records: Vec<u8>,
+}
+
+impl Written {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// Hands them to the system.
+    ///
+    /// # Errors
+    /// [`LogError`] when the disk is full or fails.
+    pub fn write(&self) -> Result<(), LogError> {
+        (&*self.file).write_all(&self.records).map_err(failed("write", &self.path))
+    }
+
+    /// Makes these and all before them safe. After a failure nobody knows what the file holds; the
+    /// process has to end.
+    ///
+    /// # Errors
+    /// [`LogError`] when the disk fails.
+    pub fn sync(&self) -> Result<(), LogError> {
+        self.file.sync_data().map_err(failed("sync", &self.path))
+    }
 }
 
 fn segment_path(folder: &Path, segment: u64) -> PathBuf {
@@ -68,6 +102,7 @@ impl Log {
         file.set_len(bytes).map_err(failed("cut", &path))?;
         file.seek(SeekFrom::Start(bytes)).map_err(failed("read", &path))?;
         sync_folder(folder).map_err(failed("open", &path))?;
+        let file = Arc::new(file);
         let log = Self { folder: folder.into(), segment, file, bytes, buffer: Vec::new() };
         log.remove_before();
         Ok(log)
@@ -100,18 +135,23 @@ impl Log {
         self.buffer[start + 4..record].copy_from_slice(&sum.to_le_bytes());
     }
 
-    /// Makes everything appended safe. After a failure nobody knows what the file holds; the
-    /// process has to end.
+    /// Takes out what was appended, for whoever makes it safe.
+    pub fn take(&mut self) -> Written {
+        let records = std::mem::take(&mut self.buffer);
+        self.bytes += records.len() as u64;
+        let path = segment_path(&self.folder, self.segment);
+        Written { file: self.file.clone(), path, records }
+    }
+
+    /// Makes everything appended safe, at once. Nothing that was [taken](Self::take) may be
+    /// unwritten. After a failure the process has to end.
     ///
     /// # Errors
     /// [`LogError`] when the disk is full or fails.
     pub fn sync(&mut self) -> Result<(), LogError> {
-        let path = segment_path(&self.folder, self.segment);
-        self.file.write_all(&self.buffer).map_err(failed("write", &path))?;
-        self.file.sync_data().map_err(failed("sync", &path))?;
-        self.bytes += self.buffer.len() as u64;
-        self.buffer.clear();
-        Ok(())
+        let written = self.take();
+        written.write()?;
+        written.sync()
     }
 
     /// Starts the next segment; the one before is kept until [`Log::remove_before`].
@@ -120,7 +160,7 @@ impl Log {
     /// [`LogError`] when it can't be made.
     pub fn rotate(&mut self) -> Result<(), LogError> {
         let path = segment_path(&self.folder, self.segment + 1);
-        self.file = File::create(&path).map_err(failed("create", &path))?;
+        self.file = Arc::new(File::create(&path).map_err(failed("create", &path))?);
         sync_folder(&self.folder).map_err(failed("create", &path))?;
         self.segment += 1;
         self.bytes = 0;

@@ -5,7 +5,11 @@
 //! once and answers for them together, so that it is not a sync a unit. Refuses to judge what is
 //! new.
 
-use std::{io, path::Path};
+use std::{
+    io,
+    path::Path,
+    sync::{Arc, Mutex},
+};
 
 use proto::{
     causes::with_causes,
@@ -25,6 +29,7 @@ use crate::{
     manifest::{self, ManifestError},
     record::{self, Record},
     run_dir::{Checkpoint, RunDir, RunDirError},
+    secure::{self, Batch, Order, Securer, SharedDiary},
     summarise::summarise,
 };
 
@@ -52,6 +57,9 @@ pub enum RecordError {
         "the run directory holds a run whose sink has another output, order, fields or aggregates"
     )]
     OtherConfig,
+    /// What was written before could not be made safe.
+    #[error("what was recorded before could not be made safe")]
+    NotSafe,
     /// No thread could be made.
     #[error("cannot start: {0}")]
     Io(#[from] io::Error),
@@ -66,7 +74,7 @@ pub type Told = Box<dyn FnMut(&Summary, bool) -> Result<(), String> + Send>;
 /// What makes a run outlive its sink.
 struct Durable {
     run_dir: RunDir,
-    diary: Diary,
+    diary: SharedDiary,
     log: Log,
     config: String,
 }
@@ -81,6 +89,8 @@ pub struct Recorder {
     logged: u64,
     told: Told,
     failed: bool,
+    // Makes safe what was written; in a run that keeps nothing it has nothing to do.
+    securer: Option<Workshop<Securer>>,
 }
 
 /// The way to where outcomes are recorded.
@@ -137,6 +147,7 @@ impl Recorder {
             logged: 0,
             told,
             failed: false,
+            securer: None,
         })
     }
 
@@ -167,6 +178,7 @@ impl Recorder {
         let stages: Option<Vec<String>> = run_dir.fact("stages")?;
         ledger.set_stages(stages.unwrap_or_default());
         let diary = Diary::open(&run_dir.path().join(SINK_FILE))?;
+        let diary = Arc::new(Mutex::new(diary));
         let mut lives: Lives = run_dir.fact("lives")?.unwrap_or_default();
         let mut replayed = Ok(());
         let log = Log::open(run_dir.path(), segment, |record| {
@@ -194,8 +206,10 @@ impl Recorder {
         };
         let duplicates = lives.duplicates(0);
         let durable = Some(Durable { run_dir, diary, log, config: digest });
+        let logged = duplicates;
+        let (failed, securer) = (false, None);
         let mut recorder =
-            Self { ledger, durable, lives, duplicates, logged: duplicates, told, failed: false };
+            Self { ledger, durable, lives, duplicates, logged, told, failed, securer };
         // From here on the outputs hold what the log does; a kill in the next moment finds both.
         recorder.checkpoint()?;
         Ok((recorder, standing))
@@ -205,8 +219,12 @@ impl Recorder {
     ///
     /// # Errors
     /// When no thread can be made.
-    pub fn start(self, handle: Handle<Reply>) -> io::Result<RecorderThread> {
+    pub fn start(mut self, handle: Handle<Reply>) -> io::Result<RecorderThread> {
         let durable = self.durable.is_some();
+        if let Some(Durable { diary, .. }) = &self.durable {
+            let securer = Securer::new(diary.clone());
+            self.securer = Some(Workshop::start("securer", securer, handle.clone())?);
+        }
         Ok(RecorderThread { workshop: Workshop::start("recorder", self, handle)?, durable })
     }
 
@@ -236,15 +254,20 @@ impl Recorder {
     fn record(&mut self, batches: Batches, replies: &mut Vec<Reply>) -> Result<(), RecordError> {
         let Some(number) = batches.last else { return Ok(()) };
         let had_reader = !self.ledger.reader_gone();
-        self.make_safe(batches.entries)?;
+        let batch = self.write(batches.entries)?;
         let unwritable = self.ledger.take_unwritable();
-        if let Some(durable) = &mut self.durable {
-            unwritable.into_iter().for_each(|event| durable.diary.note(event));
-        }
         let (held_bytes, dead) = (self.ledger.held_bytes(), self.ledger.counts().dead);
-        replies.push(Reply::Recorded { number, held_bytes, dead });
+        let mut answers = vec![Reply::Recorded { number, held_bytes, dead }];
         if had_reader && self.ledger.reader_gone() {
-            replies.push(Reply::ReaderGone);
+            answers.push(Reply::ReaderGone);
+        }
+        match (batch, &self.securer) {
+            (Some(mut batch), Some(securer)) => {
+                batch.events.extend(unwritable);
+                batch.replies = answers;
+                securer.perform(Order::Secure(Box::new(batch)), None);
+            }
+            _ => replies.extend(answers),
         }
         let cost = self.ledger.aggregates().size_hint() as u64 * CHECKPOINT_RATIO;
         if self
@@ -259,39 +282,53 @@ impl Recorder {
 
     /// Outcomes are safe when they are in the synced log, or in the synced outputs with a synced
     /// record of how far these are to be believed. The second way writes them once instead of
-    /// twice, and syncs twice instead of once: it is for many bytes.
-    fn make_safe(&mut self, entries: Vec<Entry>) -> Result<(), RecordError> {
+    /// twice, and syncs twice instead of once: it is for many bytes. What is given back has to be
+    /// made safe; without it there is nothing to be done.
+    fn write(&mut self, entries: Vec<Entry>) -> Result<Option<Batch>, RecordError> {
         let Some(durable) = &mut self.durable else {
             self.ledger.take(entries)?;
-            return Ok(self.ledger.flush()?);
+            self.ledger.flush()?;
+            return Ok(None);
         };
-        let events: Vec<_> = entries.iter().map(Entry::event).collect();
+        let events = entries.iter().map(Entry::event).collect();
         if self.logged != self.duplicates {
             self.logged = self.duplicates;
             record::append_duplicates(&mut durable.log, self.logged);
         }
-        if self.ledger.can_be_the_log(entries.iter().map(Entry::bytes).sum()) {
+        let mut output = None;
+        if self.ledger.can_be_the_log(&entries) {
             let firsts: Vec<_> = entries.iter().map(|entry| entry.first).collect();
             self.ledger.take(entries)?;
             let waiting = firsts.iter().filter_map(|first| self.ledger.waiting_at(*first));
             record::append_entries(&mut durable.log, waiting);
             let (segment, config) = (durable.log.segment(), durable.config.clone());
-            record::append_checkpoint(&mut durable.log, &self.ledger.checkpoint(segment, config)?);
-            durable.log.sync()?;
+            let (checkpoint, unsynced) = self.ledger.unsynced_checkpoint(segment, config)?;
+            record::append_checkpoint(&mut durable.log, &checkpoint);
+            output = unsynced;
         } else {
             record::append_entries(&mut durable.log, entries.iter());
-            durable.log.sync()?;
+            if !self.ledger.has_files_only() {
+                // What leaves for a pipe can't be taken back.
+                durable.log.sync()?;
+            }
             self.ledger.take(entries)?;
             self.ledger.flush()?;
         }
-        events.into_iter().for_each(|event| durable.diary.note(event));
-        durable.diary.flush();
-        Ok(())
+        Ok(Some(Batch { output, records: durable.log.take(), events, replies: Vec::new() }))
+    }
+
+    /// Waits until all that was written is safe, so that log and outputs can be used here.
+    fn settle(&self) -> Result<(), RecordError> {
+        match &self.securer {
+            Some(securer) if !secure::settle(securer) => Err(RecordError::NotSafe),
+            _ => Ok(()),
+        }
     }
 
     /// Moves what is safe in the log to where it belongs, and starts the log anew with what still
     /// waits for an earlier outcome.
     fn checkpoint(&mut self) -> Result<(), RecordError> {
+        self.settle()?;
         let Some(durable) = &mut self.durable else { return Ok(()) };
         durable.log.rotate()?;
         record::append_entries(&mut durable.log, self.ledger.held());

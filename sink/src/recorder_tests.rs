@@ -48,6 +48,13 @@ fn config(folder: &Path) -> SinkConfig {
     }
 }
 
+/// Records a batch and makes it safe, as the other thread does.
+fn make_safe(recorder: &mut Recorder, entries: Vec<Entry>) {
+    let batch = recorder.write(entries).unwrap().unwrap();
+    let mut securer = Securer::new(recorder.durable.as_ref().unwrap().diary.clone());
+    securer.work(vec![Order::Secure(Box::new(batch))]);
+}
+
 fn open(folder: &Path) -> Result<(Recorder, Standing), RecordError> {
     let run_dir = RunDir::open(&folder.join("run")).unwrap();
     Recorder::durable(config(folder), false, run_dir, 7, Box::new(|_, _| Ok(())))
@@ -81,7 +88,7 @@ fn large_outcomes_in_order_are_written_once() {
     let (mut recorder, standing) = open(folder.path()).unwrap();
     assert_eq!(standing.committed.len(), 0);
     for first in 0..20 {
-        recorder.make_safe(vec![values(first * 40, 40, LARGE)]).unwrap();
+        make_safe(&mut recorder, vec![values(first * 40, 40, LARGE)]);
     }
     let logged = recorder.durable.as_ref().unwrap().log.bytes();
     assert!(logged < 20_000, "{logged} bytes in the log");
@@ -98,7 +105,7 @@ fn a_recorder_that_dies_anywhere_goes_on_with_what_its_log_says_and_writes_the_s
     let folder = tempfile::tempdir().unwrap();
     let (mut recorder, _) = open(folder.path()).unwrap();
     for batch in batches() {
-        recorder.make_safe(batch).unwrap();
+        make_safe(&mut recorder, batch);
     }
     let segment = recorder.durable.as_ref().unwrap().log.segment();
     drop(recorder);
@@ -121,7 +128,7 @@ fn a_recorder_that_dies_anywhere_goes_on_with_what_its_log_says_and_writes_the_s
         known = standing.committed.len();
         assert!(written(folder.path()).into_iter().eq(0..standing.committed.watermark()));
         for batch in batches() {
-            recorder.make_safe(batch).unwrap();
+            make_safe(&mut recorder, batch);
         }
         assert_eq!(recorder.ledger.counts().results, UNITS);
         assert_eq!(recorder.ledger.aggregates().report()["count"], UNITS);
@@ -135,7 +142,7 @@ fn a_recorder_that_dies_anywhere_goes_on_with_what_its_log_says_and_writes_the_s
 fn an_output_that_lacks_what_the_log_counts_on_is_refused_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let (mut recorder, _) = open(folder.path()).unwrap();
-    recorder.make_safe(vec![values(0, 40, LARGE)]).unwrap();
+    make_safe(&mut recorder, vec![values(0, 40, LARGE)]);
     drop(recorder);
     let output = folder.path().join("out.jsonl");
     let length = fs::metadata(&output).unwrap().len();

@@ -13,6 +13,7 @@ use super::jsonl::{NIL, round_ms};
 use super::{Mark, Output, OutputError, Row, Tail};
 use crate::config::{Field, Named};
 use crate::manifest::{Followed, Follower};
+use crate::secure::Unsynced;
 use crate::walk::{Scalar, append_json, entries, scalar};
 
 /// What a row of the csv crate's own buffer takes at first; it grows with the row.
@@ -130,6 +131,10 @@ impl Output for Csv {
 
     fn can_be_the_log(&self) -> bool {
         self.tail.is_file()
+    }
+
+    fn unsynced(&mut self) -> Result<Option<Unsynced>, OutputError> {
+        self.tail.unsynced()
     }
 
     fn follow(&mut self, start: &dyn Fn() -> Option<Follower>) {

@@ -10,6 +10,7 @@ use proto::units::ValueIter;
 use super::{Mark, Output, OutputError, Row, Tail};
 use crate::config::{Field, Named};
 use crate::manifest::{Followed, Follower};
+use crate::secure::Unsynced;
 use crate::walk::append_json;
 
 /// MessagePack's null, for an input that was not kept.
@@ -92,6 +93,10 @@ impl Output for Jsonl {
 
     fn can_be_the_log(&self) -> bool {
         self.tail.is_file()
+    }
+
+    fn unsynced(&mut self) -> Result<Option<Unsynced>, OutputError> {
+        self.tail.unsynced()
     }
 
     fn follow(&mut self, start: &dyn Fn() -> Option<Follower>) {

@@ -22,6 +22,7 @@ use thiserror::Error;
 
 use crate::config::{Field, OutputSpec, SinkConfig};
 use crate::manifest::{Followed, Follower};
+use crate::secure::Unsynced;
 
 pub use self::csv::Columns;
 pub use self::sqlite::stored_state;
@@ -247,6 +248,15 @@ pub trait Output: Send {
     /// so surely, that results are as safe here as in a log.
     fn can_be_the_log(&self) -> bool {
         false
+    }
+
+    /// As [`sync`](Output::sync), but leaves the sync itself to the caller, before whose end
+    /// [`mark`](Output::mark) may not be recorded; none if there is nothing to be synced.
+    ///
+    /// # Errors
+    /// As [`sync`](Output::sync).
+    fn unsynced(&mut self) -> Result<Option<Unsynced>, OutputError> {
+        self.sync().map(|_| None)
     }
 
     /// Lets the follower that `start` gives go along with what is written, if nothing is yet and

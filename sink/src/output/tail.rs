@@ -9,11 +9,13 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{FlockOperation, flock};
 
 use super::OutputError;
 use crate::manifest::{Followed, Follower};
+use crate::secure::Unsynced;
 
 /// Once so much is waiting it is handed to the system, so that a write is not a system call.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -36,7 +38,7 @@ pub(crate) struct Tail {
 }
 
 enum Target {
-    File(File),
+    File(Arc<File>),
     Stream(Box<dyn Write + Send>),
 }
 
@@ -74,7 +76,7 @@ impl Tail {
         let mut tail = Tail {
             path: path.to_owned(),
             handed_over: file.metadata().map_err(open_error)?.len(),
-            target: Target::File(file),
+            target: Target::File(Arc::new(file)),
             pending: Vec::new(),
             state: State::NameUnsynced,
             together: false,
@@ -199,6 +201,21 @@ impl Tail {
         synced.map_err(|source| self.fail(source, Self::sync_error))
     }
 
+    /// Hands the buffer to the system, and leaves what is to be synced to the caller; none if there
+    /// is nothing.
+    pub(crate) fn unsynced(&mut self) -> Result<Option<Unsynced>, OutputError> {
+        if self.state == State::NameUnsynced {
+            return self.sync().map(|()| None);
+        }
+        self.flush()?;
+        Ok(match &self.target {
+            Target::File(file) if std::mem::take(&mut self.unsynced) => {
+                Some(Unsynced { file: file.clone(), path: self.path.clone() })
+            }
+            _ => None,
+        })
+    }
+
     /// Cuts it to `len` bytes.
     pub(crate) fn rewind(&mut self, len: u64) -> Result<(), OutputError> {
         self.healthy()?;
@@ -227,7 +244,7 @@ impl Tail {
         if len <= self.handed_over {
             self.pending.clear();
             self.unsynced = true;
-            let cut = file.set_len(len).and_then(|()| file.seek(SeekFrom::Start(len)));
+            let cut = file.set_len(len).and_then(|()| (&**file).seek(SeekFrom::Start(len)));
             cut.map_err(|source| self.fail(source, Self::write_error))?;
             self.handed_over = len;
         }
@@ -242,7 +259,7 @@ impl Tail {
             return Err(error);
         }
         let written = match &mut self.target {
-            Target::File(file) => file.write_all(&self.pending),
+            Target::File(file) => (&**file).write_all(&self.pending),
             Target::Stream(stream) => stream.write_all(&self.pending),
         };
         written.map_err(|source| self.fail(source, Self::write_error))?;
