@@ -56,7 +56,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            window_units_max: 1 << 20,
+            window_units_max: 1 << 19,
             window_bytes_max: 16 << 20,
             parcel_units_max: 16 << 10,
             parcel_bytes_max: 256 << 10,

@@ -218,7 +218,7 @@ impl<T> Pipeline<T> {
     }
 
     /// How many items the source may be read beyond those whose results were taken; at least 1
-    /// [default: up to 1,048,576, or 16 MiB of values].
+    /// [default: up to 524,288, or 16 MiB of values].
     pub fn window(mut self, units: u64) -> Self {
         self.blueprint.limits.window_units_max = units.max(1);
         self
