@@ -544,7 +544,7 @@ impl Worker {
             }
             Reply::Curtailed { ticket, keep } => self.curtailed(ticket, keep, out),
             Reply::Product { ticket, product, finished } => {
-                self.produced(now, ticket, product, finished, out);
+                self.produced(now, ticket, product, finished);
             }
         }
     }
@@ -563,14 +563,7 @@ impl Worker {
         self.mesh.send(link, Frame::Returned { parcel, keep }, out);
     }
 
-    fn produced(
-        &mut self,
-        now: Time,
-        ticket: Ticket,
-        product: Product,
-        finished: Option<u64>,
-        out: &mut Effects,
-    ) {
+    fn produced(&mut self, now: Time, ticket: Ticket, product: Product, finished: Option<u64>) {
         let Some(executing) = self.executing.as_mut().filter(|known| known.ticket == ticket) else {
             return;
         };
