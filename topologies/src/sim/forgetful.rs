@@ -51,7 +51,9 @@ impl Forgetful {
                 let processed = credit.units.saturating_sub(first);
                 while sent.parcels.front().is_some_and(|(until, _)| *until <= processed) {
                     let (_, roots) = sent.parcels.pop_front().unwrap_or_default();
-                    roots.into_iter().for_each(|root| drop(self.processed.insert(root)));
+                    for root in roots {
+                        self.processed.insert(root);
+                    }
                 }
             }
             Frame::Commit(commit) => self.forge(commit),
