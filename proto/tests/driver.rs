@@ -1,4 +1,6 @@
 //! Which thread does what in a running process, and that none keeps the others waiting.
+// A test fails by panicking.
+#![allow(clippy::unwrap_used)]
 
 use std::{
     sync::{

@@ -163,7 +163,9 @@ where
         }
         self.take_frames()?;
         let now = self.now();
-        self.role.handle(now, Event::Tick, &mut self.effects);
+        if self.role.deadline().is_some_and(|deadline| deadline <= now) {
+            self.role.handle(now, Event::Tick, &mut self.effects);
+        }
         self.carry_out()
     }
 
