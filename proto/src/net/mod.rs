@@ -6,5 +6,6 @@ pub mod driver;
 pub mod endpoint;
 pub mod key;
 pub mod lock;
+mod roomy;
 pub mod waker;
 pub mod zeromq;

@@ -35,6 +35,7 @@ use super::{
     endpoint::{Endpoint, INBOX_PORTS},
     key::{Key, fingerprint},
     lock::{Lock, LockError},
+    roomy::make_roomy,
     waker::{self, Waker, Wakeups},
 };
 use crate::role::LinkId;
@@ -303,9 +304,13 @@ impl Net {
         if endpoint.is_ipv6() {
             socket.set_ipv6(true).map_err(failed())?;
         }
+        let events = match endpoint {
+            Endpoint::Ipc(_) => MONITORED | CONNECTED,
+            _ => MONITORED,
+        };
         let watched = match is_inproc {
             true => None,
-            false => Some(self.monitor(&context, Subject::Lane(link), &socket, MONITORED)?),
+            false => Some(self.monitor(&context, Subject::Lane(link), &socket, events)?),
         };
         let lane = Lane { socket, ready: Cell::new(false), watched, _place: place };
         lane.socket
@@ -696,6 +701,8 @@ const REFUSALS: i32 = (zmq::SocketEvent::HANDSHAKE_FAILED_NO_DETAIL as i32)
 const MONITORED: i32 = REFUSALS
     | (zmq::SocketEvent::HANDSHAKE_SUCCEEDED as i32)
     | (zmq::SocketEvent::DISCONNECTED as i32);
+/// There is a connection, whose descriptor is told.
+const CONNECTED: i32 = zmq::SocketEvent::CONNECTED as i32;
 /// `ZMQ_PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC` and `ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH`, the
 /// values of a handshake's failure, which the crate does not name.
 const CRYPTOGRAPHIC: u32 = 0x1100_0001;
@@ -757,6 +764,12 @@ fn next_event(socket: &Socket) -> Option<(LaneEvent, Vec<u8>)> {
         let value = value.try_into().map_or(0, u32::from_ne_bytes);
         let event = zmq::SocketEvent::from_raw(u16::from_ne_bytes([low, high]));
         let event = match (event, value) {
+            (zmq::SocketEvent::CONNECTED, connection) => {
+                if let Err(error) = make_roomy(connection) {
+                    debug!(%error, "a connection keeps the room that it has");
+                }
+                continue;
+            }
             (zmq::SocketEvent::HANDSHAKE_SUCCEEDED, _) => LaneEvent::Up,
             (zmq::SocketEvent::DISCONNECTED, _) => LaneEvent::Down,
             (zmq::SocketEvent::HANDSHAKE_FAILED_NO_DETAIL, _) => {
