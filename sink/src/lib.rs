@@ -5,6 +5,18 @@
 //! unit that failed for good, and the [summary] of the run. Knows nothing of how work is given out,
 //! of topologies, or of how processes are started.
 #![forbid(unsafe_code)]
+// What a peer says reaches no panic; where indices are this process's own, the reason stands beside
+// the module.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::expect_used
+    )
+)]
 
 pub mod accept;
 pub mod aggregate;
@@ -16,16 +28,48 @@ pub mod core;
 mod core_tests;
 pub mod dead;
 pub mod entry;
+#[cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "a table made here"))]
 mod figures;
+#[cfg_attr(
+    not(test),
+    expect(
+        clippy::indexing_slicing,
+        reason = "as long as the index, which is bounded by the number of stages"
+    )
+)]
 pub mod flow;
 pub mod horizon;
+#[cfg_attr(not(test), expect(clippy::expect_used, reason = "a constant that is in range"))]
 pub mod ledger;
 #[cfg(test)]
 mod ledger_tests;
 pub mod lives;
+#[cfg_attr(
+    not(test),
+    expect(
+        clippy::indexing_slicing,
+        reason = "offsets of its own buffer, and of a header of fixed length"
+    )
+)]
 pub mod log;
+#[cfg_attr(
+    not(test),
+    expect(clippy::indexing_slicing, reason = "positions that were found in the same lines")
+)]
 pub mod manifest;
+#[cfg_attr(
+    not(test),
+    expect(
+        clippy::indexing_slicing,
+        clippy::expect_used,
+        reason = "as many cells as columns; a text takes every character"
+    )
+)]
 pub mod output;
+#[cfg_attr(
+    not(test),
+    expect(clippy::expect_used, reason = "types of its own have a MessagePack form")
+)]
 pub mod record;
 pub mod recorder;
 pub mod retry;

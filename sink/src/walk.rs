@@ -56,12 +56,26 @@ fn text(marker: u8, rest: &[u8]) -> Option<&str> {
 #[inline]
 fn text_bytes(marker: u8, rest: &[u8]) -> Option<&[u8]> {
     let (len, rest) = match marker {
-        0xd9 => (u32::from(*rest.first()?), &rest[1..]),
-        0xda => (u16::from_be_bytes(*rest.first_chunk()?).into(), &rest[2..]),
-        0xdb => (u32::from_be_bytes(*rest.first_chunk()?), &rest[4..]),
+        0xd9 => rest.split_first().map(|(len, rest)| (u32::from(*len), rest))?,
+        0xda => two_bytes(rest)?,
+        0xdb => four_bytes(rest)?,
         _ => (u32::from(marker & 0x1f), rest),
     };
     rest.get(..usize::try_from(len).ok()?)
+}
+
+/// A length of two bytes, and what is behind it.
+#[inline]
+fn two_bytes(bytes: &[u8]) -> Option<(u32, &[u8])> {
+    let (len, rest) = bytes.split_first_chunk()?;
+    Some((u16::from_be_bytes(*len).into(), rest))
+}
+
+/// A length of four bytes, and what is behind it.
+#[inline]
+fn four_bytes(bytes: &[u8]) -> Option<(u32, &[u8])> {
+    let (len, rest) = bytes.split_first_chunk()?;
+    Some((u32::from_be_bytes(*len), rest))
 }
 
 /// A text of which every byte is a character that stands for itself in JSON, as most do. One look
@@ -82,8 +96,8 @@ pub(crate) fn entries(value: &[u8]) -> Option<Entries<'_>> {
     let (&marker, rest) = value.split_first()?;
     let (left, rest) = match marker {
         0x80..=0x8f => (u32::from(marker & 0x0f), rest),
-        0xde => (u16::from_be_bytes(*rest.first_chunk()?).into(), &rest[2..]),
-        0xdf => (u32::from_be_bytes(*rest.first_chunk()?), &rest[4..]),
+        0xde => two_bytes(rest)?,
+        0xdf => four_bytes(rest)?,
         _ => return None,
     };
     Some(Entries { rest, left })
@@ -159,8 +173,9 @@ fn append_text(text: &str, json: &mut Vec<u8>) {
         if *byte >= 0x80 {
             // A part of a character that is not escaped.
             let len = rest.iter().take_while(|byte| **byte >= 0x80).count();
-            json.extend_from_slice(&rest[..len]);
-            rest = &rest[len..];
+            let (character, more) = rest.split_at(len);
+            json.extend_from_slice(character);
+            rest = more;
             continue;
         }
         let (plain, more) = rest.split_at(plain_len(rest));
@@ -176,7 +191,7 @@ fn append_text(text: &str, json: &mut Vec<u8>) {
 
 /// As serde_json writes it.
 fn append_escaped(byte: u8, json: &mut Vec<u8>) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let hex = |digit| if digit < 10 { b'0' + digit } else { b'a' + digit - 10 };
     let short = match byte {
         b'"' | b'\\' => byte,
         0x08 => b'b',
@@ -186,7 +201,7 @@ fn append_escaped(byte: u8, json: &mut Vec<u8>) {
         0x0d => b'r',
         _ => {
             json.extend_from_slice(b"\\u00");
-            json.extend([byte >> 4, byte & 0xf].map(|digit| HEX[usize::from(digit)]));
+            json.extend([byte >> 4, byte & 0xf].map(hex));
             return;
         }
     };
@@ -198,11 +213,11 @@ fn append_escaped(byte: u8, json: &mut Vec<u8>) {
 #[inline]
 fn plain_len(bytes: &[u8]) -> usize {
     const STEP: usize = 32;
-    let (steps, _) = bytes.as_chunks::<STEP>();
+    let (steps, tail) = bytes.as_chunks::<STEP>();
     let whole = |step: &&[u8; STEP]| step.iter().fold(true, |plain, byte| plain & is_plain(*byte));
-    let before = steps.iter().take_while(whole).count() * STEP;
-    let rest = bytes[before..].iter().take(STEP);
-    before + rest.take_while(|byte| is_plain(**byte)).count()
+    let before = steps.iter().take_while(whole).count();
+    let rest = steps.get(before).map_or(tail, |step| step.as_slice());
+    before * STEP + rest.iter().take_while(|byte| is_plain(**byte)).count()
 }
 
 /// Whether a byte is a character that stands for itself in JSON. As a number with a sign, what is

@@ -171,6 +171,7 @@ type Effects = Vec<Effect<Request>>;
 
 impl Ventilator {
     /// A ventilator that has not begun; carry the effects out, then feed it events.
+    #[expect(clippy::indexing_slicing, reason = "a plan has a first stage")]
     pub fn new(me: PeerId, hello: Hello, config: Config) -> (Self, Effects) {
         let mut mesh = Mesh::new(me, hello, &config.limits);
         let mut out = Effects::new();
@@ -311,11 +312,12 @@ impl Ventilator {
             Ok(stage) => stage,
             Err(refusal) => return self.mesh.refuse(link, refusal, out),
         };
-        let plan = &self.config.stages[stage];
+        let Some(plan) = self.config.stages.get(stage) else { return };
         if plan.function == Function::Own && !own {
             let refusal = Refusal::NoFunction { stage: plan.name.clone() };
             return self.mesh.refuse(link, refusal, out);
         }
+        let stage_name = plan.name.clone();
         let plan = Plan {
             stage_index: stage as u32,
             stages: self.config.stages.len() as u32,
@@ -334,7 +336,7 @@ impl Ventilator {
         if self.phase != Phase::Running {
             self.mesh.send(link, Frame::Stop, out);
         }
-        info!(peer = %hello.name, stage = %self.config.stages[stage].name, "worker joined");
+        info!(peer = %hello.name, stage = %stage_name, "worker joined");
         let figures =
             WorkerTally { name: hello.name.clone(), stage: stage as u32, ..Default::default() };
         self.astray.remove(&peer);

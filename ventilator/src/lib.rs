@@ -3,9 +3,31 @@
 //! [`source`] reads, [`core`] decides, [`run`] joins the two to sockets; [`cli`] are the flags
 //! of the binary. No topology is known here, nor how processes are started.
 #![forbid(unsafe_code)]
+// What a peer says reaches no panic; where indices are this process's own, the reason stands beside
+// the module.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::expect_used
+    )
+)]
 
+#[cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "the user's own stages"))]
 pub mod cli;
 pub mod core;
+#[cfg_attr(not(test), expect(clippy::expect_used, reason = "a constant that is in range"))]
 pub mod latency;
 pub mod run;
+#[cfg_attr(
+    not(test),
+    expect(
+        clippy::indexing_slicing,
+        clippy::expect_used,
+        reason = "positions in what was read; no peer is heard here"
+    )
+)]
 pub mod source;

@@ -53,14 +53,43 @@
 //! # }
 //! ```
 #![forbid(unsafe_code)]
+// What a peer says reaches no panic; where indices are this process's own, the reason stands beside
+// the module.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::expect_used
+    )
+)]
 
 pub mod assemble;
+#[cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "as many bytes as were read"))]
 pub mod builtin;
 pub mod cli;
 pub mod core;
 pub mod executor;
+#[cfg_attr(
+    not(test),
+    expect(
+        clippy::indexing_slicing,
+        clippy::expect_used,
+        reason = "positions in what a program of this worker said; a constant command"
+    )
+)]
 pub mod external;
+#[cfg_attr(
+    not(test),
+    expect(clippy::indexing_slicing, clippy::expect_used, reason = "offsets that were made here")
+)]
 pub mod function;
+#[cfg_attr(
+    not(test),
+    expect(clippy::indexing_slicing, reason = "ends of outputs that were made here, one for each")
+)]
 pub mod product;
 pub mod run;
 #[cfg(test)]
