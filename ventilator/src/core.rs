@@ -38,6 +38,9 @@ const READ_UNITS: u64 = 16 << 10;
 /// Units that wait for each worker, at least: what waits is shared by all of them, and a parcel
 /// costs the same however small it is.
 const READY_UNITS_PER_WORKER: u64 = 64;
+/// Large values that wait for each worker, in parcels. Those that wait for long leave the
+/// processor's cache, and are sent from memory.
+const READY_PARCELS_PER_WORKER: u64 = 4;
 /// So many workers are told of commits at a time, in turn, and the next ones after this interval:
 /// telling them costs the same however many they are.
 const COMMIT_INTERVAL: Duration = Duration::from_millis(5);
@@ -731,12 +734,16 @@ impl Ventilator {
             .min(self.committed.set().watermark().saturating_add(limits.window_units_max));
         let room = horizon.saturating_sub(self.next);
         let ahead = READ_UNITS.max(READY_UNITS_PER_WORKER * self.dispatch.peers() as u64);
+        let bytes = READY_PARCELS_PER_WORKER
+            .saturating_mul(limits.parcel_bytes_max.max(1))
+            .saturating_mul(self.dispatch.peers().max(1) as u64);
         let wanted = !self.reading
             && self.end.is_none()
             && self.mesh.run() != 0
             && room > 0
             && (self.dispatch.bytes() as u64) < limits.window_bytes_max
-            && (self.dispatch.ready() as u64) < ahead;
+            && (self.dispatch.ready() as u64) < ahead
+            && (self.dispatch.ready_bytes() as u64) < bytes;
         if wanted {
             self.reading = true;
             out.push(Effect::Request(Request::Read(room.min(READ_UNITS))));

@@ -127,6 +127,7 @@ pub struct Dispatch {
     next_parcel: ParcelId,
     kept_bytes: usize,
     ready_units: usize,
+    ready_bytes: usize,
     ending: bool,
     attempts: u64,
     lost_at: Option<Time>,
@@ -161,6 +162,7 @@ impl Dispatch {
             next_parcel: 0,
             kept_bytes: 0,
             ready_units: 0,
+            ready_bytes: 0,
             ending: false,
             attempts: 0,
             lost_at: None,
@@ -187,6 +189,11 @@ impl Dispatch {
     /// Units that could be sent at once.
     pub fn ready(&self) -> usize {
         self.ready_units
+    }
+
+    /// Bytes of their values.
+    pub fn ready_bytes(&self) -> usize {
+        self.ready_bytes
     }
 
     /// Whether nothing waits and everything that was sent is committed.
@@ -230,6 +237,7 @@ impl Dispatch {
             units.share();
             self.kept_bytes += units.bytes();
             self.ready_units += units.len();
+            self.ready_bytes += units.bytes();
             self.stocked += 1;
             self.fresh.push_back(Stock { units, next: 0, history: FRESH });
         }
@@ -409,6 +417,7 @@ impl Dispatch {
 
     fn stock_again(&mut self, stock: Stock) {
         self.ready_units += stock.units.len();
+        self.ready_bytes += stock.units.bytes();
         self.stocked += 1;
         self.again.push_back(stock);
     }
@@ -426,6 +435,7 @@ impl Dispatch {
                 }
                 Some(Stock { units, history, .. }) => {
                     self.ready_units -= units.len();
+                    self.ready_bytes -= units.bytes();
                     self.pressed += 1;
                     self.send(now, link, units, history, false, orders);
                 }
@@ -509,8 +519,9 @@ impl Dispatch {
             if stock.next == stock.units.len() {
                 queue.pop_front();
             }
-            self.ready_units -= count;
             let before = part.bytes();
+            self.ready_units -= count;
+            self.ready_bytes -= before;
             let part = if history == FRESH { part } else { part.without(committed) };
             self.kept_bytes -= before - part.bytes();
             if parcel.is_empty() { parcel = part } else { parcel.append(&part) }

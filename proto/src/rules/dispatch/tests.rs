@@ -85,6 +85,19 @@ fn a_lone_unit_leaves_at_once_and_alone() {
 }
 
 #[test]
+fn what_waits_is_counted_in_bytes_wherever_it_comes_from_and_goes_to() {
+    let mut script = Script::new();
+    script.add(0, 40);
+    assert_eq!(script.dispatch.ready_bytes(), 40);
+    script.join(1);
+    let (_, sent) = script.works().remove(0);
+    assert_eq!(script.dispatch.ready_bytes(), 40 - 2 * sent.units.bytes());
+    script.committed.insert(0..1);
+    script.lost(1, Loss::Silent);
+    assert_eq!(script.dispatch.ready_bytes(), 39);
+}
+
+#[test]
 fn a_worker_holds_no_more_than_two_parcels_and_no_more_than_its_credit() {
     let mut script = Script::new();
     script.dispatch.join(1, "w");
