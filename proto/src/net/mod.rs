@@ -8,4 +8,5 @@ pub mod key;
 pub mod lock;
 mod roomy;
 pub mod waker;
+mod z85;
 pub mod zeromq;

@@ -37,6 +37,7 @@ use super::{
     lock::{Lock, LockError},
     roomy::make_roomy,
     waker::{self, Waker, Wakeups},
+    z85,
 };
 use crate::role::LinkId;
 
@@ -125,12 +126,12 @@ pub fn new_key_pair() -> (String, String) {
 
 /// The bytes of one half of a key pair; none of what is no key.
 pub fn decode_key(half: &str) -> Vec<u8> {
-    zmq::z85_decode(half).unwrap_or_default()
+    z85::decode(half).unwrap_or_default()
 }
 
 /// Whether a text is one half of a key pair.
 pub fn valid_key(text: &str) -> bool {
-    text.len() == 40 && zmq::z85_decode(text).is_ok_and(|half| half.len() == 32)
+    z85::decode(text).is_some_and(|half| half.len() == 32)
 }
 
 /// Lets the process open as many files as it may: a socket a peer, and libzmq does not bear
