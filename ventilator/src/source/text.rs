@@ -53,8 +53,8 @@ impl Stream {
     /// Appends the next line without its end; whether there was one.
     fn append_next(&mut self, to: &mut Vec<u8>) -> Result<bool, SourceError> {
         let start = to.len();
-        // Long lines often are about as long as the one before.
-        to.reserve_exact(self.long);
+        // Long lines often are as long as the one before; then each is read at once, with its end.
+        to.reserve_exact(self.long + 1);
         let ended = self
             .append_line(to)
             .map_err(|source| SourceError::Io { path: self.path.clone(), source })?;
