@@ -114,7 +114,7 @@ where
         if let Some(ended) = self.ended.take() {
             return ended.map(Absence::Ended);
         }
-        if let Some(brief) = self.briefs.pop_front() {
+        if let Some(brief) = self.next_brief() {
             self.left = (Instant::now(), Some(Duration::ZERO));
             return Ok(Absence::Brief(brief));
         }
