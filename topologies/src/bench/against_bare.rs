@@ -35,7 +35,7 @@ pub fn run(
     let mut first = site.start("bare-worker-1", meeting.worker(site, work))?;
     let mut second = site.start("bare-worker-2", meeting.worker(site, work))?;
     let mut ventilator = site.start("bare-ventilator", meeting.ventilator(site, send, 2))?;
-    ends_before(&mut sink, &mut [&mut ventilator, &mut first, &mut second])?;
+    ends_before(&mut sink, [&mut ventilator, &mut first, &mut second])?;
     let begun: Begun = parse("bare-ventilator", &ventilator.printed()?)?;
     let collected: Collected = parse("bare-sink", &sink.printed()?)?;
     let time = Duration::from_nanos(collected.ended_ns.saturating_sub(begun.begun_ns));

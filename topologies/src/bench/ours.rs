@@ -22,7 +22,7 @@ use ventilator::source::SourceSpec;
 
 use super::{
     Failure, Transport,
-    site::{Process, Site, all_end},
+    site::{Process, Site, all_end, ends_before},
 };
 
 /// What a run is to be.
@@ -144,9 +144,14 @@ impl Run {
     /// # Errors
     /// [`Failure`] when a process ends otherwise than well.
     pub fn finish(mut self) -> Result<Finished, Failure> {
-        let mut all = vec![&mut self.sink, &mut self.ventilator];
-        all.extend(&mut self.workers);
-        all_end(&mut all)?;
+        for process in [&mut self.sink, &mut self.ventilator] {
+            ends_before(process, &mut self.workers)?;
+        }
+        // One that was late to a short run would wait for the next.
+        for worker in &mut self.workers {
+            worker.dismiss()?;
+        }
+        all_end(&mut self.workers)?;
         let wall = self.began.elapsed();
         let read = std::fs::read(&self.summary);
         let json = read.map_err(|source| Failure::file(&self.summary, source))?;

@@ -132,7 +132,7 @@ impl Site {
     fn spawn(&self, name: &str, mut command: Command, stdout: fs::File) -> io::Result<Process> {
         let stderr = tempfile::tempfile_in(self.folder.path())?;
         let child = command.stderr(stderr.try_clone()?).spawn()?;
-        Ok(Process { name: name.into(), child, stdout, stderr, status: None })
+        Ok(Process { name: name.into(), child, stdout, stderr, status: None, dismissed: false })
     }
 }
 
@@ -143,6 +143,7 @@ pub struct Process {
     stdout: fs::File,
     stderr: fs::File,
     status: Option<ExitStatus>,
+    dismissed: bool,
 }
 
 impl Process {
@@ -156,6 +157,18 @@ impl Process {
         if let Ok(None) = self.poll() {
             let _ = kill_process(Pid::from_child(&self.child), signal);
         }
+    }
+
+    /// Asks it to leave, if it runs: from then on it may end by the signal itself, or as drained.
+    ///
+    /// # Errors
+    /// [`Failure`] with its last words when it has ended badly before.
+    pub fn dismiss(&mut self) -> Result<(), Failure> {
+        if !self.has_ended()? {
+            self.dismissed = true;
+            self.signal(Signal::TERM);
+        }
+        Ok(())
     }
 
     /// Ends it at once.
@@ -180,7 +193,7 @@ impl Process {
         let status = self.poll().map_err(|source| Failure::file(&self.name, source))?;
         match status {
             None => Ok(false),
-            Some(status) if status.success() => Ok(true),
+            Some(status) if status.success() || self.dismissed => Ok(true),
             Some(status) => Err(Failure::Ended {
                 name: self.name.clone(),
                 status,
@@ -207,26 +220,34 @@ impl Drop for Process {
 ///
 /// # Errors
 /// [`Failure`] of the first that ended otherwise.
-pub fn all_end(processes: &mut [&mut Process]) -> Result<(), Failure> {
+pub fn all_end<'a>(processes: impl IntoIterator<Item = &'a mut Process>) -> Result<(), Failure> {
+    let mut running: Vec<_> = processes.into_iter().collect();
     loop {
-        let mut running = false;
-        for process in &mut *processes {
-            running |= !process.has_ended()?;
+        let mut still = Vec::new();
+        for process in running {
+            if !process.has_ended()? {
+                still.push(process);
+            }
         }
-        if !running {
+        if still.is_empty() {
             return Ok(());
         }
+        running = still;
         thread::sleep(LOOK_INTERVAL);
     }
 }
 
-/// Waits until one has ended well, while the others have to be there.
+/// Waits until one has ended well, while none of the others may end badly.
 ///
 /// # Errors
 /// [`Failure`] of the first that ended otherwise.
-pub fn ends_before(one: &mut Process, others: &mut [&mut Process]) -> Result<(), Failure> {
+pub fn ends_before<'a>(
+    one: &mut Process,
+    others: impl IntoIterator<Item = &'a mut Process>,
+) -> Result<(), Failure> {
+    let mut others: Vec<_> = others.into_iter().collect();
     while !one.has_ended()? {
-        for other in &mut *others {
+        for other in &mut others {
             other.has_ended()?;
         }
         thread::sleep(LOOK_INTERVAL);

@@ -41,6 +41,6 @@ fn xargs(site: &Site, units: u64) -> Result<f64, Failure> {
     command.args(["-c", r#"seq "$1" | xargs -P2 -n1 "$2""#, "sh", &units.to_string(), PROGRAM]);
     let start = Instant::now();
     let mut xargs = site.start("xargs", command)?;
-    all_end(&mut [&mut xargs])?;
+    all_end([&mut xargs])?;
     Ok(start.elapsed().as_secs_f64())
 }

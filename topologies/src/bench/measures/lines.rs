@@ -68,7 +68,7 @@ fn cats(options: &Options, input: &Path, lines: u64) -> Result<f64, Failure> {
     command.arg(input).arg(&output);
     let start = Instant::now();
     let mut cats = site.start("cat", command)?;
-    all_end(&mut [&mut cats])?;
+    all_end([&mut cats])?;
     let taken = start.elapsed();
     let length = output.metadata().map_err(|source| Failure::file(&output, source))?.len();
     Failure::unless_equal("cat", "the output's length", length, lines * LINE_BYTES)?;

@@ -81,7 +81,7 @@ pub(super) fn measure(options: &Options) -> Result<Vec<Figure>, Failure> {
             let mut command = Command::new("sh");
             command.args(["-c", ALONE, "sh"]).arg(&script).arg(&input);
             let start = Instant::now();
-            all_end(&mut [&mut site.start("python3", command)?])?;
+            all_end([&mut site.start("python3", command)?])?;
             rows[2].add_other("loop", 2.0 * units as f64 / start.elapsed().as_secs_f64());
         }
         Ok(())
@@ -96,7 +96,7 @@ fn pool_rates(site: &Site, pool: &Path, units: u64) -> Result<[f64; 2], Failure>
     let mut command = Command::new("python3");
     command.arg(pool).arg(units.to_string());
     let mut pool = site.start("python3", command)?;
-    all_end(&mut [&mut pool])?;
+    all_end([&mut pool])?;
     let printed = pool.printed()?;
     let rates: Result<Vec<f64>, _> = printed.split_whitespace().map(str::parse).collect();
     rates.ok().and_then(|rates| rates.try_into().ok()).ok_or_else(|| Failure::Wrong {

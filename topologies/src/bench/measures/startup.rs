@@ -37,7 +37,7 @@ pub(super) fn measure(options: &Options) -> Result<Vec<Figure>, Failure> {
         Failure::unless_equal("ours", "the first result", first.as_str(), "1")?;
         let others = lines.map_while(Result::ok).count();
         Failure::unless_equal("ours", "the number of further results", others, 999)?;
-        crate::bench::site::all_end(&mut [&mut up])
+        crate::bench::site::all_end([&mut up])
     })?;
     Ok(vec![figure])
 }
