@@ -8,8 +8,15 @@ use std::{
 use sink::run_dir::DATABASE;
 use thiserror::Error;
 
+use crate::topology::Topology;
+
 /// The folder beside a topology that holds its run directories.
-pub const RUNS: &str = ".pipeline";
+const RUNS: &str = ".pipeline";
+
+/// Where a run of this topology is kept, if nobody says otherwise.
+pub fn run_dir(topology: &Topology) -> PathBuf {
+    topology.directory.join(RUNS).join(&topology.name)
+}
 
 /// Why no run directory was found.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -18,6 +25,12 @@ pub enum PlaceError {
     #[error("{} holds no run: there is no {DATABASE} in it", path.display())]
     NoRun {
         /// The folder.
+        path: PathBuf,
+    },
+    /// A file was named that does not say where its run is.
+    #[error("{} is neither a run directory nor a topology; pipeline check {} says why", path.display(), path.display())]
+    NoTopology {
+        /// The file.
         path: PathBuf,
     },
     /// None was named, and none lies here.
@@ -38,15 +51,22 @@ fn list(runs: &[PathBuf]) -> String {
     runs.iter().map(|run| run.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
-/// The run directory that was named or, if none was, the only one in `.pipeline` below `here`.
+/// The run directory that was named or, if none was, the only one in `.pipeline` below `here`. The
+/// name of a topology's file stands for where its run is kept by default.
 ///
 /// # Errors
 /// [`PlaceError`] when there is none, or more than one.
 pub fn find(named: Option<&Path>, here: &Path) -> Result<PathBuf, PlaceError> {
     if let Some(path) = named {
+        let path = match path.is_file() {
+            true => Topology::load(path, &[])
+                .map(|topology| run_dir(&topology))
+                .map_err(|_| PlaceError::NoTopology { path: path.into() })?,
+            false => path.into(),
+        };
         return match path.join(DATABASE).is_file() {
-            true => Ok(path.into()),
-            false => Err(PlaceError::NoRun { path: path.into() }),
+            true => Ok(path),
+            false => Err(PlaceError::NoRun { path }),
         };
     }
     let folder = here.join(RUNS);
@@ -83,5 +103,21 @@ mod tests {
         assert!(matches!(find(None, here.path()), Err(PlaceError::Several { .. })));
         assert_eq!(find(Some(&run("b")), here.path()), Ok(run("b")));
         assert!(matches!(find(Some(here.path()), here.path()), Err(PlaceError::NoRun { .. })));
+    }
+
+    #[test]
+    fn a_topology_stands_for_where_its_run_is_kept() {
+        let here = tempfile::tempdir().unwrap();
+        let file = here.path().join("squares.toml");
+        let range = "[source]\nkind = \"range\"\nfrom = 1\nto = 3\n";
+        fs::write(&file, format!("{range}[[stage]]\nname = \"s\"\nrun = \"square\"\n")).unwrap();
+        let path = here.path().join(RUNS).join("squares");
+        let found = || find(Some(&file), here.path());
+        assert_eq!(found(), Err(PlaceError::NoRun { path: path.clone() }));
+        fs::create_dir_all(&path).unwrap();
+        fs::write(path.join(DATABASE), "").unwrap();
+        assert_eq!(found(), Ok(path));
+        fs::write(&file, range).unwrap();
+        assert_eq!(found(), Err(PlaceError::NoTopology { path: file.clone() }));
     }
 }

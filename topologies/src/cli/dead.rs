@@ -17,7 +17,8 @@ use crate::{aftermath::place, topology::Topology, up::exit};
 pub(super) struct DeadArgs {
     #[command(subcommand)]
     action: Action,
-    /// The run directory [default: the only one in .pipeline]
+    /// The run directory, or the topology whose run lies in .pipeline [default: the only one
+    /// there]
     #[arg(long, value_name = "DIR", global = true)]
     run_dir: Option<PathBuf>,
     /// How letters are printed

@@ -17,7 +17,8 @@ pub(super) struct ExplainArgs {
     /// The unit: its place in the source, from 0
     #[arg(value_name = "ID")]
     unit: u64,
-    /// The run directory [default: the only one in .pipeline]
+    /// The run directory, or the topology whose run lies in .pipeline [default: the only one
+    /// there]
     #[arg(long, value_name = "DIR")]
     run_dir: Option<PathBuf>,
     /// How it is printed

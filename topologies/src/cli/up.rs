@@ -118,7 +118,7 @@ impl UpArgs {
     /// Where the run is kept. Lines on standard output cannot be taken back, so such a run is
     /// kept only if someone says where.
     fn run_dir(&self, topology: &Topology) -> Option<PathBuf> {
-        let default = || topology.directory.join(place::RUNS).join(&topology.name);
+        let default = || place::run_dir(topology);
         let to_stdout = topology.sink.output == Some(OutputSpec::Stdout);
         match &self.run_dir {
             _ if self.ephemeral => None,

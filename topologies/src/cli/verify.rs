@@ -12,7 +12,8 @@ use crate::{aftermath::place, up::exit};
 /// Compares the manifest of a finished run with its outputs; exit code 1 if anything differs.
 #[derive(Debug, Args)]
 pub(super) struct VerifyArgs {
-    /// The run directory [default: the only one in .pipeline]
+    /// The run directory, or the topology whose run lies in .pipeline [default: the only one
+    /// there]
     #[arg(value_name = "RUN_DIR")]
     run_dir: Option<PathBuf>,
     /// How findings are printed
