@@ -34,7 +34,7 @@ use tracing::{error, info, warn};
 use crate::latency::Latency;
 
 /// Units that are asked of the source at once.
-const READ_UNITS: u64 = 16 << 10;
+const READ_UNITS: u64 = 32 << 10;
 /// Units that wait for each worker, at least: what waits is shared by all of them, and a parcel
 /// costs the same however small it is.
 const READY_UNITS_PER_WORKER: u64 = 64;
@@ -43,11 +43,11 @@ const READY_UNITS_PER_WORKER: u64 = 64;
 const READY_PARCELS_PER_WORKER: u64 = 4;
 /// So many workers are told of commits at a time, in turn, and the next ones after this interval:
 /// telling them costs the same however many they are.
-const COMMIT_INTERVAL: Duration = Duration::from_millis(5);
-const COMMIT_WORKERS: usize = 100;
+const COMMIT_INTERVAL: Duration = Duration::from_millis(2);
+const COMMIT_WORKERS: usize = 40;
 /// They are told less often while there is little to forget: a frame takes more time on its way
 /// than a short unit.
-const COMMIT_INTERVAL_MAX: Duration = Duration::from_millis(20);
+const COMMIT_INTERVAL_MAX: Duration = Duration::from_millis(100);
 const COMMIT_UNITS: u64 = READ_UNITS;
 const COMMIT_BYTES: usize = 1 << 20;
 /// Onlookers are told of progress as often.

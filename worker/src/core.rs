@@ -35,7 +35,7 @@ use tracing::{error, info, warn};
 use crate::product::Product;
 
 /// Outputs that are ready are fetched from a long parcel as often.
-const COLLECT_INTERVAL: Duration = Duration::from_millis(10);
+const COLLECT_INTERVAL: Duration = Duration::from_millis(25);
 /// The ventilator is told of this worker's figures as often.
 const FIGURES_INTERVAL: Duration = Duration::from_millis(500);
 

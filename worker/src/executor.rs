@@ -33,7 +33,7 @@ const GROUP_UNITS_MAX: u32 = 512;
 /// not begun then.
 const GROUP_TIMES_MAX: u32 = 5;
 /// Outputs are handed over at least as often while a parcel lasts.
-const HANDOVER: Duration = Duration::from_millis(5);
+const HANDOVER: Duration = Duration::from_millis(25);
 
 /// Whether a plan may bring code along: a command line or Python source. A plan that anyone
 /// could have sent may not.
