@@ -34,6 +34,9 @@ use crate::{accept::Accept, entry::Entry, horizon::Horizon};
 /// Onlookers are told of progress as often.
 const REPORT_INTERVAL: Duration = Duration::from_millis(200);
 
+/// A batch that is not safe after so long waits for an outcome that is late.
+const LATE: Duration = Duration::from_millis(100);
+
 /// Names of workers that are kept, those that are gone included.
 const NAMES_MAX: usize = 16 << 10;
 
@@ -49,6 +52,8 @@ pub enum Request {
         /// Outcomes that came more than once, since this sink started.
         duplicates: u64,
     },
+    /// Make those batches safe too that wait for an earlier outcome: it is late.
+    LogWaiting,
     /// A run of this plan has begun, or goes on: a ventilator has said Hello.
     Begin {
         /// Which start of a ventilator it is.
@@ -91,10 +96,12 @@ pub struct Conclusion {
 /// What comes back.
 #[derive(Debug)]
 pub enum Reply {
-    /// All batches up to this one are safe.
+    /// Batches are safe.
     Recorded {
         /// The last of them.
         number: u64,
+        /// Those before it that are not: they wait for an earlier outcome.
+        waiting: Vec<u64>,
         /// Memory that recorded outcomes take that wait for an earlier one.
         held_bytes: u64,
         /// Units dead-lettered so far.
@@ -144,6 +151,7 @@ pub struct Standing {
 #[derive(Debug)]
 struct Recording {
     number: u64,
+    since: Time,
     ranges: Vec<(UnitId, UnitId)>,
     link: LinkId,
     units: usize,
@@ -188,6 +196,8 @@ pub struct Sink {
     recording: VecDeque<Recording>,
     recording_bytes: u64,
     next_number: u64,
+    // The recorder was told that something is late, when this was the next batch.
+    late_told: u64,
     held_bytes: u64,
     end: Option<End>,
     began: Option<Time>,
@@ -233,6 +243,7 @@ impl Sink {
             recording: VecDeque::new(),
             recording_bytes: 0,
             next_number: 0,
+            late_told: 0,
             held_bytes: 0,
             end: standing.units.map(|units| End { units, drained: false }),
             began: None,
@@ -271,7 +282,7 @@ impl Sink {
                 let (units, bytes) = weight(&results);
                 if self.intake.received(link, units, bytes) {
                     let peer = self.mesh.peer(link);
-                    self.results(link, peer, results, out);
+                    self.results(now, link, peer, results, out);
                 } else {
                     warn!("a worker does not keep to its credit; it has to begin anew");
                     self.mesh.overdrawn(now, link, out);
@@ -282,19 +293,19 @@ impl Sink {
             }
             MeshEvent::Frame { link, frame: Frame::Bye } => self.mesh.hang_up(link, out),
             // A worker that was given up for dead has done its work all the same.
-            MeshEvent::Stray(envelope) => self.stray(envelope, out),
+            MeshEvent::Stray(envelope) => self.stray(now, envelope, out),
             _ => {}
         }
     }
 
     /// A worker that was given up for dead has done its work all the same. Nothing bounds what comes
     /// from it, so it is heard only while there is room; others do its units anyway.
-    fn stray(&mut self, envelope: Envelope, out: &mut Effects) {
+    fn stray(&mut self, now: Time, envelope: Envelope, out: &mut Effects) {
         let ours = envelope.run == self.standing.run;
         let room = self.recording_bytes < self.limits.window_bytes_max;
         match envelope.frame {
             Frame::Results(results) if ours && room => {
-                self.results(LinkId::MAX, Some(envelope.from), results, out);
+                self.results(now, LinkId::MAX, Some(envelope.from), results, out);
             }
             _ => self.mesh.turn_away(Unwanted::Stray),
         }
@@ -384,7 +395,14 @@ impl Sink {
         self.ventilators.len() < before
     }
 
-    fn results(&mut self, link: LinkId, peer: Option<PeerId>, results: Results, out: &mut Effects) {
+    fn results(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        peer: Option<PeerId>,
+        results: Results,
+        out: &mut Effects,
+    ) {
         let (units, bytes) = weight(&results);
         let name =
             peer.and_then(|peer| self.names.get(&peer).cloned()).unwrap_or_else(|| "?".into());
@@ -401,7 +419,7 @@ impl Sink {
         let number = self.next_number;
         self.next_number += 1;
         self.recording_bytes += bytes as u64;
-        self.recording.push_back(Recording { number, ranges, link, units, bytes });
+        self.recording.push_back(Recording { number, since: now, ranges, link, units, bytes });
         let duplicates = self.accept.duplicates();
         out.push(Effect::Request(Request::Record { number, entries, duplicates }));
     }
@@ -425,10 +443,10 @@ impl Sink {
 
     fn reply(&mut self, now: Time, reply: Reply, out: &mut Effects) {
         match reply {
-            Reply::Recorded { number, held_bytes, dead } => {
+            Reply::Recorded { number, waiting, held_bytes, dead } => {
                 self.held_bytes = held_bytes;
                 self.standing.dead = dead;
-                self.recorded(number);
+                self.recorded(number, &waiting);
             }
             Reply::Closed => {
                 self.phase = Phase::Closed { since: now };
@@ -448,18 +466,31 @@ impl Sink {
         }
     }
 
-    /// Up to this batch everything is safe: now it may be acknowledged.
-    fn recorded(&mut self, number: u64) {
-        while self.recording.front().is_some_and(|first| first.number <= number) {
-            let Some(recording) = self.recording.pop_front() else { break };
-            for (start, end) in recording.ranges {
-                self.standing.committed.insert(start..end);
-                self.committed_units += end - start;
+    /// Up to this batch everything is safe but what waits: now it may be acknowledged.
+    fn recorded(&mut self, number: u64, waiting: &[u64]) {
+        let Self { recording, standing, intake, .. } = self;
+        let (mut units, mut bytes) = (0, 0);
+        recording.retain(|batch| {
+            if batch.number > number || waiting.contains(&batch.number) {
+                return true;
             }
-            self.recording_bytes -= recording.bytes as u64;
-            self.intake.processed(recording.link, recording.units, recording.bytes);
-        }
+            for (start, end) in &batch.ranges {
+                standing.committed.insert(*start..*end);
+                units += end - start;
+            }
+            bytes += batch.bytes as u64;
+            intake.processed(batch.link, batch.units, batch.bytes);
+            false
+        });
+        self.committed_units += units;
+        self.recording_bytes -= bytes;
         self.news = true;
+    }
+
+    /// When the oldest batch will have waited for too long, unless that was told.
+    fn late(&self) -> Option<Time> {
+        let oldest = self.recording.front().filter(|oldest| oldest.number >= self.late_told)?;
+        Some(oldest.since + LATE)
     }
 
     fn report(&mut self) -> proto::frame::Commit {
@@ -555,6 +586,10 @@ impl Sink {
         {
             self.conclude(out);
         }
+        if self.late().is_some_and(|late| late <= now) {
+            self.late_told = self.next_number;
+            out.push(Effect::Request(Request::LogWaiting));
+        }
         for (link, credit) in self.intake.grants() {
             self.mesh.grant(link, credit, out);
         }
@@ -601,6 +636,6 @@ impl proto::role::Role for Sink {
             }
             _ => None,
         };
-        [self.mesh.deadline(), report, closed].into_iter().flatten().min()
+        [self.mesh.deadline(), report, closed, self.late()].into_iter().flatten().min()
     }
 }

@@ -9,7 +9,7 @@ use proto::{
     units::Units,
 };
 
-use crate::core::{Request, Sink, Standing};
+use crate::core::{Reply, Request, Sink, Standing};
 
 const RUN: u64 = 7;
 const COMMITTED: u64 = 1_000;
@@ -95,4 +95,24 @@ fn a_dead_ventilator_whose_lane_reaches_its_successor_does_not_take_its_place() 
     let end = Frame::End(End { units: COMMITTED, drained: false });
     let out = hears(&mut sink, 60, 1, end);
     assert!(out.iter().any(|e| matches!(e, Effect::Request(Request::Close { .. }))));
+}
+
+#[test]
+fn the_recorder_is_told_once_that_something_is_late() {
+    let mut sink = sink(Some("plan"));
+    assert_eq!(recorded(&mut sink, COMMITTED), [COMMITTED]);
+    assert_eq!(recorded(&mut sink, COMMITTED + 2), [COMMITTED + 2]);
+    let mut told = |ms, event| {
+        let mut out = Vec::new();
+        sink.handle(Time::from_ms(ms), event, &mut out);
+        out.iter().filter(|effect| matches!(effect, Effect::Request(Request::LogWaiting))).count()
+    };
+    let answer = |number| {
+        Event::Reply(Reply::Recorded { number, waiting: Vec::new(), held_bytes: 0, dead: 0 })
+    };
+    assert_eq!((told(99, Event::Tick), told(100, Event::Tick), told(101, Event::Tick)), (0, 1, 0));
+    assert_eq!(told(110, answer(0)), 0);
+    assert_eq!(told(500, Event::Tick), 0, "both were there when it was told");
+    assert_eq!(told(500, answer(1)), 0);
+    assert_eq!(told(900, Event::Tick), 0, "nothing waits");
 }

@@ -27,6 +27,7 @@ use crate::{
     output,
     run_dir::Checkpoint,
     secure::Unsynced,
+    unlogged::Unlogged,
 };
 
 /// The longest service time that is told apart: an hour.
@@ -205,15 +206,21 @@ impl Ledger {
         self.output.as_ref().is_none_or(|output| output.can_be_the_log())
     }
 
+    /// Those of these outcomes that wait for an earlier one.
+    pub fn waiting(&self, unlogged: &Unlogged) -> impl Iterator<Item = &Entry> {
+        unlogged.firsts().filter_map(|first| self.waiting_at(first))
+    }
+
     /// Whether these outcomes are better written to the outputs alone, with a
-    /// [checkpoint](Self::unsynced_checkpoint), than to the log as well.
-    pub fn can_be_the_log(&self, entries: &[Entry]) -> bool {
+    /// [checkpoint](Self::unsynced_checkpoint), than to the log as well. Those that wait for an
+    /// earlier one are only if they `may_wait` without being logged.
+    pub fn can_be_the_log(&self, entries: &[Entry], may_wait: bool) -> bool {
         let ranges = self.taken.ranges() as u64 * size_of::<(UnitId, UnitId)>() as u64;
         let checkpoint = CHECKPOINT_BYTES + self.aggregates.size_hint() as u64 + ranges;
         let bytes: u64 = entries.iter().map(Entry::bytes).sum();
         bytes >= LOG_BYTES_MAX.max(checkpoint * CHECKPOINT_PART)
             && self.has_files_only()
-            && entries.iter().any(|entry| self.arrange.would_release(entry.first))
+            && (may_wait || entries.iter().any(|entry| self.arrange.would_release(entry.first)))
     }
 
     /// Whether whoever read the output has gone.
@@ -226,12 +233,12 @@ impl Ledger {
         self.dead.path()
     }
 
-    /// Takes outcomes in, and writes those whose turn it is. Units that were taken in before are
-    /// passed over, so that a log may be replayed over a checkpoint.
+    /// Takes outcomes in, and writes those whose turn it is; whether there were any. Units that were
+    /// taken in before are passed over, so that a log may be replayed over a checkpoint.
     ///
     /// # Errors
     /// [`OutputError`] when an output can't be written; nothing can be written afterwards.
-    pub fn take(&mut self, entries: Vec<Entry>) -> Result<(), OutputError> {
+    pub fn take(&mut self, entries: Vec<Entry>) -> Result<bool, OutputError> {
         for entry in entries {
             let (first, count, bytes) = (entry.first, entry.count, entry.bytes());
             if self.taken.intersects(first..first + count) {
@@ -243,11 +250,13 @@ impl Ledger {
                 tracing::error!(%error, "an outcome is not written");
             }
         }
+        let mut any = false;
         while let Some((_, _, entry)) = self.arrange.pop() {
             let written = self.write(entry);
             self.quietly(written)?;
+            any = true;
         }
-        Ok(())
+        Ok(any)
     }
 
     /// Hands everything to the operating system.

@@ -78,6 +78,7 @@ pub mod run_dir;
 pub mod secure;
 pub mod summarise;
 pub mod summary;
+pub mod unlogged;
 mod walk;
 
 pub use aggregate::Aggregates;

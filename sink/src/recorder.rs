@@ -31,6 +31,7 @@ use crate::{
     run_dir::{Checkpoint, RunDir, RunDirError},
     secure::{self, Batch, Order, Securer, SharedDiary},
     summarise::summarise,
+    unlogged::Unlogged,
 };
 
 /// A checkpoint is made when the log has grown by this much, and by several times what it costs.
@@ -89,6 +90,7 @@ pub struct Recorder {
     logged: u64,
     told: Told,
     failed: bool,
+    unlogged: Unlogged,
     // Makes safe what was written; in a run that keeps nothing it has nothing to do.
     securer: Option<Workshop<Securer>>,
 }
@@ -147,6 +149,7 @@ impl Recorder {
             logged: 0,
             told,
             failed: false,
+            unlogged: Unlogged::default(),
             securer: None,
         })
     }
@@ -185,7 +188,7 @@ impl Recorder {
             match Record::read(record) {
                 // What the last checkpoint covers is passed over.
                 Some(Record::Entries(entries)) if replayed.is_ok() => {
-                    replayed = ledger.take(entries);
+                    replayed = ledger.take(entries).map(drop);
                 }
                 Some(Record::Duplicates(duplicates)) => lives.inherit_duplicates(duplicates),
                 _ => {}
@@ -207,9 +210,17 @@ impl Recorder {
         let duplicates = lives.duplicates(0);
         let durable = Some(Durable { run_dir, diary, log, config: digest });
         let logged = duplicates;
-        let (failed, securer) = (false, None);
-        let mut recorder =
-            Self { ledger, durable, lives, duplicates, logged, told, failed, securer };
+        let mut recorder = Self {
+            ledger,
+            durable,
+            lives,
+            duplicates,
+            logged,
+            told,
+            failed: false,
+            unlogged: Unlogged::default(),
+            securer: None,
+        };
         // From here on the outputs hold what the log does; a kill in the next moment finds both.
         recorder.checkpoint()?;
         Ok((recorder, standing))
@@ -234,12 +245,12 @@ impl Recorder {
         requests: Vec<Request>,
         replies: &mut Vec<Reply>,
     ) -> Result<(), RecordError> {
-        let mut batches = Batches::default();
+        let mut batches = Vec::new();
         for request in requests {
             match request {
                 Request::Record { number, entries, duplicates } => {
                     self.duplicates = self.lives.duplicates(duplicates);
-                    batches.add(number, entries);
+                    batches.push((number, entries));
                 }
                 other => {
                     self.record(std::mem::take(&mut batches), replies)?;
@@ -250,24 +261,26 @@ impl Recorder {
         self.record(batches, replies)
     }
 
-    /// Makes batches safe, and answers for them.
-    fn record(&mut self, batches: Batches, replies: &mut Vec<Reply>) -> Result<(), RecordError> {
-        let Some(number) = batches.last else { return Ok(()) };
-        let had_reader = !self.ledger.reader_gone();
-        let batch = self.write(batches.entries)?;
-        let unwritable = self.ledger.take_unwritable();
-        let (held_bytes, dead) = (self.ledger.held_bytes(), self.ledger.counts().dead);
-        let mut answers = vec![Reply::Recorded { number, held_bytes, dead }];
-        if had_reader && self.ledger.reader_gone() {
-            answers.push(Reply::ReaderGone);
-        }
-        match (batch, &self.securer) {
-            (Some(mut batch), Some(securer)) => {
-                batch.events.extend(unwritable);
-                batch.replies = answers;
-                securer.perform(Order::Secure(Box::new(batch)), None);
+    /// Makes batches safe, and answers for those that are.
+    fn record(
+        &mut self,
+        batches: Vec<(u64, Vec<Entry>)>,
+        replies: &mut Vec<Reply>,
+    ) -> Result<(), RecordError> {
+        let Some((last, _)) = batches.last() else { return Ok(()) };
+        let (number, had_reader) = (*last, !self.ledger.reader_gone());
+        let batch = self.write(batches)?;
+        let gone = (had_reader && self.ledger.reader_gone()).then_some(Reply::ReaderGone);
+        match batch {
+            Some(mut batch) => {
+                batch.replies.extend(gone);
+                self.secure(batch);
             }
-            _ => replies.extend(answers),
+            None => {
+                let (held_bytes, dead) = (self.ledger.held_bytes(), self.ledger.counts().dead);
+                replies.push(Reply::Recorded { number, waiting: Vec::new(), held_bytes, dead });
+                replies.extend(gone);
+            }
         }
         let cost = self.ledger.aggregates().size_hint() as u64 * CHECKPOINT_RATIO;
         if self
@@ -276,36 +289,62 @@ impl Recorder {
             .is_some_and(|durable| durable.log.bytes() > CHECKPOINT_BYTES.max(cost))
         {
             self.checkpoint()?;
+            replies.extend(self.answer());
         }
         Ok(())
     }
 
+    /// Has what was written made safe, and answered for then.
+    fn secure(&mut self, mut batch: Batch) {
+        batch.events.extend(self.ledger.take_unwritable());
+        if let Some(securer) = self.securer.as_ref().filter(|_| !batch.is_empty()) {
+            securer.perform(Order::Secure(Box::new(batch)), None);
+        }
+    }
+
+    /// What can be said of the batches that are safe, or will be when this is said.
+    fn answer(&mut self) -> Option<Reply> {
+        let (held_bytes, dead) = (self.ledger.held_bytes(), self.ledger.counts().dead);
+        let (number, waiting) = self.unlogged.answer()?;
+        Some(Reply::Recorded { number, waiting, held_bytes, dead })
+    }
+
     /// Outcomes are safe when they are in the synced log, or in the synced outputs with a synced
     /// record of how far these are to be believed. The second way writes them once instead of
-    /// twice, and syncs twice instead of once: it is for many bytes. What is given back has to be
-    /// made safe; without it there is nothing to be done.
-    fn write(&mut self, entries: Vec<Entry>) -> Result<Option<Batch>, RecordError> {
+    /// twice, and syncs twice instead of once: it is for many bytes. What of them waits for an
+    /// earlier outcome is not safe, unless that is late. Without a batch there is nothing to be done.
+    fn write(&mut self, batches: Vec<(u64, Vec<Entry>)>) -> Result<Option<Batch>, RecordError> {
         let Some(durable) = &mut self.durable else {
-            self.ledger.take(entries)?;
+            self.ledger.take(batches.into_iter().flat_map(|(_, entries)| entries).collect())?;
             self.ledger.flush()?;
             return Ok(None);
         };
-        let events = entries.iter().map(Entry::event).collect();
+        for (number, entries) in &batches {
+            self.unlogged.add(*number, entries);
+        }
+        let entries: Vec<Entry> = batches.into_iter().flat_map(|(_, entries)| entries).collect();
         if self.logged != self.duplicates {
             self.logged = self.duplicates;
             record::append_duplicates(&mut durable.log, self.logged);
         }
-        let mut output = None;
-        if self.ledger.can_be_the_log(&entries) {
-            let firsts: Vec<_> = entries.iter().map(|entry| entry.first).collect();
-            self.ledger.take(entries)?;
-            let waiting = firsts.iter().filter_map(|first| self.ledger.waiting_at(*first));
-            record::append_entries(&mut durable.log, waiting);
-            let (segment, config) = (durable.log.segment(), durable.config.clone());
-            let (checkpoint, unsynced) = self.ledger.unsynced_checkpoint(segment, config)?;
-            record::append_checkpoint(&mut durable.log, &checkpoint);
-            output = unsynced;
+        let (mut output, events);
+        if self.ledger.can_be_the_log(&entries, !self.unlogged.must_be_logged()) {
+            let written = self.ledger.take(entries)?;
+            let mut settled = self.unlogged.settle(|first| self.ledger.waiting_at(first).is_some());
+            if self.unlogged.must_be_logged() {
+                record::append_entries(&mut durable.log, self.ledger.waiting(&self.unlogged));
+                settled.extend(self.unlogged.clear());
+            }
+            (output, events) = (None, settled);
+            if written {
+                let (segment, config) = (durable.log.segment(), durable.config.clone());
+                let (checkpoint, unsynced) = self.ledger.unsynced_checkpoint(segment, config)?;
+                record::append_checkpoint(&mut durable.log, &checkpoint);
+                output = unsynced;
+            }
         } else {
+            // These may be what others waited for, which are written then.
+            record::append_entries(&mut durable.log, self.ledger.waiting(&self.unlogged));
             record::append_entries(&mut durable.log, entries.iter());
             if !self.ledger.has_files_only() {
                 // What leaves for a pipe can't be taken back.
@@ -313,8 +352,21 @@ impl Recorder {
             }
             self.ledger.take(entries)?;
             self.ledger.flush()?;
+            (output, events) = (None, self.unlogged.clear());
         }
-        Ok(Some(Batch { output, records: durable.log.take(), events, replies: Vec::new() }))
+        self.unlogged.hope(|first| self.ledger.waiting_at(first).is_some());
+        let records = durable.log.take();
+        Ok(Some(Batch { output, records, events, replies: self.answer().into_iter().collect() }))
+    }
+
+    /// Logs what waits for an earlier outcome in memory only, if anything does.
+    fn log_waiting(&mut self) -> Option<Batch> {
+        self.unlogged.give_up();
+        let durable = self.durable.as_mut().filter(|_| !self.unlogged.is_empty())?;
+        record::append_entries(&mut durable.log, self.ledger.waiting(&self.unlogged));
+        let (records, events) = (durable.log.take(), self.unlogged.clear());
+        let replies = self.answer().into_iter().collect();
+        Some(Batch { output: None, records, events, replies })
     }
 
     /// Waits until all that was written is safe, so that log and outputs can be used here.
@@ -337,6 +389,7 @@ impl Recorder {
         let checkpoint = self.ledger.checkpoint(durable.log.segment(), durable.config.clone())?;
         durable.run_dir.record("checkpoint", &checkpoint)?;
         durable.log.remove_before();
+        secure::note(&durable.diary, self.unlogged.clear());
         Ok(())
     }
 
@@ -347,6 +400,11 @@ impl Recorder {
     ) -> Result<(), RecordError> {
         match request {
             Request::Record { .. } => {}
+            Request::LogWaiting => {
+                if let Some(batch) = self.log_waiting() {
+                    self.secure(batch);
+                }
+            }
             Request::Begin { ventilator, committed, plan, stages } => {
                 let new = self.lives.joined(ventilator, committed);
                 if let (Some(durable), true) = (&self.durable, new) {
@@ -417,20 +475,6 @@ fn last_checkpoint(folder: &Path, segment: u64) -> Result<Option<Checkpoint>, Lo
         }
     })?;
     Ok(last)
-}
-
-/// Batches that are recorded together.
-#[derive(Default)]
-struct Batches {
-    entries: Vec<Entry>,
-    last: Option<u64>,
-}
-
-impl Batches {
-    fn add(&mut self, number: u64, entries: Vec<Entry>) {
-        self.last = Some(number);
-        self.entries.extend(entries);
-    }
 }
 
 /// What of the configuration decides what the outputs hold.

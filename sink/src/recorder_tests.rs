@@ -48,11 +48,20 @@ fn config(folder: &Path) -> SinkConfig {
     }
 }
 
-/// Records a batch and makes it safe, as the other thread does.
-fn make_safe(recorder: &mut Recorder, entries: Vec<Entry>) {
-    let batch = recorder.write(entries).unwrap().unwrap();
+/// Records a batch and makes it safe, as the other thread does; the last batch that is answered
+/// for then, and those before it that are not.
+fn make_safe(recorder: &mut Recorder, number: u64, entries: Vec<Entry>) -> Option<(u64, Vec<u64>)> {
+    let batch = recorder.write(vec![(number, entries)]).unwrap().unwrap();
+    secured(recorder, batch)
+}
+
+fn secured(recorder: &Recorder, batch: Batch) -> Option<(u64, Vec<u64>)> {
     let mut securer = Securer::new(recorder.durable.as_ref().unwrap().diary.clone());
-    securer.work(vec![Order::Secure(Box::new(batch))]);
+    match securer.work(vec![Order::Secure(Box::new(batch))])[..] {
+        [] => None,
+        [Reply::Recorded { number, ref waiting, .. }] => Some((number, waiting.clone())),
+        ref other => panic!("{other:?}"),
+    }
 }
 
 fn open(folder: &Path) -> Result<(Recorder, Standing), RecordError> {
@@ -88,7 +97,8 @@ fn large_outcomes_in_order_are_written_once() {
     let (mut recorder, standing) = open(folder.path()).unwrap();
     assert_eq!(standing.committed.len(), 0);
     for first in 0..20 {
-        make_safe(&mut recorder, vec![values(first * 40, 40, LARGE)]);
+        let answered = make_safe(&mut recorder, first, vec![values(first * 40, 40, LARGE)]);
+        assert_eq!(answered, Some((first, vec![])));
     }
     let logged = recorder.durable.as_ref().unwrap().log.bytes();
     assert!(logged < 20_000, "{logged} bytes in the log");
@@ -104,8 +114,8 @@ fn large_outcomes_in_order_are_written_once() {
 fn a_recorder_that_dies_anywhere_goes_on_with_what_its_log_says_and_writes_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let (mut recorder, _) = open(folder.path()).unwrap();
-    for batch in batches() {
-        make_safe(&mut recorder, batch);
+    for (number, batch) in (0..).zip(batches()) {
+        make_safe(&mut recorder, number, batch);
     }
     let segment = recorder.durable.as_ref().unwrap().log.segment();
     drop(recorder);
@@ -127,8 +137,8 @@ fn a_recorder_that_dies_anywhere_goes_on_with_what_its_log_says_and_writes_the_s
         assert!(standing.committed.len() >= known, "what was known is known");
         known = standing.committed.len();
         assert!(written(folder.path()).into_iter().eq(0..standing.committed.watermark()));
-        for batch in batches() {
-            make_safe(&mut recorder, batch);
+        for (number, batch) in (0..).zip(batches()) {
+            make_safe(&mut recorder, number, batch);
         }
         assert_eq!(recorder.ledger.counts().results, UNITS);
         assert_eq!(recorder.ledger.aggregates().report()["count"], UNITS);
@@ -142,7 +152,7 @@ fn a_recorder_that_dies_anywhere_goes_on_with_what_its_log_says_and_writes_the_s
 fn an_output_that_lacks_what_the_log_counts_on_is_refused_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let (mut recorder, _) = open(folder.path()).unwrap();
-    make_safe(&mut recorder, vec![values(0, 40, LARGE)]);
+    make_safe(&mut recorder, 0, vec![values(0, 40, LARGE)]);
     drop(recorder);
     let output = folder.path().join("out.jsonl");
     let length = fs::metadata(&output).unwrap().len();
@@ -150,4 +160,51 @@ fn an_output_that_lacks_what_the_log_counts_on_is_refused_and_left_alone() {
     let refused = open(folder.path()).err().unwrap().to_string();
     assert!(refused.contains("put it back, or start over"), "{refused}");
     assert_eq!(fs::metadata(&output).unwrap().len(), length - 1);
+}
+
+#[test]
+fn large_outcomes_that_come_too_early_are_neither_logged_nor_answered_for_until_they_are_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut recorder, _) = open(folder.path()).unwrap();
+    let large = |first| vec![values(first, 40, LARGE)];
+    let before = recorder.durable.as_ref().unwrap().log.bytes();
+    for (number, pair) in (0..10).zip((0..).step_by(80)) {
+        assert_eq!(make_safe(&mut recorder, 2 * number, large(pair + 40)), None);
+        let all = Some((2 * number + 1, vec![]));
+        assert_eq!(make_safe(&mut recorder, 2 * number + 1, large(pair)), all);
+    }
+    let logged = recorder.durable.as_ref().unwrap().log.bytes() - before;
+    assert!(logged < 20_000, "{logged} bytes in the log");
+    assert_eq!(make_safe(&mut recorder, 20, large(840)), None);
+    drop(recorder);
+    let (_, standing) = open(folder.path()).unwrap();
+    assert_eq!(standing.committed.watermark(), 800);
+    assert_eq!(standing.committed.len(), 800, "nobody was told of the others");
+    assert!(written(folder.path()).into_iter().eq(0..800));
+}
+
+#[test]
+fn what_waits_for_a_late_outcome_is_logged_until_that_has_come() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut recorder, _) = open(folder.path()).unwrap();
+    let large = |first| vec![values(first, 40, LARGE)];
+    assert_eq!(make_safe(&mut recorder, 0, large(80)), None);
+    let batch = recorder.log_waiting().unwrap();
+    let all_to = |number| Some((number, vec![]));
+    assert_eq!(secured(&recorder, batch), all_to(0));
+    assert!(recorder.log_waiting().is_none());
+    assert_eq!(make_safe(&mut recorder, 1, large(120)), all_to(1), "the first one is still late");
+    let copy = files(folder.path());
+    assert_eq!(make_safe(&mut recorder, 2, vec![values(0, 80, LARGE)]), all_to(2));
+    assert_eq!(make_safe(&mut recorder, 3, large(280)), None, "nothing is late any more");
+    assert_eq!(make_safe(&mut recorder, 4, large(160)), Some((4, vec![3])));
+    assert_eq!(make_safe(&mut recorder, 5, vec![values(200, 80, 8)]), all_to(5));
+    drop(recorder);
+    let (recorder, standing) = open(folder.path()).unwrap();
+    assert_eq!(standing.committed.watermark(), 320);
+    assert!(written(folder.path()).into_iter().eq(0..320));
+    drop(recorder);
+    put_back(folder.path(), &copy);
+    let (_, standing) = open(folder.path()).unwrap();
+    assert_eq!(standing.committed.above().collect::<Vec<_>>(), [(80, 160)]);
 }

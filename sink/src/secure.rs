@@ -50,6 +50,14 @@ pub struct Batch {
     pub replies: Vec<Reply>,
 }
 
+impl Batch {
+    /// Whether there is nothing to do and nothing to say.
+    pub fn is_empty(&self) -> bool {
+        let Self { output, records, events, replies } = self;
+        output.is_none() && records.is_empty() && events.is_empty() && replies.is_empty()
+    }
+}
+
 /// What is asked for.
 #[derive(Debug)]
 pub enum Order {
@@ -149,7 +157,7 @@ mod tests {
 
     fn batch(log: &mut Log, number: u64, output: Option<Unsynced>) -> Order {
         log.append(&[number as u8]);
-        let replies = vec![Reply::Recorded { number, held_bytes: 0, dead: 0 }];
+        let replies = vec![Reply::Recorded { number, waiting: Vec::new(), held_bytes: 0, dead: 0 }];
         let records = log.take();
         Order::Secure(Box::new(Batch { output, records, events: Vec::new(), replies }))
     }

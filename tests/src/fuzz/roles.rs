@@ -227,9 +227,9 @@ pub fn sink(data: &[u8]) -> u64 {
                 recorded.insert(range);
             }
             let held_bytes = script.below(250) * 40;
-            Some(Reply::Recorded { number, held_bytes, dead: script.below(3) })
+            Some(Reply::Recorded { number, waiting: Vec::new(), held_bytes, dead: script.below(3) })
         }
-        Request::Begin { .. } => None,
+        Request::LogWaiting | Request::Begin { .. } => None,
         Request::Close { .. } => Some(Reply::Closed),
         Request::Conclude(_) => Some(Reply::Concluded("{}".into())),
     })

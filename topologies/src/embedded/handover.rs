@@ -58,7 +58,7 @@ impl State {
             None => self.last_batch,
         };
         let held_bytes = self.waiting_bytes + self.due_bytes;
-        Some(Reply::Recorded { number, held_bytes, dead: self.dead })
+        Some(Reply::Recorded { number, waiting: Vec::new(), held_bytes, dead: self.dead })
     }
 }
 
@@ -129,7 +129,7 @@ impl Collector {
     pub(super) fn perform(&mut self, request: Request) -> Option<Reply> {
         match request {
             Request::Record { number, entries, .. } => self.record(number, entries),
-            Request::Begin { .. } => None,
+            Request::LogWaiting | Request::Begin { .. } => None,
             Request::Close { .. } => Some(Reply::Closed),
             Request::Conclude(_) => Some(Reply::Concluded(String::new())),
         }

@@ -58,7 +58,12 @@ impl Recorder {
 
     fn recorded(&self, number: u64) -> Reply {
         let disk = self.disk.borrow();
-        Reply::Recorded { number, held_bytes: disk.held_bytes(), dead: disk.dead() }
+        Reply::Recorded {
+            number,
+            waiting: Vec::new(),
+            held_bytes: disk.held_bytes(),
+            dead: disk.dead(),
+        }
     }
 }
 
@@ -87,6 +92,8 @@ impl Helper for Recorder {
                 }
                 self.jobs.push_back(Job::Record(number, entries));
             }
+            // All that it takes is logged at once.
+            Request::LogWaiting => {}
             Request::Begin { plan, .. } => self.disk.borrow_mut().begin(plan),
             Request::Close { units } => self.jobs.push_back(Job::Close(units)),
             Request::Conclude(conclusion) => {
