@@ -116,3 +116,16 @@ fn the_recorder_is_told_once_that_something_is_late() {
     assert_eq!(told(500, answer(1)), 0);
     assert_eq!(told(900, Event::Tick), 0, "nothing waits");
 }
+
+#[test]
+fn a_batch_that_waits_is_not_acknowledged_with_those_behind_it() {
+    let mut sink = sink(Some("plan"));
+    assert_eq!(recorded(&mut sink, COMMITTED + 2), [COMMITTED + 2]);
+    assert_eq!(recorded(&mut sink, COMMITTED), [COMMITTED]);
+    let mut unanswered = |waiting| {
+        let reply = Reply::Recorded { number: 1, waiting, held_bytes: 0, dead: 0 };
+        sink.handle(Time::from_ms(1), Event::Reply(reply), &mut Vec::new());
+        sink.intake().0
+    };
+    assert_eq!((unanswered(vec![0]), unanswered(vec![])), (1, 0));
+}
