@@ -27,7 +27,6 @@ use crate::{
     output,
     run_dir::Checkpoint,
     secure::Unsynced,
-    unlogged::Unlogged,
 };
 
 /// The longest service time that is told apart: an hour.
@@ -206,9 +205,9 @@ impl Ledger {
         self.output.as_ref().is_none_or(|output| output.can_be_the_log())
     }
 
-    /// Those of these outcomes that wait for an earlier one.
-    pub fn waiting(&self, unlogged: &Unlogged) -> impl Iterator<Item = &Entry> {
-        unlogged.firsts().filter_map(|first| self.waiting_at(first))
+    /// Those of the outcomes that begin with these units that wait for an earlier one.
+    pub fn waiting(&self, firsts: impl Iterator<Item = UnitId>) -> impl Iterator<Item = &Entry> {
+        firsts.filter_map(|first| self.waiting_at(first))
     }
 
     /// Whether these outcomes are better written to the outputs alone, with a

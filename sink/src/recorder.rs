@@ -277,8 +277,7 @@ impl Recorder {
                 self.secure(batch);
             }
             None => {
-                let (held_bytes, dead) = (self.ledger.held_bytes(), self.ledger.counts().dead);
-                replies.push(Reply::Recorded { number, waiting: Vec::new(), held_bytes, dead });
+                replies.push(self.recorded(number, Vec::new()));
                 replies.extend(gone);
             }
         }
@@ -304,9 +303,13 @@ impl Recorder {
 
     /// What can be said of the batches that are safe, or will be when this is said.
     fn answer(&mut self) -> Option<Reply> {
-        let (held_bytes, dead) = (self.ledger.held_bytes(), self.ledger.counts().dead);
         let (number, waiting) = self.unlogged.answer()?;
-        Some(Reply::Recorded { number, waiting, held_bytes, dead })
+        Some(self.recorded(number, waiting))
+    }
+
+    fn recorded(&self, number: u64, waiting: Vec<u64>) -> Reply {
+        let (held_bytes, dead) = (self.ledger.held_bytes(), self.ledger.counts().dead);
+        Reply::Recorded { number, waiting, held_bytes, dead }
     }
 
     /// Outcomes are safe when they are in the synced log, or in the synced outputs with a synced
@@ -332,7 +335,10 @@ impl Recorder {
             let written = self.ledger.take(entries)?;
             let mut settled = self.unlogged.settle(|first| self.ledger.waiting_at(first).is_some());
             if self.unlogged.must_be_logged() {
-                record::append_entries(&mut durable.log, self.ledger.waiting(&self.unlogged));
+                record::append_entries(
+                    &mut durable.log,
+                    self.ledger.waiting(self.unlogged.firsts()),
+                );
                 settled.extend(self.unlogged.clear());
             }
             (output, events) = (None, settled);
@@ -344,7 +350,7 @@ impl Recorder {
             }
         } else {
             // These may be what others waited for, which are written then.
-            record::append_entries(&mut durable.log, self.ledger.waiting(&self.unlogged));
+            record::append_entries(&mut durable.log, self.ledger.waiting(self.unlogged.firsts()));
             record::append_entries(&mut durable.log, entries.iter());
             if !self.ledger.has_files_only() {
                 // What leaves for a pipe can't be taken back.
@@ -363,7 +369,7 @@ impl Recorder {
     fn log_waiting(&mut self) -> Option<Batch> {
         self.unlogged.give_up();
         let durable = self.durable.as_mut().filter(|_| !self.unlogged.is_empty())?;
-        record::append_entries(&mut durable.log, self.ledger.waiting(&self.unlogged));
+        record::append_entries(&mut durable.log, self.ledger.waiting(self.unlogged.firsts()));
         let (records, events) = (durable.log.take(), self.unlogged.clear());
         let replies = self.answer().into_iter().collect();
         Some(Batch { output: None, records, events, replies })

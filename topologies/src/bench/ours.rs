@@ -3,6 +3,7 @@
 //! Owns its processes and its summary; refuses to know what is measured.
 
 use std::{
+    iter,
     path::{Path, PathBuf},
     process::{ChildStdin, ChildStdout, Command},
     time::{Duration, Instant},
@@ -144,14 +145,14 @@ impl Run {
     /// # Errors
     /// [`Failure`] when a process ends otherwise than well.
     pub fn finish(mut self) -> Result<Finished, Failure> {
-        for process in [&mut self.sink, &mut self.ventilator] {
-            ends_before(process, &mut self.workers)?;
-        }
+        let Self { sink, ventilator, workers, .. } = &mut self;
+        ends_before(sink, iter::once(&mut *ventilator).chain(&mut *workers))?;
+        ends_before(ventilator, &mut *workers)?;
         // One that was late to a short run would wait for the next.
-        for worker in &mut self.workers {
+        for worker in &mut *workers {
             worker.dismiss()?;
         }
-        all_end(&mut self.workers)?;
+        all_end(workers)?;
         let wall = self.began.elapsed();
         let read = std::fs::read(&self.summary);
         let json = read.map_err(|source| Failure::file(&self.summary, source))?;

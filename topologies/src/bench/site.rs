@@ -221,18 +221,15 @@ impl Drop for Process {
 /// # Errors
 /// [`Failure`] of the first that ended otherwise.
 pub fn all_end<'a>(processes: impl IntoIterator<Item = &'a mut Process>) -> Result<(), Failure> {
-    let mut running: Vec<_> = processes.into_iter().collect();
+    let mut all: Vec<_> = processes.into_iter().collect();
     loop {
-        let mut still = Vec::new();
-        for process in running {
-            if !process.has_ended()? {
-                still.push(process);
-            }
+        let mut running = false;
+        for process in &mut all {
+            running |= !process.has_ended()?;
         }
-        if still.is_empty() {
+        if !running {
             return Ok(());
         }
-        running = still;
         thread::sleep(LOOK_INTERVAL);
     }
 }
