@@ -240,6 +240,12 @@ impl Ventilator {
             MeshEvent::Opened { welcome, run, .. } => self.sink_opened(now, *welcome, run, out),
             MeshEvent::Refused { refusal, .. } => self.refused(&refusal),
             MeshEvent::Broken { link, loss, .. } => self.broken(now, link, loss, out),
+            MeshEvent::Quiet { link, since } => self.quiet(now, link, since),
+            MeshEvent::Back { link } => {
+                let mut orders = Vec::new();
+                self.dispatch.back(link, &mut orders);
+                self.order(orders, out);
+            }
             MeshEvent::Frame { link, frame } if link == self.sink => {
                 self.sink_says(now, frame, out)
             }
@@ -420,6 +426,15 @@ impl Ventilator {
             self.order(orders, out);
         } else {
             self.tell_roster(member.stage, out);
+        }
+    }
+
+    /// A worker may be stopped, or only late: others are given its units too.
+    fn quiet(&mut self, now: Time, link: LinkId, since: Time) {
+        if let Some(member) = self.members.get(&link).filter(|member| member.stage == 0) {
+            let ms = now.since(since).as_millis() as u64;
+            info!(peer = %member.name, ms, "a worker is not heard; others get its units too");
+            self.dispatch.quiet(link, since, self.committed.set());
         }
     }
 

@@ -247,6 +247,8 @@ impl Worker {
             MeshEvent::Opened { link, welcome, run } => self.opened(now, link, *welcome, run, out),
             MeshEvent::Refused { link, refusal } => self.refused(link, &refusal),
             MeshEvent::Broken { link, loss, .. } => self.broken(now, link, loss, out),
+            MeshEvent::Quiet { link, since } => self.quiet(link, since),
+            MeshEvent::Back { link } => self.back(link, out),
             MeshEvent::Frame { link, frame } if link == self.ventilator => {
                 self.ventilator_says(now, frame, out);
             }
@@ -380,6 +382,21 @@ impl Worker {
             next.lost(now, link, loss, member.committed.set(), &mut orders);
             self.order(orders, out);
         }
+    }
+
+    /// A worker of the next stage may be stopped, or only late: others are given its units too.
+    fn quiet(&mut self, link: LinkId, since: Time) {
+        if let Some(Membership { next: Some(next), committed, .. }) = &mut self.membership {
+            next.quiet(link, since, committed.set());
+        }
+    }
+
+    fn back(&mut self, link: LinkId, out: &mut Effects) {
+        let mut orders = Vec::new();
+        if let Some(Membership { next: Some(next), .. }) = &mut self.membership {
+            next.back(link, &mut orders);
+        }
+        self.order(orders, out);
     }
 
     /// A sender that is gone has its units sent to others; those not begun here are dropped.

@@ -24,6 +24,12 @@ const HELLO_INTERVAL: Duration = Duration::from_millis(20);
 /// Peers that have said Hello and can't be reached yet, at most; the oldest makes way.
 const KNOCKING_MAX: usize = 64;
 
+/// A peer is quiet when it has missed so many heartbeats, and a small part of one for its way.
+const BEATS_MISSED: u32 = 2;
+const LOOK_PART: u32 = 20;
+/// A look that is late by this part of a heartbeat tells that this process did not run.
+const LATE_PART: u32 = 4;
+
 /// What a role learns from its mesh.
 #[derive(Debug, Clone, PartialEq)]
 pub enum MeshEvent {
@@ -60,6 +66,19 @@ pub enum MeshEvent {
         peer: PeerId,
         /// Why.
         loss: Loss,
+    },
+    /// A peer has missed two heartbeats: it may be stopped, cut off, or only late. The session goes
+    /// on.
+    Quiet {
+        /// The conversation.
+        link: LinkId,
+        /// When it was heard last.
+        since: Time,
+    },
+    /// A peer that was quiet is heard again.
+    Back {
+        /// The conversation.
+        link: LinkId,
     },
     /// A frame of an open session, in order and for the first time.
     Frame {
@@ -105,6 +124,17 @@ enum State {
     Open,
 }
 
+/// What is thought of a peer that is not heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Silence {
+    /// It is heard.
+    None,
+    /// Too long, if it is not heard in a moment.
+    Doubtful,
+    /// Too long; the role knows.
+    Known,
+}
+
 #[derive(Debug)]
 struct Link {
     state: State,
@@ -115,6 +145,7 @@ struct Link {
     out_seq: u64,
     in_seq: u64,
     heard: Time,
+    silence: Silence,
     greeted: Time,
     granted: Option<Credit>,
     lane_up: bool,
@@ -137,6 +168,10 @@ pub struct Mesh {
     next_link: LinkId,
     next_session: u32,
     next_beat: Time,
+    // When to look for peers that are quiet, and until when none is taken for that, since this
+    // process itself was late.
+    next_look: Time,
+    lenient_until: Time,
     turned_away: TurnedAway,
     // When the next stranger's Hello would be due, if they came one an interval.
     hello_due: Time,
@@ -161,6 +196,8 @@ impl Mesh {
             // for its own: their sessions have different numbers.
             next_session: (me >> 33) as u32,
             next_beat: Time::default(),
+            next_look: Time::default(),
+            lenient_until: Time::default(),
             turned_away: TurnedAway::default(),
             hello_due: Time::default(),
             events: std::collections::VecDeque::new(),
@@ -306,9 +343,9 @@ impl Mesh {
         None
     }
 
-    /// When the next heartbeat is due.
+    /// When the next heartbeat is due, or the next look at who is quiet.
     pub fn deadline(&self) -> Option<Time> {
-        (!self.links.is_empty()).then_some(self.next_beat)
+        (!self.links.is_empty()).then_some(self.next_beat.min(self.next_look))
     }
 
     fn add(&mut self, state: State, dialled: bool) -> LinkId {
@@ -324,6 +361,7 @@ impl Mesh {
             out_seq: 0,
             in_seq: 0,
             heard: Time::default(),
+            silence: Silence::None,
             greeted: Time::default(),
             granted: None,
             lane_up: false,
@@ -351,6 +389,7 @@ impl Mesh {
             known.out_seq = 0;
             known.in_seq = 0;
             known.granted = None;
+            known.silence = Silence::None;
             let hello = known.hello.clone().unwrap_or_else(|| Box::new(self.hello.clone()));
             self.put(link, Frame::Hello(hello), out);
         }
@@ -459,6 +498,9 @@ impl Mesh {
             return;
         };
         known.heard = now;
+        if std::mem::replace(&mut known.silence, Silence::None) == Silence::Known {
+            self.events.push_back(MeshEvent::Back { link });
+        }
         if envelope.seq < known.in_seq {
             return self.turn_away(Unwanted::Repeated);
         }
@@ -600,6 +642,9 @@ impl Mesh {
     }
 
     fn tick<Q>(&mut self, now: Time, out: &mut Vec<Effect<Q>>) {
+        if now >= self.next_look {
+            self.look(now);
+        }
         if now < self.next_beat {
             return;
         }
@@ -624,6 +669,38 @@ impl Mesh {
                 _ => {}
             }
         }
+    }
+
+    /// Looks who has missed two heartbeats. What a peer said may not have been read yet, so it is
+    /// looked for once more a moment later; and where this process was late itself, its peers may
+    /// have been so too, and have time for another heartbeat.
+    fn look(&mut self, now: Time) {
+        let moment = self.heartbeat / LOOK_PART;
+        let patience = self.heartbeat * BEATS_MISSED + moment;
+        if now.since(self.next_look) > self.heartbeat / LATE_PART {
+            self.lenient_until = now + self.heartbeat;
+        }
+        let lenient = now < self.lenient_until;
+        let mut next = now + self.heartbeat;
+        for (link, known) in &mut self.links {
+            if known.state != State::Open || known.silence == Silence::Known {
+                continue;
+            }
+            let due = known.heard + patience;
+            if now < due {
+                known.silence = Silence::None;
+                next = next.min(due);
+            } else if lenient {
+                next = next.min(self.lenient_until);
+            } else if known.silence == Silence::Doubtful {
+                known.silence = Silence::Known;
+                self.events.push_back(MeshEvent::Quiet { link: *link, since: known.heard });
+            } else {
+                known.silence = Silence::Doubtful;
+                next = next.min(now + moment);
+            }
+        }
+        self.next_look = next;
     }
 
     /// Peers could not be heard while this process did not run, so nobody's silence counts. After
@@ -754,6 +831,79 @@ mod tests {
             Some(MeshEvent::Frame { frame: Frame::Leaving, .. })
         ));
         assert_eq!(pair.heard.pop_front(), None);
+    }
+
+    /// Time passes in small steps, and the acceptor acts on it: what it learns of the other's
+    /// silence, and when.
+    fn silence_of(pair: &mut Pair, ms: u64) -> Vec<(u64, MeshEvent)> {
+        let start = pair.now;
+        let mut learned = Vec::new();
+        for _ in 0..ms / 5 {
+            pair.pass(5);
+            if pair.acceptor.deadline().is_some_and(|due| due <= pair.now) {
+                pair.tell_acceptor(Event::Tick);
+            }
+            let at = pair.now.since(start).as_millis() as u64;
+            learned.extend(pair.heard.drain(..).map(|event| (at, event)));
+        }
+        learned
+    }
+
+    #[test]
+    fn a_peer_is_quiet_after_two_missed_heartbeats_and_back_with_the_next_frame() {
+        let mut pair = Pair::opened();
+        silence_of(&mut pair, 600);
+        pair.tell_dialler(Event::Tick);
+        pair.deliver();
+        let learned = silence_of(&mut pair, 4_000);
+        assert!(
+            matches!(learned[..], [(1_001..=1_100, MeshEvent::Quiet { .. })]),
+            "once, before a third could have come: {learned:?}"
+        );
+        pair.tell_dialler(Event::Tick);
+        pair.deliver();
+        assert!(matches!(pair.heard.pop_front(), Some(MeshEvent::Back { .. })));
+        let learned = silence_of(&mut pair, 6_000);
+        assert!(
+            matches!(
+                learned[..],
+                [(_, MeshEvent::Quiet { .. }), (_, MeshEvent::Broken { loss: Loss::Silent, .. })]
+            ),
+            "{learned:?}"
+        );
+    }
+
+    #[test]
+    fn a_peer_whose_heartbeats_come_is_not_quiet_however_long_it_says_nothing_else() {
+        let mut pair = Pair::opened();
+        for _ in 0..20 {
+            // One heartbeat of two comes, and late.
+            assert_eq!(silence_of(&mut pair, 990), []);
+            pair.tell_dialler(Event::Tick);
+            pair.deliver();
+        }
+    }
+
+    #[test]
+    fn a_process_that_was_late_itself_takes_nobody_for_quiet() {
+        let mut pair = Pair::opened();
+        silence_of(&mut pair, 600);
+        // Both are stopped for a while, and the other one needs a moment more.
+        pair.pass(1_200);
+        assert_eq!(silence_of(&mut pair, 400), []);
+        pair.tell_dialler(Event::Tick);
+        pair.deliver();
+        assert_eq!(silence_of(&mut pair, 900), []);
+    }
+
+    #[test]
+    fn what_has_come_and_is_not_read_yet_is_waited_for_before_a_peer_is_taken_for_quiet() {
+        let mut pair = Pair::opened();
+        let learned = silence_of(&mut pair, 1_040);
+        assert_eq!(learned, []);
+        pair.tell_dialler(Event::Tick);
+        pair.deliver();
+        assert_eq!(silence_of(&mut pair, 900), []);
     }
 
     #[test]

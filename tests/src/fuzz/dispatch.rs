@@ -37,7 +37,7 @@ struct Scene {
     seen: u64,
 }
 
-/// Workers that come, go, fail, lie and are slow: whatever happens, each unit is sent, dead or
+/// Workers that come, go, fail, lie, are slow and quiet: whatever happens, each unit is sent, dead or
 /// committed in the end, and nothing is kept for ever.
 pub fn dispatch(data: &[u8]) -> u64 {
     let script = &mut Script::new(data);
@@ -73,7 +73,7 @@ impl Scene {
     fn step(&mut self, script: &mut Script<'_>) {
         let link = script.below(4) as u32;
         let mut orders = Vec::new();
-        match script.below(12) {
+        match script.below(14) {
             0 => {
                 let count = script.below(24) as u32;
                 let units =
@@ -120,6 +120,8 @@ impl Scene {
             }
             9 => self.now = self.now + Duration::from_millis(script.number() % 40_000),
             10 => self.dispatch.ending(),
+            11 => self.dispatch.quiet(link, self.now, &self.committed),
+            12 => self.dispatch.back(link, &mut orders),
             _ => self.dispatch.dispatch(self.now, &self.committed, &mut orders),
         }
         self.carry_out(orders);

@@ -35,6 +35,7 @@ struct Scene {
     dialled: BTreeSet<LinkId>,
     asked: BTreeSet<LinkId>,
     open: BTreeSet<LinkId>,
+    quiet: BTreeSet<LinkId>,
     // The last frame of each session that was passed on, by its number.
     heard: BTreeMap<LinkId, u64>,
     sent: Vec<Envelope>,
@@ -56,6 +57,7 @@ pub fn mesh(data: &[u8]) -> u64 {
         dialled: BTreeSet::new(),
         asked: BTreeSet::new(),
         open: BTreeSet::new(),
+        quiet: BTreeSet::new(),
         heard: BTreeMap::new(),
         sent: Vec::new(),
         seen: 0,
@@ -110,6 +112,7 @@ impl Scene {
 
     fn begins(&mut self, link: LinkId) {
         assert!(self.open.insert(link), "a session begins in a session");
+        self.quiet.remove(&link);
         self.heard.insert(link, 0);
         note(&mut self.seen, 1);
     }
@@ -126,6 +129,17 @@ impl Scene {
                 MeshEvent::Opened { link, .. } => self.begins(link),
                 MeshEvent::Broken { link, .. } => {
                     assert!(self.open.remove(&link), "what is not open can't break");
+                }
+                MeshEvent::Quiet { link, since } => {
+                    assert!(self.open.contains(&link), "quiet outside of a session");
+                    assert!(self.quiet.insert(link), "quiet twice");
+                    let heartbeat = Duration::from_millis(limits().heartbeat_interval_ms);
+                    assert!(self.now.since(since) > 2 * heartbeat, "quiet too soon");
+                    note(&mut self.seen, 4);
+                }
+                MeshEvent::Back { link } => {
+                    assert!(self.quiet.remove(&link), "back although it was not quiet");
+                    note(&mut self.seen, 5);
                 }
                 MeshEvent::Frame { link, frame } => {
                     assert!(self.open.contains(&link), "a frame outside of a session");

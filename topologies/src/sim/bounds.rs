@@ -22,8 +22,9 @@ pub(super) struct Load {
     pub intake_units: u64,
     /// Their bytes.
     pub intake_bytes: u64,
-    /// Second copies and parcels without credit, so far.
+    /// Second copies, parcels lent and parcels without credit, so far.
     pub copies: u64,
+    pub lent: u64,
     pub pressed: u64,
 }
 
@@ -63,6 +64,7 @@ pub(super) fn sink(role: &Sink) -> Load {
 fn of(dispatch: Option<&Dispatch>) -> Load {
     dispatch.map_or_else(Load::default, |dispatch| Load {
         copies: dispatch.copies(),
+        lent: dispatch.lent(),
         pressed: dispatch.pressed(),
         ..Load::default()
     })
@@ -102,6 +104,7 @@ pub(super) fn most(scenario: &Scenario, is_sink: bool) -> Load {
         intake_units: 2 * units + senders * u64::from(parcel_units_max),
         intake_bytes: 2 * bytes + senders * (parcel_bytes_max + value) + parcel,
         copies: u64::MAX,
+        lent: u64::MAX,
         pressed: u64::MAX,
     }
 }

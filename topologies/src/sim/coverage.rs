@@ -44,6 +44,8 @@ pub enum Seen {
     GivenBack,
     /// A second copy was given to an idle worker.
     Speculated,
+    /// What a worker had that was not heard was for others as well.
+    Lent,
     /// A parcel went without credit, since everything may have waited for it.
     Pressed,
     /// A unit was tried again.
@@ -64,7 +66,7 @@ pub enum Seen {
 
 impl Seen {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Lost,
         Self::Late,
         Self::Doubled,
@@ -82,6 +84,7 @@ impl Seen {
         Self::Retracted,
         Self::GivenBack,
         Self::Speculated,
+        Self::Lent,
         Self::Pressed,
         Self::Retried,
         Self::Failed,
@@ -112,6 +115,7 @@ impl Seen {
             Self::Retracted => "parcels called back",
             Self::GivenBack => "parcels given back",
             Self::Speculated => "second copies",
+            Self::Lent => "parcels of quiet workers lent",
             Self::Pressed => "parcels without credit",
             Self::Retried => "parcels tried again",
             Self::Failed => "units that failed for good",

@@ -374,6 +374,7 @@ impl<'a> World<'a> {
     fn weigh(&mut self, process: usize, load: Load) {
         let before = std::mem::replace(&mut self.processes[process].load, load);
         self.coverage.saw(Seen::Speculated, load.copies.saturating_sub(before.copies));
+        self.coverage.saw(Seen::Lent, load.lent.saturating_sub(before.lent));
         self.coverage.saw(Seen::Pressed, load.pressed.saturating_sub(before.pressed));
         if process == SINK {
             self.widest = self.widest.max(load.window_units);

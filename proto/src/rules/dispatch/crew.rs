@@ -26,6 +26,8 @@ pub(super) struct Peer {
     pub sizing: Sizing,
     pub pending: BTreeMap<ParcelId, Sent>,
     pub leaving: bool,
+    /// It has missed heartbeats; others have what it holds.
+    pub quiet: bool,
     filed: Filed,
 }
 
@@ -45,11 +47,15 @@ struct Filed {
 impl Peer {
     /// Has nothing, and may be sent something.
     pub fn is_idle(&self) -> bool {
-        self.pending.is_empty() && !self.leaving && self.allowance.room().is_some()
+        self.pending.is_empty() && self.is_able() && self.allowance.room().is_some()
+    }
+
+    fn is_able(&self) -> bool {
+        !self.leaving && !self.quiet
     }
 
     fn file(&self, link: LinkId) -> Filed {
-        let has_place = !self.leaving
+        let has_place = self.is_able()
             && self.pending.len() < PARCELS_PER_PEER
             // What is suspect is all that its worker has: what one that dies has done just
             // before may be unheard of.
@@ -95,6 +101,7 @@ impl Crew {
             sizing,
             pending: BTreeMap::new(),
             leaving: false,
+            quiet: false,
             filed: Filed::default(),
         };
         self.peers.insert(link, peer);
@@ -111,6 +118,11 @@ impl Crew {
 
     pub fn iter(&self) -> impl Iterator<Item = (LinkId, &Peer)> {
         self.peers.iter().map(|(link, peer)| (*link, peer))
+    }
+
+    /// Those that hold anything.
+    pub fn links(&self) -> Vec<LinkId> {
+        self.peers.keys().copied().collect()
     }
 
     /// Changes a worker, and files it anew.

@@ -34,6 +34,13 @@ impl Kept {
         self.take(keys)
     }
 
+    /// What a worker has executed, but for copies of what another one has or had.
+    pub fn take_own_of(&mut self, link: LinkId) -> Vec<Sent> {
+        let own = self.parcels.iter().filter(|(_, (owner, sent))| *owner == link && !sent.copy);
+        let keys = own.map(|(key, _)| *key).collect();
+        self.take(keys)
+    }
+
     /// Gives up what is committed by now; `news` are the ranges of `committed` that have grown, so
     /// nothing is looked at twice. A parcel whose units lie in several ranges goes at the latest
     /// when all of them are below the watermark.

@@ -6,6 +6,7 @@
 
 mod crew;
 mod kept;
+mod quiet;
 
 use std::{
     collections::{BTreeMap, BinaryHeap, VecDeque},
@@ -52,6 +53,22 @@ struct Stock {
     units: Units,
     next: usize,
     history: History,
+    loan: Option<Loan>,
+}
+
+impl Stock {
+    fn new(units: Units, history: History) -> Self {
+        Self { units, next: 0, history, loan: None }
+    }
+}
+
+/// Who still has units that are for others now, since it is not heard: since when, and in which
+/// parcel, unless it has executed them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Loan {
+    link: LinkId,
+    at: Time,
+    parcel: Option<ParcelId>,
 }
 
 /// What happened to units before.
@@ -78,10 +95,17 @@ struct Sent {
     history: History,
     at: Time,
     retracted: bool,
-    // This is a second copy of units that another worker holds.
+    // This is a second copy of units that another worker holds, or that wait for one.
     copy: bool,
     // There is a second copy of it.
     copied: bool,
+}
+
+impl Sent {
+    /// What a worker was sent then, and counts.
+    fn then(at: Time, units: Units, history: History) -> Self {
+        Self { units, history, at, retracted: false, copy: false, copied: false }
+    }
 }
 
 #[derive(Debug)]
@@ -140,6 +164,7 @@ pub struct Dispatch {
     stocked: u64,
     searched: Option<(UnitId, u64)>,
     copies: u64,
+    lent: u64,
     pressed: u64,
 }
 
@@ -172,6 +197,7 @@ impl Dispatch {
             stocked: 0,
             searched: None,
             copies: 0,
+            lent: 0,
             pressed: 0,
         }
     }
@@ -214,13 +240,18 @@ impl Dispatch {
         self.copies
     }
 
+    /// How many parcels of workers that were not heard were for others as well.
+    pub fn lent(&self) -> u64 {
+        self.lent
+    }
+
     /// How many parcels went without credit, since everything may have waited for them.
     pub fn pressed(&self) -> u64 {
         self.pressed
     }
 
-    /// The longest time from the loss of a worker to the moment when all of its units were with
-    /// others.
+    /// The longest time from the loss of a worker, or from the last that was heard of one that is
+    /// quiet, to the moment when all of its units were with others.
     pub fn recovery(&self) -> Option<Duration> {
         self.recovery
     }
@@ -239,7 +270,7 @@ impl Dispatch {
             self.ready_units += units.len();
             self.ready_bytes += units.bytes();
             self.stocked += 1;
-            self.fresh.push_back(Stock { units, next: 0, history: FRESH });
+            self.fresh.push_back(Stock::new(units, FRESH));
         }
     }
 
@@ -286,6 +317,9 @@ impl Dispatch {
             let suspected = std::mem::take(&mut executing);
             if suspected && !sent.copy {
                 self.charge(sent, &peer.name, committed, orders);
+            } else if suspected && peer.quiet {
+                self.accuse(&sent, (link, &peer.name), committed, orders);
+                self.take_back(sent, committed);
             } else {
                 self.take_back(sent, committed);
             }
@@ -293,6 +327,7 @@ impl Dispatch {
         for sent in self.kept.take_of(link) {
             self.take_back(sent, committed);
         }
+        self.forget_loans(link);
         if !self.again.is_empty() {
             self.lost_at.get_or_insert(now);
         }
@@ -458,7 +493,7 @@ impl Dispatch {
             for rest in [end..stock.units.len(), stock.next..indices.start] {
                 if !rest.is_empty() {
                     let units = stock.units.slice(rest);
-                    queue.insert(place, Stock { units, next: 0, history: stock.history });
+                    queue.insert(place, Stock { units, next: 0, ..stock });
                 }
             }
             return Some(Stock { units: stock.units.slice(indices.start..end), next: 0, ..stock });
@@ -499,7 +534,8 @@ impl Dispatch {
         let mut parcel = Units::new();
         let mut history = FRESH;
         while parcel.len() < units && parcel.bytes() < bytes {
-            let queue = if self.again.is_empty() { &mut self.fresh } else { &mut self.again };
+            let is_new = self.again.is_empty();
+            let queue = if is_new { &mut self.fresh } else { &mut self.again };
             let Some(stock) = queue.front_mut() else { break };
             if parcel.is_empty() {
                 history = stock.history;
@@ -522,7 +558,7 @@ impl Dispatch {
             let before = part.bytes();
             self.ready_units -= count;
             self.ready_bytes -= before;
-            let part = if history == FRESH { part } else { part.without(committed) };
+            let part = if is_new { part } else { part.without(committed) };
             self.kept_bytes -= before - part.bytes();
             if parcel.is_empty() { parcel = part } else { parcel.append(&part) }
         }
@@ -559,7 +595,7 @@ impl Dispatch {
         }
         let mut asked = false;
         let mut retract = Vec::new();
-        for (link, peer) in self.crew.iter() {
+        for (link, peer) in self.crew.iter().filter(|(_, peer)| !peer.quiet) {
             if peer.pending.values().any(|sent| sent.retracted) {
                 asked = true;
                 continue;
@@ -629,7 +665,7 @@ impl Dispatch {
         let units = if sent.copy { Units::new() } else { sent.units.without(committed) };
         self.kept_bytes -= before - units.bytes();
         if !units.is_empty() {
-            self.stock_again(Stock { units, next: 0, history: sent.history });
+            self.stock_again(Stock::new(units, sent.history));
         }
     }
 
@@ -651,17 +687,22 @@ impl Dispatch {
         if count == 1 && sent.history.suspect {
             sent.history.deaths += 1;
             if sent.history.deaths >= self.crash_limit {
-                let error = format!("{} workers died while executing it", sent.history.deaths);
-                let attempts = sent.history.attempt + sent.history.deaths - 1;
-                return self.bury(&sent.units, attempts, (&error, worker), orders);
+                return self.bury_killer(&sent.units, sent.history, worker, orders);
             }
         }
-        let size = count.div_ceil(PIECES).max(1);
-        let history = History { suspect: true, ..sent.history };
-        for from in (0..count).step_by(size) {
-            let units = sent.units.slice(from..(from + size).min(count));
-            self.stock_again(Stock { units, next: 0, history });
-        }
+        self.cut(&sent.units, History { suspect: true, ..sent.history });
+    }
+
+    fn bury_killer(
+        &mut self,
+        units: &Units,
+        history: History,
+        worker: &str,
+        orders: &mut Vec<Order>,
+    ) {
+        let error = format!("{} workers died while executing it", history.deaths);
+        let attempts = history.attempt + history.deaths - 1;
+        self.bury(units, attempts, (&error, worker), orders);
     }
 
     fn failed(
@@ -684,7 +725,7 @@ impl Dispatch {
             let history = History { attempt: history.attempt + 1, ..history };
             let order = self.next_parcel;
             self.next_parcel += 1;
-            let stock = Stock { units, next: 0, history };
+            let stock = Stock::new(units, history);
             self.delayed.push(Delayed { due, order, stock });
         }
     }

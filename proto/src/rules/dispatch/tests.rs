@@ -61,6 +61,16 @@ impl Script {
         orders
     }
 
+    fn quiet(&mut self, link: LinkId) {
+        self.dispatch.quiet(link, self.now, &self.committed);
+    }
+
+    fn back(&mut self, link: LinkId) -> Vec<Order> {
+        let mut orders = Vec::new();
+        self.dispatch.back(link, &mut orders);
+        orders
+    }
+
     fn pass(&mut self, ms: u64) {
         self.now = self.now + Duration::from_millis(ms);
     }
@@ -359,4 +369,182 @@ fn what_belongs_to_the_oldest_unit_goes_without_credit_too() {
     let sent: Vec<_> = script.works().iter().map(|(_, work)| ids(work)).collect();
     assert_eq!(sent, [vec![8]]);
     assert_eq!(script.dispatch.waiting(), 1, "unit 2 was committed before it was sent");
+}
+
+#[test]
+fn what_a_quiet_worker_has_goes_to_others_too_executed_or_not() {
+    let mut script = Script::new();
+    script.join(1);
+    script.add(0, 3);
+    let works = script.works();
+    script.done(1, works[0].1.parcel, 1000, vec![]);
+    let held: usize = script.works().iter().chain(&works).map(|(_, work)| work.units.len()).sum();
+    script.join(2);
+    script.quiet(1);
+    script.quiet(1);
+    let mut again: Vec<u64> = Vec::new();
+    for _ in 0..4 {
+        for (link, work) in script.works() {
+            assert_eq!(link, 2, "a quiet worker is sent nothing");
+            again.extend(ids(&work));
+            script.done(2, work.parcel, 1000, vec![]);
+        }
+    }
+    again.sort_unstable();
+    assert_eq!(again, [0, 1, 2], "{held} units of it");
+    script.committed.insert(0..3);
+    script.commit();
+    assert_eq!(script.lost(1, Loss::Silent), []);
+    assert_eq!((script.dispatch.bytes(), script.dispatch.waiting()), (0, 0));
+    assert!(script.dispatch.is_empty());
+}
+
+#[test]
+fn what_a_worker_has_that_is_only_late_stays_with_it_unless_another_one_was_sent_it() {
+    let mut script = Script::new();
+    script.join(1);
+    script.add(0, 3);
+    let works = script.works();
+    assert_eq!(works.len(), 2);
+    script.done(1, works[0].1.parcel, 1000, vec![]);
+    script.works();
+    script.quiet(1);
+    assert!(script.dispatch.waiting() >= 2, "nobody is there to take it");
+    assert_eq!(script.back(1), [], "nobody has been sent anything");
+    assert_eq!((script.dispatch.waiting(), script.dispatch.bytes()), (0, 3));
+    assert_eq!(script.dispatch.recovery(), None, "nothing was lost");
+    // Now another one gets it, and the late one needs not begin it.
+    script.join(2);
+    script.quiet(1);
+    let sent: Vec<LinkId> = script.works().iter().map(|(link, _)| *link).collect();
+    assert_eq!(sent, [2, 2]);
+    let retracts = script.back(1);
+    assert!(!retracts.is_empty());
+    assert!(retracts.iter().all(|order| matches!(order, Order::Retract(1, _))), "{retracts:?}");
+    let Order::Retract(_, parcel) = retracts[0] else { unreachable!() };
+    script.dispatch.returned(1, parcel, 0, &script.committed);
+    assert_eq!(script.back(1), [], "it was not quiet");
+}
+
+#[test]
+fn units_of_several_quiet_workers_go_to_one_that_is_heard() {
+    let mut script = Script::new();
+    script.join(1);
+    script.add(0, 2);
+    script.works();
+    script.quiet(1);
+    script.join(2);
+    assert_eq!(script.works().len(), 2);
+    script.quiet(2);
+    script.join(3);
+    let all: Vec<u64> = script.works().iter().flat_map(|(_, work)| ids(work)).collect();
+    assert_eq!(all, [0, 1]);
+    assert_eq!(script.dispatch.lent(), 4, "each one's units are copied once");
+    // Who has copies only may go without a word; who has the units themselves may not.
+    assert_eq!(script.lost(2, Loss::Disconnected), []);
+    assert_eq!(script.dispatch.waiting(), 0);
+    script.lost(3, Loss::Silent);
+    assert_eq!(script.dispatch.waiting(), 2);
+}
+
+#[test]
+fn a_copy_that_another_one_has_already_counts_from_then_on() {
+    let mut script = Script::new();
+    script.join(1);
+    script.add(0, 1);
+    script.works();
+    script.join(2);
+    script.dispatch.ending();
+    script.pass(1_000);
+    let copies = script.works();
+    assert_eq!(copies.len(), 1);
+    script.quiet(1);
+    assert_eq!(script.works(), [], "no third one");
+    script.lost(2, Loss::Silent);
+    assert_eq!(script.dispatch.waiting(), 1);
+}
+
+#[test]
+fn a_stopped_worker_does_not_keep_idle_ones_from_copies_of_what_others_have() {
+    let mut script = Script::new();
+    for link in [1, 2] {
+        script.join(link);
+    }
+    script.add(0, 4);
+    script.works();
+    script.join(3);
+    script.pass(100);
+    let asked = script.orders();
+    assert_eq!(asked.len(), 2, "called back from both, {asked:?}");
+    script.dispatch.ending();
+    // One of them answers, the other one never does.
+    for order in asked {
+        if let Order::Retract(2, parcel) = order {
+            script.dispatch.returned(2, parcel, 0, &script.committed);
+        }
+    }
+    script.quiet(1);
+    for _ in 0..4 {
+        for (link, work) in script.works() {
+            script.done(link, work.parcel, 1000, vec![]);
+        }
+    }
+    script.pass(1_000);
+    let copied: Vec<_> = script.works();
+    assert_eq!(copied.len(), 1, "of the unit that worker 2 has had for long: {copied:?}");
+}
+
+#[test]
+fn a_unit_that_makes_workers_quiet_before_it_kills_them_is_found_too() {
+    for quiet_at_once in [true, false] {
+        let mut script = Script::new();
+        let mut link = 0;
+        script.join(link);
+        script.add(0, 40);
+        let killer = 7;
+        let mut dead = Vec::new();
+        for _ in 0..300 {
+            let works = script.works();
+            let killing = works.iter().any(|(_, work)| ids(work).contains(&killer));
+            if !killing {
+                for (link, work) in works {
+                    script.done(link, work.parcel, work.units.len() as u64, vec![]);
+                    ids(&work).into_iter().for_each(|id| {
+                        script.committed.insert(id..id + 1);
+                    });
+                }
+                continue;
+            }
+            // It is quiet for long before it dies: others have its units by then, or nobody has.
+            script.quiet(link);
+            link += 1;
+            if quiet_at_once {
+                script.join(link);
+                let moved = script.works();
+                dead.extend(script.lost(link - 1, Loss::Disconnected));
+                // Whoever has the killer now goes the same way.
+                if moved.iter().any(|(_, work)| ids(work).contains(&killer)) {
+                    script.quiet(link);
+                    link += 1;
+                    script.join(link);
+                    dead.extend(script.lost(link - 1, Loss::Disconnected));
+                } else {
+                    for (link, work) in moved {
+                        script.done(link, work.parcel, work.units.len() as u64, vec![]);
+                    }
+                }
+            } else {
+                dead.extend(script.lost(link - 1, Loss::Disconnected));
+                script.join(link);
+            }
+            if !dead.is_empty() {
+                break;
+            }
+        }
+        match &dead[..] {
+            [Order::Dead(dead)] => assert_eq!(dead.root, killer),
+            other => panic!("{quiet_at_once}: {other:?}, {link} died"),
+        }
+        assert!(link < 14, "{link} workers died");
+    }
 }

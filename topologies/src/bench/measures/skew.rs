@@ -8,9 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use proto::limits::Limits;
 use rustix::process::Signal;
 
+use super::recovery::STOPPED_MS_MAX;
 use crate::bench::{
     Against, Failure, Figure, Options, Transport, against_bare,
     figure::{Target, take_turns},
@@ -62,10 +62,10 @@ pub(super) fn stopped(options: &Options) -> Result<Vec<Figure>, Failure> {
     let half = Duration::from_micros(all / u64::from(2 * WORKERS));
     // Until then both compute; the other one does the rest alone.
     let ideal = Duration::from_micros(all) - half;
-    let liveness = Duration::from_millis(Limits::default().liveness_ms);
+    let noticed = Duration::from_millis(STOPPED_MS_MAX);
     let what = format!("a worker of two stopped after {} ms, makespan", half.as_millis());
     let mut figure = Figure::new("stopped", what, "ms")
-        .to_reach(Target::AtMost((ideal + liveness).as_secs_f64() * 1e3))
+        .to_reach(Target::AtMost((ideal + noticed).as_secs_f64() * 1e3))
         .checked("count", durations.len());
     take_turns(options.pairs, || {
         let start = Instant::now();
