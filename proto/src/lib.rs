@@ -17,6 +17,7 @@ pub mod bounds;
 pub mod causes;
 mod decode;
 pub mod diary;
+pub mod durable;
 pub mod frame;
 pub mod limits;
 pub mod net;

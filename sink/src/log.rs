@@ -11,6 +11,7 @@ use std::{
     sync::Arc,
 };
 
+use proto::durable;
 use thiserror::Error;
 
 /// Length and checksum in front of each record.
@@ -101,7 +102,7 @@ impl Log {
         let bytes = read_records(&mut reader, &mut replay).map_err(failed("read", &path))?;
         file.set_len(bytes).map_err(failed("cut", &path))?;
         file.seek(SeekFrom::Start(bytes)).map_err(failed("read", &path))?;
-        sync_folder(folder).map_err(failed("open", &path))?;
+        durable::sync_folder_of(&path).map_err(failed("open", &path))?;
         let file = Arc::new(file);
         let log = Self { folder: folder.into(), segment, file, bytes, buffer: Vec::new() };
         log.remove_before();
@@ -161,7 +162,7 @@ impl Log {
     pub fn rotate(&mut self) -> Result<(), LogError> {
         let path = segment_path(&self.folder, self.segment + 1);
         self.file = Arc::new(File::create(&path).map_err(failed("create", &path))?);
-        sync_folder(&self.folder).map_err(failed("create", &path))?;
+        durable::sync_folder_of(&path).map_err(failed("create", &path))?;
         self.segment += 1;
         self.bytes = 0;
         Ok(())
@@ -198,10 +199,6 @@ pub fn read_segment(
             read_records(&mut reader, replay).map(drop).map_err(failed("read", &path))
         }
     }
-}
-
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
 }
 
 /// Gives each whole record to `replay`, up to the first that is not; where that one begins.

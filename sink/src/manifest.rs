@@ -14,6 +14,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use proto::durable;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -173,13 +174,10 @@ pub fn write(
         plan: plan.to_owned(),
     };
     let path = run_dir.join(FILE);
-    let draft = run_dir.join("manifest.json.new");
     let json = serde_json::to_vec_pretty(&manifest)
         .map_err(|source| ManifestError::Malformed { path: path.clone(), source })?;
     let failed = |source| ManifestError::Io { action: "write", path: path.clone(), source };
-    fs::write(&draft, json).map_err(failed)?;
-    fs::File::open(&draft).and_then(|file| file.sync_all()).map_err(failed)?;
-    fs::rename(&draft, &path).map_err(failed)
+    durable::replace(&path, &json).map_err(failed)
 }
 
 /// Reads the manifest of a finished run.

@@ -10,6 +10,7 @@ use std::{
 };
 
 use proto::{
+    durable,
     frame::RunId,
     net::lock::{Lock, LockError},
 };
@@ -181,8 +182,7 @@ impl RunDir {
                 _ => {}
             }
         } else {
-            let draft = file.with_extension("new");
-            fs::write(&draft, text).and_then(|()| fs::rename(&draft, &file)).map_err(create)?;
+            durable::replace(&file, text.as_bytes()).map_err(create)?;
         }
         let deleted = self.database.execute("DELETE FROM fact WHERE key = 'letters'", []);
         deleted

@@ -11,6 +11,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use proto::durable;
 use rustix::fs::{FlockOperation, flock};
 
 use super::OutputError;
@@ -195,7 +196,7 @@ impl Tail {
         self.unsynced = false;
         let mut synced = file.sync_data();
         if synced.is_ok() && self.state == State::NameUnsynced {
-            synced = sync_folder(&self.path);
+            synced = durable::sync_folder_of(&self.path);
             self.state = State::Healthy;
         }
         synced.map_err(|source| self.fail(source, Self::sync_error))
@@ -340,22 +341,6 @@ pub(crate) fn require_folder(path: &Path) -> Result<(), OutputError> {
         return Ok(());
     }
     Err(OutputError::NoFolder { path: path.to_owned(), folder: folder.to_owned() })
-}
-
-/// Makes a new file's name durable, where the file system knows of such a thing.
-fn sync_folder(path: &Path) -> io::Result<()> {
-    match File::open(folder_of(path)).and_then(|folder| folder.sync_all()) {
-        Err(error)
-            if matches!(
-                error.kind(),
-                // Folders of some network and FUSE file systems can't be synced, or not be read.
-                ErrorKind::InvalidInput | ErrorKind::Unsupported | ErrorKind::PermissionDenied
-            ) =>
-        {
-            Ok(())
-        }
-        other => other,
-    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use proto::durable;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sink::run_dir::{DATABASE, RunDir, RunDirError};
@@ -86,7 +87,7 @@ pub fn check_in(path: &Path, topology: &Topology) -> Result<Standing, RecordErro
     let Some(begun) = begun else {
         fs::create_dir_all(path).map_err(failed)?;
         let json = serde_json::to_vec_pretty(&asked).map_err(io::Error::from).map_err(failed)?;
-        fs::write(&file, json).map_err(failed)?;
+        durable::replace(&file, &json).map_err(failed)?;
         return Ok(Standing::New);
     };
     let mut differences = Vec::new();
