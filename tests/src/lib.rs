@@ -5,6 +5,9 @@
 //! files, exit codes and text. The promises themselves are in `tests/`, one file each.
 #![forbid(unsafe_code)]
 
+pub mod cases;
+pub mod chaos;
+pub mod crash;
 pub mod crowd;
 pub mod fuzz;
 pub mod hand;

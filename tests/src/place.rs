@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -118,8 +118,16 @@ impl Place {
     /// # Panics
     /// When it can't be started.
     pub fn start_command(&self, name: &str, command: Command) -> Process {
+        self.start_with(name, command, Stdio::null())
+    }
+
+    /// As [`Place::start_command`], with something on standard input.
+    ///
+    /// # Panics
+    /// When it can't be started.
+    pub fn start_with(&self, name: &str, command: Command, input: Stdio) -> Process {
         let number = self.started.fetch_add(1, Ordering::Relaxed);
-        Process::start(command, self.path(&format!("{name}-{number}")))
+        Process::start_with(command, input, self.path(&format!("{name}-{number}")))
     }
 
     /// Runs one of the programs to its end.

@@ -5,7 +5,7 @@
 
 use std::fs::{self, File};
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -39,12 +39,20 @@ impl Process {
     ///
     /// # Panics
     /// When it can't be started.
-    pub fn start(mut command: Command, prints: PathBuf) -> Self {
+    pub fn start(command: Command, prints: PathBuf) -> Self {
+        Self::start_with(command, Stdio::null(), prints)
+    }
+
+    /// As [`Process::start`], with something on standard input.
+    ///
+    /// # Panics
+    /// When it can't be started.
+    pub fn start_with(mut command: Command, input: Stdio, prints: PathBuf) -> Self {
         let name = prints.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let (stdout, stderr) = (prints.with_extension("out"), prints.with_extension("err"));
         let file = |path| File::create(path).expect("the scenario's folder can be written");
         let child = command
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(file(&stdout))
             .stderr(file(&stderr))
             .spawn()
@@ -60,6 +68,16 @@ impl Process {
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// This side of the pipe to its standard input, if it was started with one; once.
+    pub fn take_input(&mut self) -> Option<ChildStdin> {
+        self.child.stdin.take()
+    }
+
+    /// How it has ended, if it has: its exit code, `None` when a signal ended it.
+    pub fn has_ended(&mut self) -> Option<Option<i32>> {
+        if self.is_running() { None } else { self.ended.map(|status| status.code()) }
     }
 
     /// Kills it with SIGKILL, if it still runs, and takes its remains away.

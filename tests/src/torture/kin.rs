@@ -38,6 +38,11 @@ impl Kin {
         self.pid
     }
 
+    /// When it began, on the system's own scale.
+    pub fn began(self) -> u64 {
+        self.began
+    }
+
     /// The process that has this id now.
     pub fn of(pid: u32) -> Option<Self> {
         let stat = stat(pid)?;

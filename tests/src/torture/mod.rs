@@ -14,5 +14,5 @@ pub mod schedule;
 pub mod trial;
 
 pub use ordeal::Trouble;
-pub use schedule::{Faults, Role, Tally};
+pub use schedule::{Faults, Kind, Role, Tally};
 pub use trial::{Calm, Course, Torn};

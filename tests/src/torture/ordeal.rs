@@ -29,7 +29,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(2);
 #[derive(Debug, Error)]
 pub enum Trouble {
     /// Nothing has been recorded for long.
-    #[error("nothing was recorded for {} s, at {bytes} bytes of output; {states}", STANDSTILL.as_secs())]
+    #[error("nothing was recorded for long, at {bytes} bytes; {states}")]
     Standstill {
         /// How far it had got.
         bytes: u64,
@@ -63,6 +63,30 @@ pub enum Trouble {
         found: String,
         /// In the calm one.
         expected: String,
+    },
+    /// A file that a complete run writes is not there.
+    #[error("{} is missing", path.display())]
+    Missing {
+        /// Which.
+        path: PathBuf,
+    },
+    /// A line is another.
+    #[error("line {line} of {what} is {found}, in the calm run {expected}")]
+    Line {
+        /// Of which file.
+        what: &'static str,
+        /// Which one, from 1.
+        line: usize,
+        /// In this run.
+        found: String,
+        /// In the calm one.
+        expected: String,
+    },
+    /// Files of a run that is over are left where its processes met.
+    #[error("left behind: {names:?}")]
+    Litter {
+        /// Their names.
+        names: Vec<String>,
     },
     /// `pipeline verify` found something.
     #[error("`pipeline verify`: {findings}")]

@@ -175,7 +175,7 @@ fn judge(place: &Place, name: &str, ended: &Ended) -> Result<PathBuf, Trouble> {
 }
 
 /// The end of what a process has said.
-pub(super) fn last_words(stderr: &str) -> String {
+pub(crate) fn last_words(stderr: &str) -> String {
     let lines: Vec<&str> = stderr.lines().collect();
     lines[lines.len().saturating_sub(LAST_WORDS_LINES)..].join("\n")
 }
