@@ -29,7 +29,12 @@ use proto::{
 };
 use tracing::{error, info, warn};
 
-use crate::{accept::Accept, entry::Entry, horizon::Horizon};
+use crate::{
+    accept::Accept,
+    arrivals::{Arrival, Arrivals, Turn},
+    entry::Entry,
+    horizon::Horizon,
+};
 
 /// Onlookers are told of progress as often.
 const REPORT_INTERVAL: Duration = Duration::from_millis(200);
@@ -54,7 +59,8 @@ pub enum Request {
     },
     /// Make those batches safe too that wait for an earlier outcome: it is late.
     LogWaiting,
-    /// A run of this plan has begun, or goes on: a ventilator has said Hello.
+    /// A run of this plan has begun, or goes on: a ventilator has said Hello. Answered with
+    /// [`Reply::Begun`] once that is safe; until then the ventilator hears nothing.
     Begin {
         /// Which start of a ventilator it is.
         ventilator: PeerId,
@@ -64,6 +70,8 @@ pub enum Request {
         plan: String,
         /// The names of the stages.
         stages: Vec<String>,
+        /// How far beyond the watermark units may be sent, at most.
+        window_units: u64,
     },
     /// Everything is recorded: write all of it out, and close the outputs.
     Close {
@@ -96,6 +104,8 @@ pub struct Conclusion {
 /// What comes back.
 #[derive(Debug)]
 pub enum Reply {
+    /// It is recorded that the run has begun, or goes on.
+    Begun,
     /// Batches are safe.
     Recorded {
         /// The last of them.
@@ -140,6 +150,9 @@ pub struct Standing {
     pub committed: RangeSet,
     /// The digest of source and stages, if it has begun.
     pub plan: Option<String>,
+    /// How far beyond the watermark the sinks before this one may have let units be sent; none if
+    /// that is not known.
+    pub window_units: Option<u64>,
     /// Units dead-lettered.
     pub dead: u64,
     /// The sink may die and come back.
@@ -189,6 +202,7 @@ pub struct Sink {
     promised: UnitId,
     intake: Intake,
     names: BTreeMap<PeerId, Arc<str>>,
+    arrivals: Arrivals,
     // Mostly one. A dead one's lane may reach its successor, whatever came first.
     ventilators: Vec<LinkId>,
     onlookers: Vec<LinkId>,
@@ -200,6 +214,8 @@ pub struct Sink {
     late_told: u64,
     held_bytes: u64,
     end: Option<End>,
+    // Who said so.
+    end_by: Option<PeerId>,
     began: Option<Time>,
     finished: Time,
     phase: Phase,
@@ -219,7 +235,10 @@ impl Sink {
         let watermark = standing.committed.watermark();
         let horizon = Horizon::new(&limits, watermark, standing.committed.len());
         let promised = match standing.plan {
-            Some(_) => watermark.saturating_add(limits.window_units_max),
+            Some(_) => {
+                let window = standing.window_units.unwrap_or_default();
+                watermark.saturating_add(window.max(limits.window_units_max))
+            }
             None => 0,
         };
         let sink = Self {
@@ -237,6 +256,7 @@ impl Sink {
                 limits.window_bytes_max / 2,
             ),
             names: BTreeMap::new(),
+            arrivals: Arrivals::default(),
             ventilators: Vec::new(),
             onlookers: Vec::new(),
             reported: Time::default(),
@@ -246,6 +266,7 @@ impl Sink {
             late_told: 0,
             held_bytes: 0,
             end: standing.units.map(|units| End { units, drained: false }),
+            end_by: None,
             began: None,
             finished: Time::default(),
             phase: Phase::Running,
@@ -267,6 +288,11 @@ impl Sink {
     pub fn intake(&self) -> (usize, usize) {
         let each = self.recording.iter().map(|recording| (recording.units, recording.bytes));
         each.fold((0, 0), |sum, each| (sum.0 + each.0, sum.1 + each.1))
+    }
+
+    /// What it has turned away so far.
+    pub fn turned_away(&self) -> &TurnedAway {
+        self.mesh.turned_away()
     }
 
     /// How far beyond the watermark it has let the ventilator read.
@@ -314,27 +340,15 @@ impl Sink {
     fn asked(&mut self, now: Time, link: LinkId, peer: PeerId, hello: Hello, out: &mut Effects) {
         match hello.role {
             Role::Ventilator { plan, run, stages } => {
-                let known = self.standing.plan.as_ref();
-                if known.is_some_and(|known| *known != plan) {
-                    return self.mesh.refuse(link, Refusal::OtherPlan, out);
-                }
                 if run != 0 && run != self.standing.run {
                     // It will see that this is another run, and say what that means.
                     warn!("a ventilator of another run has called");
                 }
-                self.begin(now, peer, (plan, stages), out);
+                self.began.get_or_insert(now);
                 self.remember(peer, hello.name);
-                self.ventilators.push(link);
-                let commit = self.report();
-                self.mesh.welcome(
-                    link,
-                    Welcome::Resume { commit, epoch: self.standing.epoch },
-                    out,
-                );
-                self.intake.join(link);
-                if self.drain {
-                    self.mesh.send(link, Frame::Leaving, out);
-                }
+                self.arrivals.retain(|known| self.mesh.peer(known).is_some());
+                self.arrivals.add(Arrival { link, ventilator: peer, plan, stages });
+                self.answer_arrivals(out);
             }
             Role::Worker { .. } => {
                 self.remember(peer, hello.name);
@@ -358,23 +372,68 @@ impl Sink {
         self.names.insert(peer, name.into());
     }
 
-    fn begin(
-        &mut self,
-        now: Time,
-        ventilator: PeerId,
-        (plan, stages): (String, Vec<String>),
-        out: &mut Effects,
-    ) {
-        self.began.get_or_insert(now);
-        self.standing.plan = Some(plan.clone());
-        let committed = self.standing.committed.len();
-        out.push(Effect::Request(Request::Begin { ventilator, committed, plan, stages }));
+    /// Answers the ventilators that have said Hello, one after the other, as far as what the
+    /// answer counts on is recorded.
+    fn answer_arrivals(&mut self, out: &mut Effects) {
+        while let Some(turn) = self.arrivals.next(self.standing.plan.as_deref()) {
+            match turn {
+                Turn::Refuse(link) => self.mesh.refuse(link, Refusal::OtherPlan, out),
+                Turn::Welcome(link) => self.welcome_ventilator(link, out),
+                Turn::Record(Arrival { ventilator, plan, stages, .. }) => {
+                    let committed = self.standing.committed.len();
+                    let window_units = self.limits.window_units_max;
+                    out.push(Effect::Request(Request::Begin {
+                        ventilator,
+                        committed,
+                        plan,
+                        stages,
+                        window_units,
+                    }));
+                }
+            }
+        }
+    }
+
+    fn begun(&mut self, out: &mut Effects) {
+        if let Some(plan) = self.arrivals.recorded() {
+            self.standing.plan = Some(plan);
+        }
+        self.answer_arrivals(out);
+    }
+
+    fn welcome_ventilator(&mut self, link: LinkId, out: &mut Effects) {
+        if self.mesh.peer(link).is_none() {
+            return;
+        }
+        self.ventilators.push(link);
+        self.forget_end();
+        let (commit, epoch) = (self.report(), self.standing.epoch);
+        self.mesh.welcome(link, Welcome::Resume { commit, epoch }, out);
+        self.intake.join(link);
+        if self.drain {
+            self.mesh.send(link, Frame::Leaving, out);
+        }
+    }
+
+    /// Where a ventilator stopped, or saw the source end, is of no use to the one that has taken
+    /// its place: that may send what is beyond, and says itself where it ends.
+    fn forget_end(&mut self) {
+        let mut there = self.ventilators.iter().map(|link| self.mesh.peer(*link));
+        if self.phase == Phase::Running
+            && self.end_by.is_some()
+            && !self.ventilators.is_empty()
+            && !there.any(|peer| peer == self.end_by)
+        {
+            (self.end, self.end_by) = (None, None);
+        }
     }
 
     fn broken(&mut self, link: LinkId, loss: Loss, out: &mut Effects) {
         self.intake.leave(link);
         self.onlookers.retain(|onlooker| *onlooker != link);
-        if self.lose_ventilator(link) && self.ventilators.is_empty() {
+        let lost = self.lose_ventilator(link);
+        self.forget_end();
+        if lost && self.ventilators.is_empty() {
             match self.phase {
                 // One that is cut off or on its way back has still to be told.
                 Phase::Closed { .. } if loss == Loss::Disconnected && !self.standing.durable => {
@@ -406,7 +465,10 @@ impl Sink {
         let (units, bytes) = weight(&results);
         let name =
             peer.and_then(|peer| self.names.get(&peer).cloned()).unwrap_or_else(|| "?".into());
-        let allowed = self.horizon_at.max(self.promised);
+        let allowed = self.takes_below();
+        if reach(&results) > allowed {
+            return self.unpromised(now, link, out);
+        }
         let end = self.end.map_or(allowed, |end| end.units.min(allowed));
         let entries = self.accept.take(results, &name, end);
         if entries.is_empty() {
@@ -424,9 +486,25 @@ impl Sink {
         out.push(Effect::Request(Request::Record { number, entries, duplicates }));
     }
 
+    /// Units below this one have been let be sent, by this sink or by those before it.
+    pub fn takes_below(&self) -> UnitId {
+        self.horizon_at.max(self.promised)
+    }
+
+    /// Outcomes of units that no sink has let be sent are not taken, and must not count as taken:
+    /// with the session, its sender forgets that it has sent them.
+    fn unpromised(&mut self, now: Time, link: LinkId, out: &mut Effects) {
+        if self.mesh.is_open(link) {
+            warn!("a worker sends outcomes of units beyond the window; it has to begin anew");
+            self.mesh.overdrawn(now, link, out);
+        } else {
+            self.mesh.turn_away(Unwanted::Stray);
+        }
+    }
+
     fn ventilator_says(&mut self, link: LinkId, frame: Frame, out: &mut Effects) {
         match frame {
-            Frame::End(end) => self.end = Some(end),
+            Frame::End(end) => (self.end, self.end_by) = (Some(end), self.mesh.peer(link)),
             Frame::Tally(tally) => self.tally = Some(*tally),
             Frame::Bye => {
                 self.lose_ventilator(link);
@@ -443,6 +521,7 @@ impl Sink {
 
     fn reply(&mut self, now: Time, reply: Reply, out: &mut Effects) {
         match reply {
+            Reply::Begun => self.begun(out),
             Reply::Recorded { number, waiting, held_bytes, dead } => {
                 self.held_bytes = held_bytes;
                 self.standing.dead = dead;
@@ -557,7 +636,8 @@ impl Sink {
         for link in &self.ventilators {
             self.mesh.send(*link, Frame::Leaving, out);
         }
-        if self.ventilators.is_empty() {
+        // One that is about to be answered is told then, and says itself where it stops.
+        if self.ventilators.is_empty() && self.arrivals.is_empty() {
             let units = self.standing.committed.watermark();
             self.end = Some(End { units, drained: true });
         }
@@ -607,6 +687,13 @@ impl Sink {
             }
         }
     }
+}
+
+/// The first unit beyond all that results are of.
+pub fn reach(results: &Results) -> UnitId {
+    let spans = results.units.spans().iter().chain(&results.filtered);
+    let dead = results.dead.iter().map(|dead| dead.root.saturating_add(1));
+    spans.map(|span| span.roots().end).chain(dead).max().unwrap_or_default()
 }
 
 impl proto::role::Role for Sink {

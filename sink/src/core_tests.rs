@@ -84,13 +84,157 @@ fn hello_of(sink: &mut Sink, from: u64) -> u32 {
     opened.unwrap()
 }
 
+/// A lane back to a peer has reached it; what it is sent, and what is asked for.
+fn reached(sink: &mut Sink, link: u32) -> Vec<Effect<Request>> {
+    let mut out = Vec::new();
+    sink.handle(Time::from_ms(1), Event::LaneUp { link, inbox: vec![] }, &mut out);
+    out
+}
+
+fn begun(sink: &mut Sink) -> Vec<Effect<Request>> {
+    let mut out = Vec::new();
+    sink.handle(Time::from_ms(1), Event::Reply(Reply::Begun), &mut out);
+    out
+}
+
+/// The frames that are sent on a lane.
+fn said(out: &[Effect<Request>], to: u32) -> Vec<&Frame> {
+    let sent = out.iter().filter_map(|effect| match effect {
+        Effect::Send { link, envelope } if *link == to => Some(&envelope.frame),
+        _ => None,
+    });
+    sent.collect()
+}
+
+/// A worker says Hello and is welcomed; its lane.
+fn worker(sink: &mut Sink, from: u64) -> u32 {
+    let role = Who::Worker { stage: None, own: false };
+    let (name, host, endpoints) = (format!("w{from}"), "here".into(), vec![format!("w{from}")]);
+    let hello = Frame::Hello(Box::new(Hello { role, name, endpoints, host, pid: 1 }));
+    let opened = hears(sink, from, 0, hello).into_iter().find_map(|effect| match effect {
+        Effect::Open { link, .. } => Some(link),
+        _ => None,
+    });
+    reached(sink, opened.unwrap());
+    opened.unwrap()
+}
+
+fn result_of(unit: u64) -> Frame {
+    let units = Units::from_source(unit, vec![5], vec![1]);
+    Frame::Results(Results { units, timing: vec![(1, 1)], ..Results::default() })
+}
+
+/// The sink dies while it records the first Hello: nobody may have been sent anything by then.
+#[test]
+fn a_ventilator_hears_nothing_before_it_is_recorded_that_the_run_has_begun() {
+    let mut sink = sink(None);
+    let link = hello_of(&mut sink, 50);
+    let out = reached(&mut sink, link);
+    assert!(out.iter().any(|e| matches!(e, Effect::Request(Request::Begin { .. }))), "{out:?}");
+    assert_eq!(said(&out, link), [&Frame::Beat; 0]);
+    let out = begun(&mut sink);
+    assert!(matches!(said(&out, link)[..], [Frame::Welcome(_), ..]), "{out:?}");
+}
+
+/// Nor may one be refused because of a plan that the next sink may not know of.
+#[test]
+fn a_ventilator_of_another_plan_is_refused_once_the_first_one_is_recorded() {
+    let mut sink = sink(None);
+    let first = hello_of(&mut sink, 50);
+    reached(&mut sink, first);
+    let role = Who::Ventilator { plan: "other".into(), run: 0, stages: vec!["s".into()] };
+    let (name, host, endpoints) = ("v".into(), "here".into(), vec!["o".into()]);
+    let hello = Frame::Hello(Box::new(Hello { role, name, endpoints, host, pid: 1 }));
+    let out = hears(&mut sink, 60, 0, hello);
+    let other = first + 1;
+    assert!(out.iter().any(|e| matches!(e, Effect::Open { link, .. } if *link == other)));
+    assert_eq!(said(&reached(&mut sink, other), other), [&Frame::Beat; 0]);
+    let out = begun(&mut sink);
+    assert!(matches!(said(&out, first)[..], [Frame::Welcome(_), ..]), "{out:?}");
+    assert!(matches!(said(&out, other)[..], [Frame::Refused(_)]), "{out:?}");
+}
+
+/// What a sink drops without recording it never counts as taken.
+#[test]
+fn outcomes_that_no_sink_has_let_be_sent_end_their_session_so_that_they_come_again() {
+    let mut sink = sink(None);
+    let link = worker(&mut sink, 9);
+    let out = hears(&mut sink, 9, 1, result_of(COMMITTED));
+    assert_eq!(said(&out, link), [&Frame::Reset], "nobody has been told to send that");
+    let ventilator = hello_of(&mut sink, 50);
+    reached(&mut sink, ventilator);
+    begun(&mut sink);
+    let link = worker(&mut sink, 10);
+    let out = hears(&mut sink, 10, 1, result_of(COMMITTED));
+    assert!(out.iter().any(|e| matches!(e, Effect::Request(Request::Record { .. }))), "{out:?}");
+    assert_eq!(said(&out, link), [&Frame::Beat; 0]);
+}
+
+/// The limits of a sink that is started again may be others; what its predecessor allowed stays.
+#[test]
+fn a_restarted_sink_with_a_smaller_window_keeps_what_its_predecessor_promised() {
+    let hello = Hello {
+        role: Who::Onlooker,
+        name: "sink".into(),
+        endpoints: Vec::new(),
+        host: "here".into(),
+        pid: 1,
+    };
+    let limits = Limits { window_units_max: 100, ..Limits::default() };
+    let (plan, window_units) = (Some("plan".into()), Some(WINDOW));
+    let standing =
+        Standing { run: RUN, epoch: 2, plan, window_units, durable: true, ..Standing::default() };
+    let mut sink = Sink::new(1, hello, limits, standing).0;
+    assert_eq!(recorded(&mut sink, WINDOW - 1), [WINDOW - 1]);
+    assert_eq!(recorded(&mut sink, WINDOW), [0; 0]);
+}
+
+/// A ventilator was asked to stop early, and died; the one in its place goes on beyond.
+#[test]
+fn where_a_dead_ventilator_stopped_is_not_where_its_successor_does() {
+    let mut sink = sink(Some("plan"));
+    let dead = hello_of(&mut sink, 50);
+    reached(&mut sink, dead);
+    begun(&mut sink);
+    let end = End { units: COMMITTED + 1, drained: true };
+    hears(&mut sink, 50, 1, Frame::End(end));
+    sink.handle(Time::from_ms(1), Event::LaneDown { link: dead }, &mut Vec::new());
+    let alive = hello_of(&mut sink, 60);
+    reached(&mut sink, alive);
+    begun(&mut sink);
+    assert_eq!(recorded(&mut sink, COMMITTED), [COMMITTED]);
+    let reply = Reply::Recorded { number: 0, waiting: vec![], held_bytes: 0, dead: 0 };
+    let mut out = Vec::new();
+    sink.handle(Time::from_ms(1), Event::Reply(reply), &mut out);
+    assert!(!out.iter().any(|e| matches!(e, Effect::Request(Request::Close { .. }))), "{out:?}");
+    assert_eq!(recorded(&mut sink, COMMITTED + 1), [COMMITTED + 1]);
+}
+
+/// A lane of a dead ventilator that leads to the one in its place says nothing of that one's end.
+#[test]
+fn a_dead_ventilators_lane_does_not_make_the_sink_forget_the_end() {
+    let mut sink = sink(Some("plan"));
+    let (dead, alive) = (hello_of(&mut sink, 50), hello_of(&mut sink, 60));
+    reached(&mut sink, alive);
+    begun(&mut sink);
+    hears(&mut sink, 60, 1, Frame::End(End { units: COMMITTED + 1, drained: false }));
+    reached(&mut sink, dead);
+    begun(&mut sink);
+    assert_eq!(recorded(&mut sink, COMMITTED), [COMMITTED]);
+    let reply = Reply::Recorded { number: 0, waiting: vec![], held_bytes: 0, dead: 0 };
+    let mut out = Vec::new();
+    sink.handle(Time::from_ms(1), Event::Reply(reply), &mut out);
+    assert!(out.iter().any(|e| matches!(e, Effect::Request(Request::Close { .. }))), "{out:?}");
+}
+
 #[test]
 fn a_dead_ventilator_whose_lane_reaches_its_successor_does_not_take_its_place() {
     let mut sink = sink(Some("plan"));
     let dead = hello_of(&mut sink, 50);
     let alive = hello_of(&mut sink, 60);
     for link in [alive, dead] {
-        sink.handle(Time::from_ms(1), Event::LaneUp { link, inbox: vec![] }, &mut Vec::new());
+        reached(&mut sink, link);
+        begun(&mut sink);
     }
     let end = Frame::End(End { units: COMMITTED, drained: false });
     let out = hears(&mut sink, 60, 1, end);

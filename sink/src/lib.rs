@@ -21,6 +21,7 @@
 pub mod accept;
 pub mod aggregate;
 pub mod arrange;
+pub mod arrivals;
 pub mod cli;
 pub mod config;
 pub mod core;

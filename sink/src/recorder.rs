@@ -38,6 +38,9 @@ use crate::{
 const CHECKPOINT_BYTES: u64 = 64 << 20;
 const CHECKPOINT_RATIO: u64 = 8;
 
+/// Under this name the run directory knows the widest window.
+const WINDOW: &str = "window_units";
+
 /// Why outcomes can't be recorded.
 #[derive(Debug, Error)]
 pub enum RecordError {
@@ -90,6 +93,8 @@ pub struct Recorder {
     logged: u64,
     told: Told,
     failed: bool,
+    // The widest window that a sink of this run has had, as it is recorded.
+    window_units: u64,
     unlogged: Unlogged,
     // Makes safe what was written; in a run that keeps nothing it has nothing to do.
     securer: Option<Workshop<Securer>>,
@@ -149,6 +154,7 @@ impl Recorder {
             logged: 0,
             told,
             failed: false,
+            window_units: 0,
             unlogged: Unlogged::default(),
             securer: None,
         })
@@ -198,11 +204,13 @@ impl Recorder {
         // The diary may have them already.
         ledger.take_unwritable();
         ledger.flush()?;
+        let window_units = run_dir.fact(WINDOW)?;
         let standing = Standing {
             run,
             epoch,
             committed: ledger.taken().clone(),
             plan: run_dir.fact("plan")?,
+            window_units,
             dead: ledger.counts().dead,
             durable: true,
             units: run_dir.fact("units")?,
@@ -218,6 +226,7 @@ impl Recorder {
             logged,
             told,
             failed: false,
+            window_units: window_units.unwrap_or_default(),
             unlogged: Unlogged::default(),
             securer: None,
         };
@@ -411,14 +420,11 @@ impl Recorder {
                     self.secure(batch);
                 }
             }
-            Request::Begin { ventilator, committed, plan, stages } => {
+            Request::Begin { ventilator, committed, plan, stages, window_units } => {
                 let new = self.lives.joined(ventilator, committed);
-                if let (Some(durable), true) = (&self.durable, new) {
-                    durable.run_dir.record("plan", &plan)?;
-                    durable.run_dir.record("stages", &stages)?;
-                    durable.run_dir.record("lives", &self.lives)?;
-                }
+                self.begin(new, &plan, &stages, window_units)?;
                 self.ledger.set_stages(stages);
+                replies.push(Reply::Begun);
             }
             Request::Close { units } => {
                 self.checkpoint()?;
@@ -430,6 +436,30 @@ impl Recorder {
             }
             Request::Conclude(conclusion) => self.conclude(&conclusion, replies)?,
         }
+        Ok(())
+    }
+
+    /// Records what a sink that is started again has to know of a run that has begun: all of it or
+    /// nothing. Only what is new.
+    fn begin(
+        &mut self,
+        new: bool,
+        plan: &str,
+        stages: &[String],
+        window_units: u64,
+    ) -> Result<(), RecordError> {
+        let window = self.window_units.max(window_units);
+        let (lives, wider) = (&self.lives, window > self.window_units);
+        if let (Some(durable), true) = (&self.durable, new || wider) {
+            let run_dir = &durable.run_dir;
+            run_dir.together(|| {
+                run_dir.record("plan", &plan)?;
+                run_dir.record("stages", &stages)?;
+                run_dir.record(WINDOW, &window)?;
+                run_dir.record("lives", lives)
+            })?;
+        }
+        self.window_units = window;
         Ok(())
     }
 

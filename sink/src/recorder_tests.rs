@@ -91,6 +91,29 @@ fn put_back(folder: &Path, files: &[(std::path::PathBuf, Vec<u8>)]) {
     }
 }
 
+/// The sink is started again with other limits, by the ventilator that it had before.
+#[test]
+fn what_a_next_sink_has_to_know_of_a_begun_run_is_safe_when_that_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    for (window_units, known, widest) in
+        [(500, None, 500), (90, Some(500), 500), (700, Some(500), 700)]
+    {
+        let (mut recorder, standing) = open(folder.path()).unwrap();
+        assert_eq!(standing.window_units, known);
+        assert_eq!(standing.plan.is_some(), known.is_some());
+        let (plan, stages) = ("plan".to_owned(), vec!["s".to_owned()]);
+        let begin = Request::Begin { ventilator: 3, committed: 0, plan, stages, window_units };
+        let mut replies = Vec::new();
+        recorder.serve(vec![begin], &mut replies).unwrap();
+        assert!(matches!(replies[..], [Reply::Begun]), "{replies:?}");
+        // A kill: nothing of the recorder does anything any more.
+        drop(recorder);
+        let (recorder, standing) = open(folder.path()).unwrap();
+        assert_eq!((standing.plan.as_deref(), standing.window_units), (Some("plan"), Some(widest)));
+        assert_eq!(recorder.ledger.stages(), ["s"]);
+    }
+}
+
 #[test]
 fn large_outcomes_in_order_are_written_once() {
     let folder = tempfile::tempdir().unwrap();

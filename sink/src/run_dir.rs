@@ -153,6 +153,20 @@ impl RunDir {
         Ok(())
     }
 
+    /// Records several facts at once: after a kill all of them are known, or none.
+    ///
+    /// # Errors
+    /// [`RunDirError`] when the database fails, or what `record` gives; then none is recorded.
+    pub fn together(
+        &self,
+        record: impl FnOnce() -> Result<(), RunDirError>,
+    ) -> Result<(), RunDirError> {
+        let failed = |source| RunDirError::Database { path: self.path.join(DATABASE), source };
+        let transaction = self.database.unchecked_transaction().map_err(failed)?;
+        record()?;
+        transaction.commit().map_err(failed)
+    }
+
     /// Records a checkpoint of which fewer letters are part, and replaces their file by `text`.
     /// A kill between the two is made good at the next [`RunDir::open`].
     ///
@@ -218,6 +232,20 @@ mod tests {
         let path = folder.path().join("deep/run");
         assert_eq!(RunDir::open(&path).unwrap().start(7).unwrap(), (7, 1));
         assert_eq!(RunDir::open(&path).unwrap().start(8).unwrap(), (7, 2));
+    }
+
+    #[test]
+    fn of_facts_that_are_recorded_together_all_are_known_or_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let run_dir = RunDir::open(folder.path()).unwrap();
+        let cut_short = run_dir.together(|| {
+            run_dir.record("plan", &"a")?;
+            Err(RunDirError::Content { path: folder.path().into(), key: "stages".into() })
+        });
+        assert!(cut_short.is_err());
+        assert_eq!(run_dir.fact::<String>("plan").unwrap(), None);
+        run_dir.together(|| run_dir.record("plan", &"b")).unwrap();
+        assert_eq!(run_dir.fact("plan").unwrap(), Some("b".to_owned()));
     }
 
     #[test]

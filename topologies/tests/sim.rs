@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-use pipeline::sim::{Coverage, Faults, Mutation, Scenario, Shape, run, trace};
+use pipeline::sim::{Broken, Coverage, FaultKind, Faults, Mutation, Scenario, Shape, run, trace};
 use proto::limits::Limits;
 
 /// Shapes that meet every rule, and how many seeds of each.
@@ -62,6 +62,7 @@ fn every_shape_comes_through_any_faults_and_every_one_of_them_happened() {
     let coverage = all_clean(&runs);
     println!("{coverage}");
     assert_eq!(coverage.never(), [], "the simulation does not see these any more:\n{coverage}");
+    assert_eq!(coverage.never_died_during(), [], "nobody dies there any more:\n{coverage}");
 }
 
 #[test]
@@ -85,6 +86,18 @@ fn the_same_seed_gives_the_same_run() {
         assert_eq!(trace(3, &shape), trace(3, &shape));
         assert_ne!(run(3, &shape).digest, run(4, &shape).digest);
     }
+}
+
+/// A durable sink killed while it records the first ventilator's Hello, which was answered before
+/// that, and which counts results as taken that it drops: what they were of is waited for, for good.
+#[test]
+fn an_answer_that_leaves_before_it_is_recorded_is_found_to_stall_the_run() {
+    let scenario = Scenario::new(&[(3, Shape::one_to_one())])
+        .with_faults(Faults::of(&[FaultKind::Crash]))
+        .with_mutation(Mutation::DroppedAsTaken);
+    let failures = (0..200).filter_map(|seed| run(seed, &scenario).failure);
+    let stalled = failures.filter(|failure| matches!(failure.broken, Broken::Endless { .. }));
+    assert!(stalled.count() > 0);
 }
 
 #[test]

@@ -229,7 +229,8 @@ pub fn sink(data: &[u8]) -> u64 {
             let held_bytes = script.below(250) * 40;
             Some(Reply::Recorded { number, waiting: Vec::new(), held_bytes, dead: script.below(3) })
         }
-        Request::LogWaiting | Request::Begin { .. } => None,
+        Request::LogWaiting => None,
+        Request::Begin { .. } => Some(Reply::Begun),
         Request::Close { .. } => Some(Reply::Closed),
         Request::Conclude(_) => Some(Reply::Concluded("{}".into())),
     })

@@ -23,7 +23,7 @@ use tracing::subscriber::{NoSubscriber, with_default};
 
 use super::{Format, load, print};
 use crate::{
-    sim::{Coverage, FaultKind, Faults, Outcome, Scenario, Seen, run, trace},
+    sim::{Coverage, Extent, FaultKind, Faults, Job, Outcome, Scenario, Seen, run, trace},
     up::exit,
 };
 
@@ -51,7 +51,8 @@ pub(super) struct SimArgs {
     /// The first of them
     #[arg(long, value_name = "K", default_value = "0")]
     first_seed: u64,
-    /// What may go wrong: all, none, or some of loss, delay, duplicate, kill, stop, partition, leave
+    /// What may go wrong: all, none, or some of loss, delay, duplicate, kill, crash, stop, partition,
+    /// leave
     #[arg(long, value_name = "FAULTS", default_value = "all", value_delimiter = ',')]
     faults: Vec<Fault>,
     /// Units in the source of each run
@@ -75,7 +76,7 @@ enum Fault {
 
 impl clap::ValueEnum for Fault {
     fn value_variants<'a>() -> &'a [Self] {
-        use FaultKind::{Delay, Duplicate, Kill, Leave, Loss, Partition, Stop};
+        use FaultKind::{Crash, Delay, Duplicate, Kill, Leave, Loss, Partition, Stop};
         const {
             &[
                 Fault::All,
@@ -84,6 +85,7 @@ impl clap::ValueEnum for Fault {
                 Fault::Of(Delay),
                 Fault::Of(Duplicate),
                 Fault::Of(Kill),
+                Fault::Of(Crash),
                 Fault::Of(Stop),
                 Fault::Of(Partition),
                 Fault::Of(Leave),
@@ -236,6 +238,11 @@ impl SimArgs {
         let counted =
             Seen::ALL.iter().map(|seen| (seen.name().into(), json!(sum.coverage.of(*seen))));
         let counted: Map<String, Value> = counted.collect();
+        let died = Job::ALL.map(|job| {
+            let count = |extent: &Extent| sum.coverage.died_during(job, *extent);
+            (job.name().into(), json!(Extent::ALL.iter().map(count).sum::<u64>()))
+        });
+        let died: Map<String, Value> = died.into_iter().collect();
         let failed = sum.failed.iter().map(|outcome| {
             let broken = outcome.failure.as_ref().map(|failure| failure.broken.to_string());
             json!({ "seed": outcome.seed, "broken": broken, "again": self.again(outcome.seed) })
@@ -250,6 +257,7 @@ impl SimArgs {
             "seconds": sum.took.as_secs_f64(),
             "failed": failed.collect::<Vec<_>>(),
             "seen": counted,
+            "deaths": died,
         })
     }
 }

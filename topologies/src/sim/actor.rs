@@ -12,7 +12,12 @@ use proto::{
     time::Time,
 };
 
-use super::{bounds::Load, clock::Moment, forgetful::Forgetful};
+use super::{
+    bounds::Load,
+    clock::Moment,
+    doom::{Doom, Fate, Job},
+    forgetful::Forgetful,
+};
 
 /// What happens to a process.
 #[derive(Debug, Clone)]
@@ -50,6 +55,8 @@ pub(super) enum Deed {
     Exit(i32),
     /// Is killed by its own function.
     Die,
+    /// Dies in the middle of what it asked for.
+    Crash(Fate),
     /// Breaks a promise, in the sight of a model.
     Violation(String),
 }
@@ -62,6 +69,11 @@ pub(super) struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// Whether the process has died or left.
+    pub fn is_dead(&self) -> bool {
+        self.deeds.iter().any(|deed| matches!(deed, Deed::Exit(_) | Deed::Die | Deed::Crash(_)))
+    }
+
     /// Wants to go on with `token` after a while.
     pub fn later(&mut self, after: Duration, token: u64) {
         self.deeds.push(Deed::Timer { after, token });
@@ -73,8 +85,17 @@ pub(super) trait Helper {
     type Request;
     type Reply;
 
-    /// Does what is asked; what is answered at once.
-    fn ask(&mut self, request: Self::Request, context: &mut Context<'_>) -> Option<Self::Reply>;
+    /// What is asked for.
+    fn job(request: &Self::Request) -> Job;
+
+    /// Does what is asked; what is answered at once. With a fate it is the last request: it is done
+    /// as far as that says, and never answered; then the process dies.
+    fn ask(
+        &mut self,
+        request: Self::Request,
+        fate: Option<Fate>,
+        context: &mut Context<'_>,
+    ) -> Option<Self::Reply>;
 
     /// Goes on with what it wanted to; what is answered then.
     fn go_on(&mut self, token: u64, context: &mut Context<'_>) -> Option<Self::Reply>;
@@ -102,6 +123,9 @@ pub(super) struct Joined<P: Role, H> {
     pub effects: Vec<Effect<P::Request>>,
     pub load: fn(&P) -> Load,
     pub forgetful: Option<Forgetful>,
+    /// Passes over what it should not.
+    pub deaf: Option<fn(&P, &mut Envelope)>,
+    pub doom: Option<Doom>,
 }
 
 impl<P, H> Joined<P, H>
@@ -125,8 +149,13 @@ where
                         context.deeds.push(Deed::Send { link, envelope });
                     }
                     Effect::Request(request) => {
-                        if let Some(reply) = self.helper.ask(request, context) {
+                        let fate = self.doom.as_mut().and_then(|doom| doom.meets(H::job(&request)));
+                        if let Some(reply) = self.helper.ask(request, fate, context) {
                             self.role.handle(time, Event::Reply(reply), &mut self.effects);
+                        }
+                        if context.is_dead() {
+                            self.effects.clear();
+                            return;
                         }
                     }
                     Effect::Exit(code) => {
@@ -151,6 +180,9 @@ where
                 Ok(mut envelope) => {
                     if let Some(forgetful) = &mut self.forgetful {
                         forgetful.hears(&mut envelope);
+                    }
+                    if let Some(deaf) = self.deaf {
+                        deaf(&self.role, &mut envelope);
                     }
                     Event::Frame(envelope)
                 }

@@ -26,6 +26,8 @@ pub(super) struct Load {
     pub copies: u64,
     pub lent: u64,
     pub pressed: u64,
+    /// Frames that were more than this process had allowed.
+    pub unallowed: u64,
 }
 
 /// What a ventilator keeps.
@@ -57,6 +59,7 @@ pub(super) fn sink(role: &Sink) -> Load {
         window_units: role.window_units(),
         intake_units: units as u64,
         intake_bytes: bytes as u64,
+        unallowed: role.turned_away().over_credit,
         ..Load::default()
     }
 }
@@ -106,6 +109,7 @@ pub(super) fn most(scenario: &Scenario, is_sink: bool) -> Load {
         copies: u64::MAX,
         lent: u64::MAX,
         pressed: u64::MAX,
+        unallowed: 0,
     }
 }
 
@@ -121,6 +125,7 @@ impl Load {
             (self.dead_bytes, most.dead_bytes, "bytes of dead units"),
             (self.intake_units, most.intake_units, "units unprocessed"),
             (self.intake_bytes, most.intake_bytes, "bytes unprocessed"),
+            (self.unallowed, most.unallowed, "frames that it had not allowed"),
         ];
         let (is, max, what) = all.into_iter().find(|(is, max, _)| is > max)?;
         Some(format!("{is} {what}, and may keep {max}"))

@@ -40,6 +40,9 @@ pub enum Broken {
         /// The unit.
         unit: UnitId,
     },
+    /// All is recorded, and nobody was told what came out (P5).
+    #[error("the run has ended, and its sink has not told what came out")]
+    Untold,
     /// There are outcomes of units that the source never gave (P1).
     #[error("unit {unit} has an outcome, but the source has only {units} units")]
     Invented {
@@ -122,6 +125,9 @@ fn outcomes(scenario: &Scenario, disk: &Disk) -> Result<(), Broken> {
     }
     if next < scenario.units || !disk.is_closed() {
         return Err(Broken::Missing { unit: next });
+    }
+    if !disk.is_concluded() {
+        return Err(Broken::Untold);
     }
     Ok(())
 }

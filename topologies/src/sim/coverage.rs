@@ -6,6 +6,8 @@ use std::fmt;
 
 use proto::frame::{Envelope, Frame, Welcome};
 
+use super::doom::{Extent, Job};
+
 /// Something that is worth counting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(usize)]
@@ -34,6 +36,8 @@ pub enum Seen {
     Left,
     /// What a dying sink was recording was on its disk all the same.
     RecordedUntold,
+    /// An outcome died with its sink, since it waited for an earlier one in memory only.
+    LostInMemory,
     /// A session was given up for a gap.
     Gap,
     /// A peer was told so.
@@ -66,7 +70,7 @@ pub enum Seen {
 
 impl Seen {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::Lost,
         Self::Late,
         Self::Doubled,
@@ -79,6 +83,7 @@ impl Seen {
         Self::Disconnected,
         Self::Left,
         Self::RecordedUntold,
+        Self::LostInMemory,
         Self::Gap,
         Self::Reset,
         Self::Retracted,
@@ -110,6 +115,7 @@ impl Seen {
             Self::Disconnected => "processes disconnected",
             Self::Left => "workers that left early",
             Self::RecordedUntold => "commits nobody was told of",
+            Self::LostInMemory => "outcomes lost while they waited",
             Self::Gap => "gaps",
             Self::Reset => "resets",
             Self::Retracted => "parcels called back",
@@ -130,18 +136,21 @@ impl Seen {
 
 /// How often each of them was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Coverage([u64; Seen::ALL.len()]);
+pub struct Coverage {
+    seen: [u64; Seen::ALL.len()],
+    died: [[u64; Extent::ALL.len()]; Job::ALL.len()],
+}
 
 impl Default for Coverage {
     fn default() -> Self {
-        Self([0; Seen::ALL.len()])
+        Self { seen: [0; Seen::ALL.len()], died: Default::default() }
     }
 }
 
 impl Coverage {
     /// How often this was seen.
     pub fn of(&self, seen: Seen) -> u64 {
-        self.0[seen as usize]
+        self.seen[seen as usize]
     }
 
     /// What was never seen.
@@ -149,15 +158,31 @@ impl Coverage {
         Seen::ALL.into_iter().filter(|seen| self.of(*seen) == 0).collect()
     }
 
+    /// How often a process died in the middle of this, when so much of it was done.
+    pub fn died_during(&self, job: Job, extent: Extent) -> u64 {
+        self.died[job as usize][extent as usize]
+    }
+
+    /// In the middle of what no process ever died, and when.
+    pub fn never_died_during(&self) -> Vec<(Job, Extent)> {
+        let all = Job::ALL.into_iter().flat_map(|job| Extent::ALL.map(|extent| (job, extent)));
+        all.filter(|(job, extent)| self.died_during(*job, *extent) == 0).collect()
+    }
+
     /// Adds what was seen in another run.
     pub fn add(&mut self, other: &Self) {
-        for (sum, count) in self.0.iter_mut().zip(other.0) {
+        let died = self.died.iter_mut().flatten().zip(other.died.into_iter().flatten());
+        for (sum, count) in self.seen.iter_mut().zip(other.seen).chain(died) {
             *sum += count;
         }
     }
 
     pub(super) fn saw(&mut self, seen: Seen, count: u64) {
-        self.0[seen as usize] += count;
+        self.seen[seen as usize] += count;
+    }
+
+    pub(super) fn died(&mut self, job: Job, extent: Extent) {
+        self.died[job as usize][extent as usize] += 1;
     }
 
     /// Counts what a frame tells of its sender.
@@ -189,6 +214,11 @@ impl fmt::Display for Coverage {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         for seen in Seen::ALL {
             writeln!(to, "{:>12}  {}", self.of(seen), seen.name())?;
+        }
+        for job in Job::ALL {
+            let [nothing, half, all] = Extent::ALL.map(|extent| self.died_during(job, extent));
+            let died = nothing + half + all;
+            writeln!(to, "{died:>12}  deaths while {} ({half} half-way, {all} done)", job.name())?;
         }
         Ok(())
     }

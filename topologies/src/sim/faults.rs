@@ -8,7 +8,7 @@ use std::{fmt, time::Duration};
 use clap::ValueEnum;
 use fastrand::Rng;
 
-use super::clock::Moment;
+use super::{clock::Moment, doom::Doom};
 
 /// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -21,6 +21,9 @@ pub enum FaultKind {
     Duplicate,
     /// Processes die and are started again; what was in their memory and their lanes is gone.
     Kill,
+    /// Processes die in the middle of something that they asked for: before it is begun, when it is
+    /// half done, or when nobody has been told yet that it is.
+    Crash,
     /// Processes are stopped and continued.
     Stop,
     /// Processes cannot reach each other for a while; connections break.
@@ -31,11 +34,12 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Loss,
         Self::Delay,
         Self::Duplicate,
         Self::Kill,
+        Self::Crash,
         Self::Stop,
         Self::Partition,
         Self::Leave,
@@ -132,6 +136,8 @@ pub(super) struct FaultPlan {
     pub late_max: Duration,
     /// How long a disk takes to sync, at most.
     pub sync_max: Duration,
+    /// The part of the outcomes that the sink does not write twice.
+    pub large: f64,
     /// Whether the source keeps its last units back until the storm is over.
     pub source_waits: bool,
     /// How long the source takes for a read, at most.
@@ -140,6 +146,8 @@ pub(super) struct FaultPlan {
     pub same_endpoint: bool,
     /// Blow by blow, in order of time.
     pub blows: Vec<(Moment, Blow)>,
+    /// How starts of processes end, each as (process, how), in the order of the starts.
+    pub dooms: Vec<(usize, Doom)>,
 }
 
 impl FaultPlan {
@@ -163,12 +171,14 @@ impl FaultPlan {
                 false => Duration::from_micros(300),
             },
             source_waits: rng.bool(),
+            large: *rng.choice(&[0.0, 0.5, 1.0]).unwrap_or(&0.0),
             read_max: match rng.bool() {
                 true => Duration::from_micros(100),
                 false => storm / rng.u32(4..40),
             },
             same_endpoint: rng.u8(0..4) == 0,
             blows: Vec::new(),
+            dooms: Vec::new(),
         };
         for kind in faults.0.iter().copied() {
             for _ in 0..rng.u8(0..5) {
@@ -179,14 +189,19 @@ impl FaultPlan {
             }
         }
         plan.blows.sort_by_key(|(at, _)| *at);
+        if faults.has(FaultKind::Crash) {
+            for _ in 0..rng.u8(0..8) {
+                let process = victim(rng, workers, count);
+                plan.dooms.push((process, Doom::draw(rng, process)));
+            }
+        }
         plan
     }
 }
 
 impl Blow {
     fn draw(rng: &mut Rng, kind: FaultKind, workers: usize, count: usize) -> Option<Self> {
-        // Ventilator and sink are hit as often as all workers together.
-        let process = if rng.bool() { rng.usize(0..workers) } else { rng.usize(workers..count) };
+        let process = victim(rng, workers, count);
         let lasts = between(rng, Duration::from_millis(10), Duration::from_secs(4));
         Some(match kind {
             FaultKind::Kill => Self::Kill { process, back_after: lasts / 2 },
@@ -201,9 +216,16 @@ impl Blow {
                 Self::Partition { inside, lasts, how }
             }
             FaultKind::Leave => Self::Leave { process: rng.usize(workers..count) },
-            FaultKind::Loss | FaultKind::Delay | FaultKind::Duplicate => return None,
+            FaultKind::Loss | FaultKind::Delay | FaultKind::Duplicate | FaultKind::Crash => {
+                return None;
+            }
         })
     }
+}
+
+/// Ventilator and sink are hit as often as all workers together.
+fn victim(rng: &mut Rng, workers: usize, count: usize) -> usize {
+    if rng.bool() { rng.usize(0..workers) } else { rng.usize(workers..count) }
 }
 
 /// A time between two, as often in each power of two.

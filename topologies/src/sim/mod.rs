@@ -23,6 +23,7 @@ mod bounds;
 mod check;
 mod clock;
 mod coverage;
+mod doom;
 mod faults;
 mod forgetful;
 mod lane;
@@ -38,6 +39,7 @@ mod world;
 pub use self::{
     check::Broken,
     coverage::{Coverage, Seen},
+    doom::{Extent, Job},
     faults::{FaultKind, Faults},
     mutation::Mutation,
     outcome::{Failure, Outcome, run, trace},

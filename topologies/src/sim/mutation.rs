@@ -7,6 +7,13 @@
 pub enum Mutation {
     /// The recorder says that outcomes are recorded before they are on the disk.
     CommitBeforeSync,
+    /// The recorder says that a run has begun before that is on the disk.
+    BegunBeforeSync,
+    /// The same, and the sink passes over outcomes that no sink has let be sent, as if it had taken
+    /// them.
+    DroppedAsTaken,
+    /// The recorder says that outcomes are recorded that wait in its memory for an earlier one.
+    WaitingAsRecorded,
     /// Of each range of committed units that the disk has above the watermark, a restarted sink
     /// takes one unit too many for committed.
     RangeOneTooFar,
@@ -20,8 +27,11 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 7] = [
         Self::CommitBeforeSync,
+        Self::BegunBeforeSync,
+        Self::DroppedAsTaken,
+        Self::WaitingAsRecorded,
         Self::RangeOneTooFar,
         Self::RangeOneTooShort,
         Self::ForgetOnCredit,

@@ -5,10 +5,10 @@
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use proto::{
-    frame::{Hello, PeerId, Role as HelloRole},
+    frame::{Envelope, Frame, Hello, PeerId, Role as HelloRole},
     plan::Stage,
 };
-use sink::core::Sink;
+use sink::core::{Sink, reach};
 use ventilator::core::{Config, Ventilator};
 use worker::core::Worker;
 
@@ -16,6 +16,7 @@ use super::{
     actor::{Actor, Happening, Joined},
     bounds::{self, Load},
     clock::Moment,
+    doom::Doom,
     faults::FaultPlan,
     forgetful::Forgetful,
     model::{Disk, Executor, Recorder, Source},
@@ -120,6 +121,8 @@ pub(super) struct Surroundings<'a> {
     pub scenario: &'a Scenario,
     pub plan: &'a FaultPlan,
     pub disk: Rc<RefCell<Disk>>,
+    /// How this start ends, if not otherwise.
+    pub doom: Option<Doom>,
 }
 
 impl Surroundings<'_> {
@@ -157,7 +160,8 @@ impl Surroundings<'_> {
             if self.plan.source_waits { self.plan.quiet_at } else { Moment::default() };
         let read_max = self.plan.read_max.max(Duration::from_micros(1));
         let helper = Source::new(self.scenario.units, read_max, waits_until);
-        Box::new(Joined { role, helper, effects, load: bounds::ventilator, forgetful: None })
+        let (load, doom) = (bounds::ventilator, self.doom);
+        Box::new(Joined { role, helper, effects, load, forgetful: None, deaf: None, doom })
     }
 
     fn sink(&self, process: &Process, me: PeerId) -> Box<dyn Actor> {
@@ -165,8 +169,11 @@ impl Surroundings<'_> {
         let standing = self.disk.borrow_mut().standing(mutation);
         let hello = self.hello(process, HelloRole::Onlooker);
         let (role, effects) = Sink::new(me, hello, self.scenario.limits.clone(), standing);
-        let helper = Recorder::new(self.disk.clone(), self.plan.sync_max, mutation);
-        Box::new(Joined { role, helper, effects, load: bounds::sink, forgetful: None })
+        let helper = Recorder::new(self.disk.clone(), self.plan, mutation);
+        let (load, doom) = (bounds::sink, self.doom);
+        let deaf =
+            (mutation == Some(Mutation::DroppedAsTaken)).then_some(pass_over as fn(&_, &mut _));
+        Box::new(Joined { role, helper, effects, load, forgetful: None, deaf, doom })
     }
 
     fn worker(&self, process: &Process, stage: usize, me: PeerId) -> Box<dyn Actor> {
@@ -178,6 +185,14 @@ impl Surroundings<'_> {
         let helper = Executor::new(stage as u32, shape.stage.retries, shape.shape);
         let forgets = self.scenario.mutation == Some(Mutation::ForgetOnCredit);
         let forgetful = forgets.then(Forgetful::default);
-        Box::new(Joined { role, helper, effects, load: bounds::worker, forgetful })
+        let (load, doom) = (bounds::worker, self.doom);
+        Box::new(Joined { role, helper, effects, load, forgetful, deaf: None, doom })
+    }
+}
+
+/// The sink has not heard what it would have to say no to.
+fn pass_over(sink: &Sink, envelope: &mut Envelope) {
+    if matches!(&envelope.frame, Frame::Results(results) if reach(results) > sink.takes_below()) {
+        envelope.frame = Frame::Beat;
     }
 }

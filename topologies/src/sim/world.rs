@@ -17,7 +17,7 @@ use super::{
     check::{self, Broken},
     clock::Moment,
     coverage::{Coverage, Seen},
-    faults::{Blow, Cut, FaultPlan},
+    faults::{Blow, Cut, FaultPlan, between},
     lane::{Connection, Incarnation, Network},
     model::Disk,
     process::{Life, Process, SINK, Surroundings, VENTILATOR, WORKERS, endpoint},
@@ -30,6 +30,8 @@ use super::{
 const REMINDER: Duration = Duration::from_secs(10);
 /// When another process is started in place of one that leaves.
 const REPLACED: Duration = Duration::from_secs(1);
+/// A process that died in the middle of something is started again after such a time.
+const BACK: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(2));
 /// So many wake-ups in a row for nothing are too many.
 const SPINS_MAX: u32 = 200;
 /// A process that was stopped for longer notices, as the driver does.
@@ -64,6 +66,8 @@ pub(super) struct World<'a> {
     trace: Trace,
     deeds: Vec<Deed>,
     broken: Option<Broken>,
+    // Since when nothing has gone wrong any more.
+    calm_since: Moment,
     events: u64,
     reminded: u32,
     coverage: Coverage,
@@ -103,6 +107,7 @@ impl<'a> World<'a> {
             trace: Trace::new(detail),
             deeds: Vec::new(),
             broken: None,
+            calm_since: plan.quiet_at,
             events: 0,
             reminded: 0,
             coverage: Coverage::default(),
@@ -123,10 +128,10 @@ impl<'a> World<'a> {
 
     /// Lets everything happen that follows.
     pub fn run(mut self) -> Course {
-        let end = self.plan.quiet_at + self.scenario.patience();
+        let patience = self.scenario.patience();
         while self.broken.is_none() && !self.is_over() {
             match self.queue.pop_first() {
-                Some(((at, _), occurrence)) if at <= end => {
+                Some(((at, _), occurrence)) if at <= self.calm_since + patience => {
                     self.now = at;
                     self.events += 1;
                     self.occur(occurrence);
@@ -138,6 +143,7 @@ impl<'a> World<'a> {
         let mut coverage = self.coverage;
         coverage.saw(Seen::Duplicate, disk.duplicates());
         coverage.saw(Seen::RecordedUntold, disk.untold());
+        coverage.saw(Seen::LostInMemory, disk.lost());
         coverage.saw(Seen::Reminded, u64::from(self.reminded));
         let checked = || check::ended(self.scenario, &self.processes, &disk).err();
         let broken = self.broken.take().or_else(checked);
@@ -224,8 +230,14 @@ impl<'a> World<'a> {
         known.load = Load::default();
         known.joined = false;
         known.leaving = false;
-        let surroundings =
-            Surroundings { scenario: self.scenario, plan: &self.plan, disk: self.disk.clone() };
+        let doom = self.plan.dooms.iter().position(|(doomed, _)| *doomed == process);
+        let doom = doom.map(|place| self.plan.dooms.remove(place).1);
+        let surroundings = Surroundings {
+            scenario: self.scenario,
+            plan: &self.plan,
+            disk: self.disk.clone(),
+            doom,
+        };
         let actor = surroundings.start(&self.processes[process], me);
         self.processes[process].actor = Some(actor);
         let name = &self.processes[process].name;
@@ -357,7 +369,7 @@ impl<'a> World<'a> {
             self.note(process, &happening);
             let mut context = Context { now: self.now, rng: &mut self.rng, deeds: &mut self.deeds };
             actor.happen(time, happening, &mut context);
-            if self.deeds.iter().any(|deed| matches!(deed, Deed::Exit(_) | Deed::Die)) {
+            if context.is_dead() {
                 break;
             }
         }
@@ -367,6 +379,9 @@ impl<'a> World<'a> {
         self.wake_at(process, deadline.map(|at| at.since(time)));
         for deed in std::mem::take(&mut self.deeds) {
             self.carry_out(process, deed);
+            if self.processes[process].life != Life::Up {
+                break;
+            }
         }
     }
 
@@ -445,6 +460,13 @@ impl<'a> World<'a> {
                 let back = self.now + self.some(Duration::from_millis(500));
                 self.put(back, Occurrence::Start(process));
             }
+            Deed::Crash(fate) => {
+                self.coverage.died(fate.job, fate.extent);
+                self.trace.say(self.now, || format!("{fate:?}"));
+                self.calm_since = self.calm_since.max(self.now);
+                let back = between(&mut self.rng, BACK.0, BACK.1);
+                self.kill(process, back);
+            }
             Deed::Violation(what) => {
                 let process = self.processes[process].name.clone();
                 self.broken.get_or_insert(Broken::Seen { process, what });
@@ -502,17 +524,22 @@ impl<'a> World<'a> {
         self.storms()
     }
 
+    /// A process dies, and is started again after a while.
+    fn kill(&mut self, process: usize, back_after: Duration) {
+        self.end(process, Life::Down);
+        self.put(self.now + back_after, Occurrence::Start(process));
+        if process == SINK && self.processes[VENTILATOR].life == Life::Left(0) {
+            self.put(self.now + REPLACED, Occurrence::Start(VENTILATOR));
+        }
+    }
+
     fn blow(&mut self, blow: Blow) {
         self.trace.say(self.now, || format!("{blow:?}"));
         match blow {
             Blow::Kill { process, back_after } => {
                 if self.processes[process].life == Life::Up {
                     self.coverage.saw(killed(process), 1);
-                    self.end(process, Life::Down);
-                    self.put(self.now + back_after, Occurrence::Start(process));
-                    if process == SINK && self.processes[VENTILATOR].life == Life::Left(0) {
-                        self.put(self.now + REPLACED, Occurrence::Start(VENTILATOR));
-                    }
+                    self.kill(process, back_after);
                 }
             }
             Blow::Stop { process, lasts } => {

@@ -3,7 +3,7 @@
 //! Owns the log of recorded outcomes and what a restarted sink is told of it. Finds out when a
 //! unit is recorded a second time.
 
-use proto::{frame::RunId, ranges::RangeSet};
+use proto::{frame::RunId, ranges::RangeSet, unit::UnitId};
 use sink::{
     core::Standing,
     entry::{Entry, Outcome},
@@ -17,13 +17,16 @@ pub(in crate::sim) struct Disk {
     run: RunId,
     epoch: u64,
     plan: Option<String>,
+    window_units: Option<u64>,
     entries: Vec<Entry>,
     committed: RangeSet,
     dead: u64,
     closed: bool,
+    concluded: bool,
     units: Option<u64>,
     duplicates: u64,
     untold: u64,
+    lost_in_memory: u64,
 }
 
 impl Disk {
@@ -46,15 +49,22 @@ impl Disk {
             epoch: self.epoch,
             committed: RangeSet::from_parts(watermark, ranges),
             plan: self.plan.clone(),
+            window_units: self.window_units,
             dead: self.dead,
             durable: true,
             units: self.units,
         }
     }
 
-    /// The plan of the run is known.
-    pub fn begin(&mut self, plan: String) {
+    /// The plan of the run is known, and how far beyond the watermark units may be sent.
+    pub fn begin(&mut self, plan: String, window_units: u64) {
         self.plan = Some(plan);
+        self.window_units = self.window_units.max(Some(window_units));
+    }
+
+    /// Up to here every unit is recorded.
+    pub fn watermark(&self) -> UnitId {
+        self.committed.watermark()
     }
 
     /// These outcomes are on the disk from now on.
@@ -86,16 +96,25 @@ impl Disk {
         self.closed = true;
     }
 
-    /// A sink tells how many outcomes it had before.
+    /// The run is over, and what it gave is told; a sink tells how many outcomes it had before.
     pub fn conclude(&mut self, duplicates: u64) {
         self.duplicates += duplicates;
+        self.concluded = true;
     }
 
-    /// What was recorded when its sink died, and nobody was told of.
-    pub fn append_untold(&mut self, entries: Vec<Entry>) {
+    /// Something was recorded when its sink died, and nobody was told of it.
+    pub fn wrote_untold(&mut self) {
         self.untold += 1;
-        // Seen again, and named, when the next sink records them once more.
-        let _ = self.append(entries);
+    }
+
+    /// So many outcomes were in the memory of a sink only when it died.
+    pub fn lost_in_memory(&mut self, outcomes: usize) {
+        self.lost_in_memory += outcomes as u64;
+    }
+
+    /// How many outcomes died with their sinks, since they waited in memory only.
+    pub fn lost(&self) -> u64 {
+        self.lost_in_memory
     }
 
     /// Outcomes that sinks dropped, as they had them.
@@ -111,6 +130,11 @@ impl Disk {
     /// Whether they are.
     pub fn is_closed(&self) -> bool {
         self.closed
+    }
+
+    /// Whether what the run gave has been told.
+    pub fn is_concluded(&self) -> bool {
+        self.concluded
     }
 
     /// Units dead-lettered.

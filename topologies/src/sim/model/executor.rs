@@ -16,6 +16,7 @@ use worker::{
 use crate::sim::{
     actor::{Context, Deed, Helper},
     clock::Moment,
+    doom::{Extent, Fate, Job},
     shape::{Shape, Work},
 };
 
@@ -25,8 +26,9 @@ const HANDOVER: Duration = Duration::from_millis(5);
 const GROUP_UNITS_MAX: u32 = 4;
 /// The longest way of an answer to the worker.
 const ANSWER_MAX: Duration = Duration::from_micros(200);
-/// The group is done; all other tokens name answers.
+/// The group is done; the process is; all other tokens name answers.
 const GROUP_DONE: u64 = 0;
+const DEATH: u64 = 1;
 
 /// What it works on.
 struct Parcel {
@@ -54,6 +56,8 @@ pub(in crate::sim) struct Executor {
     answers: BTreeMap<u64, Reply>,
     next_answer: u64,
     answered: Moment,
+    // The parcel that is being executed is the last, or what was asked for before it.
+    fate: Option<Fate>,
 }
 
 impl Executor {
@@ -65,8 +69,9 @@ impl Executor {
             parcel: None,
             ended: (0, 0),
             answers: BTreeMap::new(),
-            next_answer: GROUP_DONE + 1,
+            next_answer: DEATH + 1,
             answered: Moment::default(),
+            fate: None,
         }
     }
 
@@ -85,7 +90,15 @@ impl Executor {
         let group = context.rng.u32(1..=GROUP_UNITS_MAX);
         parcel.first = parcel.begun;
         parcel.begun = parcel.limit.min(parcel.begun + group).max(parcel.begun);
-        if parcel.first == parcel.begun {
+        let ends = parcel.first == parcel.begun;
+        if let Some(fate) = self.fate.filter(|fate| match fate.extent {
+            Extent::Nothing => true,
+            Extent::Half => ends || parcel.first > 0,
+            Extent::All => ends,
+        }) {
+            return context.later(fate.lingers, DEATH);
+        }
+        if ends {
             let product = parcel.ready.take();
             let (ticket, busy) = (parcel.ticket, parcel.busy.as_nanos() as u64);
             self.ended = (ticket, parcel.limit);
@@ -133,7 +146,35 @@ impl Helper for Executor {
     type Request = Request;
     type Reply = Reply;
 
-    fn ask(&mut self, request: Request, context: &mut Context<'_>) -> Option<Reply> {
+    fn job(request: &Request) -> Job {
+        match request {
+            Request::Load(_) => Job::Load,
+            Request::Execute { .. } => Job::Execute,
+            Request::Curtail { .. } => Job::Curtail,
+            Request::Collect => Job::Collect,
+        }
+    }
+
+    fn ask(
+        &mut self,
+        request: Request,
+        fate: Option<Fate>,
+        context: &mut Context<'_>,
+    ) -> Option<Reply> {
+        match (fate, &request) {
+            (None, _) => {}
+            (Some(fate), Request::Execute { .. }) => self.fate = Some(fate),
+            (Some(fate), Request::Load(_)) => {
+                self.fate = Some(fate);
+                context.later(fate.lingers, DEATH);
+                return None;
+            }
+            // These are answered at once, or never.
+            (Some(fate), Request::Curtail { .. } | Request::Collect) => {
+                context.deeds.push(Deed::Crash(fate));
+                return None;
+            }
+        }
         match request {
             Request::Load(_) => {
                 context.deeds.push(Deed::Joined);
@@ -180,6 +221,10 @@ impl Helper for Executor {
     }
 
     fn go_on(&mut self, token: u64, context: &mut Context<'_>) -> Option<Reply> {
+        if token == DEATH {
+            context.deeds.extend(self.fate.map(Deed::Crash));
+            return None;
+        }
         if token == GROUP_DONE {
             self.group_done(context);
         }

@@ -1,80 +1,239 @@
 //! The sink's recorder: takes all batches that wait, syncs, then answers for them together.
 //!
-//! What was not synced when its sink dies is lost, or is on the disk all the same with nobody
-//! told: both happen to real disks.
+//! What was not synced when its sink dies is lost from some place on, and what is before that is on
+//! the disk with nobody told: both happen to real disks. Large outcomes that wait for an earlier one
+//! are in memory only, as in the real recorder; which of them may be answered for is decided by the
+//! real rules.
 
-use std::{cell::RefCell, collections::VecDeque, rc::Rc, time::Duration};
+use std::{cell::RefCell, collections::VecDeque, mem, rc::Rc, time::Duration};
 
 use sink::{
     core::{Reply, Request},
     entry::Entry,
+    unlogged::Unlogged,
 };
 
 use super::Disk;
 use crate::sim::{
     actor::{Context, Deed, Helper},
+    doom::{Extent, Fate, Job},
+    faults::FaultPlan,
     mutation::Mutation,
 };
 
 /// One thing to do, in order.
-enum Job {
+#[derive(Clone)]
+enum Task {
     Record(u64, Vec<Entry>),
+    LogWaiting,
+    Begin { plan: String, window_units: u64 },
     Close(Option<u64>),
-    Conclude,
+    Conclude(u64),
 }
 
 /// Records on this disk.
 pub(in crate::sim) struct Recorder {
     disk: Rc<RefCell<Disk>>,
     sync_max: Duration,
+    // The part of the batches that is too large to be written twice.
+    large: f64,
     mutation: Option<Mutation>,
-    jobs: VecDeque<Job>,
-    // How many jobs the sync that is under way is for.
+    tasks: VecDeque<(Task, Option<Fate>)>,
+    // How many of them the sync that is under way is for.
     syncing: usize,
-    // What a power of its own makes of the batches under way when this process dies.
-    written_when_killed: bool,
+    // Which part of that is on the disk if this process dies meanwhile.
+    survives: f64,
+    // Outcomes that wait for an earlier one and are on no disk.
+    memory: Vec<Entry>,
+    unlogged: Unlogged,
 }
 
 impl Recorder {
-    pub fn new(disk: Rc<RefCell<Disk>>, sync_max: Duration, mutation: Option<Mutation>) -> Self {
-        let jobs = VecDeque::new();
-        Self { disk, sync_max, mutation, jobs, syncing: 0, written_when_killed: false }
+    pub fn new(disk: Rc<RefCell<Disk>>, plan: &FaultPlan, mutation: Option<Mutation>) -> Self {
+        Self {
+            disk,
+            sync_max: plan.sync_max,
+            large: plan.large,
+            mutation,
+            tasks: VecDeque::new(),
+            syncing: 0,
+            survives: 0.0,
+            memory: Vec::new(),
+            unlogged: Unlogged::default(),
+        }
     }
 
-    /// Begins on what waits: all batches up to something else, or that alone.
+    /// Begins on what waits: all batches up to something else, or up to the one that is the last, or
+    /// that alone.
     fn begin(&mut self, context: &mut Context<'_>) {
-        let batches = self.jobs.iter().take_while(|job| matches!(job, Job::Record(..))).count();
-        if self.syncing == 0 && !self.jobs.is_empty() {
-            self.syncing = batches.max(1);
-            self.written_when_killed = context.rng.bool();
-            let sync = self.sync_max.mul_f64(context.rng.f64());
-            context.later(sync, 0);
+        if self.syncing > 0 || self.tasks.is_empty() {
+            return;
         }
+        let plain = |(task, fate): &&(Task, Option<Fate>)| {
+            matches!(task, Task::Record(..)) && fate.is_none()
+        };
+        let batches = self.tasks.iter().take_while(plain).count();
+        let last = self.tasks.get(batches);
+        let doomed = last.is_some_and(|(task, _)| matches!(task, Task::Record(..)));
+        self.syncing = (batches + usize::from(doomed)).max(1);
+        let fate = self.tasks.iter().take(self.syncing).find_map(|(_, fate)| *fate);
+        let sync = match fate {
+            Some(fate) => fate.lingers,
+            None => self.sync_max.mul_f64(context.rng.f64()),
+        };
+        self.survives = match context.rng.u8(0..4) {
+            0 => 0.0,
+            1 => 1.0,
+            _ => context.rng.f64(),
+        };
+        context.later(sync, 0);
+    }
+
+    /// Batches are made safe together, but for what may wait in memory.
+    fn record(&mut self, batches: Vec<(u64, Vec<Entry>)>, context: &mut Context<'_>) {
+        for (number, entries) in batches {
+            self.unlogged.add(number, &entries);
+            self.memory.extend(entries);
+        }
+        let large = context.rng.f64() < self.large;
+        let problem = if large && !self.unlogged.must_be_logged() {
+            let problem = self.write_in_order();
+            self.settle();
+            problem.or_else(|| self.unlogged.must_be_logged().then(|| self.log_all()).flatten())
+        } else {
+            self.log_all()
+        };
+        let watermark = self.disk.borrow().watermark();
+        self.unlogged.hope(|first| first >= watermark);
+        context.deeds.extend(problem.map(Deed::Violation));
+    }
+
+    /// What is next in order is written to the output, and so made safe.
+    fn write_in_order(&mut self) -> Option<String> {
+        loop {
+            let watermark = self.disk.borrow().watermark();
+            let next = self.memory.iter().position(|entry| entry.first <= watermark)?;
+            let entry = self.memory.swap_remove(next);
+            if let Some(problem) = self.append(vec![entry]) {
+                return Some(problem);
+            }
+        }
+    }
+
+    fn log_all(&mut self) -> Option<String> {
+        let entries = mem::take(&mut self.memory);
+        let problem = self.append(entries);
+        self.settle();
+        problem
+    }
+
+    fn settle(&mut self) {
+        let memory = &self.memory;
+        self.unlogged.settle(|first| memory.iter().any(|entry| entry.first == first));
     }
 
     fn append(&mut self, entries: Vec<Entry>) -> Option<String> {
         self.disk.borrow_mut().append(entries).err()
     }
 
-    fn recorded(&self, number: u64) -> Reply {
+    /// What can be said of the batches, if there is anything new.
+    fn answer(&mut self) -> Option<Reply> {
+        let (number, mut waiting) = self.unlogged.answer()?;
+        if self.mutation == Some(Mutation::WaitingAsRecorded) {
+            waiting.clear();
+        }
+        Some(self.recorded(number, waiting))
+    }
+
+    fn recorded(&self, number: u64, waiting: Vec<u64>) -> Reply {
         let disk = self.disk.borrow();
-        Reply::Recorded {
-            number,
-            waiting: Vec::new(),
-            held_bytes: disk.held_bytes(),
-            dead: disk.dead(),
+        let held: u64 = self.memory.iter().map(Entry::bytes).sum();
+        let held_bytes = disk.held_bytes() + held;
+        Reply::Recorded { number, waiting, held_bytes, dead: disk.dead() }
+    }
+
+    /// Does what waits no longer; what is answered.
+    fn perform(&mut self, tasks: Vec<Task>, context: &mut Context<'_>) -> Option<Reply> {
+        let mut batches = Vec::new();
+        for task in tasks {
+            match task {
+                Task::Record(number, entries) => batches.push((number, entries)),
+                other => return self.perform_other(other, context),
+            }
+        }
+        self.record(batches, context);
+        self.answer()
+    }
+
+    fn perform_other(&mut self, task: Task, context: &mut Context<'_>) -> Option<Reply> {
+        match task {
+            Task::Record(..) => None,
+            Task::LogWaiting => {
+                self.unlogged.give_up();
+                let problem = self.log_all();
+                context.deeds.extend(problem.map(Deed::Violation));
+                self.answer()
+            }
+            Task::Begin { plan, window_units } => {
+                self.disk.borrow_mut().begin(plan, window_units);
+                (!self.says_begun_early()).then_some(Reply::Begun)
+            }
+            Task::Close(units) => {
+                let problem = self.log_all();
+                context.deeds.extend(problem.map(Deed::Violation));
+                self.disk.borrow_mut().close(units);
+                Some(Reply::Closed)
+            }
+            Task::Conclude(duplicates) => {
+                self.disk.borrow_mut().conclude(duplicates);
+                Some(Reply::Concluded(String::new()))
+            }
         }
     }
+
+    fn says_begun_early(&self) -> bool {
+        matches!(self.mutation, Some(Mutation::BegunBeforeSync | Mutation::DroppedAsTaken))
+    }
+
+    /// The process dies within these tasks, of which the last is the one that it dies of.
+    fn die(&mut self, mut tasks: Vec<Task>, fate: Fate, context: &mut Context<'_>) {
+        if fate.extent == Extent::Nothing {
+            tasks.pop();
+        } else if fate.extent == Extent::Half {
+            let part = context.rng.f64();
+            match tasks.last_mut() {
+                Some(Task::Record(_, entries)) => cut(entries, part),
+                // All of it is there once it is done, and nothing before.
+                _ => drop(tasks.pop()),
+            }
+        }
+        if !tasks.is_empty() {
+            self.disk.borrow_mut().wrote_untold();
+            let _ = self.perform(tasks, context);
+        }
+        context.deeds.push(Deed::Crash(fate));
+    }
+}
+
+/// Only the first of them have reached the disk.
+fn cut(entries: &mut Vec<Entry>, part: f64) {
+    entries.truncate((entries.len() as f64 * part) as usize);
 }
 
 impl Drop for Recorder {
     fn drop(&mut self) {
-        if self.written_when_killed {
-            for job in self.jobs.drain(..self.syncing).collect::<Vec<_>>() {
-                if let Job::Record(_, entries) = job {
-                    self.disk.borrow_mut().append_untold(entries);
-                }
-            }
+        let mut disk = self.disk.borrow_mut();
+        disk.lost_in_memory(self.memory.len());
+        let records = self.tasks.drain(..self.syncing).filter_map(|(task, _)| match task {
+            Task::Record(_, entries) => Some(entries),
+            _ => None,
+        });
+        let mut entries: Vec<Entry> = records.flatten().collect();
+        cut(&mut entries, self.survives);
+        if !entries.is_empty() {
+            disk.wrote_untold();
+            // Seen again, and named, when the next sink records them once more.
+            let _ = disk.append(entries);
         }
     }
 }
@@ -83,46 +242,49 @@ impl Helper for Recorder {
     type Request = Request;
     type Reply = Reply;
 
-    fn ask(&mut self, request: Request, context: &mut Context<'_>) -> Option<Reply> {
-        let mut at_once = None;
+    fn job(request: &Request) -> Job {
         match request {
-            Request::Record { number, entries, .. } => {
-                if self.mutation == Some(Mutation::CommitBeforeSync) {
-                    at_once = Some(self.recorded(number));
-                }
-                self.jobs.push_back(Job::Record(number, entries));
-            }
-            // All that it takes is logged at once.
-            Request::LogWaiting => {}
-            Request::Begin { plan, .. } => self.disk.borrow_mut().begin(plan),
-            Request::Close { units } => self.jobs.push_back(Job::Close(units)),
-            Request::Conclude(conclusion) => {
-                self.disk.borrow_mut().conclude(conclusion.duplicates);
-                self.jobs.push_back(Job::Conclude);
-            }
+            Request::Begin { .. } => Job::Begin,
+            Request::Record { .. } => Job::Record,
+            Request::LogWaiting => Job::LogWaiting,
+            Request::Close { .. } => Job::Close,
+            Request::Conclude(_) => Job::Conclude,
         }
+    }
+
+    fn ask(
+        &mut self,
+        request: Request,
+        fate: Option<Fate>,
+        context: &mut Context<'_>,
+    ) -> Option<Reply> {
+        let (task, at_once) = match request {
+            Request::Record { number, entries, .. } => {
+                let early = self.mutation == Some(Mutation::CommitBeforeSync);
+                let reply = early.then(|| self.recorded(number, Vec::new()));
+                (Task::Record(number, entries), reply)
+            }
+            Request::LogWaiting => (Task::LogWaiting, None),
+            Request::Begin { plan, window_units, .. } => (
+                Task::Begin { plan, window_units },
+                self.says_begun_early().then_some(Reply::Begun),
+            ),
+            Request::Close { units } => (Task::Close(units), None),
+            Request::Conclude(conclusion) => (Task::Conclude(conclusion.duplicates), None),
+        };
+        self.tasks.push_back((task, fate));
         self.begin(context);
         at_once
     }
 
     fn go_on(&mut self, _token: u64, context: &mut Context<'_>) -> Option<Reply> {
-        let mut reply = None;
-        for job in self.jobs.drain(..self.syncing).collect::<Vec<_>>() {
-            reply = Some(match job {
-                Job::Record(number, entries) => {
-                    if let Some(problem) = self.append(entries) {
-                        context.deeds.push(Deed::Violation(problem));
-                    }
-                    self.recorded(number)
-                }
-                Job::Close(units) => {
-                    self.disk.borrow_mut().close(units);
-                    Reply::Closed
-                }
-                Job::Conclude => Reply::Concluded(String::new()),
-            });
+        let syncing = mem::take(&mut self.syncing);
+        let (tasks, fates): (Vec<_>, Vec<_>) = self.tasks.drain(..syncing).unzip();
+        if let Some(fate) = fates.into_iter().flatten().last() {
+            self.die(tasks, fate, context);
+            return None;
         }
-        self.syncing = 0;
+        let reply = self.perform(tasks, context);
         self.begin(context);
         reply
     }

@@ -6,14 +6,18 @@ use proto::{unit::UnitId, units::Units};
 use ventilator::core::{Reply, Request};
 
 use crate::sim::{
-    actor::{Context, Helper},
+    actor::{Context, Deed, Helper},
     clock::Moment,
+    doom::{Fate, Job},
     shape::source_value,
 };
 
 /// Values that one read brings at most, and their bytes.
 const READ_UNITS_MAX: u64 = 40;
 const READ_BYTES_MAX: usize = 512;
+/// A read is done; the process is.
+const READ: u64 = 0;
+const DEATH: u64 = 1;
 /// Values that are kept back until the storm is over, if any.
 const KEPT_BACK: u64 = 3;
 
@@ -25,11 +29,12 @@ pub(in crate::sim) struct Source {
     read_max: Duration,
     // Until then the last values are not there.
     complete_at: Moment,
+    fate: Option<Fate>,
 }
 
 impl Source {
     pub fn new(units: u64, read_max: Duration, complete_at: Moment) -> Self {
-        Self { units, next: 0, asked: 0, read_max, complete_at }
+        Self { units, next: 0, asked: 0, read_max, complete_at, fate: None }
     }
 }
 
@@ -37,7 +42,26 @@ impl Helper for Source {
     type Request = Request;
     type Reply = Reply;
 
-    fn ask(&mut self, request: Request, context: &mut Context<'_>) -> Option<Reply> {
+    fn job(request: &Request) -> Job {
+        match request {
+            Request::Seek(_) => Job::Seek,
+            Request::Read(_) => Job::Read,
+            Request::Note(_) => Job::Note,
+        }
+    }
+
+    fn ask(
+        &mut self,
+        request: Request,
+        fate: Option<Fate>,
+        context: &mut Context<'_>,
+    ) -> Option<Reply> {
+        // Nothing that it does outlives it, so it does not matter how far it has come.
+        if let Some(fate) = fate {
+            self.fate = Some(fate);
+            context.later(fate.lingers, DEATH);
+            return None;
+        }
         match request {
             Request::Note(_) => {}
             Request::Seek(unit) => self.next = unit,
@@ -46,13 +70,18 @@ impl Helper for Source {
                 let soon = self.read_max.mul_f64(context.rng.f64());
                 let waits = self.next + KEPT_BACK >= self.units;
                 let wait = self.complete_at.since(context.now);
-                context.later(if waits { soon.max(wait) } else { soon }, 0);
+                context.later(if waits { soon.max(wait) } else { soon }, READ);
             }
         }
         None
     }
 
-    fn go_on(&mut self, _token: u64, context: &mut Context<'_>) -> Option<Reply> {
+    fn go_on(&mut self, token: u64, context: &mut Context<'_>) -> Option<Reply> {
+        if let Some(fate) = self.fate {
+            // Whoever does not come back from one thing does no other.
+            context.deeds.extend((token == DEATH).then_some(Deed::Crash(fate)));
+            return None;
+        }
         let kept_back = if context.now < self.complete_at { KEPT_BACK } else { 0 };
         let there = self.units.saturating_sub(kept_back);
         let count = self.asked.min(context.rng.u64(1..=READ_UNITS_MAX));

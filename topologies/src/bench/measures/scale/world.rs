@@ -298,6 +298,9 @@ impl World {
                 }
             }
             Effect::Request(Request::Record { number, .. }) => self.recording.push(number),
+            Effect::Request(Request::Begin { .. }) => {
+                self.sink.handle(self.now, Event::Reply(Reply::Begun));
+            }
             Effect::Request(Request::Close { .. }) => {
                 self.sink.handle(self.now, Event::Reply(Reply::Closed));
             }

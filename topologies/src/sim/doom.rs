@@ -1,0 +1,165 @@
+//! Deaths in the middle of things: which request of a process is its last, and how far it gets.
+//!
+//! Owns the names of all requests of all roles, and the choice; what is left of a request that was
+//! cut short is the business of the model that carries it out.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use super::{
+    faults::between,
+    process::{SINK, VENTILATOR},
+};
+
+/// Something that a role asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Job {
+    /// The sink: a run has begun, or goes on.
+    Begin,
+    /// The sink: outcomes are recorded.
+    Record,
+    /// The sink: what waits for a late outcome is recorded too.
+    LogWaiting,
+    /// The sink: the outputs are closed.
+    Close,
+    /// The sink: the run is over.
+    Conclude,
+    /// The ventilator: the source is read from some unit on.
+    Seek,
+    /// The ventilator: units are read.
+    Read,
+    /// The ventilator: something is noted for people.
+    Note,
+    /// A worker: its function is made ready.
+    Load,
+    /// A worker: a parcel is executed.
+    Execute,
+    /// A worker: a part of its parcel is given up.
+    Curtail,
+    /// A worker: the outputs so far are fetched.
+    Collect,
+}
+
+impl Job {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::Begin,
+        Self::Record,
+        Self::LogWaiting,
+        Self::Close,
+        Self::Conclude,
+        Self::Seek,
+        Self::Read,
+        Self::Note,
+        Self::Load,
+        Self::Execute,
+        Self::Curtail,
+        Self::Collect,
+    ];
+
+    /// What it is, in a few words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Begin => "recording that a run begins",
+            Self::Record => "recording outcomes",
+            Self::LogWaiting => "recording what waits",
+            Self::Close => "closing outputs",
+            Self::Conclude => "concluding the run",
+            Self::Seek => "going to a place in the source",
+            Self::Read => "reading the source",
+            Self::Note => "noting for people",
+            Self::Load => "loading a function",
+            Self::Execute => "executing a parcel",
+            Self::Curtail => "giving units up",
+            Self::Collect => "fetching outputs",
+        }
+    }
+
+    /// Those of a process, and how many of each there may be before the one that is cut short.
+    fn of(process: usize) -> &'static [(Self, u32)] {
+        match process {
+            VENTILATOR => &[(Self::Seek, 1), (Self::Read, 16), (Self::Note, 4)],
+            SINK => &[
+                (Self::Begin, 1),
+                (Self::Record, 32),
+                (Self::LogWaiting, 2),
+                (Self::Close, 1),
+                (Self::Conclude, 1),
+            ],
+            _ => &[(Self::Load, 1), (Self::Execute, 16), (Self::Curtail, 2), (Self::Collect, 4)],
+        }
+    }
+}
+
+/// How much of a request is done when its process dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Extent {
+    /// It was only asked for.
+    Nothing,
+    /// A part.
+    Half,
+    /// All of it, but nobody was told.
+    All,
+}
+
+impl Extent {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Nothing, Self::Half, Self::All];
+}
+
+/// How a request ends that is its process's last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Fate {
+    pub job: Job,
+    pub extent: Extent,
+    /// The process dies so long after it asked; it does everything else meanwhile.
+    pub lingers: Duration,
+}
+
+/// One request of one start of a process, and how it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Doom {
+    /// How many of the same kind come before it.
+    before: u32,
+    fate: Fate,
+}
+
+impl Doom {
+    /// One for a start of a process.
+    pub fn draw(rng: &mut Rng, process: usize) -> Self {
+        let jobs = Job::of(process);
+        let (job, most) = jobs[rng.usize(0..jobs.len())];
+        let extent = Extent::ALL[rng.usize(0..Extent::ALL.len())];
+        let lingers = between(rng, Duration::from_micros(10), Duration::from_secs(1));
+        // Most are early: what is rare happens only in the first moments.
+        let before = rng.u32(0..most).min(rng.u32(0..most));
+        Self { before, fate: Fate { job, extent, lingers } }
+    }
+
+    /// Whether this request is the one.
+    pub fn meets(&mut self, job: Job) -> Option<Fate> {
+        if job != self.fate.job {
+            return None;
+        }
+        let met = self.before == 0;
+        self.before = self.before.wrapping_sub(1);
+        met.then_some(self.fate)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_cut_short_once_after_those_before_it() {
+        let fate = Fate { job: Job::Read, extent: Extent::Half, lingers: Duration::ZERO };
+        let mut doom = Doom { before: 2, fate };
+        let met: Vec<_> = (0..5).map(|_| doom.meets(Job::Read).is_some()).collect();
+        assert_eq!(met, [false, false, true, false, false]);
+        assert_eq!(doom.meets(Job::Seek), None);
+    }
+}
