@@ -113,3 +113,16 @@ fn a_bug_that_is_put_in_on_purpose_is_found() {
         println!("{mutation:?} was found by seed {seed}");
     }
 }
+
+/// The long search: `cargo test -p pipeline --test sim -- --ignored`, from `SIM_FIRST_SEED` on.
+#[test]
+#[ignore = "takes a quarter of an hour"]
+fn ten_thousand_seeds_of_every_shape_come_through() {
+    let first = std::env::var("SIM_FIRST_SEED").ok().and_then(|seed| seed.parse().ok());
+    let first: u64 = first.unwrap_or(10_000);
+    let shapes = shapes();
+    let seeds = first..first.saturating_add(10_000);
+    let runs: Vec<_> =
+        seeds.flat_map(|seed| shapes.iter().map(move |(shape, _)| (shape, seed))).collect();
+    println!("{}", all_clean(&runs));
+}
