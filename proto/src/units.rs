@@ -330,6 +330,13 @@ impl Units {
         Self { spans, values: self.values.slice(indices) }
     }
 
+    /// The same values, counted from 0 on, for one who keeps their identities elsewhere.
+    pub fn unplaced(self) -> Self {
+        let count = self.len() as u32;
+        let spans = (count > 0).then(|| Span { first: 0, count, path: Path::new() });
+        Self { spans: spans.into_iter().collect(), values: self.values }
+    }
+
     /// How many units from `from` on fit both limits; at least one if there is any.
     pub fn fitting(&self, from: usize, units_max: usize, bytes_max: usize) -> usize {
         self.values.fitting(from, units_max, bytes_max)
@@ -376,14 +383,22 @@ impl Units {
         let mut left = Self::new();
         let mut at = 0;
         for span in &self.spans {
-            for offset in 0..span.count {
-                let part = span.part(offset..offset + 1);
-                if !committed.contains(part.first) {
-                    left.push(part, self.value(at));
-                }
-                at += 1;
+            let kept = match span.path.is_empty() {
+                true => committed.gaps(span.roots()),
+                false if committed.contains(span.first) => Vec::new(),
+                false => vec![span.roots()],
+            };
+            for Range { start, end } in kept {
+                let offsets = match span.path.is_empty() {
+                    true => (start - span.first) as u32..(end - span.first) as u32,
+                    false => 0..span.count,
+                };
+                let indices = at + offsets.start as usize..at + offsets.end as usize;
+                left.append_part(&self, indices, [span.part(offsets)]);
             }
+            at += span.count as usize;
         }
+        left.let_go();
         left
     }
 

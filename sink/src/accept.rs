@@ -4,25 +4,45 @@
 //! accepted once, whoever sends it and however often: a late one of a worker that was given up
 //! is as welcome as any.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Range,
+    sync::Arc,
+};
 
 use proto::{
     frame::{Dead, Results},
     ranges::RangeSet,
-    rules::{expansion::Expansion, outbox::timing_part},
-    unit::{Path, UnitId},
+    rules::{
+        expansion::{Expansion, Leaves, Run},
+        outbox::timing_part,
+    },
+    unit::{Step, UnitId},
     units::{Span, Units},
 };
 
-use crate::entry::{Entry, Leaf, Origin, Outcome};
+use crate::entry::{Batch, Entry, Expanded, Origin, Outcome, Outputs};
 
-/// What one leaf of a tree holds.
+/// What leaves of a tree hold that lie in a row.
 #[derive(Debug, Clone)]
 enum Branch {
-    Value { origin: Origin, value: Vec<u8>, us: u32 },
+    /// Values: those from a place in a batch on.
+    Values(u32, Arc<Batch>),
     Filtered(u32),
-    Dead(Origin, Box<Dead>),
+    Dead(Arc<(Origin, Dead)>),
 }
+
+impl Run for Branch {
+    fn skip(&self, count: u32) -> Self {
+        match self {
+            Self::Values(from, batch) => Self::Values(from.saturating_add(count), batch.clone()),
+            other => other.clone(),
+        }
+    }
+}
+
+/// What a node of a tree takes beside values, with its place in the tree.
+const NODE_BYTES: u64 = 160;
 
 /// The accepted units.
 #[derive(Debug, Default)]
@@ -56,8 +76,14 @@ impl Accept {
         let origin = Origin { stage, attempt, worker: worker.to_string() };
         let mut entries = Vec::new();
         let mut at = 0;
-        for span in units.spans() {
-            let indices = at..at + span.count as usize;
+        let mut spans = units.spans();
+        while let Some(span) = spans.first() {
+            let same = |other: &&Span| !other.path.is_empty() && other.first == span.first;
+            // Outputs of one unit that came together are kept together.
+            let (these, rest) = spans.split_at(spans.iter().take_while(same).count().max(1));
+            spans = rest;
+            let count: usize = these.iter().map(|span| span.count as usize).sum();
+            let indices = at..at + count;
             at = indices.end;
             if span.roots().end > end {
                 continue;
@@ -65,13 +91,7 @@ impl Accept {
             if span.path.is_empty() {
                 self.take_whole(span, indices.start, &units, &timing, &origin, &mut entries);
             } else {
-                for (offset, index) in indices.enumerate() {
-                    let (root, path) = span.unit(offset as u32);
-                    let us = timing_part(&timing, index, 1).first().map_or(0, |(_, us)| *us);
-                    let value = units.value(index).to_vec();
-                    let branch = Branch::Value { origin: origin.clone(), value, us };
-                    self.take_branch(root, &path, branch, &mut entries);
-                }
+                self.take_outputs(these, indices, (&units, &timing, &origin), &mut entries);
             }
         }
         for span in filtered.into_iter().filter(|span| span.roots().end <= end) {
@@ -79,8 +99,8 @@ impl Accept {
         }
         for dead in dead.into_iter().filter(|dead| dead.root < end) {
             let (root, path) = (dead.root, dead.path.clone());
-            let branch = Branch::Dead(origin.clone(), Box::new(dead));
-            self.take_branch(root, &path, branch, &mut entries);
+            let branch = Branch::Dead(Arc::new((origin.clone(), dead)));
+            self.take_branch(root, &path, 1, branch, &mut entries);
         }
         entries
     }
@@ -113,11 +133,8 @@ impl Accept {
 
     fn take_filtered(&mut self, span: &Span, stage: u32, entries: &mut Vec<Entry>) {
         if !span.path.is_empty() {
-            for offset in 0..span.count {
-                let (root, path) = span.unit(offset);
-                self.take_branch(root, &path, Branch::Filtered(stage), entries);
-            }
-            return;
+            let branch = Branch::Filtered(stage);
+            return self.take_branch(span.first, &span.path, span.count, branch, entries);
         }
         let gaps = self.accepted.gaps(span.roots());
         let new: u64 = gaps.iter().map(|gap| gap.end - gap.start).sum();
@@ -129,26 +146,55 @@ impl Accept {
         }
     }
 
-    /// One outcome of a unit that became several, or that alone died.
-    fn take_branch(&mut self, root: UnitId, path: &Path, branch: Branch, entries: &mut Vec<Entry>) {
+    /// Outputs of one unit, which are its own spans.
+    fn take_outputs(
+        &mut self,
+        spans: &[Span],
+        indices: Range<usize>,
+        (units, timing, origin): (&Units, &[(u32, u32)], &Origin),
+        entries: &mut Vec<Entry>,
+    ) {
+        let timing = timing_part(timing, indices.start, indices.len());
+        let batch = Arc::new(Batch::new(origin.clone(), units.slice(indices), &timing));
+        let mut at = 0;
+        for span in spans {
+            let branch = Branch::Values(at, batch.clone());
+            at += span.count;
+            self.take_branch(span.first, &span.path, span.count, branch, entries);
+        }
+    }
+
+    /// Outcomes of a unit that became several, or that alone died.
+    fn take_branch(
+        &mut self,
+        root: UnitId,
+        path: &[Step],
+        count: u32,
+        branch: Branch,
+        entries: &mut Vec<Entry>,
+    ) {
         if self.accepted.contains(root) {
-            self.duplicates += 1;
+            self.duplicates += u64::from(count);
             return;
         }
         let bytes = match &branch {
-            Branch::Value { value, .. } => value.len() as u64 + 160,
-            _ => 160,
+            Branch::Values(from, batch) => {
+                let (from, count) = (*from as usize, count as usize);
+                (batch.units.values(from..from + count).len() + count * size_of::<u32>()) as u64
+            }
+            _ => 0,
         };
         let tree = self.open.entry(root).or_default();
-        if !tree.insert(path, branch) {
-            self.duplicates += 1;
+        let new = tree.insert(path, count, branch);
+        self.duplicates += u64::from(count.saturating_sub(new));
+        if new == 0 {
             return;
         }
-        self.open_bytes += bytes;
-        *self.held_bytes.entry(root).or_default() += bytes;
-        if tree.is_complete()
-            && let Some(tree) = self.open.get(&root).cloned()
-        {
+        let complete = tree.is_complete();
+        self.open_bytes += bytes + NODE_BYTES;
+        *self.held_bytes.entry(root).or_default() += bytes + NODE_BYTES;
+        if complete && let Some(tree) = self.open.remove(&root) {
+            self.open_bytes -= self.held_bytes.remove(&root).unwrap_or_default();
             let outcome = outcome_of(tree.into_leaves());
             self.accept(root, 1);
             entries.push(Entry { first: root, count: 1, outcome });
@@ -168,16 +214,31 @@ impl Accept {
 }
 
 /// The outcome of a unit from those of its outputs: dead if one of them is, filtered if all are.
-fn outcome_of(leaves: Vec<(Vec<u32>, Branch)>) -> Outcome {
-    let (mut values, mut filtered) = (Vec::new(), 0);
-    for (indices, branch) in leaves {
-        match branch {
-            Branch::Value { origin, value, us } => values.push(Leaf { indices, origin, value, us }),
+fn outcome_of(leaves: Vec<Leaves<Branch>>) -> Outcome {
+    let (mut runs, mut filtered) = (Vec::new(), 0);
+    let (mut batches, mut known) = (Vec::new(), HashMap::new());
+    for Leaves { indices, count, outcome } in leaves {
+        match outcome {
+            Branch::Values(from, batch) => {
+                let next = batches.len() as u32;
+                let place = *known.entry(Arc::as_ptr(&batch)).or_insert(next);
+                if place == next {
+                    batches.push(batch);
+                }
+                runs.push(Outputs { indices, batch: place, from, count });
+            }
             Branch::Filtered(stage) => filtered = filtered.max(stage),
-            Branch::Dead(origin, dead) => return Outcome::Dead { origin, dead: *dead },
+            Branch::Dead(dead) => {
+                let (origin, dead) = Arc::unwrap_or_clone(dead);
+                return Outcome::Dead { origin, dead };
+            }
         }
     }
-    if values.is_empty() { Outcome::Filtered(filtered) } else { Outcome::Expanded(values) }
+    if runs.is_empty() {
+        return Outcome::Filtered(filtered);
+    }
+    let batches = batches.into_iter().map(Arc::unwrap_or_clone).collect();
+    Outcome::Expanded(Expanded::new(runs, batches))
 }
 
 #[cfg(test)]
@@ -229,8 +290,8 @@ mod tests {
         assert!(accept.open_bytes() > 0);
         let entries = accept.take(child(3, 1, 1, 2, 11), &worker(), 100);
         match &entries[0].outcome {
-            Outcome::Expanded(leaves) => {
-                let values: Vec<_> = leaves.iter().map(|leaf| leaf.value[0]).collect();
+            Outcome::Expanded(outputs) => {
+                let values: Vec<_> = outputs.leaves().map(|leaf| leaf.value[0]).collect();
                 assert_eq!(values, [10, 11]);
             }
             other => panic!("{other:?}"),
@@ -281,5 +342,56 @@ mod tests {
         accept.take(Results { dead: vec![dead], ..Results::default() }, &worker(), 100);
         assert_eq!(accept.take(values(2, 1), &worker(), 100), []);
         assert_eq!(accept.duplicates(), 1);
+    }
+
+    /// A million outputs of one unit, in parcels as a worker sends them.
+    #[test]
+    fn outputs_that_come_as_spans_take_little_more_than_their_values() {
+        let of = 1 << 20;
+        let mut accept = Accept::default();
+        let parcel = 32 << 10;
+        let mut entries = Vec::new();
+        for index in (0..of).step_by(parcel) {
+            let path = vec![Step { execution: 1, index, of }];
+            let span = Span { first: 3, count: parcel as u32, path };
+            let ends = (1..=parcel as u32).map(|end| 2 * end).collect();
+            let mut units = Units::from_outputs(vec![span], [0xcc, 7].repeat(parcel), ends);
+            units.share();
+            let timing = vec![(parcel as u32, 5)];
+            let results = Results { units, timing, ..Results::default() };
+            assert!(accept.open_bytes() < 8 * u64::from(of), "{}", accept.open_bytes());
+            entries = accept.take(results, &worker(), 100);
+        }
+        assert_eq!((accept.open_bytes(), accept.duplicates()), (0, 0));
+        assert!(entries[0].bytes() < 8 * u64::from(of), "{}", entries[0].bytes());
+        let Outcome::Expanded(outputs) = &entries[0].outcome else { panic!("{entries:?}") };
+        assert_eq!(outputs.len(), u64::from(of));
+        let all = outputs.leaves().zip(0..).all(|(leaf, index)| {
+            leaf.value == [0xcc, 7] && leaf.us == 5 && leaf.indices().eq([index])
+        });
+        assert!(all);
+    }
+
+    #[test]
+    fn every_output_keeps_its_own_time_and_worker_wherever_it_came_from() {
+        let mut accept = Accept::default();
+        let of = 4;
+        let part = |index: u32, values: &[u8], timing: &[(u32, u32)]| {
+            let mut units = Units::new();
+            for (value, index) in values.iter().zip(index..) {
+                units.push(Span::one(3, vec![Step { execution: 1, index, of }]), &[*value]);
+            }
+            // A unit beside it, with a time of its own.
+            units.push(Span::one(9, vec![]), &[99]);
+            let timing = timing.iter().copied().chain([(1, 77)]).collect();
+            Results { units, timing, ..Results::default() }
+        };
+        accept.take(part(2, &[12, 13], &[(1, 3), (1, 4)]), &"b".into(), 100);
+        let entries = accept.take(part(0, &[10, 11, 42], &[(2, 1), (1, 9)]), &"a".into(), 100);
+        let Outcome::Expanded(outputs) = &entries[0].outcome else { panic!("{entries:?}") };
+        let found: Vec<_> =
+            outputs.leaves().map(|leaf| (leaf.value[0], leaf.us, &*leaf.origin.worker)).collect();
+        assert_eq!(found, [(10, 1, "a"), (11, 1, "a"), (12, 3, "b"), (13, 4, "b")]);
+        assert_eq!(accept.duplicates(), 2, "one output, and unit 9");
     }
 }

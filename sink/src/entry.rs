@@ -46,7 +46,7 @@ pub enum Outcome {
         timing: Vec<(u32, u32)>,
     },
     /// One unit gave several values.
-    Expanded(Vec<Leaf>),
+    Expanded(Expanded),
     /// A stage gave no output for them; the last one, if they had become several.
     Filtered(u32),
     /// One unit failed for good.
@@ -58,18 +58,119 @@ pub enum Outcome {
     },
 }
 
-/// One output of an expanded unit.
+/// The values of a unit that became several, in the order of its outputs. What came together lies
+/// together, so that a million small values take little more than their bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Leaf {
-    /// Which output of which output it is.
+pub struct Expanded {
+    runs: Vec<Outputs>,
+    batches: Vec<Batch>,
+}
+
+/// Consecutive outputs: where they lie.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outputs {
+    /// Which output of which output the first of them is.
     pub indices: Vec<u32>,
-    /// Who gave it.
+    /// Which of the batches has them.
+    pub batch: u32,
+    /// The place of the first one's value there.
+    pub from: u32,
+    /// How many they are.
+    pub count: u32,
+}
+
+/// Values that came together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batch {
+    /// Who gave them.
     pub origin: Origin,
+    /// The values; their identities are not kept.
+    pub units: Units,
+    /// Microseconds that each took, up to the one at this place.
+    pub times: Vec<(u32, u32)>,
+}
+
+/// One output of an expanded unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Leaf<'a> {
+    outputs: &'a Outputs,
+    offset: u32,
+    /// Who gave it.
+    pub origin: &'a Origin,
     /// The value.
-    #[serde(with = "serde_bytes")]
-    pub value: Vec<u8>,
+    pub value: &'a [u8],
     /// Microseconds it took.
     pub us: u32,
+}
+
+impl Leaf<'_> {
+    /// Which output of which output it is.
+    pub fn indices(&self) -> impl Iterator<Item = u32> {
+        let last = self.outputs.indices.len().saturating_sub(1);
+        let offset = move |place| if place == last { self.offset } else { 0 };
+        let indices = self.outputs.indices.iter().enumerate();
+        indices.map(move |(place, index)| index.saturating_add(offset(place)))
+    }
+}
+
+impl Batch {
+    /// Values with the times that their worker told: how many in a row, how long each.
+    pub fn new(origin: Origin, units: Units, timing: &[(u32, u32)]) -> Self {
+        let mut until = 0u32;
+        let times = timing.iter().map(|(count, us)| {
+            until = until.saturating_add(*count);
+            (until, *us)
+        });
+        let times = times.collect();
+        Self { origin, units: units.unplaced(), times }
+    }
+
+    fn us(&self, place: u32) -> u32 {
+        let run = self.times.partition_point(|(until, _)| *until <= place);
+        self.times.get(run).map_or(0, |(_, us)| *us)
+    }
+}
+
+impl Expanded {
+    /// Values that lie in these batches.
+    pub fn new(runs: Vec<Outputs>, batches: Vec<Batch>) -> Self {
+        Self { runs, batches }
+    }
+
+    /// How many values.
+    pub fn len(&self) -> u64 {
+        self.runs.iter().map(|run| u64::from(run.count)).sum()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The output at an offset in a run of outputs.
+    pub fn leaf(&self, run: usize, offset: u32) -> Option<Leaf<'_>> {
+        let outputs = self.runs.get(run).filter(|outputs| offset < outputs.count)?;
+        let batch = self.batches.get(outputs.batch as usize)?;
+        let place = outputs.from.checked_add(offset)?;
+        let index = place as usize;
+        let value = (index < batch.units.len()).then(|| batch.units.value(index))?;
+        Some(Leaf { outputs, offset, origin: &batch.origin, value, us: batch.us(place) })
+    }
+
+    /// All of them in order.
+    pub fn leaves(&self) -> impl Iterator<Item = Leaf<'_>> {
+        let each = move |(run, outputs): (usize, &Outputs)| {
+            (0..outputs.count).filter_map(move |offset| self.leaf(run, offset))
+        };
+        self.runs.iter().enumerate().flat_map(each)
+    }
+
+    fn bytes(&self) -> usize {
+        let batch = |batch: &Batch| {
+            batch.units.bytes() + batch.units.len() * size_of::<u32>() + batch.times.len() * 8 + 160
+        };
+        self.runs.len() * 64 + self.batches.iter().map(batch).sum::<usize>()
+    }
 }
 
 impl Entry {
@@ -77,9 +178,9 @@ impl Entry {
     pub fn event(&self) -> Event {
         let (fate, origin) = match &self.outcome {
             Outcome::Values { origin, .. } => (Fate::Result, Some(origin)),
-            Outcome::Expanded(leaves) => {
-                let count = u32::try_from(leaves.len()).unwrap_or(u32::MAX);
-                (Fate::Results(count), leaves.first().map(|leaf| &leaf.origin))
+            Outcome::Expanded(outputs) => {
+                let count = u32::try_from(outputs.len()).unwrap_or(u32::MAX);
+                (Fate::Results(count), outputs.leaf(0, 0).map(|leaf| leaf.origin))
             }
             Outcome::Filtered(_) => (Fate::Filtered, None),
             Outcome::Dead { origin, .. } => (Fate::Dead, Some(origin)),
@@ -103,7 +204,7 @@ impl Entry {
             Outcome::Values { units, timing, .. } => {
                 units.bytes() + units.len() * size_of::<u32>() + timing.len() * 8
             }
-            Outcome::Expanded(leaves) => leaves.iter().map(|leaf| leaf.value.len() + 128).sum(),
+            Outcome::Expanded(outputs) => outputs.bytes(),
             Outcome::Filtered(_) => 0,
             Outcome::Dead { dead, .. } => dead.input.len() + dead.error.len(),
         };

@@ -21,7 +21,7 @@ use crate::{
     Aggregates, Arrange, DeadLetter, DeadLetters, Mark, Output, OutputError, Row, SinkConfig,
     config::Order,
     dead::SINK_STAGE,
-    entry::{Entry, Leaf, Origin, Outcome},
+    entry::{Entry, Expanded, Origin, Outcome},
     flow::Flow,
     manifest::{self, Followed},
     output,
@@ -382,7 +382,7 @@ impl Ledger {
                 // A peer may have told fewer times than values.
                 self.write_values(entry.first, &units, at..units.len(), &origin, 0)
             }
-            Outcome::Expanded(leaves) => self.write_leaves(entry.first, &leaves),
+            Outcome::Expanded(outputs) => self.write_outputs(entry.first, &outputs),
             Outcome::Dead { origin, dead } => {
                 self.flow.dead(dead.stage, self.stages.len());
                 let letter = DeadLetter {
@@ -439,9 +439,8 @@ impl Ledger {
             self.counts.outputs += count;
             self.aggregates.add_all(units.values_iter(indices.start..end));
             if let Some(error) = fault {
-                let value = units.value(end).to_vec();
-                let leaf = Leaf { indices: Vec::new(), origin: origin.clone(), value, us };
-                self.bury(first + end as u64, leaf, &error)?;
+                let id = first + end as u64;
+                self.bury(id, Vec::new(), origin, units.value(end), &error)?;
             }
             indices.start = end + 1;
         }
@@ -465,22 +464,23 @@ impl Ledger {
                 Ok(())
             }
             Err(error) if error.is_the_rows_fault() => {
-                let origin = origin.clone();
-                self.bury(id, Leaf { indices: Vec::new(), origin, value: value.into(), us }, &error)
+                self.bury(id, Vec::new(), origin, value, &error)
             }
             Err(error) => Err(error),
         }
     }
 
     /// A unit that became several outputs: all of them are written, or none.
-    fn write_leaves(&mut self, id: u64, leaves: &[Leaf]) -> Result<(), OutputError> {
+    fn write_outputs(&mut self, id: u64, outputs: &Expanded) -> Result<(), OutputError> {
         let before = self.output.as_mut().map(|output| output.begin_unit());
         let mut fault = None;
-        for leaf in leaves {
-            let step = |index: &u32| Step { execution: 0, index: *index, of: u32::MAX };
-            let path: Vec<Step> = leaf.indices.iter().map(step).collect();
+        let mut path = Vec::new();
+        for leaf in outputs.leaves() {
+            let step = |index| Step { execution: 0, index, of: u32::MAX };
+            path.clear();
+            path.extend(leaf.indices().map(step));
             self.service.saturating_record(u64::from(leaf.us).max(1));
-            match self.write_row(id, &path, &leaf.value, &leaf.origin, leaf.us) {
+            match self.write_row(id, &path, leaf.value, leaf.origin, leaf.us) {
                 Err(error) if error.is_the_rows_fault() => {
                     fault = Some((leaf, error));
                     break;
@@ -496,12 +496,12 @@ impl Ledger {
             self.quietly(ended)?;
         }
         if let Some((leaf, error)) = fault {
-            return self.bury(id, leaf.clone(), &error);
+            return self.bury(id, leaf.indices().collect(), leaf.origin, leaf.value, &error);
         }
         self.counts.results += 1;
-        self.counts.outputs += leaves.len() as u64;
-        for leaf in leaves {
-            let (_, value) = self.halves(&leaf.value);
+        self.counts.outputs += outputs.len();
+        for leaf in outputs.leaves() {
+            let (_, value) = self.halves(leaf.value);
             self.aggregates.add(value);
         }
         Ok(())
@@ -525,15 +525,22 @@ impl Ledger {
     /// A result that the output cannot hold is no reason to end the run: its unit is dead. Which
     /// ones they are follows from what was committed and its order alone, so a sink that writes the
     /// same outcomes once more decides the same.
-    fn bury(&mut self, id: u64, leaf: Leaf, error: &OutputError) -> Result<(), OutputError> {
+    fn bury(
+        &mut self,
+        id: u64,
+        path: Vec<u32>,
+        origin: &Origin,
+        value: &[u8],
+        error: &OutputError,
+    ) -> Result<(), OutputError> {
         let letter = DeadLetter {
             id,
-            path: leaf.indices,
+            path,
             stage: SINK_STAGE.into(),
-            input: DeadLetter::input_of(self.halves(&leaf.value).1),
+            input: DeadLetter::input_of(self.halves(value).1),
             error: with_causes(error),
-            attempts: leaf.origin.attempt,
-            worker: leaf.origin.worker,
+            attempts: origin.attempt,
+            worker: origin.worker.clone(),
         };
         self.unwritable.push(Event::Unwritable { unit: id, error: letter.error.clone() });
         self.counts.dead += 1;

@@ -7,7 +7,7 @@ use proto::{frame::Dead, units::Units, value::from_json};
 use crate::{
     SinkConfig,
     config::{Order, OutputSpec},
-    entry::{Entry, Leaf, Origin, Outcome},
+    entry::{Batch, Entry, Expanded, Origin, Outcome, Outputs},
     ledger::{Counts, Ledger},
     run_dir::Checkpoint,
 };
@@ -35,13 +35,18 @@ fn values(first: u64, values: &[&str]) -> Entry {
 
 /// One unit with several values.
 fn expanded(first: u64, values: &[&str]) -> Entry {
-    let leaves = (0..).zip(values).map(|(index, json)| Leaf {
-        indices: vec![index],
-        origin: origin(),
-        value: pack(json),
-        us: 5,
-    });
-    Entry { first, count: 1, outcome: Outcome::Expanded(leaves.collect()) }
+    expanded_to(first, values.iter().map(|json| pack(json)))
+}
+
+fn expanded_to(first: u64, values: impl Iterator<Item = Vec<u8>>) -> Entry {
+    let mut units = Units::new();
+    for (id, value) in (0..).zip(values) {
+        units.push(proto::units::Span::one(id, vec![]), &value);
+    }
+    let count = units.len() as u32;
+    let runs = vec![Outputs { indices: vec![0], batch: 0, from: 0, count }];
+    let batch = Batch::new(origin(), units, &[(count, 5)]);
+    Entry { first, count: 1, outcome: Outcome::Expanded(Expanded::new(runs, vec![batch])) }
 }
 
 fn filtered(first: u64, count: u64, stage: u32) -> Entry {
@@ -157,11 +162,9 @@ fn several_outputs_larger_than_the_buffer_are_taken_back_from_a_stream_too() {
     };
     let mut ledger = open(&config, None);
     let large = format!("\"{}\"", "x".repeat(200 << 10));
-    let mut entry = expanded(0, &[&large, &large, &large]);
-    if let Outcome::Expanded(leaves) = &mut entry.outcome {
-        // A map that is keyed by an array has no JSON form.
-        leaves[2].value = vec![0x81, 0x91, 1, 2];
-    }
+    // A map that is keyed by an array has no JSON form.
+    let outputs = [pack(&large), pack(&large), vec![0x81, 0x91, 1, 2]];
+    let entry = expanded_to(0, outputs.into_iter());
     ledger.take(vec![entry, values(1, &["5"])]).unwrap();
     let checkpoint = ledger.checkpoint(1, String::new()).unwrap();
     assert_eq!(checkpoint.output.unwrap().bytes, 2);

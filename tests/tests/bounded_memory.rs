@@ -45,6 +45,45 @@ fn three_million_units_pass_in_bounded_memory() {
     assert_eq!(outcome.field("aggregates")["sum"], UNITS * (UNITS + 1) / 2);
 }
 
+/// One unit of a million outputs of two bytes each: they travel and wait as runs, not one by one.
+fn a_million_outputs_of_one_unit(stages: &str, workers: &[[&str; 4]]) {
+    const OUTPUTS: usize = 1_000_000;
+    let hand = Hand::over(Transport::Ipc);
+    let text = "a ".repeat(OUTPUTS) + "\n";
+    let source = format!("lines:{}", hand.place.write("text.txt", text).display());
+    let mut sink = hand.sink(&["--aggregate", "count", "--run-dir", "run"]);
+    let mut ventilator = hand.ventilator(&source, &["--stages", stages]);
+    let mut workers: Vec<Process> = workers.iter().map(|flags| hand.worker(flags)).collect();
+    let mut watched = vec![("sink".to_owned(), sink.id()), ("ventilator".into(), ventilator.id())];
+    watched.extend(workers.iter().map(|worker| (worker.name().to_owned(), worker.id())));
+    let count = watched.len();
+    let watch = PeakWatch::over(watched);
+    sink.ends_well();
+    ventilator.ends_well();
+    workers.iter_mut().for_each(|worker| drop(worker.ends_well()));
+    assert_bounded(watch, count);
+    assert_eq!(hand.outcome().count("outputs"), OUTPUTS as u64);
+    let output = fs::read(hand.output()).expect("an output");
+    assert!(output == "\"a\"\n".repeat(OUTPUTS).into_bytes(), "each output once");
+}
+
+#[test]
+fn a_unit_of_a_million_outputs_passes_in_bounded_memory() {
+    a_million_outputs_of_one_unit("split", &[["--stage", "split", "--run", "split-words"]]);
+}
+
+#[test]
+fn a_unit_that_is_expanded_before_another_stage_passes_in_bounded_memory() {
+    a_million_outputs_of_one_unit(
+        "split,pass",
+        &[
+            ["--stage", "split", "--run", "split-words"],
+            ["--stage", "pass", "--run", "echo"],
+            ["--stage", "pass", "--run", "echo"],
+        ],
+    );
+}
+
 #[test]
 fn a_sink_whose_reader_pauses_slows_the_source_instead_of_filling_memory() {
     const LINES: usize = 200_000;

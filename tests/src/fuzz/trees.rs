@@ -2,13 +2,23 @@
 
 use std::collections::BTreeMap;
 
-use proto::rules::expansion::Expansion;
+use proto::rules::expansion::{Expansion, Run};
 use proto::unit::Step;
 
 use super::script::{Script, about, note};
 
+/// The outcome of an output: that of the first of its run, and its place there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Number(u32, u32);
+
+impl Run for Number {
+    fn skip(&self, count: u32) -> Self {
+        Self(self.0, self.1 + count)
+    }
+}
+
 /// The outcomes that were taken in, by path, as a list that is searched anew each time.
-type Known = BTreeMap<Vec<(u64, u32, u32)>, u32>;
+type Known = BTreeMap<Vec<(u64, u32, u32)>, Number>;
 
 /// Any outcomes in any order, against the definition: a node is whole when it has an outcome
 /// itself, or when one execution of it has all of its children.
@@ -21,12 +31,12 @@ pub fn expansion(data: &[u8]) -> u64 {
     while !script.is_over() && !unit.is_complete() {
         let path = path(script);
         number += 1;
-        if unit.insert(&path, number) {
-            known.insert(
-                path.iter().map(|step| (step.execution, step.index, step.of)).collect(),
-                number,
-            );
-        }
+        let count = match path.last() {
+            Some(step) => 1 + script.below(3).min(step.of.saturating_sub(step.index).into()) as u32,
+            None => 1,
+        };
+        let new = unit.insert(&path, count, Number(number, 0));
+        assert_eq!(new, take_in(&mut known, &path, count, number), "{known:?}");
         assert_eq!(unit.is_complete(), is_whole(&known, &mut Vec::new()), "{known:?}");
         note(&mut seen, about(known.len() as u64) << 8 | path.len() as u64);
     }
@@ -34,14 +44,53 @@ pub fn expansion(data: &[u8]) -> u64 {
         assert!(unit.into_leaves().is_empty());
         return seen;
     }
-    assert!(!unit.insert(&path(script), 0), "nothing is added to what is complete");
-    let leaves = unit.into_leaves();
-    assert!(leaves.is_sorted_by(|a, b| a.0 < b.0), "leaves are in order, and none comes twice");
-    for (indices, number) in leaves {
-        let from = known.iter().find(|(_, known)| **known == number).expect("it was taken in").0;
-        assert!(from.iter().map(|step| step.1).eq(indices), "its place is its own");
+    assert_eq!(unit.insert(&path(script), 1, Number(0, 0)), 0, "nothing comes after that");
+    let mut last = None;
+    for leaves in unit.into_leaves() {
+        for offset in 0..leaves.count {
+            let mut indices = leaves.indices.clone();
+            indices.last_mut().into_iter().for_each(|index| *index += offset);
+            let outcome = leaves.outcome.skip(offset);
+            let from = known.iter().find(|(_, known)| **known == outcome);
+            let from = from.expect("it was taken in").0;
+            assert!(from.iter().map(|step| step.1).eq(indices.clone()), "its place is its own");
+            assert!(last < Some(indices.clone()), "in order, and none comes twice");
+            last = Some(indices);
+        }
     }
     seen
+}
+
+/// Takes outcomes in one by one, as the tree does in runs; how many were new.
+fn take_in(known: &mut Known, path: &[Step], count: u32, number: u32) -> u32 {
+    let places: Vec<(u64, u32, u32)> =
+        path.iter().map(|step| (step.execution, step.index, step.of)).collect();
+    let mut new = 0;
+    for offset in 0..count {
+        let mut place = places.clone();
+        place.last_mut().into_iter().for_each(|step| step.1 = step.1.saturating_add(offset));
+        let fits = place.iter().all(|(_, index, of)| index < of);
+        // The first one of an execution says how many outputs it gave.
+        let agrees = known.keys().all(|other| agree(other, &place));
+        let complete = (0..place.len()).any(|len| is_whole(known, &mut place[..len].to_vec()));
+        let here = is_whole(known, &mut place.clone());
+        if fits && agrees && !complete && !here {
+            known.insert(place, Number(number, offset));
+            new += 1;
+        }
+    }
+    new
+}
+
+/// Whether two outputs tell the same number of outputs of the executions that they have in common.
+fn agree(one: &[(u64, u32, u32)], other: &[(u64, u32, u32)]) -> bool {
+    for (a, b) in one.iter().zip(other) {
+        if (a.0, a.1, a.2) == (b.0, b.1, b.2) {
+            continue;
+        }
+        return a.0 != b.0 || a.2 == b.2;
+    }
+    true
 }
 
 fn path(script: &mut Script<'_>) -> Vec<Step> {

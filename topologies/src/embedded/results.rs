@@ -3,13 +3,13 @@
 //! Owns decoding, and the end of the pipeline, whether it comes by itself or because nobody wants
 //! the rest. Refuses to order: what comes is in order.
 
-use std::{marker::PhantomData, panic::resume_unwind, vec};
+use std::{marker::PhantomData, panic::resume_unwind};
 
 use proto::units::Units;
 use serde::de::DeserializeOwned;
 use sink::{
     DeadLetter,
-    entry::{Entry, Leaf, Outcome},
+    entry::{Entry, Expanded, Outcome},
 };
 use thiserror::Error;
 use worker::function::decode;
@@ -87,8 +87,17 @@ pub struct Results<T> {
 
 /// The outputs that were taken over and not given yet.
 enum Outputs {
-    Values { first: u64, next: usize, units: Units },
-    Leaves { id: u64, leaves: vec::IntoIter<Leaf> },
+    Values {
+        first: u64,
+        next: usize,
+        units: Units,
+    },
+    /// The next is at this offset in this run of them.
+    Several {
+        id: u64,
+        next: (usize, u32),
+        outputs: Expanded,
+    },
 }
 
 impl<T> Results<T> {
@@ -103,8 +112,8 @@ impl<T> Results<T> {
             Outcome::Values { units, .. } => {
                 self.outputs = Outputs::Values { first: entry.first, next: 0, units };
             }
-            Outcome::Expanded(leaves) => {
-                self.outputs = Outputs::Leaves { id: entry.first, leaves: leaves.into_iter() };
+            Outcome::Expanded(outputs) => {
+                self.outputs = Outputs::Several { id: entry.first, next: (0, 0), outputs };
             }
             Outcome::Filtered(_) => {}
             Outcome::Dead { dead, .. } => {
@@ -133,7 +142,17 @@ impl<T: DeserializeOwned> Results<T> {
                 *next += 1;
                 (*first + index as u64, decode(units.value(index)))
             }
-            Outputs::Leaves { id, leaves } => (*id, decode(&leaves.next()?.value)),
+            Outputs::Several { id, next: (run, offset), outputs } => {
+                let leaf = match outputs.leaf(*run, *offset) {
+                    None => {
+                        (*run, *offset) = (*run + 1, 0);
+                        outputs.leaf(*run, 0)?
+                    }
+                    Some(leaf) => leaf,
+                };
+                *offset += 1;
+                (*id, decode(leaf.value))
+            }
         };
         Some(decoded.map_err(|error| ResultError::Type { id, problem: error.to_string() }))
     }

@@ -137,8 +137,8 @@ fn found(entry: &Entry, unit: UnitId) -> Expected {
         Outcome::Values { units, .. } => {
             Expected::Results(vec![units.value((unit - entry.first) as usize).to_vec()])
         }
-        Outcome::Expanded(leaves) => {
-            Expected::Results(leaves.iter().map(|leaf| leaf.value.clone()).collect())
+        Outcome::Expanded(outputs) => {
+            Expected::Results(outputs.leaves().map(|leaf| leaf.value.to_vec()).collect())
         }
         Outcome::Filtered(_) => Expected::Filtered,
         Outcome::Dead { .. } => Expected::Dead,
