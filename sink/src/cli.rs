@@ -59,6 +59,10 @@ pub struct SinkArgs {
     /// How many `top` shows
     #[arg(long, value_name = "N")]
     top: Option<usize>,
+    /// Groups, or values of `top`, that are told apart; the others are counted together, so that
+    /// memory stays bounded [default: 1000000, which take about 270 MiB]
+    #[arg(long, value_name = "N")]
+    groups_max: Option<usize>,
     /// Where dead letters go [default: OUTPUT.dead.jsonl]
     #[arg(long, value_name = "FILE")]
     dead: Option<PathBuf>,
@@ -131,6 +135,7 @@ impl SinkArgs {
                 group_by: self.group_by,
                 on: self.on,
                 top: self.top,
+                groups_max: self.groups_max,
                 dead: self.dead,
             },
             carries_input: false,

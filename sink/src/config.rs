@@ -28,6 +28,9 @@ pub struct SinkConfig {
     pub on: Option<String>,
     /// How many groups or values `top` shows.
     pub top: Option<usize>,
+    /// How many groups, or values of `top`, are told apart; none: as many as
+    /// [`GROUPS_MAX`](crate::aggregate::GROUPS_MAX). The others are counted together.
+    pub groups_max: Option<usize>,
     /// Where dead letters go; none: beside the output, or the current folder's `dead.jsonl`.
     pub dead: Option<PathBuf>,
 }

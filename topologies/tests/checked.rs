@@ -75,6 +75,7 @@ fn every_key_arrives_where_it_belongs() -> Result<(), Diagnostics> {
         group_by = 'town'
         on = 'score'
         top = 3
+        groups_max = 500
         dead = 'dead.jsonl'
         [limits]
         liveness = '10s'
@@ -98,6 +99,7 @@ fn every_key_arrives_where_it_belongs() -> Result<(), Diagnostics> {
     let sink = &topology.sink;
     assert_eq!(sink.output, Some(OutputSpec::Csv(folder.join("out.csv"))));
     assert_eq!((sink.order, sink.top), (Order::Completion, Some(3)));
+    assert_eq!(sink.groups_max, Some(500));
     assert_eq!(sink.group_by, Some(GroupBy::Field("town".into())));
     assert_eq!(sink.on.as_deref(), Some("score"));
     assert_eq!(sink.dead, Some(folder.join("dead.jsonl")));

@@ -14,7 +14,7 @@ use super::sketch::{BUCKET_BYTES, Sketch};
 use crate::walk::append_json;
 
 /// No more groups than this are told apart.
-pub(super) const GROUPS_MAX: usize = 1_000_000;
+pub const GROUPS_MAX: usize = 1_000_000;
 
 /// No more memory than about this is given to groups.
 pub(super) const GROUP_BYTES_MAX: usize = 64 << 20;

@@ -8,7 +8,7 @@
 //! - Percentiles are nearest ranks, off by at most 0.05 %; whole numbers below 2048 are exact.
 //! - `histogram` counts powers of two: from 4 up to, not including, 8. Below zero it is mirrored.
 //! - `top` shows the most frequent values; with groups, the largest groups. Up to a million values
-//!   or 64 MiB are told apart, the rest is counted as the others, and what is listed is exact.
+//!   (fewer with `groups_max`) or 64 MiB are told apart, the rest is counted as the others, and what is listed is exact.
 //!
 //! The same values in the same order give the same figures, bit for bit. Memory is bounded whatever
 //! comes.
@@ -30,7 +30,7 @@ use self::groups::{Groups, Limits};
 use crate::config::{Aggregate, GroupBy, SinkConfig};
 use crate::walk::field;
 
-pub use self::table::Table;
+pub use self::{groups::GROUPS_MAX, table::Table};
 
 /// How many values or groups `top` shows unless told.
 pub const TOP_DEFAULT: usize = 10;
@@ -73,7 +73,9 @@ enum Body {
 impl Aggregates {
     /// Nothing added yet. Groups without any aggregate are counted.
     pub fn new(config: &SinkConfig) -> Self {
-        Self::with_limits(config, Limits::default())
+        let default = Limits::default();
+        let groups_max = config.groups_max.map_or(default.groups_max, |max| max.min(GROUPS_MAX));
+        Self::with_limits(config, Limits { groups_max, ..default })
     }
 
     fn with_limits(config: &SinkConfig, limits: Limits) -> Self {

@@ -268,3 +268,28 @@ fn how_long_adding_takes() {
         eprintln!("{ns:>6.1} ns {name}");
     }
 }
+
+/// A user's own bound on groups: memory follows it, and what is beyond is counted, not lost.
+#[test]
+fn no_more_groups_are_told_apart_than_the_user_allows_and_the_others_are_counted() {
+    for (group_by, aggregate) in [(Some(GroupBy::Value), Aggregate::Count), (None, Aggregate::Top)]
+    {
+        let config = SinkConfig {
+            aggregate: vec![aggregate],
+            group_by,
+            groups_max: Some(3),
+            ..SinkConfig::default()
+        };
+        let mut aggregates = Aggregates::new(&config);
+        for key in [1u8, 2, 3, 4, 5, 1, 4] {
+            aggregates.add(&[key]);
+        }
+        let report = aggregates.report();
+        let (told_apart, other) = match config.group_by {
+            Some(_) => (report["groups"].clone(), report["other"]["count"].clone()),
+            None => (report["top"].clone(), report["top_other"].clone()),
+        };
+        assert_eq!(told_apart.as_array().map(Vec::len), Some(3), "{report}");
+        assert_eq!(other, 3, "{report}");
+    }
+}

@@ -29,6 +29,7 @@ impl Topology {
                 "group_by": self.sink.group_by,
                 "on": self.sink.on,
                 "top": self.sink.top,
+                "groups_max": self.sink.groups_max,
             },
         })
     }

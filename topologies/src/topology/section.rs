@@ -53,9 +53,17 @@ impl Section {
                 "env",
                 "args",
             ],
-            Self::Sink => {
-                &["output", "order", "fields", "aggregate", "group_by", "on", "top", "dead"]
-            }
+            Self::Sink => &[
+                "output",
+                "order",
+                "fields",
+                "aggregate",
+                "group_by",
+                "on",
+                "top",
+                "groups_max",
+                "dead",
+            ],
             Self::Limits => return limits(),
         };
         keys.iter().map(|&key| key.to_owned()).collect()

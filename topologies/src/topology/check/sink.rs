@@ -4,7 +4,10 @@
 
 use std::path::PathBuf;
 
-use sink::config::{Aggregate, GroupBy, NameError, OutputSpec, SinkConfig};
+use sink::{
+    aggregate::GROUPS_MAX,
+    config::{Aggregate, GroupBy, NameError, OutputSpec, SinkConfig},
+};
 
 use super::{files::Files, reader::Reader};
 use crate::topology::{
@@ -37,6 +40,9 @@ pub(super) fn sink(mut reader: Reader<'_>, files: &Files) -> SinkPart {
         group_by: reader.text("group_by").map(|by| group_by(by.value)),
         on: reader.text("on").map(|on| on.value),
         top: reader.integer("top", 1..=TOP_MAX).and_then(|top| usize::try_from(top.value).ok()),
+        groups_max: reader
+            .integer("groups_max", 1..=GROUPS_MAX as i128)
+            .and_then(|groups| usize::try_from(groups.value).ok()),
         dead,
     };
     refuse_idle(&mut reader, &config);
@@ -136,7 +142,7 @@ fn refuse_idle(reader: &mut Reader<'_>, config: &SinkConfig) {
         reader.idle("fields", "an `output`", "add output = \"results.jsonl\"");
     }
     let Some(aggregate) = reader.entry("aggregate") else {
-        for key in ["group_by", "on", "top"] {
+        for key in ["group_by", "on", "top", "groups_max"] {
             reader.idle(key, "an `aggregate`", "add aggregate = [\"count\"]");
         }
         return;
@@ -144,5 +150,8 @@ fn refuse_idle(reader: &mut Reader<'_>, config: &SinkConfig) {
     let all_known = aggregate.item.length() == Some(config.aggregate.len());
     if all_known && !config.aggregate.contains(&Aggregate::Top) {
         reader.idle("top", "the aggregate `top`", "add \"top\" to `aggregate`");
+        if reader.entry("group_by").is_none() {
+            reader.idle("groups_max", "a `group_by`", "add group_by = \"value\"");
+        }
     }
 }

@@ -164,6 +164,7 @@ fn out_of_range(key: &str, value: i128) -> Option<String> {
     let help = match (key, value) {
         ("workers", 0) => "leave `workers` out to start one for each core",
         ("timeout", 0) => "leave `timeout` out for no limit",
+        ("groups_max", 0) => "leave `groups_max` out for the default",
         ("top", 0) => "leave `top` out for the default",
         ("crash_limit", 0) => "1 gives a unit up at the first death of a worker that executes it",
         _ => return None,
