@@ -7,13 +7,12 @@ use std::{
     hint::black_box,
     io::{self, IsTerminal},
     process::{ExitCode, exit},
-    sync::atomic::{AtomicBool, Ordering},
 };
 
 use rustix::process::{Pid, Signal, getpid, getppid, set_parent_process_death_signal};
 use tracing_subscriber::EnvFilter;
 
-use crate::net::driver::Handle;
+use crate::{kin, net::driver::Handle, signals};
 
 /// The variable that holds the process id of a launcher whose children end with it.
 pub const PARENT_VARIABLE: &str = "PIPELINE_PARENT";
@@ -37,11 +36,24 @@ pub fn start_log() {
     let _ = format.try_init();
 }
 
+/// What every program does first: the log, and signals that were blocked are let in.
+pub fn begin() {
+    start_log();
+    signals::settle();
+}
+
+fn launcher() -> Option<i32> {
+    std::env::var(PARENT_VARIABLE).ok().and_then(|pid| pid.parse().ok())
+}
+
+/// Whether this process was started by a launcher, which looks after it.
+pub fn has_launcher() -> bool {
+    launcher().is_some() && launcher() == getppid().map(Pid::as_raw_nonzero).map(i32::from)
+}
+
 /// Ends this process when the launcher that started it ends, however that happens.
 pub fn end_with_parent() {
-    let Some(parent) = std::env::var(PARENT_VARIABLE).ok().and_then(|pid| pid.parse().ok()) else {
-        return;
-    };
+    let Some(parent) = launcher() else { return };
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
     // The launcher may have ended before the line above.
     if getppid().map(Pid::as_raw_nonzero).map(i32::from) != Some(parent)
@@ -65,14 +77,19 @@ pub fn keep_memory() {
     drop(black_box(Vec::<u8>::with_capacity(REUSED_BYTES)));
 }
 
-/// Drains on the first Ctrl-C or SIGTERM, ends at once on the second.
+/// Drains on the first Ctrl-C, SIGTERM or SIGHUP, ends at once on the second. With a launcher any
+/// number of them drains: that one decides when there is enough, and ends this process then.
 pub fn drain_on_signals<R: Send + 'static>(handle: Handle<R>) {
-    let asked = AtomicBool::new(false);
-    let installed = ctrlc::set_handler(move || {
-        if asked.swap(true, Ordering::AcqRel) {
+    let launched = has_launcher();
+    let installed = signals::listen(move |count| match count {
+        1 => handle.drain(),
+        _ if launched => {}
+        _ => {
+            // Nobody shall be told of programs that are ended here.
+            handle.stop();
+            kin::end_all();
             exit(INTERRUPTED);
         }
-        handle.drain();
     });
     if let Err(error) = installed {
         tracing::warn!(%error, "signals end this process at once");

@@ -71,3 +71,17 @@ pub fn traces_of(folder: &Path) -> Traces {
     }
     traces
 }
+
+/// Whether it becomes so before the deadline.
+pub fn is_soon(deadline: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let start = Instant::now();
+    loop {
+        if condition() {
+            return true;
+        }
+        if start.elapsed() >= deadline {
+            return false;
+        }
+        thread::sleep(POLL_INTERVAL);
+    }
+}

@@ -3,6 +3,9 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    proto::process::start_log();
+    if let Some(code) = proto::kin::guard::stand_if_asked() {
+        return code;
+    }
+    proto::process::begin();
     pipeline::cli::main()
 }

@@ -14,7 +14,7 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    proto::process::start_log();
+    proto::process::begin();
     match Cli::try_parse() {
         Ok(cli) => cli.args.run(),
         Err(error) => {

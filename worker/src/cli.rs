@@ -9,6 +9,7 @@ use clap::{
 };
 use proto::{
     causes::with_causes,
+    kin,
     limits::Limits,
     net::{endpoint::Endpoint, key::Key, lock::remove_stale_sockets, zeromq::SharedContext},
     plan::{Function as Named, Stage},
@@ -92,7 +93,14 @@ impl WorkerArgs {
     /// says.
     pub fn run(self) -> ExitCode {
         match self.function.assemble() {
-            Ok(own) => self.place.run(own),
+            Ok(own) => {
+                // A user's own program looks itself after the children that it has.
+                kin::adopt();
+                if !process::has_launcher() {
+                    kin::be_guarded();
+                }
+                self.place.run(own)
+            }
             Err(problem) => {
                 eprintln!("worker: {problem}");
                 ExitCode::from(64)
@@ -175,7 +183,10 @@ impl PlaceArgs {
                 return ExitCode::from(process::NO_KEY);
             }
         };
-        match run::run(&setup, own, &SharedContext::new(), key, process::drain_on_signals) {
+        let ended = run::run(&setup, own, &SharedContext::new(), key, process::drain_on_signals);
+        // A unit may be under way that nobody waits for any more.
+        kin::end_all();
+        match ended {
             Ok(code) => process::exit_code(code),
             Err(error) => {
                 eprintln!("worker: {}", with_causes(&error));
@@ -220,7 +231,7 @@ struct OwnProgram {
 /// }
 /// ```
 pub fn main(function: impl Function + 'static) -> ExitCode {
-    process::start_log();
+    process::begin();
     match OwnProgram::try_parse() {
         Ok(program) => program.place.run(Some(Box::new(function))),
         Err(error) => {

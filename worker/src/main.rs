@@ -14,7 +14,10 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    proto::process::start_log();
+    if let Some(code) = proto::kin::guard::stand_if_asked() {
+        return code;
+    }
+    proto::process::begin();
     match Cli::try_parse() {
         Ok(cli) => cli.args.run(),
         Err(error) => {

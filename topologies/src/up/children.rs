@@ -7,13 +7,14 @@
 use std::{
     collections::BTreeMap,
     io::{self, BufRead, BufReader, PipeReader, Read, Write},
-    os::unix::process::{CommandExt, ExitStatusExt},
+    os::unix::process::ExitStatusExt,
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     thread,
     time::Duration,
 };
 
+use proto::kin;
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid,
 };
@@ -67,15 +68,15 @@ impl Children {
         Self { incidents, running: BTreeMap::new() }
     }
 
-    /// Starts a process in a group of its own, so that a Ctrl-C in the terminal reaches only
-    /// this one.
+    /// Starts a process in a session of its own, so that what is typed at the terminal reaches only
+    /// this one, and nothing below it waits for a terminal that it may not read.
     ///
     /// # Errors
     /// What the operating system says; then there will be no [`Incident::Ended`].
     pub fn start(&mut self, post: Post, order: Order) -> io::Result<()> {
         let Order { mut command, input, output } = order;
         let (words, mouth) = io::pipe()?;
-        command.process_group(0);
+        kin::in_own_session(&mut command)?;
         command.stdin(match input {
             Input::Nothing => Stdio::null(),
             Input::Inherited => Stdio::inherit(),
@@ -122,17 +123,24 @@ impl Children {
         }
     }
 
-    /// Ends a process at once, with what it has started.
+    /// Ends a process at once; what it has started is ended when it is buried.
     pub fn kill(&self, post: Post) {
         if let Some(child) = self.running.get(&post) {
             let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
         }
     }
 
-    /// Looks after a process that has ended: what it left behind is ended too.
+    /// Takes away what is left of processes that lost their parents and have ended.
+    pub fn reap_orphans(&self) {
+        kin::reap_orphans(self.running.values().map(Pid::from_child));
+    }
+
+    /// Looks after a process that has ended: what it left behind is ended too. Whoever has lost
+    /// its parent was given to this process.
     pub fn bury(&mut self, post: Post) -> Ending {
         self.kill(post);
         let status = self.running.remove(&post).map(|mut child| child.wait());
+        kin::end_orphans(self.running.values().map(Pid::from_child));
         match status {
             Some(Ok(status)) => ending(status),
             _ => Ending::NotStarted,

@@ -19,14 +19,17 @@ pub mod workplace;
 use std::{
     io::{self, Write},
     process,
-    sync::{
-        atomic::{AtomicU32, Ordering},
-        mpsc::{Receiver, SyncSender, sync_channel},
-    },
+    sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    thread,
     time::{Duration, Instant},
 };
 
-use proto::{frame::Report, time::Time};
+use proto::{
+    frame::Report,
+    kin,
+    signals::{self, SignalsError},
+    time::Time,
+};
 use rustix::process::Signal;
 use sink::{Summary, config::OutputSpec};
 use thiserror::Error;
@@ -88,19 +91,27 @@ pub enum UpError {
     #[error("cannot watch the run: {0}")]
     Onlooker(#[from] OnlookerError),
     /// Ctrl-C would end only this process.
-    #[error("cannot listen to signals: {0}")]
-    Signals(#[from] ctrlc::Error),
+    #[error(transparent)]
+    Signals(#[from] SignalsError),
+    /// If this process were killed, programs would go on.
+    #[error("cannot start the guard of this run: {0}")]
+    Guard(io::Error),
 }
 
 /// Runs a topology to its end, in the foreground: shows progress and what the processes say on
-/// stderr, and the summary at the end. Call it from the main thread, once a process: it installs
-/// the handler of Ctrl-C and SIGTERM.
+/// stderr, and the summary at the end. Call it from the main thread, once a process, and without
+/// children of one's own: it installs the handlers of signals, and ends whatever is below this
+/// process when the run ends.
 ///
 /// # Errors
 /// [`UpError`] when the processes could not even be started. Everything that goes wrong later is
 /// told on stderr, and in the outcome's code.
 pub fn run(topology: &Topology, options: &Options) -> Result<Outcome, UpError> {
-    let workplace = Workplace::prepare(topology, options.flags.clone())?;
+    let mut workplace = Workplace::prepare(topology, options.flags.clone())?;
+    kin::adopt();
+    if workplace.has_programs() {
+        workplace.mark(kin::post_guard().map_err(UpError::Guard)?);
+    }
     let (incidents, happened) = sync_channel(INCIDENTS_MAX);
     listen_to_signals(incidents.clone())?;
     let watcher = watch(topology, &workplace, incidents.clone())?;
@@ -120,6 +131,7 @@ pub fn run(topology: &Topology, options: &Options) -> Result<Outcome, UpError> {
         workplace,
     };
     let code = run.until_over(first, &happened);
+    kin::end_all();
     run.display.finish();
     watcher.drain();
     let summary = run.workplace.summary();
@@ -129,14 +141,17 @@ pub fn run(topology: &Topology, options: &Options) -> Result<Outcome, UpError> {
     Ok(Outcome { code, summary })
 }
 
-fn listen_to_signals(incidents: SyncSender<Incident>) -> Result<(), ctrlc::Error> {
-    let count = AtomicU32::new(0);
-    ctrlc::set_handler(move || {
+fn listen_to_signals(incidents: SyncSender<Incident>) -> Result<(), SignalsError> {
+    signals::listen(move |count| {
         // The thread that would act may be stuck in a terminal that is gone.
-        if count.fetch_add(1, Ordering::AcqRel) + 1 >= INTERRUPTS_MAX {
+        if count >= INTERRUPTS_MAX {
+            kin::end_all();
             process::exit(exit::INTERRUPTED);
         }
-        let _ = incidents.send(Incident::Interrupted);
+        if let Err(TrySendError::Full(incident)) = incidents.try_send(Incident::Interrupted) {
+            let incidents = incidents.clone();
+            thread::spawn(move || incidents.send(incident));
+        }
     })
 }
 
@@ -202,6 +217,7 @@ impl Run {
                 self.decide(Event::Ended(post, ending), effects);
             }
             Incident::Reported(from, report) => {
+                self.children.reap_orphans();
                 self.progress.note(from, &report);
                 self.display.progress(self.progress);
                 let Progress { committed, total, .. } = self.progress;

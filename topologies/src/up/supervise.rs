@@ -31,7 +31,8 @@ const CLOSING: Duration = Duration::from_secs(1);
 
 /// The exit code of a Rust program that panicked.
 const PANICKED: i32 = 101;
-/// The number of the signal by which a process is asked to end.
+/// The numbers of the signals by which a process is asked to end: SIGHUP, SIGINT, SIGTERM.
+const ASKED: [i32; 3] = [1, 2, SIGTERM];
 const SIGTERM: i32 = 15;
 
 /// How a process ended.
@@ -146,6 +147,8 @@ pub struct Supervisor {
     total: Option<u64>,
     sink: Option<i32>,
     ventilator: Option<i32>,
+    // Why the run fails. What comes later follows from it, or came too late to matter.
+    cause: Option<i32>,
 }
 
 impl Supervisor {
@@ -162,6 +165,7 @@ impl Supervisor {
             total: None,
             sink: None,
             ventilator: None,
+            cause: None,
         };
         (supervisor, posts.into_iter().map(Effect::Start).collect())
     }
@@ -253,7 +257,7 @@ impl Supervisor {
     }
 
     fn sink_ended(&mut self, now: Time, ending: Ending, out: &mut Vec<Effect>) {
-        match self.meaning(ending) {
+        match meaning(ending) {
             Ending::Code(code @ (exit::COMPLETE | exit::DEAD | exit::DRAINED)) => {
                 self.sink = Some(code);
                 self.close(now, out);
@@ -282,23 +286,18 @@ impl Supervisor {
     }
 
     fn ventilator_ended(&mut self, now: Time, ending: Ending, out: &mut Vec<Effect>) {
-        match self.meaning(ending) {
+        match meaning(ending) {
             Ending::Code(code @ (exit::COMPLETE | exit::INPUT_OUTPUT | exit::DRAINED)) => {
                 self.ventilator = Some(code);
+                if code == exit::INPUT_OUTPUT {
+                    self.cause.get_or_insert(code);
+                }
                 // It may have left before it ever met the sink, which would wait for it.
                 if code != exit::COMPLETE {
                     self.drain(Post::Sink, out);
                 }
             }
             ending => self.lost(now, Post::Ventilator, ending, out),
-        }
-    }
-
-    /// A process that is asked to drain before it can hear that ends by the signal itself.
-    fn meaning(&self, ending: Ending) -> Ending {
-        match (self.phase, ending) {
-            (Phase::Draining, Ending::Signal(SIGTERM)) => Ending::Code(exit::DRAINED),
-            _ => ending,
         }
     }
 
@@ -312,12 +311,13 @@ impl Supervisor {
             return self.rest(now, post, pause);
         }
         let code = match ending {
-            Ending::Code(exit::INPUT_OUTPUT) => exit::INPUT_OUTPUT,
+            Ending::Code(code @ (exit::INPUT_OUTPUT | exit::SYSTEM | exit::TOPOLOGY)) => code,
             Ending::NotStarted => exit::SYSTEM,
             _ => exit::LOST,
         };
         out.push(Effect::Say(Notice::Fatal(post, ending)));
-        self.abort(code, out);
+        let cause = *self.cause.get_or_insert(code);
+        self.abort(cause, out);
     }
 
     fn worker_ended(
@@ -344,7 +344,10 @@ impl Supervisor {
             }
         }
         let pause = match ending {
-            Ending::Code(exit::COMPLETE) => pause(failures).max(REST_AFTER_LEAVING),
+            // Whoever was asked to leave together with the rest of the run is needed once more.
+            Ending::Code(exit::COMPLETE) if self.phase != Phase::Draining => {
+                pause(failures).max(REST_AFTER_LEAVING)
+            }
             _ => pause(failures),
         };
         // At the end of a run workers leave without fault; that is no news.
@@ -406,11 +409,16 @@ impl Supervisor {
     }
 
     fn verdict(&self) -> i32 {
-        match (self.ventilator, self.sink) {
-            (Some(exit::INPUT_OUTPUT), _) => exit::INPUT_OUTPUT,
-            (_, Some(code)) => code,
-            (_, None) => exit::LOST,
-        }
+        self.cause.or(self.sink).unwrap_or(exit::LOST)
+    }
+}
+
+/// How the end of a sink or a ventilator is to be understood: one that is asked to end before it
+/// can hear that, by whomever, ends by the signal itself, and has begun nothing.
+fn meaning(ending: Ending) -> Ending {
+    match ending {
+        Ending::Signal(signal) if ASKED.contains(&signal) => Ending::Code(exit::DRAINED),
+        ending => ending,
     }
 }
 

@@ -323,3 +323,69 @@ fn a_source_that_fails_is_the_verdict_whatever_the_sink_recorded() {
     let drained = run.ended(Post::Sink, Ending::Code(exit::DRAINED));
     assert_eq!(drained, [Effect::Finish(exit::INPUT_OUTPUT)]);
 }
+
+/// A source that can't be read from the first moment: 70 instead of 74 in some runs.
+#[test]
+fn a_source_that_fails_is_the_verdict_also_if_the_sink_could_not_hear_that_it_should_drain() {
+    for survival in [Survival::None, Survival::Durable] {
+        let mut run = Script::new(survival);
+        let failed = Ending::Code(exit::INPUT_OUTPUT);
+        assert_eq!(run.ended(Post::Ventilator, failed), [Effect::Drain(Post::Sink)]);
+        run.ended(WORKER, WELL);
+        run.ended(OTHER, WELL);
+        let ended = run.ended(Post::Sink, Ending::Signal(SIGTERM));
+        assert_eq!(ended, [Effect::Finish(exit::INPUT_OUTPUT)]);
+    }
+}
+
+/// The first cause decides the exit code, whatever follows from it.
+#[test]
+fn a_sink_that_fails_after_the_source_did_does_not_change_the_verdict() {
+    for later in [Ending::Code(1_000), KILLED, Ending::Code(exit::TOPOLOGY)] {
+        let mut run = Script::new(Survival::None);
+        run.ended(Post::Ventilator, Ending::Code(exit::INPUT_OUTPUT));
+        run.ended(Post::Sink, later);
+        run.ended(WORKER, KILLED);
+        assert_eq!(run.ended(OTHER, KILLED), [Effect::Finish(exit::INPUT_OUTPUT)]);
+    }
+}
+
+/// The causes that a user can do something about keep their codes.
+#[test]
+fn what_a_role_says_of_its_end_is_the_verdict_where_users_can_act_on_it() {
+    let codes = [(exit::TOPOLOGY, exit::TOPOLOGY), (exit::SYSTEM, exit::SYSTEM), (99, exit::LOST)];
+    for (code, verdict) in codes {
+        let mut run = Script::new(Survival::Durable);
+        run.ended(Post::Sink, Ending::Code(code));
+        for post in [Post::Ventilator, WORKER] {
+            run.ended(post, KILLED);
+        }
+        assert_eq!(run.ended(OTHER, KILLED), [Effect::Finish(verdict)]);
+    }
+}
+
+/// A signal to any of the processes at once is as one to the launcher alone.
+#[test]
+fn a_sink_or_a_ventilator_that_someone_else_ended_before_it_could_hear_has_drained() {
+    for signal in ASKED {
+        for survival in [Survival::None, Survival::Durable] {
+            let mut run = Script::new(survival);
+            let asked = Ending::Signal(signal);
+            assert_eq!(run.ended(Post::Ventilator, asked), [Effect::Drain(Post::Sink)]);
+            let drains = [Effect::Drain(WORKER), Effect::Drain(OTHER)];
+            assert_eq!(run.ended(Post::Sink, asked), drains);
+            run.ended(WORKER, WELL);
+            assert_eq!(run.ended(OTHER, WELL), [Effect::Finish(exit::DRAINED)]);
+        }
+    }
+}
+
+/// A signal to every process of a run: its workers leave, while units are still to be finished.
+#[test]
+fn workers_that_leave_while_the_run_drains_come_back_at_once() {
+    let mut run = Script::new(Survival::None);
+    run.event(Event::Interrupt);
+    assert_eq!(run.ended(WORKER, WELL), []);
+    assert_eq!(run.tick(), [Effect::Start(WORKER)]);
+    assert_eq!(run.now, Time::from_ms(100));
+}

@@ -14,6 +14,7 @@ use std::{
 };
 
 use proto::{
+    kin::guard,
     net::{
         endpoint::Endpoint,
         lock::{Lock, LockError},
@@ -87,6 +88,8 @@ pub struct Workplace {
     flags: Flags,
     crew: Crew,
     topology: Topology,
+    // By what a guard knows what belongs to this run.
+    mark: Option<String>,
     // A ventilator has had this process's standard input.
     input_begun: Cell<bool>,
 }
@@ -113,6 +116,7 @@ impl Workplace {
             flags,
             crew: Crew::of(topology),
             topology: topology.clone(),
+            mark: None,
             input_begun: Cell::new(false),
             folder,
         };
@@ -123,6 +127,17 @@ impl Workplace {
     /// The posts of the run.
     pub fn crew(&self) -> &Crew {
         &self.crew
+    }
+
+    /// Has everything that is started from now on bear the mark of a guard.
+    pub fn mark(&mut self, mark: String) {
+        self.mark = Some(mark);
+    }
+
+    /// Whether anything is started here that may start something itself.
+    pub fn has_programs(&self) -> bool {
+        let starts = |spec: &StageSpec| spec.binary.is_some() || spec.stage.function.is_code();
+        self.topology.stages.iter().any(starts)
     }
 
     /// The inbox of a role, or of whoever else works here.
@@ -290,6 +305,9 @@ impl Workplace {
 
     fn bind_to_this(&self, command: &mut Command) {
         command.env(PARENT_VARIABLE, process::id().to_string());
+        if let Some(mark) = &self.mark {
+            command.env(guard::VARIABLE, mark);
+        }
     }
 }
 

@@ -1,9 +1,8 @@
 //! How a program is started: its command line and its surroundings.
 //!
-//! Owns process groups, the environment and the placeholder `{}`; refuses to run anything.
+//! Owns the environment and the placeholder `{}`; refuses to run anything.
 
 use std::collections::BTreeMap;
-use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -72,8 +71,7 @@ impl CommandLine {
         self.arguments.iter().any(|argument| argument.contains(PLACEHOLDER))
     }
 
-    /// A command with the arguments as they are, in a process group of its own, with all three
-    /// standard streams piped.
+    /// A command with the arguments as they are, with all three standard streams piped.
     pub(super) fn command(&self, surroundings: &Surroundings) -> Command {
         self.prepare(self.arguments.iter().map(String::as_str), surroundings)
     }
@@ -95,7 +93,6 @@ impl CommandLine {
             .args(arguments)
             .envs(&surroundings.env)
             .env("PIPELINE_STAGE", &surroundings.stage)
-            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

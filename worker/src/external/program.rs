@@ -10,6 +10,7 @@ use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitSta
 use std::thread;
 use std::time::{Duration, Instant};
 
+use proto::kin;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
@@ -66,7 +67,7 @@ pub(super) struct Program {
 impl Program {
     /// Starts `command`, whose streams are piped.
     pub(super) fn start(command: &mut Command) -> io::Result<Self> {
-        let mut child = command.spawn()?;
+        let mut child = kin::start(command)?;
         let program = Self {
             end: end_of(&child),
             stdin: child.stdin.take(),
@@ -189,13 +190,13 @@ impl Program {
         self.status.is_none() && self.stdin.is_some() && self.stdout.is_some()
     }
 
-    /// Kills the program with its process group, and reads what it has left behind.
+    /// Kills the program with all that is below it, and reads what it has left behind.
     pub(super) fn kill(&mut self) -> io::Result<ExitStatus> {
         match self.status {
             Some(status) => Ok(status),
             None => {
-                // For a program that has left its group.
-                let _already_ended = self.child.kill();
+                // Also what has left its group.
+                kin::end_tree(Pid::from_child(&self.child));
                 self.bury()
             }
         }
@@ -367,6 +368,7 @@ impl Program {
         let _ended = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
         let status = self.child.wait()?;
         self.status = Some(status);
+        kin::reap_adopted();
         (0..LAST_READS_MAX).all(|_| self.read_answer());
         (0..LAST_READS_MAX).all(|_| self.read_errors());
         Ok(status)
