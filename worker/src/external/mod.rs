@@ -7,11 +7,9 @@
 //! pipeline; refuses to retry: a program's trouble is the unit's [`Failure`](crate::Failure), and
 //! the ventilator decides what follows.
 //!
-//! A program runs in a process group of its own, so that Ctrl-C on a terminal reaches the worker
-//! only, and a timeout ends whatever the program has started too. When the worker itself is
-//! killed with SIGKILL, nobody is left to end the group: a [`Pipe`] or [`Python`] program sees
-//! the end of its input and leaves; an [`Exec`] program runs to its own end, and its answer goes
-//! nowhere.
+//! A program runs in a process group of its own, in a session of its own where there is a terminal,
+//! so that what is typed there reaches the worker only, and a timeout ends whatever the program has
+//! started too. What ends programs when the worker itself ends is in [`proto::kin`].
 
 mod answer;
 mod command_line;
