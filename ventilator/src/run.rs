@@ -9,6 +9,7 @@ use proto::{
         driver::{Driver, DriverError, Handle},
         endpoint::{Endpoint, this_host},
         key::Key,
+        lock::{Lock, LockError},
         zeromq::{NetError, SharedContext},
     },
     plan::Stage,
@@ -21,6 +22,9 @@ use crate::{
     core::{Config, Reply, Request, Ventilator},
     source::{self, SourceError, SourceSpec},
 };
+
+/// What a ventilator locks in its run directory.
+const LOCK: &str = "ventilator.lock";
 
 /// Everything that a ventilator has to know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +69,9 @@ pub enum RunError {
     /// The sockets failed on the way.
     #[error(transparent)]
     Driver(#[from] DriverError),
+    /// Another ventilator has the run directory.
+    #[error("the run directory is in use: {0}")]
+    Locked(#[from] LockError),
     /// No thread or no random number could be had.
     #[error("cannot start: {0}")]
     Io(#[from] io::Error),
@@ -80,9 +87,11 @@ pub fn run(
     key: Option<Key>,
     started: impl FnOnce(Handle<Reply>),
 ) -> Result<i32, RunError> {
-    if let Some(run_dir) = &setup.run_dir {
+    let take = |run_dir: &PathBuf| {
         std::fs::create_dir_all(run_dir)?;
-    }
+        Ok::<_, RunError>(Lock::inherit(&run_dir.join(LOCK))?)
+    };
+    let _lock = setup.run_dir.as_ref().map(take).transpose()?;
     let source = source::open(&setup.source, setup.run_dir.as_deref())?;
     run_source(setup, source, context, key, started)
 }

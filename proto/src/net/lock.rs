@@ -1,27 +1,33 @@
 //! A lock that a process holds as long as it lives.
 //!
-//! Owns a locked file; refuses to wait. The kernel drops it when the process ends, however it
+//! Owns a locked file, and who is said in it to hold it. The kernel drops it when the process ends, however it
 //! ends, so a lock is never stale.
 
 use std::{
+    fmt::{self, Display, Formatter},
     fs::{self, File, OpenOptions},
-    io,
+    io::{self, Write},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    thread,
+    time::{Duration, Instant, SystemTime},
 };
 
 use rustix::fs::{FlockOperation, flock};
 use thiserror::Error;
 
+use crate::process::has_launcher;
+
 /// Why a lock was not taken.
 #[derive(Debug, Error)]
 pub enum LockError {
     /// Another process holds it.
-    #[error("another process holds {}", path.display())]
+    #[error("{holder} holds {}", path.display())]
     Held {
         /// The file.
         path: PathBuf,
+        /// Who.
+        holder: Holder,
     },
     /// The file can't be made.
     #[error("cannot lock {}: {source}", path.display())]
@@ -31,6 +37,58 @@ pub enum LockError {
         /// Why.
         source: io::Error,
     },
+}
+
+/// Who holds a lock, as far as that is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Holder {
+    /// Its process id and its command line.
+    pub process: Option<(u32, String)>,
+    /// For how long.
+    pub since: Option<Duration>,
+    /// Whether a launcher had started it, and looks after it.
+    pub launched: bool,
+}
+
+/// How long the processes of a launcher that was killed may take to end.
+pub const PREDECESSORS_END: Duration = Duration::from_secs(3);
+const LOOK_INTERVAL: Duration = Duration::from_millis(10);
+/// A command line is shown up to here.
+const COMMAND_CHARS_MAX: usize = 160;
+const LAUNCHED: &str = "launched";
+
+impl Holder {
+    /// What this process writes into its locks: its id, its command, who looks after it.
+    fn line() -> String {
+        let command = fs::read("/proc/self/cmdline").unwrap_or_default();
+        let command =
+            String::from_utf8_lossy(&command).trim_end_matches('\0').replace(['\0', '\n'], " ");
+        let command: String = command.chars().take(COMMAND_CHARS_MAX).collect();
+        let by = if has_launcher() { LAUNCHED } else { "" };
+        format!("{}\n{command}\n{by}\n", std::process::id())
+    }
+
+    fn read(path: &Path) -> Self {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        let mut lines = text.lines();
+        let pid = lines.next().and_then(|pid| pid.parse().ok());
+        let process = pid.zip(lines.next().map(str::to_owned));
+        let taken = fs::metadata(path).and_then(|data| data.modified()).ok();
+        let since = taken.and_then(|at| SystemTime::now().duration_since(at).ok());
+        Self { process, since, launched: lines.next() == Some(LAUNCHED) }
+    }
+}
+
+impl Display for Holder {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Some((pid, command)) = &self.process else { return f.write_str("another process") };
+        write!(f, "process {pid} (`{command}`), since ")?;
+        match self.since.map_or(0, |since| since.as_secs()) {
+            seconds @ 0..120 => write!(f, "{seconds} s,"),
+            seconds @ 120..7_200 => write!(f, "{} min,", seconds / 60),
+            seconds => write!(f, "{} h,", seconds / 3_600),
+        }
+    }
 }
 
 /// A lock that is held; dropping it lets go.
@@ -53,11 +111,34 @@ impl Lock {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 // Its holder may have removed it meanwhile: then it is not the lock any more.
                 Ok(()) if !is_at(&file, path).map_err(io)? => {}
-                Ok(()) => return Ok(Self { _file: file, path: path.into() }),
+                Ok(()) => {
+                    // For people; a full disk is no reason not to have the lock.
+                    let _ =
+                        file.set_len(0).and_then(|()| (&file).write_all(Holder::line().as_bytes()));
+                    return Ok(Self { _file: file, path: path.into() });
+                }
                 Err(rustix::io::Errno::WOULDBLOCK) => {
-                    return Err(LockError::Held { path: path.into() });
+                    return Err(LockError::Held { path: path.into(), holder: Holder::read(path) });
                 }
                 Err(errno) => return Err(io(errno.into())),
+            }
+        }
+    }
+
+    /// The same; a holder whose launcher was killed ends with that, but not in the same instant.
+    ///
+    /// # Errors
+    /// As with [`Lock::take`]; at once when somebody holds it who means to.
+    pub fn inherit(path: &Path) -> Result<Self, LockError> {
+        let start = Instant::now();
+        loop {
+            match Self::take(path) {
+                Err(LockError::Held { holder, .. })
+                    if holder.launched && start.elapsed() < PREDECESSORS_END =>
+                {
+                    thread::sleep(LOOK_INTERVAL);
+                }
+                taken => return taken,
             }
         }
     }
@@ -112,7 +193,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
         let lock = Lock::take(&path).unwrap();
-        assert!(matches!(Lock::take(&path), Err(LockError::Held { .. })));
+        let error = Lock::take(&path).unwrap_err();
+        let me = format!("process {} (`", std::process::id());
+        assert!(error.to_string().starts_with(&me), "{error}");
+        assert!(matches!(error, LockError::Held { .. }));
         drop(lock);
         assert!(Lock::take(&path).is_ok());
     }

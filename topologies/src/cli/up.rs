@@ -17,7 +17,7 @@ use proto::{
     net::{
         endpoint::Endpoint,
         key::{Key, KeyError, told_file},
-        lock::LockError,
+        lock::{Lock, LockError, PREDECESSORS_END},
     },
     process::exit_code,
 };
@@ -37,8 +37,6 @@ use crate::{
     },
 };
 
-/// How long the processes of a launcher that was killed may take to end.
-const PREDECESSORS_END: Duration = Duration::from_secs(3);
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Starts every process of a topology, watches over them, shows progress.
@@ -96,8 +94,10 @@ impl UpArgs {
             complain(&error);
             return exit_code(exit::TOPOLOGY);
         }
+        // Until the end of the run.
+        let mut claim = None;
         if let Some(path) = &options.flags.run_dir {
-            match self.look_into(path, &topology) {
+            match self.look_into(path, &topology, &mut claim) {
                 Ok(None) => {}
                 Ok(Some(code)) => return exit_code(code),
                 Err((code, problem)) => {
@@ -129,18 +129,36 @@ impl UpArgs {
 
     /// What the run directory holds decides whether there is anything to do; an exit code if
     /// there is not.
-    fn look_into(&self, path: &Path, topology: &Topology) -> Result<Option<i32>, (i32, String)> {
+    fn look_into(
+        &self,
+        path: &Path,
+        topology: &Topology,
+        claim: &mut Option<Lock>,
+    ) -> Result<Option<i32>, (i32, String)> {
+        let claimed =
+            || run_dir::claim(path).map_err(|error| (exit::INPUT_OUTPUT, in_use(path, &error)));
+        // Nothing is written into a folder that --fresh will refuse.
+        if !self.fresh || run_dir::is_run(path) {
+            *claim = Some(claimed()?);
+        }
         if self.fresh {
             self.say(run_dir::describe(path).map(|run| format!("discarding {run}")));
-            let held = |error: &ForgetError| matches!(error, ForgetError::InUse { .. });
+            let held = |error: &ForgetError| match error {
+                ForgetError::InUse { source, .. } => ends_soon(source),
+                _ => false,
+            };
             once_free(|| run_dir::forget(path), held, || self.say_waiting(path))
                 .map_err(|error| (exit::INPUT_OUTPUT, with_causes(&error)))?;
+            // What was claimed is removed with the rest.
+            drop(claim.take());
+            *claim = Some(claimed()?);
         }
         if topology.sink.output == Some(OutputSpec::Stdout) {
             self.say(Some("lines on standard output cannot be taken back: if the sink dies, some may come twice".into()));
         }
-        let held = |error: &RecordError| {
-            matches!(error, RecordError::RunDir(RunDirError::Locked(LockError::Held { .. })))
+        let held = |error: &RecordError| match error {
+            RecordError::RunDir(RunDirError::Locked(error)) => ends_soon(error),
+            _ => false,
         };
         let check_in = || record::check_in(path, topology);
         let standing =
@@ -167,7 +185,10 @@ impl UpArgs {
     }
 
     fn say_waiting(&self, path: &Path) {
-        self.say(Some(format!("another run uses {}; waiting for its end", path.display())));
+        self.say(Some(format!(
+            "processes of a launcher that was killed still use {}; waiting for their end",
+            path.display()
+        )));
     }
 
     fn say(&self, text: Option<String>) {
@@ -191,6 +212,22 @@ impl UpArgs {
             },
         }
     }
+}
+
+/// Who has a run directory, and what to do about it.
+fn in_use(path: &Path, error: &LockError) -> String {
+    match error {
+        LockError::Held { holder, .. } => format!(
+            "the run in {} goes on: {holder} holds it; wait for its end, stop it, or use another --run-dir",
+            path.display()
+        ),
+        error => error.to_string(),
+    }
+}
+
+/// Whether who holds a lock has lost its launcher: this process has what that one had.
+fn ends_soon(error: &LockError) -> bool {
+    matches!(error, LockError::Held { holder, .. } if holder.launched)
 }
 
 /// Whether the processes will find a key that is fit for use: better said once than by each.

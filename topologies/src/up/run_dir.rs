@@ -11,6 +11,19 @@ use proto::net::lock::{Lock, LockError};
 use sink::run_dir::{Checkpoint, DATABASE, RunDir};
 use thiserror::Error;
 
+/// What a launcher locks in its run directory.
+const LOCK: &str = "up.lock";
+
+/// Claims a run directory for this launcher, as long as what is returned lives.
+///
+/// # Errors
+/// [`LockError`] when another one has it, or the folder can't be used.
+pub fn claim(path: &Path) -> Result<Lock, LockError> {
+    let lock = path.join(LOCK);
+    fs::create_dir_all(path).map_err(|source| LockError::Io { path: path.into(), source })?;
+    Lock::take(&lock)
+}
+
 /// Why a run could not be forgotten.
 #[derive(Debug, Error)]
 pub enum ForgetError {
@@ -53,6 +66,11 @@ pub fn describe(path: &Path) -> Option<String> {
     Some(format!("the run in {}, with at least {units} units committed", path.display()))
 }
 
+/// Whether a folder is a run directory.
+pub fn is_run(path: &Path) -> bool {
+    path.join(DATABASE).is_file() || path.join("topology.json").is_file()
+}
+
 /// Removes a run directory; one that is not there, or empty, is fine.
 ///
 /// # Errors
@@ -60,13 +78,14 @@ pub fn describe(path: &Path) -> Option<String> {
 pub fn forget(path: &Path) -> Result<(), ForgetError> {
     let path_buf = || path.to_path_buf();
     let remove = |source| ForgetError::Remove { path: path_buf(), source };
-    match fs::read_dir(path).map(|mut entries| entries.next().is_none()) {
+    let others = |entry: io::Result<fs::DirEntry>| !entry.is_ok_and(|it| it.file_name() == LOCK);
+    match fs::read_dir(path).map(|mut entries| !entries.any(others)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(remove(error)),
         Ok(true) => return Ok(()),
         Ok(false) => {}
     }
-    if !path.join(DATABASE).is_file() && !path.join("topology.json").is_file() {
+    if !is_run(path) {
         return Err(ForgetError::Foreign { path: path_buf() });
     }
     let _lock = Lock::take(&path.join("sink.lock"))
