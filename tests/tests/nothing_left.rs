@@ -90,10 +90,11 @@ fn the_program_that_lost_a_race_for_a_unit_ends_with_the_run() {
 
 /// A pipeline by hand whose worker is busy with a program that hides others.
 struct ByHand {
-    hand: Hand,
-    mark: Mark,
+    // Before the folder in which they say what they do.
     worker: Process,
     _others: [Process; 2],
+    mark: Mark,
+    hand: Hand,
 }
 
 fn by_hand() -> ByHand {
