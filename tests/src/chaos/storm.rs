@@ -174,7 +174,7 @@ impl Course<'_> {
         self.hit(first, &Blow { kind: Kind::Kill, ..*blow });
         self.look_until(|course| {
             let members = course.party.members();
-            members.iter().any(|member| member.role == blow.role && !before.contains(&member.kin))
+            members.iter().any(|member| member.role == first.role && !before.contains(&member.kin))
         })
     }
 

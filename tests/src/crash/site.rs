@@ -23,6 +23,8 @@ const DYING: Duration = Duration::from_secs(30);
 /// Exit codes that an error of the disk may end a run with: an output, the source or the run
 /// directory; a folder or socket.
 const DISK_CODES: [i32; 2] = [74, 71];
+/// Further ones, where something can't be read: what the launcher tells its children; the topology.
+const UNREAD_CODES: [i32; 2] = [70, 78];
 /// How input by a pipe arrives.
 const INPUT_LASTS: Duration = Duration::from_millis(30);
 
@@ -83,8 +85,8 @@ impl Site<'_> {
             if ended.code == Some(self.case.code) {
                 break;
             }
-            let is_struck = Shim::strikes(&state).len() > before;
-            if !is_struck || !may_end_so(point, ended.code) {
+            let strike = Shim::strikes(&state).get(before).cloned();
+            if !strike.is_some_and(|strike| may_end_so(point, &strike, ended.code)) {
                 self.complete(&folder, &ended)?;
             }
         }
@@ -94,8 +96,12 @@ impl Site<'_> {
             codes.push(ended.code);
         }
         self.judge(&folder)?.same_as(calm)?;
-        is_clean(&folder, codes.iter().filter(|code| code.is_none()).count())?;
-        Ok(Struck { strikes: Shim::strikes(&state), codes })
+        let strikes = Shim::strikes(&state);
+        let killed = codes.iter().filter(|code| code.is_none()).count();
+        // What could not be removed stays.
+        let kept = strikes.iter().filter(|strike| !point.how.kills() && removes(strike)).count();
+        is_clean(&folder, killed + kept)?;
+        Ok(Struck { strikes, codes })
     }
 
     /// Removes what a point that went well has left.
@@ -162,12 +168,23 @@ impl Site<'_> {
     }
 }
 
-/// Whether a launcher may end so where `point` struck.
-fn may_end_so(point: &Point, code: Option<i32>) -> bool {
+/// Whether a launcher may end so where `point` struck, in words `strike`.
+fn may_end_so(point: &Point, strike: &str, code: Option<i32>) -> bool {
+    let reads = ["read", "pread", "open"].contains(&operation(strike));
     match code {
         None => point.how.kills() && (point.role == Role::Launcher || point.reach == Reach::Run),
-        Some(code) => !point.how.kills() && !point.how.is_harmless() && DISK_CODES.contains(&code),
+        Some(_) if point.how.kills() || point.how.is_harmless() => false,
+        Some(code) => DISK_CODES.contains(&code) || (reads && UNREAD_CODES.contains(&code)),
     }
+}
+
+fn removes(strike: &str) -> bool {
+    ["unlink", "rmdir"].contains(&operation(strike))
+}
+
+/// A strike is told as `12 write /path`.
+fn operation(strike: &str) -> &str {
+    strike.split(' ').nth(1).unwrap_or_default()
 }
 
 /// Whether every launcher that was not killed has removed its private folder. Those of the others go with
