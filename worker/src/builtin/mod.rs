@@ -4,6 +4,7 @@
 //! Refuses anything that needs a configuration beyond a list of arguments.
 
 mod digest;
+mod file_name;
 mod numbers;
 mod pass;
 mod waits;

@@ -3,6 +3,7 @@
 //! Owns the environment and the placeholder `{}`; refuses to run anything.
 
 use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -73,19 +74,19 @@ impl CommandLine {
 
     /// A command with the arguments as they are, with all three standard streams piped.
     pub(super) fn command(&self, surroundings: &Surroundings) -> Command {
-        self.prepare(self.arguments.iter().map(String::as_str), surroundings)
+        self.prepare(self.arguments.iter().map(OsStr::new), surroundings)
     }
 
     /// The same with `value` in the place of every placeholder.
-    pub(super) fn command_with(&self, value: &str, surroundings: &Surroundings) -> Command {
-        let filled: Vec<String> =
-            self.arguments.iter().map(|argument| argument.replace(PLACEHOLDER, value)).collect();
-        self.prepare(filled.iter().map(String::as_str), surroundings)
+    pub(super) fn command_with(&self, value: &OsStr, surroundings: &Surroundings) -> Command {
+        let filled: Vec<OsString> =
+            self.arguments.iter().map(|argument| filled(argument, value)).collect();
+        self.prepare(filled.iter().map(OsString::as_os_str), surroundings)
     }
 
     fn prepare<'a>(
         &self,
-        arguments: impl Iterator<Item = &'a str>,
+        arguments: impl Iterator<Item = &'a OsStr>,
         surroundings: &Surroundings,
     ) -> Command {
         let mut command = Command::new(&self.program);
@@ -103,6 +104,18 @@ impl CommandLine {
     }
 }
 
+/// An argument with the value in every place for it.
+fn filled(argument: &str, value: &OsStr) -> OsString {
+    let mut filled = OsString::new();
+    for (index, part) in argument.split(PLACEHOLDER).enumerate() {
+        if index > 0 {
+            filled.push(value);
+        }
+        filled.push(part);
+    }
+    filled
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,7 +128,7 @@ mod tests {
     #[test]
     fn the_value_takes_every_placeholder_but_never_the_programs_place() {
         let command = line(&["{}", "-o{}.png", "{} {}"]).unwrap();
-        let command = command.command_with("a b", &Surroundings::default());
+        let command = command.command_with(OsStr::new("a b"), &Surroundings::default());
         assert_eq!(command.get_program(), "{}");
         let arguments: Vec<_> = command.get_args().collect();
         assert_eq!(arguments, ["-oa b.png", "a b a b", "last"]);

@@ -3,11 +3,12 @@
 //! Owns the contract with such programs; refuses shells: there is no word splitting and no
 //! quoting, an argument is an argument.
 //!
-//! - The value takes the place of every `{}` in the arguments: a string as it is, any other
-//!   value as JSON. Where no argument has a `{}`, it is given on stdin instead, followed by a
+//! - The value takes the place of every `{}` in the arguments: a string as it is, and so are bytes
+//!   (a file's name that is no UTF-8); any other value as JSON. Where no argument has a `{}`, it is given on stdin instead, followed by a
 //!   line end. A value can start with a dash: put `--` before a `{}` that is to be a file's name.
-//! - What the program prints is its output: the JSON value if it is exactly one (a whole number
-//!   beyond 64 bits is kept as text), else the text without its last line end. A program that
+//! - What the program prints is its output: the JSON value if it is exactly one, else the
+//!   text without its last line end. A number that JSON would write in another way (`1.10`, `12e5`,
+//!   21 digits) is text, and so is an array or an object with a number that would lose digits. A program that
 //!   prints nothing has filtered the unit.
 //! - An exit status other than 0, a signal, a timeout and too much output are the unit's failure,
 //!   with the last of what the program wrote to stderr. A timeout kills the whole process group.
@@ -15,7 +16,7 @@
 //! - `PIPELINE_UNIT` (the unit's name), `PIPELINE_ATTEMPT` (from 1) and `PIPELINE_STAGE` are in
 //!   the environment, to guard side effects with: the same unit can be worked on more than once.
 
-use std::time::Instant;
+use std::{ffi::OsString, os::unix::ffi::OsStrExt, time::Instant};
 
 use super::answer::{argument, push_printed};
 use super::halt::{Bounds, Halt, cannot_start, halted};
@@ -37,7 +38,7 @@ impl Exec {
         Self { command, surroundings, printed_bytes_max: limits.value_bytes_max }
     }
 
-    fn start(&self, unit: &Unit<'_>, value: String) -> Result<Program, Failure> {
+    fn start(&self, unit: &Unit<'_>, value: OsString) -> Result<Program, Failure> {
         let in_argument = self.command.has_placeholder();
         let mut command = if in_argument {
             self.command.command_with(&value, &self.surroundings)
