@@ -54,6 +54,58 @@ fn bytes_that_are_no_utf_8_are_replaced_in_lines_and_refused_in_json() {
     stops_at("csv", b"a\nx\n\xff\n", "UTF-8");
 }
 
+/// Marks, wide characters, compression: each was taken as text, with exit code 0.
+#[test]
+fn what_is_no_plain_utf_8_is_read_or_named_also_on_standard_input() {
+    comes_through("lines", b"\xef\xbb\xbfa\n", &["\"a\""]);
+    comes_through("jsonl", b"\xef\xbb\xbf1\n", &["1"]);
+    stops_at("lines", b"\xff\xfea\0\n\0", "source:1: it is UTF-16 text");
+    stops_at("csv", b"\xfd7zXZ\0\0\x04", "source:1: it is compressed with xz");
+    stops_at("jsonl", b"\x1f\x8b\x08\0\0\0\0\0\0\x03", "its gzip data is cut off");
+    let hand = Hand::over(Transport::Ipc);
+    for (bytes, words) in [
+        (&b"\xff\xfea\0\n\0"[..], "UTF-16"),
+        (b"BZh91AY&SY..", "bzip2"),
+        (b"\x28\xb5\x2f\xfd", "zstd"),
+    ] {
+        hand.place.write("input", bytes);
+        let mut command = hand.place.command("/bin/sh");
+        command.args(["-c", "exec \"$0\" \"$@\" < input"]);
+        command.arg(tests::programs::program("ventilator"));
+        command.args(["--bind", hand.ventilator_endpoint(), "--sink", hand.sink_endpoint()]);
+        command.args(["--source", "stdin", "--run-dir", &format!("run-{words}")]);
+        let mut sink = hand.sink(&[]);
+        let ended = hand.place.start_command("ventilator", command).ends();
+        assert!(ended.stderr.contains("standard input:1: it"), "{}", ended.stderr);
+        assert!(ended.stderr.contains(words), "{}", ended.stderr);
+        assert_eq!(ended.code, Some(SOURCE));
+        sink.kill();
+    }
+}
+
+/// Damaged rows came out as if they were whole, with exit code 0.
+#[test]
+fn a_csv_that_disagrees_with_its_form_is_refused_with_its_place() {
+    stops_at(
+        "csv",
+        b"a,b\n1,2\n3,\"4\n5,6\n",
+        "source:3: column 3: a quote is opened here and never closed",
+    );
+    stops_at("csv", b"a,b,a\n1,2,3\n", "source:1: column 5: columns 1 and 3 are both called `a`");
+    stops_at("csv", b"a;b\n1;2\n", "delimiter");
+    let hand = Hand::over(Transport::Ipc);
+    hand.place.write("source", "a;b\n1,5;2\n");
+    let mut sink = hand.sink(&[]);
+    let mut ventilator = hand.ventilator("csv:source", &["--delimiter", ";"]);
+    let mut worker = hand.worker(&["--run", "echo"]);
+    assert_eq!(ventilator.ends().code, Some(ALL));
+    sink.ends();
+    worker.kill();
+    assert_eq!(lines(&hand.output()), [r#"{"a":"1,5","b":"2"}"#]);
+    let wrong = hand.ventilator("lines:source", &["--delimiter", ";"]).ends();
+    assert!(wrong.code == Some(64) && wrong.stderr.contains("csv"), "{}", wrong.stderr);
+}
+
 #[test]
 fn rows_of_another_length_than_the_header_are_refused() {
     stops_at("csv", b"a,b\n1,2\n3\n", "source:3: ");

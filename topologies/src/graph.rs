@@ -69,8 +69,10 @@ fn source(topology: &Topology) -> String {
         SourceSpec::Range { from, to, step } => format!("range {from} to {to} step {step}"),
         SourceSpec::Lines { path } => format!("lines of {}", topology.shorten(path)),
         SourceSpec::Jsonl { path } => format!("values of {}", topology.shorten(path)),
-        SourceSpec::Csv { path } => format!("rows of {}", topology.shorten(path)),
-        SourceSpec::Files { glob } => format!("files {}", topology.shorten(glob.as_ref())),
+        SourceSpec::Csv { path, .. } => format!("rows of {}", topology.shorten(path)),
+        SourceSpec::Files { glob, folder, .. } => {
+            format!("files {}", topology.shorten(&folder.clone().unwrap_or_default().join(glob)))
+        }
         SourceSpec::Stdin => "lines of stdin".into(),
     }
 }

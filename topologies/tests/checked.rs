@@ -88,7 +88,10 @@ fn every_key_arrives_where_it_belongs() -> Result<(), Diagnostics> {
     assert_eq!(topology.name, "all-keys");
     assert!(topology.insecure);
     assert_eq!(topology.bind.map(|bind| bind.to_string()).as_deref(), Some("tcp://*:5557"));
-    assert_eq!(topology.source, SourceSpec::Csv { path: folder.join("../data/scores.csv") });
+    assert_eq!(
+        topology.source,
+        SourceSpec::Csv { path: folder.join("../data/scores.csv"), delimiter: None }
+    );
     let score = &topology.stages[0];
     assert_eq!(score.stage.function, Function::Pipe(vec!["python3".into(), "work.py".into()]));
     assert_eq!(score.stage.args, ["--fast"]);

@@ -13,7 +13,7 @@ use proto::{
 
 use crate::{
     run::{self, Setup},
-    source::SourceSpec,
+    source::{SourceSpec, delimiter},
 };
 
 /// The example at the foot of the usage; it works when pasted, with a sink and a worker beside.
@@ -42,6 +42,9 @@ pub struct VentilatorArgs {
     /// range:A..B (inclusive), lines:FILE, jsonl:FILE, csv:FILE, files:GLOB or stdin
     #[arg(long, value_name = "SPEC", required_unless_present = "setup")]
     source: Option<SourceSpec>,
+    /// What separates the cells of a csv source [default: a comma]
+    #[arg(long, value_name = "CHARACTER", value_parser = delimiter)]
+    delimiter: Option<char>,
     /// The stages that units pass through, in order; workers join one with --stage
     #[arg(long, value_name = "NAME,…", value_delimiter = ',', default_value = "work")]
     stages: Vec<String>,
@@ -98,9 +101,14 @@ impl VentilatorArgs {
             let text = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
             return serde_json::from_slice(&text).map_err(|e| format!("{}: {e}", path.display()));
         }
-        let (Some(sink), Some(source)) = (self.sink, self.source) else {
+        let (Some(sink), Some(mut source)) = (self.sink, self.source) else {
             return Err("--sink and --source are needed".into());
         };
+        if let Some(delimiter) = self.delimiter
+            && !source.separate_by(delimiter)
+        {
+            return Err("--delimiter is for a csv source only".into());
+        }
         for (index, name) in self.stages.iter().enumerate() {
             if name.is_empty() || self.stages[..index].contains(name) {
                 return Err(format!(
@@ -116,6 +124,7 @@ impl VentilatorArgs {
             sink,
             sink_elsewhere: Vec::new(),
             source,
+            own_files: Vec::new(),
             stages: self.stages.iter().map(stage).collect(),
             carries_input: false,
             run_dir: self.run_dir,

@@ -43,6 +43,9 @@ pub struct Setup {
     pub sink_elsewhere: Vec<Endpoint>,
     /// Where units come from.
     pub source: SourceSpec,
+    /// What this run writes, which a pattern may match and which is no input.
+    #[serde(default)]
+    pub own_files: Vec<PathBuf>,
     /// The stages, at least one.
     pub stages: Vec<Stage>,
     /// Whether results carry what the source gave.
@@ -92,7 +95,9 @@ pub fn run(
         Ok::<_, RunError>(Lock::inherit(&run_dir.join(LOCK))?)
     };
     let _lock = setup.run_dir.as_ref().map(take).transpose()?;
-    let source = source::open(&setup.source, setup.run_dir.as_deref())?;
+    let mut spec = setup.source.clone();
+    spec.leave_out(setup.own_files.iter().chain(&setup.run_dir).cloned());
+    let source = source::open(&spec, setup.run_dir.as_deref())?;
     run_source(setup, source, context, key, started)
 }
 

@@ -191,6 +191,7 @@ impl Plan {
             sink_elsewhere: Vec::new(),
             source: order.source.clone(),
             stages: vec![Stage::new("work", order.function.clone())],
+            own_files: Vec::new(),
             carries_input: false,
             run_dir,
             limits: order.limits.clone(),

@@ -13,7 +13,7 @@ use serde::Serialize;
 use sink::SinkConfig;
 use ventilator::source::SourceSpec;
 
-use super::{Format, explain, print};
+use super::{Format, complain, explain, print};
 use crate::{
     topology::{Finding, Topology},
     up::exit,
@@ -42,6 +42,9 @@ struct Answer<'a> {
     ok: bool,
     /// The mistakes; none in one that can be run.
     findings: Vec<Finding>,
+    /// What can be run and yet may be a mistake.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
     /// What it says, defaults filled in, if it can be run.
     topology: Option<Facts<'a>>,
 }
@@ -80,7 +83,10 @@ impl CheckArgs {
     fn check(&self, file: &Path) -> i32 {
         let loaded = Topology::load(file, &self.sets);
         match (&loaded, self.output) {
-            (Ok(topology), Format::Text) => print(&format!("{}\n", line(file, topology))),
+            (Ok(topology), Format::Text) => {
+                topology.notes().iter().for_each(|note| complain(&format!("warning: {note}")));
+                print(&format!("{}\n", line(file, topology)))
+            }
             (Err(diagnostics), Format::Text) => {
                 explain(diagnostics);
                 exit::TOPOLOGY
@@ -108,7 +114,9 @@ fn line(file: &Path, topology: &Topology) -> String {
 }
 
 fn json(file: &Path, topology: Option<&Topology>, findings: Vec<Finding>) -> String {
-    let answer = Answer { file, ok: topology.is_some(), findings, topology: topology.map(facts) };
+    let warnings = topology.map(Topology::notes).unwrap_or_default();
+    let ok = topology.is_some();
+    let answer = Answer { file, ok, findings, warnings, topology: topology.map(facts) };
     // Every path in it was given as text or comes from one.
     serde_json::to_string(&answer).unwrap_or_default() + "\n"
 }

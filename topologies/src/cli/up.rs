@@ -79,7 +79,7 @@ pub(super) struct UpArgs {
 impl UpArgs {
     pub(super) fn run(self) -> ExitCode {
         let topology = match load(&self.file, &self.sets) {
-            Ok(topology) => topology,
+            Ok(topology) => self.without_own(topology),
             Err(code) => return code,
         };
         let paper = match self.summary.as_deref().map(Paper::lay_out).transpose() {
@@ -113,6 +113,16 @@ impl UpArgs {
                 exit_code(exit::SYSTEM)
             }
         }
+    }
+
+    /// What the run writes is no input of it, though the pattern of a source may match it.
+    fn without_own(&self, mut topology: Topology) -> Topology {
+        let dead = topology.sink.dead_path();
+        let output = topology.sink.output.as_ref().and_then(OutputSpec::path).map(PathBuf::from);
+        let run_dir = self.run_dir(&topology);
+        let own = [Some(dead), output, run_dir, self.summary.clone()];
+        topology.source.leave_out(own.into_iter().flatten());
+        topology
     }
 
     /// Where the run is kept. Lines on standard output cannot be taken back, so such a run is

@@ -41,9 +41,15 @@ impl Topology {
             }
             SourceSpec::Lines { path } => json!({"kind": "lines", "path": self.shorten(path)}),
             SourceSpec::Jsonl { path } => json!({"kind": "jsonl", "path": self.shorten(path)}),
-            SourceSpec::Csv { path } => json!({"kind": "csv", "path": self.shorten(path)}),
-            SourceSpec::Files { glob } => {
-                json!({"kind": "files", "glob": self.shorten(Path::new(glob))})
+            SourceSpec::Csv { path, delimiter: None } => {
+                json!({"kind": "csv", "path": self.shorten(path)})
+            }
+            SourceSpec::Csv { path, delimiter } => {
+                json!({"kind": "csv", "path": self.shorten(path), "delimiter": delimiter})
+            }
+            SourceSpec::Files { glob, folder, .. } => {
+                let pattern = folder.clone().unwrap_or_default().join(glob);
+                json!({"kind": "files", "glob": self.shorten(&pattern)})
             }
             SourceSpec::Stdin => json!({"kind": "stdin"}),
         }

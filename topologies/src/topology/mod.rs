@@ -20,11 +20,11 @@ use std::{
 
 use proto::{limits::Limits, net::endpoint::Endpoint, plan::Stage};
 use sink::config::SinkConfig;
-use ventilator::source::SourceSpec;
+use ventilator::source::{Files, SourceSpec};
 
 pub use self::{
     check::public_endpoint,
-    diagnose::{Colour, Diagnostics, Expected, Fault, Finding, Problem, Vocabulary},
+    diagnose::{Colour, Diagnostics, Expected, Fault, Finding, Problem, Unfit, Vocabulary},
     place::{Origin, Place},
     section::Section,
 };
@@ -79,6 +79,20 @@ impl Topology {
             Ok(Ok(text)) => Self::from_text(&text, path, sets),
             Ok(Err(_)) => Err(unread(path, sets, Fault::NotText)),
             Err(error) => Err(unread(path, sets, unreadable(path, &error))),
+        }
+    }
+
+    /// What can be run and yet may be a mistake, a sentence each: a pattern that matches no file.
+    pub fn notes(&self) -> Vec<String> {
+        match &self.source {
+            SourceSpec::Files { glob, folder, own } => {
+                let folder = folder.as_deref().unwrap_or(Path::new(""));
+                match Files::find(glob, folder, own) {
+                    Ok(files) => files.notes().collect(),
+                    Err(error) => vec![error.to_string()],
+                }
+            }
+            _ => Vec::new(),
         }
     }
 

@@ -34,3 +34,20 @@ pub(super) struct Placed<T> {
     pub value: T,
     pub place: Place,
 }
+
+impl Placed<String> {
+    /// The place of the byte at `offset` of the text, as far as it can be told: where escapes
+    /// stand in it, that is the whole value.
+    pub fn within(&self, offset: usize) -> Place {
+        let Range { start, end } = self.place.range;
+        let quotes = (end - start).saturating_sub(self.value.len());
+        match quotes {
+            0 | 2 if offset < self.value.len() => {
+                let at = start + quotes / 2 + offset;
+                let width = self.value[offset..].chars().next().map_or(1, char::len_utf8);
+                Place::new(self.place.origin, at..at + width)
+            }
+            _ => self.place.clone(),
+        }
+    }
+}

@@ -37,7 +37,7 @@ impl Section {
     pub fn keys(self) -> Vec<String> {
         let keys: &[&str] = match self {
             Self::Top => &["name", "key", "insecure", "bind", "source", "stage", "sink", "limits"],
-            Self::Source => &["kind", "from", "to", "step", "path", "glob"],
+            Self::Source => &["kind", "from", "to", "step", "path", "delimiter", "glob"],
             Self::Stage => &[
                 "name",
                 "run",

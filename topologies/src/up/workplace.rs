@@ -179,6 +179,7 @@ impl Workplace {
             sink: self.endpoint("sink"),
             sink_elsewhere: self.public_sink().into_iter().collect(),
             source: topology.source.clone(),
+            own_files: topology.source.left_out().to_vec(),
             stages: topology.stages.iter().map(|spec| spec.stage.clone()).collect(),
             carries_input,
             run_dir: self.flags.run_dir.clone(),

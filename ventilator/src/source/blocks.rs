@@ -79,7 +79,8 @@ impl Blocks {
     }
 }
 
-fn retried(mut read: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+/// As long as a signal comes between.
+pub(super) fn retried(mut read: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {
         match read() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -29,11 +29,12 @@ pub fn fingerprint(spec: &SourceSpec) -> Result<Option<String>, SourceError> {
     let mut hasher = Hasher::new();
     match spec {
         SourceSpec::Range { .. } | SourceSpec::Stdin => return Ok(None),
-        SourceSpec::Lines { path } | SourceSpec::Jsonl { path } | SourceSpec::Csv { path } => {
+        SourceSpec::Lines { path } | SourceSpec::Jsonl { path } | SourceSpec::Csv { path, .. } => {
             digest_file(path, &mut hasher)?;
         }
-        SourceSpec::Files { glob } => {
-            for path in Files::find(glob)?.into_paths() {
+        SourceSpec::Files { glob, folder, own } => {
+            let folder = folder.as_deref().unwrap_or(Path::new(""));
+            for path in Files::find(glob, folder, own)?.paths() {
                 let failed = |source| SourceError::Io { path: path.clone(), source };
                 let meta = fs::metadata(&path).map_err(failed)?;
                 let modified =

@@ -3,13 +3,24 @@
 //! Owns the trait that they share; each source has a file of its own.
 
 mod blocks;
+mod decoded;
 mod files;
 mod fingerprint;
+mod left_out;
+mod own;
+mod paths;
+mod pattern;
+mod peeked;
 mod range;
 mod reader;
+mod row;
+mod rows;
+mod signature;
 mod spec;
 pub mod spool;
 mod text;
+mod unpack;
+mod walk;
 
 use std::{
     io,
@@ -18,9 +29,11 @@ use std::{
 
 use thiserror::Error;
 
+pub use files::Files;
 pub use fingerprint::fingerprint;
+pub use pattern::{Pattern, PatternError};
 pub use reader::{SourceThread, spawn};
-pub use spec::{SourceSpec, SourceSpecError};
+pub use spec::{DelimiterError, SourceSpec, SourceSpecError, delimiter};
 
 /// Values that were read, in order, as concatenated MessagePack.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -148,10 +161,16 @@ pub fn open(spec: &SourceSpec, run_dir: Option<&Path>) -> Result<Box<dyn Source>
             Some(run_dir) => Box::new(text::Lines::spooled(spool::Spool::open(run_dir)?)),
         },
         SourceSpec::Jsonl { path } => Box::new(text::Jsonl::open(path)?),
-        SourceSpec::Csv { path } => Box::new(text::Rows::open(path)?),
-        SourceSpec::Files { glob } => Box::new(files::Files::find(glob)?),
+        SourceSpec::Csv { path, delimiter } => Box::new(rows::Rows::open(path, *delimiter)?),
+        SourceSpec::Files { glob, folder, own } => {
+            let folder = folder.as_deref().unwrap_or(Path::new(""));
+            Box::new(Files::find(glob, folder, own)?)
+        }
     })
 }
+
+#[cfg(test)]
+mod format_tests;
 
 #[cfg(test)]
 mod tests {
@@ -174,6 +193,10 @@ mod tests {
                 return values;
             }
         }
+    }
+
+    fn csv(path: PathBuf) -> SourceSpec {
+        SourceSpec::Csv { path, delimiter: None }
     }
 
     fn of(text: &str, make: impl Fn(PathBuf) -> SourceSpec) -> Result<Vec<String>, String> {
@@ -249,7 +272,7 @@ mod tests {
 
     #[test]
     fn csv_gives_a_map_a_row() {
-        let rows = of("name,n\nann,1\n\"b,c\",2\n", |path| SourceSpec::Csv { path }).unwrap();
+        let rows = of("name,n\nann,1\n\"b,c\",2\n", csv).unwrap();
         assert_eq!(rows, [r#"{"name":"ann","n":"1"}"#, r#"{"name":"b,c","n":"2"}"#]);
     }
 
@@ -261,7 +284,7 @@ mod tests {
         }
         fs::create_dir(folder.path().join("d.txt")).unwrap();
         let glob = folder.path().join("*.txt").display().to_string();
-        let paths = all(&mut *open(&SourceSpec::Files { glob }, None).unwrap());
+        let paths = all(&mut *open(&SourceSpec::files(glob), None).unwrap());
         assert_eq!(paths.len(), 2);
         assert!(paths[0].as_str().unwrap().ends_with("a.txt"));
     }

@@ -8,6 +8,8 @@ use std::{path::PathBuf, str::FromStr};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::pattern::Pattern;
+
 /// A description of where units come from. Serialised into a run's manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -35,11 +37,21 @@ pub enum SourceSpec {
     Csv {
         /// The file.
         path: PathBuf,
+        /// What separates cells, an ASCII character; none: a comma.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        delimiter: Option<char>,
     },
-    /// The paths of the files that match a pattern, sorted, as strings.
+    /// The paths of the files that match a pattern, sorted, as strings; one that is no UTF-8 as
+    /// its bytes.
     Files {
         /// A shell pattern, `**` included.
         glob: String,
+        /// Where a pattern that is not absolute begins, taken as it is; none: the current folder.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        folder: Option<PathBuf>,
+        /// What the run writes, which is no input of it. No part of what the source is.
+        #[serde(skip)]
+        own: Vec<PathBuf>,
     },
     /// The lines of standard input, as strings.
     Stdin,
@@ -64,6 +76,16 @@ pub enum SourceSpecError {
         /// What stood after the colon.
         text: String,
     },
+    /// What is no pattern after `files:`.
+    #[error("`{pattern}` is not a pattern: at character {column}, {problem}")]
+    Pattern {
+        /// What stood after the colon.
+        pattern: String,
+        /// Where in it, from 1.
+        column: usize,
+        /// Why.
+        problem: String,
+    },
     /// Nothing after the colon.
     #[error("`{kind}:` names no {what}")]
     Missing {
@@ -72,6 +94,60 @@ pub enum SourceSpecError {
         /// What it needs.
         what: &'static str,
     },
+}
+
+impl SourceSpec {
+    /// The files that match a pattern, which begins in the current folder unless it is absolute.
+    pub fn files(pattern: impl Into<String>) -> Self {
+        Self::Files { glob: pattern.into(), folder: None, own: Vec::new() }
+    }
+
+    /// Takes out what the run writes itself, where a pattern may match that.
+    pub fn leave_out(&mut self, paths: impl IntoIterator<Item = PathBuf>) {
+        if let Self::Files { own, .. } = self {
+            own.extend(paths);
+        }
+    }
+
+    /// Says what separates the cells of a csv source; whether it is one.
+    pub fn separate_by(&mut self, character: char) -> bool {
+        match self {
+            Self::Csv { delimiter, .. } => {
+                *delimiter = Some(character);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// What the run writes itself, as far as this source has to know it.
+    pub fn left_out(&self) -> &[PathBuf] {
+        match self {
+            Self::Files { own, .. } => own,
+            _ => &[],
+        }
+    }
+}
+
+/// A character that can't separate cells.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("`{}` cannot separate cells; write one ASCII character that is no letter, digit or quote, as ; or |, or the word tab", .0.escape_debug())]
+pub struct DelimiterError(pub String);
+
+/// What separates cells, from its text form: the character, or `tab`.
+///
+/// # Errors
+/// [`DelimiterError`] for what is no such character.
+pub fn delimiter(text: &str) -> Result<char, DelimiterError> {
+    match (text, text.chars().next()) {
+        ("tab" | "\\t", _) => Ok('\t'),
+        (_, Some(one))
+            if text.len() == 1 && !one.is_ascii_alphanumeric() && !"\"\r\n\0".contains(one) =>
+        {
+            Ok(one)
+        }
+        _ => Err(DelimiterError(text.into())),
+    }
 }
 
 impl FromStr for SourceSpec {
@@ -87,10 +163,15 @@ impl FromStr for SourceSpec {
             "range" => range(rest)?,
             "lines" => Self::Lines { path: file("file")? },
             "jsonl" => Self::Jsonl { path: file("file")? },
-            "csv" => Self::Csv { path: file("file")? },
+            "csv" => Self::Csv { path: file("file")?, delimiter: None },
             "files" => {
                 file("pattern")?;
-                Self::Files { glob: rest.into() }
+                let pattern = Pattern::parse(rest).map_err(|error| SourceSpecError::Pattern {
+                    pattern: rest.into(),
+                    column: error.at + 1,
+                    problem: error.problem,
+                });
+                pattern.map(|_| Self::files(rest))?
             }
             "stdin" | "-" => Self::Stdin,
             _ => return Err(SourceSpecError::Kind { kind: kind.into() }),

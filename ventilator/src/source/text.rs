@@ -1,11 +1,12 @@
-//! Sources that are read from a stream of text: lines, JSON lines, CSV rows.
+//! Sources that are read from a stream of text: lines and JSON lines, and what csv rows are
+//! made of.
 //!
-//! They answer with what is there: a stream that trickles gives its lines one by one, since a
+//! Owns lines and their places. They answer with what is there: a stream that trickles gives its lines one by one, since a
 //! line must not wait in a chunk for those that will follow.
 
 use std::{
     fs::File,
-    io::{self, Read},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -14,14 +15,16 @@ use proto::value::push_str;
 use super::{
     Chunk, Source, SourceError,
     blocks::{BLOCK_BYTES, Blocks, Input},
+    decoded::Decoded,
     spool::Spool,
+    unpack::ContentError,
 };
 
 /// A longer line is refused: it could not travel in a frame.
-const LINE_BYTES_MAX: usize = 16 << 20;
+pub(super) const LINE_BYTES_MAX: usize = 16 << 20;
 
 /// A stream of lines that knows where it is.
-struct Stream {
+pub(super) struct Stream {
     path: PathBuf,
     blocks: Blocks,
     line: u64,
@@ -31,14 +34,15 @@ struct Stream {
 }
 
 impl Stream {
-    fn open(path: &Path) -> Result<Self, SourceError> {
+    pub(super) fn open(path: &Path) -> Result<Self, SourceError> {
         let file =
             File::open(path).map_err(|source| SourceError::Io { path: path.into(), source })?;
         Ok(Self::new(path.into(), Box::new(file)))
     }
 
     fn new(path: PathBuf, input: Box<dyn Input>) -> Self {
-        Self { path, blocks: Blocks::new(input), line: 0, buffer: Vec::new(), long: 0 }
+        let text = Box::new(Decoded::new(input));
+        Self { path, blocks: Blocks::new(text), line: 0, buffer: Vec::new(), long: 0 }
     }
 
     /// The next line without its end, or none at the end of the stream.
@@ -53,11 +57,19 @@ impl Stream {
     /// Appends the next line without its end; whether there was one.
     fn append_next(&mut self, to: &mut Vec<u8>) -> Result<bool, SourceError> {
         let start = to.len();
+        let found = self.append_raw(to)?;
+        if to.len() > start && to.ends_with(b"\r") {
+            to.pop();
+        }
+        Ok(found)
+    }
+
+    /// Appends the next line without its line feed; whether there was one.
+    pub(super) fn append_raw(&mut self, to: &mut Vec<u8>) -> Result<bool, SourceError> {
+        let start = to.len();
         // Long lines often are as long as the one before; then each is read at once, with its end.
         to.reserve_exact(self.long + 1);
-        let ended = self
-            .append_line(to)
-            .map_err(|source| SourceError::Io { path: self.path.clone(), source })?;
+        let ended = self.append_line(to).map_err(|error| self.failed(error))?;
         let len = to.len() - start;
         if !ended && len == 0 {
             return Ok(false);
@@ -67,9 +79,6 @@ impl Stream {
             return Err(self.problem(format!("a line of more than {LINE_BYTES_MAX} bytes")));
         }
         self.long = if len > BLOCK_BYTES { len } else { 0 };
-        if to.ends_with(b"\r") && len > 0 {
-            to.pop();
-        }
         Ok(true)
     }
 
@@ -118,31 +127,72 @@ impl Stream {
     }
 
     /// Whether the next line may have to be waited for.
-    fn would_wait(&self) -> bool {
+    pub(super) fn would_wait(&self) -> bool {
         memchr::memchr(b'\n', self.blocks.buffered()).is_none()
+    }
+
+    /// The line that was read last, from 1.
+    pub(super) fn line(&self) -> u64 {
+        self.line
     }
 
     fn problem(&self, problem: String) -> SourceError {
         SourceError::Line { path: self.path.clone(), line: self.line, problem }
     }
+
+    /// A problem at a character of a line, both from 1.
+    pub(super) fn problem_in(&self, line: u64, column: usize, problem: &str) -> SourceError {
+        let problem = format!("column {column}: {problem}");
+        SourceError::Line { path: self.path.clone(), line, problem }
+    }
+
+    /// What a source holds is told with the line up to which it was read.
+    fn failed(&self, source: io::Error) -> SourceError {
+        let path = self.path.clone();
+        match source.get_ref().is_some_and(|error| error.is::<ContentError>()) {
+            true => SourceError::Line { path, line: self.line + 1, problem: source.to_string() },
+            false => SourceError::Io { path, source },
+        }
+    }
 }
 
-/// Lines as strings; bytes that are no UTF-8 are replaced.
-pub struct Lines(Stream);
+/// Lines as strings; bytes that are no UTF-8 are replaced, which is told once.
+pub struct Lines {
+    stream: Stream,
+    // The first line that was not taken as it is.
+    replaced: Option<u64>,
+}
 
-fn push_line(line: &[u8], chunk: &mut Chunk) {
+/// Whether the line was taken as it is.
+fn push_line(line: &[u8], chunk: &mut Chunk) -> bool {
     // Whether a text is whole is seen in large steps; the other walk looks at each byte.
-    match std::str::from_utf8(line) {
+    let text = std::str::from_utf8(line);
+    match text {
         Ok(text) => push_str(&mut chunk.payload, text),
         Err(_) => push_str(&mut chunk.payload, &String::from_utf8_lossy(line)),
     }
     chunk.end_value();
+    text.is_ok()
 }
 
 impl Lines {
     /// The lines of a file.
     pub fn open(path: &Path) -> Result<Self, SourceError> {
-        Stream::open(path).map(Self)
+        Stream::open(path).map(Self::of)
+    }
+
+    /// The lines of standard input, by way of its copy.
+    pub fn spooled(copy: Spool) -> Self {
+        Self::of(Stream::new("standard input".into(), Box::new(copy)))
+    }
+
+    /// The lines of standard input.
+    pub fn stdin() -> Self {
+        Self::of(Stream::new("standard input".into(), Box::new(io::stdin())))
+    }
+
+    fn of(stream: Stream) -> Self {
+        Self { stream, replaced: None }
     }
 
     /// Appends the next line, which may be long, where it stays; whether there was one.
@@ -151,7 +201,7 @@ impl Lines {
         let start = chunk.payload.len();
         let head = start..start + 5;
         chunk.payload.extend_from_slice(&[LONG, 0, 0, 0, 0]);
-        let found = self.0.append_next(&mut chunk.payload)?;
+        let found = self.stream.append_next(&mut chunk.payload)?;
         let line = &chunk.payload[head.end..];
         if found && line.len() > u16::MAX.into() && std::str::from_utf8(line).is_ok() {
             let len = line.len() as u32;
@@ -161,20 +211,20 @@ impl Lines {
         }
         let line = chunk.payload.split_off(head.end);
         chunk.payload.truncate(start);
-        if found {
-            push_line(&line, chunk);
+        if found && !push_line(&line, chunk) {
+            self.tell_replaced(self.stream.line);
         }
         Ok(found)
     }
 
-    /// The lines of standard input, by way of its copy.
-    pub fn spooled(copy: Spool) -> Self {
-        Self(Stream::new("standard input".into(), Box::new(copy)))
-    }
-
-    /// The lines of standard input.
-    pub fn stdin() -> Self {
-        Self(Stream::new("standard input".into(), Box::new(io::stdin())))
+    fn tell_replaced(&mut self, line: u64) {
+        if self.replaced.is_none() {
+            self.replaced = Some(line);
+            let path = self.stream.path.display();
+            tracing::warn!(
+                "{path}:{line}: bytes that are no UTF-8 are replaced by U+FFFD, here and from here on"
+            );
+        }
     }
 }
 
@@ -182,17 +232,24 @@ impl Source for Lines {
     fn read(&mut self, units_max: usize, chunk: &mut Chunk) -> Result<bool, SourceError> {
         loop {
             // Lines that lie whole in the buffer are taken from there, the others put together.
-            self.0.take_whole(|line| {
-                push_line(line, chunk);
+            let (mut line, mut replaced) = (self.stream.line, None);
+            self.stream.take_whole(|text| {
+                line += 1;
+                if !push_line(text, chunk) {
+                    replaced.get_or_insert(line);
+                }
                 !chunk.is_full(units_max)
             });
-            if !chunk.is_empty() && (chunk.is_full(units_max) || self.0.would_wait()) {
+            if let Some(line) = replaced {
+                self.tell_replaced(line);
+            }
+            if !chunk.is_empty() && (chunk.is_full(units_max) || self.stream.would_wait()) {
                 return Ok(true);
             }
             if !self.push_next(chunk)? {
                 return Ok(false);
             }
-            if chunk.is_full(units_max) || self.0.would_wait() {
+            if chunk.is_full(units_max) || self.stream.would_wait() {
                 return Ok(true);
             }
         }
@@ -200,100 +257,79 @@ impl Source for Lines {
 }
 
 /// JSON values, one a line.
-pub struct Jsonl(Stream);
+pub struct Jsonl {
+    stream: Stream,
+    values: u64,
+    // How many elements the first value has, if it is an array.
+    first_array: Option<u64>,
+}
 
 impl Jsonl {
     /// The values of a file.
     pub fn open(path: &Path) -> Result<Self, SourceError> {
-        Stream::open(path).map(Self)
+        Ok(Self { stream: Stream::open(path)?, values: 0, first_array: None })
+    }
+
+    /// A whole document in one line is a value like any other, and often meant otherwise.
+    fn tell_single_array(&self) {
+        if let (1, Some(elements @ 2..)) = (self.values, self.first_array) {
+            let path = self.stream.path.display();
+            tracing::warn!(
+                "{path} is a single array of {elements} values, which is one unit; for a unit each, make lines of it: jq -c '.[]'"
+            );
+        }
+    }
+
+    /// What is wrong with the line that was read last, by what the parser says of it.
+    fn no_value(&self, error: &str) -> SourceError {
+        let parts = error.rsplit_once(" at line 1 column ");
+        let (problem, column) = parts.unwrap_or((error, "1"));
+        let problem = match problem {
+            "trailing characters" => {
+                "more follows the value; each line holds one value (jq -c . makes such lines)"
+                    .into()
+            }
+            ended if ended.starts_with("EOF") && self.values == 0 => format!(
+                "{ended}: the value goes on in the next line, but each line holds one value; make such lines with jq -c . (or jq -c '.[]' for an array)"
+            ),
+            other => other.to_owned(),
+        };
+        let line = self.stream.line;
+        self.stream.problem_in(line, column.parse().unwrap_or(1), &problem)
+    }
+}
+
+/// How many elements an array has; none for another value.
+fn array_len(value: &[u8]) -> Option<u64> {
+    match *value {
+        [marker @ 0x90..=0x9f, ..] => Some(u64::from(marker & 0x0f)),
+        [0xdc, a, b, ..] => Some(u64::from(u16::from_be_bytes([a, b]))),
+        [0xdd, a, b, c, d, ..] => Some(u64::from(u32::from_be_bytes([a, b, c, d]))),
+        _ => None,
     }
 }
 
 impl Source for Jsonl {
     fn read(&mut self, units_max: usize, chunk: &mut Chunk) -> Result<bool, SourceError> {
         loop {
-            let Some(line) = self.0.next()? else { return Ok(false) };
+            let Some(line) = self.stream.next()? else {
+                self.tell_single_array();
+                return Ok(false);
+            };
             if !line.trim_ascii().is_empty() {
+                let start = chunk.payload.len();
                 if let Err(error) = proto::value::from_json(line, &mut chunk.payload) {
-                    return Err(self.0.problem(error.to_string()));
+                    return Err(self.no_value(&error.to_string()));
                 }
                 chunk.end_value();
+                if self.values == 0 {
+                    self.first_array = array_len(&chunk.payload[start..]);
+                }
+                self.values += 1;
             }
-            if !chunk.is_empty() && (chunk.is_full(units_max) || self.0.would_wait()) {
+            if !chunk.is_empty() && (chunk.is_full(units_max) || self.stream.would_wait()) {
                 return Ok(true);
             }
         }
-    }
-}
-
-/// A file of which one row takes no more than so many bytes: a quote that is never closed would
-/// make a row of all the rest.
-struct Bounded {
-    file: File,
-    left: u64,
-}
-
-impl Read for Bounded {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.left == 0 {
-            return Err(io::Error::other(format!("a row of more than {LINE_BYTES_MAX} bytes")));
-        }
-        let count = self.file.read(buffer)?;
-        self.left = self.left.saturating_sub(count as u64);
-        Ok(count)
-    }
-}
-
-/// CSV rows as maps from column to text.
-pub struct Rows {
-    path: PathBuf,
-    reader: csv::Reader<Bounded>,
-    columns: csv::StringRecord,
-}
-
-impl Rows {
-    /// The rows of a file whose first line names the columns.
-    pub fn open(path: &Path) -> Result<Self, SourceError> {
-        let file =
-            File::open(path).map_err(|source| SourceError::Io { path: path.into(), source })?;
-        let file = Bounded { file, left: LINE_BYTES_MAX as u64 };
-        let mut reader = csv::ReaderBuilder::new().buffer_capacity(BLOCK_BYTES).from_reader(file);
-        let columns = reader.headers().cloned().map_err(|error| row_error(path, &error))?;
-        Ok(Self { path: path.into(), reader, columns })
-    }
-}
-
-fn row_error(path: &Path, error: &csv::Error) -> SourceError {
-    let line = error.position().map_or(1, csv::Position::line);
-    SourceError::Line { path: path.into(), line, problem: error.to_string() }
-}
-
-impl Source for Rows {
-    fn read(&mut self, units_max: usize, chunk: &mut Chunk) -> Result<bool, SourceError> {
-        let mut row = csv::StringRecord::new();
-        while !chunk.is_full(units_max) {
-            self.reader.get_mut().left = LINE_BYTES_MAX as u64;
-            let more =
-                self.reader.read_record(&mut row).map_err(|error| row_error(&self.path, &error))?;
-            if !more {
-                return Ok(false);
-            }
-            chunk.push(&Fields(&self.columns, &row));
-        }
-        Ok(true)
-    }
-}
-
-/// A row as a map in the order of the columns.
-struct Fields<'a>(&'a csv::StringRecord, &'a csv::StringRecord);
-
-impl serde::Serialize for Fields<'_> {
-    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        use serde::ser::SerializeMap;
-        let mut map = to.serialize_map(Some(self.0.len()))?;
-        for (column, value) in self.0.iter().zip(self.1.iter()) {
-            map.serialize_entry(column, value)?;
-        }
-        map.end()
     }
 }

@@ -43,6 +43,14 @@ impl Files {
         }
     }
 
+    /// The folder, absolute, from which a written path that is relative leads on.
+    pub fn base(&self, written: &Placed<String>) -> PathBuf {
+        match written.place.origin {
+            Origin::File => self.directory.clone(),
+            Origin::Set(_) => absolute(Path::new(".")),
+        }
+    }
+
     /// A program's absolute path when it is written as a path; its bare name is left to the PATH.
     pub fn program(&self, written: &Placed<String>) -> PathBuf {
         if written.value.contains('/') {

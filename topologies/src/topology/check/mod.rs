@@ -33,6 +33,10 @@ use super::{
 pub(super) fn topology(path: &Path, root: &Table) -> Result<Topology, Vec<Problem>> {
     let files = Files::new(path);
     let mut problems = Vec::new();
+    if files.directory().to_str().is_none() {
+        let folder = files.directory().display().to_string();
+        problems.push(Problem::whole(Fault::FolderNotText { folder }));
+    }
     let parts = parts(path, root, &files, &mut problems);
     match parts {
         Some(topology) if problems.is_empty() => Ok(topology),
@@ -222,7 +226,7 @@ fn stages(root: &Table, files: &Files, problems: &mut Vec<Problem>) -> Vec<Stage
 fn refuse_same_files(source: Option<&SourceSpec>, sink: &SinkPart, problems: &mut Vec<Problem>) {
     let input = match source {
         Some(
-            SourceSpec::Lines { path } | SourceSpec::Jsonl { path } | SourceSpec::Csv { path },
+            SourceSpec::Lines { path } | SourceSpec::Jsonl { path } | SourceSpec::Csv { path, .. },
         ) => Some(path),
         _ => None,
     };

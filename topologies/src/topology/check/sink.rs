@@ -2,7 +2,11 @@
 //!
 //! Owns which of these make sense together; refuses to open an output.
 
-use std::path::PathBuf;
+use std::{
+    fs,
+    os::unix::{ffi::OsStrExt, fs::FileTypeExt},
+    path::{Path, PathBuf},
+};
 
 use sink::{
     aggregate::GROUPS_MAX,
@@ -11,7 +15,7 @@ use sink::{
 
 use super::{files::Files, reader::Reader};
 use crate::topology::{
-    diagnose::{Expected, Fault, Vocabulary},
+    diagnose::{Expected, Fault, Unfit, Vocabulary},
     place::{Place, Placed},
 };
 
@@ -83,8 +87,27 @@ fn file(
         reader.refuse(&text.place, Fault::NoFolder { key, folder });
     }
     let path = files.resolve(&text);
+    if let Some(why) = unfit(&path) {
+        let fault = Fault::NoOutput { key, path: files.shown(&text), why };
+        reader.refuse(&text.place, fault);
+    }
     written.push((key, path.clone(), text.place));
     Some(path)
+}
+
+/// Why nothing can be written to a path, as far as that shows before it is tried.
+fn unfit(path: &Path) -> Option<Unfit> {
+    /// Of a name, on every file system that there is.
+    const NAME_BYTES_MAX: usize = 255;
+    let found = fs::metadata(path).map(|meta| meta.file_type());
+    if path.as_os_str().as_bytes().ends_with(b"/") {
+        return Some(Unfit::Folder);
+    }
+    if found.is_ok_and(|kind| kind.is_socket()) {
+        return Some(Unfit::Socket);
+    }
+    let is_long = path.file_name().is_some_and(|name| name.len() > NAME_BYTES_MAX);
+    is_long.then_some(Unfit::LongName)
 }
 
 fn group_by(text: String) -> GroupBy {

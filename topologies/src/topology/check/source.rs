@@ -2,13 +2,17 @@
 //!
 //! Owns the table of kinds; refuses to open what it names, beyond asking whether it is there.
 
-use std::path::PathBuf;
+use std::{
+    fs, io,
+    os::unix::fs::FileTypeExt,
+    path::{Path, PathBuf},
+};
 
-use ventilator::source::SourceSpec;
+use ventilator::source::{DelimiterError, Pattern, SourceSpec, delimiter};
 
 use super::{files::Files, reader::Reader};
 use crate::topology::{
-    diagnose::{Fault, Vocabulary},
+    diagnose::{Fault, Unfit, Vocabulary},
     place::Placed,
 };
 
@@ -24,18 +28,17 @@ const KINDS: [Kind; 6] = [
     Kind {
         name: "lines",
         keys: &["path"],
-        read: |reader, files| file(reader, files).map(|path| SourceSpec::Lines { path }),
+        read: |reader, files| match file(reader, files)? {
+            Input::File(path) => Some(SourceSpec::Lines { path }),
+            Input::Standard(_) => Some(SourceSpec::Stdin),
+        },
     },
     Kind {
         name: "jsonl",
         keys: &["path"],
-        read: |reader, files| file(reader, files).map(|path| SourceSpec::Jsonl { path }),
+        read: |reader, files| named(reader, files).map(|path| SourceSpec::Jsonl { path }),
     },
-    Kind {
-        name: "csv",
-        keys: &["path"],
-        read: |reader, files| file(reader, files).map(|path| SourceSpec::Csv { path }),
-    },
+    Kind { name: "csv", keys: &["path", "delimiter"], read: csv },
     Kind { name: "files", keys: &["glob"], read: matching },
     Kind { name: "stdin", keys: &[], read: |_, _| Some(SourceSpec::Stdin) },
 ];
@@ -95,25 +98,93 @@ fn whole(reader: &mut Reader<'_>, key: &str) -> Option<i64> {
     i64::try_from(number.value).ok()
 }
 
-fn file(reader: &mut Reader<'_>, files: &Files) -> Option<PathBuf> {
+fn csv(reader: &mut Reader<'_>, files: &Files) -> Option<SourceSpec> {
+    let separator = match reader.text("delimiter") {
+        None => None,
+        Some(written) => match delimiter(&written.value) {
+            Ok(separator) => Some(separator),
+            Err(DelimiterError(text)) => {
+                reader.refuse(&written.place, Fault::BadDelimiter { text });
+                None
+            }
+        },
+    };
+    let path = named(reader, files)?;
+    Some(SourceSpec::Csv { path, delimiter: separator })
+}
+
+/// What a path leads to.
+enum Input {
+    /// A file, or what is read like one.
+    File(PathBuf),
+    /// This process's own standard input, as it was named.
+    Standard(Placed<String>),
+}
+
+/// A path that is no name of standard input.
+fn named(reader: &mut Reader<'_>, files: &Files) -> Option<PathBuf> {
+    match file(reader, files)? {
+        Input::File(path) => Some(path),
+        Input::Standard(written) => {
+            let fault = Fault::StandardInput { path: written.value.clone() };
+            reader.refuse(&written.place, fault);
+            None
+        }
+    }
+}
+
+fn file(reader: &mut Reader<'_>, files: &Files) -> Option<Input> {
     reader.require("path", "path = \"FILE\", relative to the topology's folder");
     let written = reader.text("path")?;
     let path = files.resolve(&written);
-    if path.is_dir() || !path.exists() {
-        let fault = Fault::NoInput {
-            path: files.shown(&written),
-            folder: path.is_dir(),
-            similar: files.similar(&written),
-        };
+    if is_standard_input(&path) {
+        return Some(Input::Standard(written));
+    }
+    if let Some(why) = unfit(&path) {
+        let fault =
+            Fault::NoInput { path: files.shown(&written), why, similar: files.similar(&written) };
         reader.refuse(&written.place, fault);
         return None;
     }
-    Some(path)
+    Some(Input::File(path))
+}
+
+/// The source is read by another process, whose own standard input these names would mean.
+fn is_standard_input(path: &Path) -> bool {
+    ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"].iter().any(|name| path == Path::new(name))
+}
+
+/// Why nothing can be read at a path.
+fn unfit(path: &Path) -> Option<Unfit> {
+    let found = fs::metadata(path);
+    Some(match found.map(|meta| meta.file_type()) {
+        Ok(kind) if kind.is_dir() => Unfit::Folder,
+        Ok(kind) if kind.is_socket() => Unfit::Socket,
+        Ok(_) => return None,
+        Err(_) if path.is_symlink() => Unfit::DanglingLink,
+        Err(error) if error.kind() == io::ErrorKind::InvalidFilename => Unfit::LongName,
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Unfit::OutOfReach,
+        Err(_) if is_file_as_folder(path) => Unfit::NoFolder,
+        Err(_) => Unfit::Missing,
+    })
+}
+
+/// Whether a path goes on behind a file, be it with a slash only.
+fn is_file_as_folder(path: &Path) -> bool {
+    let bare = path.as_os_str().to_string_lossy();
+    bare.ends_with('/') && Path::new(bare.trim_end_matches('/')).is_file()
+        || path.parent().is_some_and(Path::is_file)
 }
 
 fn matching(reader: &mut Reader<'_>, files: &Files) -> Option<SourceSpec> {
     reader.require("glob", "glob = \"pictures/*.png\", relative to the topology's folder");
-    let Placed { value, place } = reader.text("glob")?;
-    let glob = files.resolve(&Placed { value, place }).to_string_lossy().into_owned();
-    Some(SourceSpec::Files { glob })
+    let written = reader.text("glob")?;
+    if let Err(error) = Pattern::parse(&written.value) {
+        let fault = Fault::BadPattern { pattern: written.value.clone(), problem: error.problem };
+        reader.refuse(&written.within(error.at), fault);
+        return None;
+    }
+    // The folder is no part of the pattern: nothing in its own name is special.
+    let folder = files.base(&written);
+    Some(SourceSpec::Files { glob: written.value, folder: Some(folder), own: Vec::new() })
 }

@@ -18,6 +18,9 @@ pub enum Fault {
     /// The file holds bytes that are no UTF-8.
     #[error("the topology is not UTF-8 text")]
     NotText,
+    /// A folder whose name can't be told to the other processes.
+    #[error("the topology lies in `{folder}`, a name that is not UTF-8")]
+    FolderNotText { folder: String },
     /// No TOML.
     #[error("the TOML cannot be parsed: {reason}")]
     Syntax { reason: String },
@@ -87,9 +90,21 @@ pub enum Fault {
     /// A liveness in which no heartbeat fits.
     #[error("a liveness of {liveness} ms leaves no time for a heartbeat every {heartbeat} ms")]
     NoHeartbeat { liveness: u64, heartbeat: u64 },
+    /// What is no pattern of files.
+    #[error("`{}` is not a pattern of files: {problem}", .pattern.escape_debug())]
+    BadPattern { pattern: String, problem: String },
     /// A source that is not there.
-    #[error("the input `{path}` {}", if *.folder { "is a folder" } else { "does not exist" })]
-    NoInput { path: String, folder: bool, similar: Option<String> },
+    #[error("the input `{path}` {why}")]
+    NoInput { path: String, why: Unfit, similar: Option<String> },
+    /// What can't be written.
+    #[error("the file `{path}` of `{key}` {why}")]
+    NoOutput { key: &'static str, path: String, why: Unfit },
+    /// Another name of standard input.
+    #[error("`{path}` is standard input, which is read as lines, by `kind = \"stdin\"`")]
+    StandardInput { path: String },
+    /// What can't stand between cells.
+    #[error("`{}` cannot separate cells", .text.escape_debug())]
+    BadDelimiter { text: String },
     /// A worker program that is not there.
     #[error("the worker program `{path}` does not exist")]
     NoProgram { path: String },
@@ -117,6 +132,33 @@ pub enum Fault {
     /// A `--set` for a key below something that is no table.
     #[error("`{key}` is {found}, so it has no keys below it")]
     SetBelow { key: String, found: &'static str },
+}
+
+/// Why a path can't be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "their words say it")]
+pub enum Unfit {
+    Missing,
+    Folder,
+    Socket,
+    DanglingLink,
+    LongName,
+    OutOfReach,
+    NoFolder,
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Missing => "does not exist",
+            Self::Folder => "is a folder",
+            Self::Socket => "is a socket, which is no file",
+            Self::DanglingLink => "is a link that leads nowhere",
+            Self::LongName => "has a longer name than the system allows",
+            Self::OutOfReach => "is in a folder that you may not look into",
+            Self::NoFolder => "goes on behind a file as if that were a folder",
+        })
+    }
 }
 
 /// Which list of words a name is looked up in.
@@ -176,6 +218,7 @@ impl Fault {
         match self {
             Self::Unreadable { .. } => "unreadable",
             Self::NotText => "not-text",
+            Self::FolderNotText { .. } => "folder-not-text",
             Self::Syntax { .. } => "syntax",
             Self::UnknownKey { .. } => "unknown-key",
             Self::Misplaced { .. } => "misplaced-key",
@@ -199,7 +242,11 @@ impl Fault {
             Self::PythonFile { .. } => "python-file",
             Self::SameLimit { .. } => "same-limit",
             Self::NoHeartbeat { .. } => "no-heartbeat",
+            Self::BadPattern { .. } => "bad-pattern",
             Self::NoInput { .. } => "no-input",
+            Self::NoOutput { .. } => "no-output",
+            Self::StandardInput { .. } => "standard-input",
+            Self::BadDelimiter { .. } => "bad-delimiter",
             Self::NoProgram { .. } => "no-program",
             Self::NoKey { .. } => "no-key",
             Self::BadBind { .. } => "bad-bind",

@@ -5,7 +5,7 @@
 use sink::config::OutputSpec;
 
 use super::{
-    fault::{Expected, Fault, Vocabulary},
+    fault::{Expected, Fault, Unfit, Vocabulary},
     nearest,
 };
 use crate::topology::section::{FUNCTION_KEYS, Section};
@@ -28,6 +28,9 @@ impl Fault {
         Some(match self {
             Self::Unreadable { similar, .. } => did_you_mean(similar.as_deref()?),
             Self::NotText => "save the file as UTF-8".into(),
+            Self::FolderNotText { .. } => {
+                "give the folder another name, or a link to it, and name that".into()
+            }
             Self::UnknownKey { key, section } => unknown_key(key, *section),
             Self::Misplaced { kind, allowed, .. } => misplaced(kind, allowed),
             Self::UnknownName { what, name, known } => unknown_name(*what, name, known),
@@ -63,7 +66,18 @@ impl Fault {
             Self::NoHeartbeat { .. } => {
                 "make `liveness` several times as long as `heartbeat`".into()
             }
-            Self::NoInput { folder, similar, .. } => no_input(*folder, similar.as_deref()),
+            Self::BadPattern { .. } => {
+                "`*` and `?` stand for characters of one name, `[ab]` for one of these, `**/` for any folders"
+                    .into()
+            }
+            Self::NoInput { why, similar, .. } => no_input(*why, similar.as_deref()),
+            Self::NoOutput { .. } => "name a file; it need not exist, its folder must".into(),
+            Self::StandardInput { .. } => {
+                "save it to a file first, or read it as lines: kind = \"stdin\"".into()
+            }
+            Self::BadDelimiter { .. } => {
+                "write one ASCII character that is no letter, digit or quote, as in delimiter = \";\", or \"tab\"".into()
+            }
             Self::NoProgram { path } => no_program(path),
             Self::NoKey { .. } => {
                 "leave `key` out to use your own key, which is made at first use".into()
@@ -185,11 +199,17 @@ fn empty(key: &str) -> String {
     }
 }
 
-fn no_input(folder: bool, similar: Option<&str>) -> String {
-    match similar {
-        _ if folder => "to read the files of a folder: kind = \"files\" and glob = \"FOLDER/*\"".into(),
-        Some(name) => did_you_mean(name),
-        None => "a path in a topology is relative to the topology's folder, one in a flag to the current folder".into(),
+fn no_input(why: Unfit, similar: Option<&str>) -> String {
+    match (why, similar) {
+        (Unfit::Folder, _) => {
+            "to read the files of a folder: kind = \"files\" and glob = \"FOLDER/*\"".into()
+        }
+        (Unfit::Missing, Some(name)) => did_you_mean(name),
+        (Unfit::DanglingLink, _) => "correct the link, or name the file itself".into(),
+        (Unfit::Socket, _) => {
+            "have a program read it, and pipe what it prints to kind = \"stdin\"".into()
+        }
+        _ => "a path in a topology is relative to the topology's folder, one in a flag to the current folder".into(),
     }
 }
 

@@ -14,7 +14,7 @@ use annotate_snippets::{
 };
 use serde::Serialize;
 
-pub use self::fault::{Expected, Fault, Vocabulary};
+pub use self::fault::{Expected, Fault, Unfit, Vocabulary};
 pub(super) use self::nearest::nearest;
 use super::place::{Origin, Place};
 
