@@ -1,21 +1,21 @@
 //! The flags of a sink that is started by hand.
 
-use std::{
-    fs,
-    io::Write,
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{fs, io::Write, path::PathBuf, process::ExitCode};
 
 use clap::Args;
 use proto::{
     causes::with_causes,
-    net::{endpoint::Endpoint, key::Key, zeromq::SharedContext},
+    net::{
+        endpoint::Endpoint,
+        key::{Key, told_file},
+        zeromq::SharedContext,
+    },
     process,
 };
 
 use crate::{
-    Summary,
+    Existing, Spared,
+    claim::Files,
     config::{Aggregate, Field, GroupBy, Order, OutputSpec, SinkConfig},
     recorder::Told,
     run::{self, Setup},
@@ -72,6 +72,10 @@ pub struct SinkArgs {
     /// Write the summary as JSON
     #[arg(long, value_name = "FILE")]
     summary: Option<PathBuf>,
+    /// Write over files, and tables of a database, that are there and that no run of this run
+    /// directory has made
+    #[arg(long)]
+    overwrite: bool,
     /// The key file [default: the user's own, made at first use]
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
@@ -92,7 +96,7 @@ impl SinkArgs {
         process::end_with_parent();
         process::keep_memory();
         let (key, insecure) = (self.key.clone(), self.insecure);
-        let told = tell(self.summary.clone(), self.quiet);
+        let told = tell(self.quiet);
         let setup = match self.into_setup() {
             Ok(setup) => setup,
             Err(problem) => {
@@ -119,45 +123,57 @@ impl SinkArgs {
     fn into_setup(self) -> Result<Setup, String> {
         if let Some(path) = &self.setup {
             let text = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-            return serde_json::from_slice(&text).map_err(|e| format!("{}: {e}", path.display()));
+            let setup: Setup = serde_json::from_slice(&text)
+                .map_err(|error| format!("{}: {error}", path.display()))?;
+            return Ok(Setup { summary: self.summary, ..setup });
         }
         if self.fields.contains(&Field::Input) {
             return Err("--fields input: only a topology's sink can have it, since the ventilator has to send it along".into());
         }
+        let config = SinkConfig {
+            output: self.output,
+            order: self.order,
+            fields: self.fields,
+            aggregate: self.aggregate,
+            group_by: self.group_by,
+            on: self.on,
+            top: self.top,
+            groups_max: self.groups_max,
+            dead: self.dead,
+            overwrite: if self.overwrite { Existing::Overwrite } else { Existing::Keep },
+        };
+        let mut files = Files::default();
+        files.written("--output", config.output.as_ref().and_then(OutputSpec::path));
+        let letters = if config.dead.is_some() { "--dead" } else { "the file of dead letters" };
+        files.written(letters, Some(&config.dead_path()));
+        files.written("--summary", self.summary.as_deref());
+        let key = told_file(self.key.as_deref());
+        files.read("the key file", key.as_deref());
+        if let Some(clash) = files.clash(self.run_dir.as_deref()) {
+            return Err(clash);
+        }
+        let spared = key.map(|path| Spared { what: "the key file".into(), path });
         Ok(Setup {
             name: process::default_name("sink"),
             bind: self.bind,
-            config: SinkConfig {
-                output: self.output,
-                order: self.order,
-                fields: self.fields,
-                aggregate: self.aggregate,
-                group_by: self.group_by,
-                on: self.on,
-                top: self.top,
-                groups_max: self.groups_max,
-                dead: self.dead,
-            },
+            config,
             carries_input: false,
             run_dir: self.run_dir,
+            summary: self.summary,
+            spared: spared.into_iter().collect(),
             limits: Default::default(),
         })
     }
 }
 
-/// Writes the summary where it was asked for.
-fn tell(path: Option<PathBuf>, quiet: bool) -> Told {
+/// Shows the summary to whoever started the sink.
+fn tell(quiet: bool) -> Told {
     Box::new(move |summary, drained| {
         if !quiet {
             let note = if drained { "stopped before the end of the source\n" } else { "" };
             // Nobody may be left to read it; that is no reason to fail.
             let _ = write!(std::io::stderr(), "{note}{summary}");
         }
-        path.as_deref().map_or(Ok(()), |path| write_summary(path, summary))
+        Ok(())
     })
-}
-
-fn write_summary(path: &Path, summary: &Summary) -> Result<(), String> {
-    let json = serde_json::to_vec_pretty(summary).map_err(|error| error.to_string())?;
-    fs::write(path, json).map_err(|error| format!("cannot write {}: {error}", path.display()))
 }

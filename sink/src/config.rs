@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::claim::Existing;
+
 pub use text::{NameError, Named, parse_list};
 
 /// Everything that decides what a sink writes.
@@ -33,6 +35,9 @@ pub struct SinkConfig {
     pub groups_max: Option<usize>,
     /// Where dead letters go; none: beside the output, or the current folder's `dead.jsonl`.
     pub dead: Option<PathBuf>,
+    /// What becomes of files of others where results, letters or the summary shall go.
+    #[serde(skip_serializing_if = "Existing::is_kept")]
+    pub overwrite: Existing,
 }
 
 impl SinkConfig {

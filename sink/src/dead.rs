@@ -11,6 +11,7 @@ use proto::unit::Step;
 use proto::value::to_json;
 use serde::{Deserialize, Serialize};
 
+use crate::claim::Claim;
 use crate::output::{Mark, OutputError, Tail, require_folder};
 
 /// Stands for the stage in the letter of a unit whose result the output cannot hold. No stage can
@@ -60,29 +61,32 @@ impl DeadLetter {
 /// What [`Output`](crate::output::Output) says of marks, syncs and errors holds here too.
 pub struct DeadLetters {
     path: PathBuf,
+    claim: Claim,
     /// `None` until the first letter.
     tail: Option<Tail>,
     letters: u64,
 }
 
 impl DeadLetters {
-    /// Prepares the file at `path`. Without a mark, or with an empty one, a file that an earlier
-    /// run left there is removed; with one, it is cut to it. A missing folder is found out here, not
-    /// when hours later a unit dies.
+    /// Prepares the file at `path`. Without a mark, or with an empty one, a file that this run or
+    /// the one before it left there is removed, and anybody else's refused; with one, it is cut to
+    /// it. A missing folder is found out here, not when hours later a unit dies.
     ///
     /// # Errors
-    /// [`OutputError::NoFolder`], [`OutputError::Open`], [`OutputError::Shorter`], as for outputs.
-    pub fn open(path: &Path, resume: Option<&Mark>) -> Result<Self, OutputError> {
+    /// [`OutputError::NoFolder`], [`OutputError::Open`], [`OutputError::Shorter`],
+    /// [`OutputError::Exists`], as for outputs.
+    pub fn open(path: &Path, resume: Option<&Mark>, claim: &Claim) -> Result<Self, OutputError> {
         let mark = resume.filter(|mark| mark.bytes > 0);
         let tail = match mark {
-            Some(mark) => Some(Tail::open(path, Some(mark.bytes))?),
+            Some(mark) => Some(Tail::open(path, Some(mark.bytes), claim)?),
             None => {
                 require_folder(path)?;
-                remove_old(path)?;
+                remove_old(path, claim)?;
                 None
             }
         };
-        Ok(DeadLetters { path: path.to_owned(), tail, letters: mark.map_or(0, |mark| mark.rows) })
+        let letters = mark.map_or(0, |mark| mark.rows);
+        Ok(DeadLetters { path: path.to_owned(), claim: claim.clone(), tail, letters })
     }
 
     /// Where the letters are, or would be.
@@ -97,7 +101,7 @@ impl DeadLetters {
     pub fn write(&mut self, letter: &DeadLetter) -> Result<(), OutputError> {
         let tail = match &mut self.tail {
             Some(tail) => tail,
-            None => self.tail.insert(Tail::open(&self.path, None)?),
+            None => self.tail.insert(Tail::open(&self.path, None, &self.claim)?),
         };
         tail.append(|line| {
             serde_json::to_writer(&mut *line, letter)
@@ -153,15 +157,23 @@ impl DeadLetters {
     }
 }
 
-fn remove_old(path: &Path) -> Result<(), OutputError> {
+fn remove_old(path: &Path, claim: &Claim) -> Result<(), OutputError> {
+    let failed = |source| OutputError::Open { path: path.to_owned(), source };
+    let data = match fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(failed)?,
+    };
     // A device or pipe is somebody else's: `--dead /dev/stderr`.
-    if !path.is_file() {
+    if !data.is_file() {
         return Ok(());
     }
-    match fs::remove_file(path) {
-        Err(source) if source.kind() != ErrorKind::NotFound => {
-            Err(OutputError::Open { path: path.to_owned(), source })
-        }
+    claim.check(path, &data, 0)?;
+    if data.len() == 0 && !claim.owns(&data) {
+        return Ok(());
+    }
+    // A link stays one.
+    match fs::canonicalize(path).and_then(fs::remove_file) {
+        Err(source) if source.kind() != ErrorKind::NotFound => Err(failed(source)),
         _ => Ok(()),
     }
 }
@@ -169,6 +181,7 @@ fn remove_old(path: &Path) -> Result<(), OutputError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{claim::Existing, output::test_rows::claim};
 
     fn letter(id: u64) -> DeadLetter {
         DeadLetter {
@@ -186,9 +199,32 @@ mod tests {
     fn there_is_no_file_without_a_letter() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("dead.jsonl");
-        fs::write(&path, "of an earlier run").unwrap();
-        let mut dead = DeadLetters::open(&path, None).unwrap();
+        let mut earlier = DeadLetters::open(&path, None, &claim(&folder)).unwrap();
+        earlier.write(&letter(1)).unwrap();
+        earlier.flush().unwrap();
+        drop(earlier);
+        let mut dead = DeadLetters::open(&path, None, &claim(&folder)).unwrap();
         assert_eq!(dead.sync().unwrap(), Mark::default());
+        assert!(!path.exists());
+    }
+
+    /// No harm: `dead = "notes.txt"` removes nothing of a user's, whether units die or not.
+    #[test]
+    fn a_file_that_no_run_made_is_refused_and_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notes.txt");
+        fs::write(&path, "a thesis").unwrap();
+        for mark in [None, Some(Mark::default())] {
+            let opened = DeadLetters::open(&path, mark.as_ref(), &claim(&folder));
+            assert!(matches!(opened.err(), Some(OutputError::Exists { .. })));
+            assert_eq!(fs::read(&path).unwrap(), b"a thesis");
+        }
+        fs::write(&path, "").unwrap();
+        drop(DeadLetters::open(&path, None, &claim(&folder)).unwrap());
+        assert!(path.exists(), "an empty file is somebody's too");
+        fs::write(&path, "a thesis").unwrap();
+        let over = Claim { existing: Existing::Overwrite, ..Claim::default() };
+        drop(DeadLetters::open(&path, None, &over).unwrap());
         assert!(!path.exists());
     }
 
@@ -196,7 +232,7 @@ mod tests {
     fn a_letter_is_a_line_that_can_be_read_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("dead.jsonl");
-        let mut dead = DeadLetters::open(&path, None).unwrap();
+        let mut dead = DeadLetters::open(&path, None, &claim(&folder)).unwrap();
         let deep = DeadLetter {
             path: DeadLetter::path_of(&[Step { execution: 7, index: 2, of: 3 }]),
             ..letter(9)
@@ -218,7 +254,7 @@ mod tests {
     fn a_restart_takes_back_the_letters_after_the_mark() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("dead.jsonl");
-        let mut dead = DeadLetters::open(&path, None).unwrap();
+        let mut dead = DeadLetters::open(&path, None, &claim(&folder)).unwrap();
         let none = dead.mark();
         dead.write(&letter(1)).unwrap();
         let one = dead.sync().unwrap();
@@ -226,15 +262,15 @@ mod tests {
         dead.write(&letter(2)).unwrap();
         dead.flush().unwrap();
         drop(dead);
-        let mut dead = DeadLetters::open(&path, Some(&one)).unwrap();
+        let mut dead = DeadLetters::open(&path, Some(&one), &claim(&folder)).unwrap();
         assert_eq!(dead.mark(), one);
         dead.write(&letter(3)).unwrap();
         dead.rewind(&one).unwrap();
         dead.flush().unwrap();
         assert_eq!(fs::read(&path).unwrap(), before);
-        DeadLetters::open(&path, Some(&none)).unwrap();
+        DeadLetters::open(&path, Some(&none), &claim(&folder)).unwrap();
         assert!(!path.exists());
-        assert!(DeadLetters::open(&path, Some(&one)).is_err());
+        assert!(DeadLetters::open(&path, Some(&one), &claim(&folder)).is_err());
     }
 
     #[test]

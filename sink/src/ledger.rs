@@ -18,8 +18,9 @@ use proto::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Aggregates, Arrange, DeadLetter, DeadLetters, Mark, Output, OutputError, Row, SinkConfig,
-    config::Order,
+    Aggregates, Arrange, Claim, DeadLetter, DeadLetters, Mark, Output, OutputError, Row,
+    SinkConfig,
+    config::{Order, OutputSpec},
     dead::SINK_STAGE,
     entry::{Entry, Expanded, Origin, Outcome},
     flow::Flow,
@@ -59,6 +60,8 @@ pub struct Ledger {
     stages: Vec<String>,
     output: Option<Box<dyn Output>>,
     reader_gone: bool,
+    // What was written to a reader that has gone.
+    streamed: u64,
     dead: DeadLetters,
     aggregates: Aggregates,
     arrange: Arrange<Entry>,
@@ -74,7 +77,7 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Opens the outputs: anew, or as they were at a checkpoint.
+    /// Opens the outputs, as far as the claim lets it: anew, or as they were at a checkpoint.
     ///
     /// # Errors
     /// [`OutputError`] when one can't be opened.
@@ -82,12 +85,16 @@ impl Ledger {
         config: SinkConfig,
         carries_input: bool,
         checkpoint: Option<&Checkpoint>,
+        claim: &Claim,
     ) -> Result<Self, OutputError> {
         let mark = checkpoint.and_then(|checkpoint| checkpoint.output.clone());
-        let output =
-            config.output.as_ref().map(|spec| output::open(spec, &config, mark)).transpose()?;
-        let dead =
-            DeadLetters::open(&config.dead_path(), checkpoint.map(|checkpoint| &checkpoint.dead))?;
+        let output = config
+            .output
+            .as_ref()
+            .map(|spec| output::open(spec, &config, mark, claim))
+            .transpose()?;
+        let letters = checkpoint.map(|checkpoint| &checkpoint.dead);
+        let dead = DeadLetters::open(&config.dead_path(), letters, claim)?;
         let mut service = Histogram::new_with_bounds(1, SERVICE_US_MAX, 2)
             .expect("1 µs to 1 h in two digits is a valid range");
         for (us, units) in checkpoint.iter().flat_map(|checkpoint| &checkpoint.service) {
@@ -103,6 +110,7 @@ impl Ledger {
             stages: Vec::new(),
             output,
             reader_gone: false,
+            streamed: 0,
             dead,
             aggregates: aggregates.unwrap_or_else(|| Aggregates::new(&config)),
             arrange: Arrange::new(order, watermark),
@@ -351,8 +359,18 @@ impl Ledger {
         }
     }
 
+    /// How much was written: of a file its length, which may have come from earlier sinks, of a
+    /// stream what left through it.
+    pub fn output_bytes(&self) -> u64 {
+        let path = self.config.output.as_ref().and_then(OutputSpec::path);
+        let file = path.and_then(|path| path.metadata().ok()).filter(|data| data.is_file());
+        let streamed = || self.output.as_ref().map_or(self.streamed, |output| output.mark().bytes);
+        file.map_or_else(streamed, |data| data.len())
+    }
+
     fn lose_reader(&mut self) {
         self.reader_gone = true;
+        self.streamed = self.output_bytes();
         self.output = None;
     }
 

@@ -9,6 +9,7 @@ use crate::{
     config::{Order, OutputSpec},
     entry::{Batch, Entry, Expanded, Origin, Outcome, Outputs},
     ledger::{Counts, Ledger},
+    output::test_rows::claim_in,
     run_dir::Checkpoint,
 };
 
@@ -76,7 +77,8 @@ fn config(folder: &Path, order: Order) -> SinkConfig {
 }
 
 fn open(config: &SinkConfig, checkpoint: Option<&Checkpoint>) -> Ledger {
-    let mut ledger = Ledger::open(config.clone(), false, checkpoint).unwrap();
+    let claim = claim_in(config.dead_path().parent().unwrap());
+    let mut ledger = Ledger::open(config.clone(), false, checkpoint, &claim).unwrap();
     ledger.set_stages(["one", "two"].map(String::from).to_vec());
     ledger
 }

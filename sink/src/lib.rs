@@ -22,6 +22,7 @@ pub mod accept;
 pub mod aggregate;
 pub mod arrange;
 pub mod arrivals;
+pub mod claim;
 pub mod cli;
 pub mod config;
 pub mod core;
@@ -53,6 +54,7 @@ pub mod lives;
     )
 )]
 pub mod log;
+pub mod made;
 #[cfg_attr(
     not(test),
     expect(clippy::indexing_slicing, reason = "positions that were found in the same lines")
@@ -84,6 +86,7 @@ mod walk;
 
 pub use aggregate::Aggregates;
 pub use arrange::Arrange;
+pub use claim::{Claim, Existing, Spared};
 pub use config::{OutputSpec, SinkConfig};
 pub use dead::{DeadLetter, DeadLetters};
 pub use output::{Mark, Output, OutputError, Row};

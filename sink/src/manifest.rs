@@ -36,6 +36,8 @@ use crate::{
 
 /// Its name in the run directory.
 pub const FILE: &str = "manifest.json";
+/// What it is written as, until it is whole.
+pub const DRAFT: &str = "manifest.json.new";
 
 /// What a finished run consists of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -119,9 +121,9 @@ pub enum ManifestError {
 }
 
 /// Keeps the sums of the output's lines in the run directory.
-const OUTPUT_SUMS: &str = "manifest.output.sums";
+pub const OUTPUT_SUMS: &str = "manifest.output.sums";
 /// Keeps those of the dead letters.
-const DEAD_SUMS: &str = "manifest.dead.sums";
+pub const DEAD_SUMS: &str = "manifest.dead.sums";
 
 /// Goes along with the output of a run in `run_dir`, of which nothing is written yet. None if that
 /// can't be; then it is read at the end.

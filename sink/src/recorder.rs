@@ -7,7 +7,7 @@
 
 use std::{
     io,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
 
@@ -20,13 +20,14 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::{
-    OutputError, SinkConfig, Summary,
+    Claim, Existing, OutputError, SinkConfig, Summary,
     core::{Conclusion, Reply, Request, Standing},
     entry::Entry,
     ledger::Ledger,
     lives::Lives,
     log::{Log, LogError, read_segment},
     manifest::{self, ManifestError},
+    output::require_folder,
     record::{self, Record},
     run_dir::{Checkpoint, RunDir, RunDirError},
     secure::{self, Batch, Order, Securer, SharedDiary},
@@ -75,6 +76,25 @@ pub enum RecordError {
 /// Called with the summary when the run is over, and whether it stopped early.
 pub type Told = Box<dyn FnMut(&Summary, bool) -> Result<(), String> + Send>;
 
+/// What a recorder may write to, and whom it tells.
+pub struct Terms {
+    /// Which files it may write to. What a run directory knows is added to it.
+    pub claim: Claim,
+    /// Where the summary goes as JSON, if anywhere.
+    pub summary: Option<PathBuf>,
+    /// Who is told at the end.
+    pub told: Told,
+}
+
+impl Terms {
+    /// A summary that could not be written is found out before the run.
+    fn check(&self) -> Result<(), OutputError> {
+        let Some(path) = &self.summary else { return Ok(()) };
+        require_folder(path)?;
+        self.claim.look(path, b"").map(drop)
+    }
+}
+
 /// What makes a run outlive its sink.
 struct Durable {
     run_dir: RunDir,
@@ -91,7 +111,7 @@ pub struct Recorder {
     // Duplicates in all, and how many of them the log knows of.
     duplicates: u64,
     logged: u64,
-    told: Told,
+    terms: Terms,
     failed: bool,
     // The widest window that a sink of this run has had, as it is recorded.
     window_units: u64,
@@ -144,15 +164,16 @@ impl Recorder {
     pub fn ephemeral(
         config: SinkConfig,
         carries_input: bool,
-        told: Told,
+        terms: Terms,
     ) -> Result<Self, RecordError> {
+        terms.check()?;
         Ok(Self {
-            ledger: Ledger::open(config, carries_input, None)?,
+            ledger: Ledger::open(config, carries_input, None, &terms.claim)?,
             durable: None,
             lives: Lives::default(),
             duplicates: 0,
             logged: 0,
-            told,
+            terms,
             failed: false,
             window_units: 0,
             unlogged: Unlogged::default(),
@@ -170,7 +191,7 @@ impl Recorder {
         carries_input: bool,
         run_dir: RunDir,
         draw: u64,
-        told: Told,
+        mut terms: Terms,
     ) -> Result<(Self, Standing), RecordError> {
         let digest = config_digest(&config);
         let (run, epoch) = run_dir.start(draw)?;
@@ -178,9 +199,14 @@ impl Recorder {
         if checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.config != digest) {
             return Err(RecordError::OtherConfig);
         }
+        terms.claim.made = Some(run_dir.made().clone());
+        terms.claim.run = run;
+        terms.claim.resumes = checkpoint.is_some();
+        terms.check()?;
+        run_dir.made().note_run(run)?;
         let segment = checkpoint.as_ref().map_or(1, |checkpoint| checkpoint.segment);
         let checkpoint = last_checkpoint(run_dir.path(), segment)?.or(checkpoint);
-        let mut ledger = Ledger::open(config, carries_input, checkpoint.as_ref())?;
+        let mut ledger = Ledger::open(config, carries_input, checkpoint.as_ref(), &terms.claim)?;
         ledger.follow(run_dir.path());
         let dead_path = std::path::absolute(ledger.dead_path())?;
         run_dir.record("dead_path", &dead_path)?;
@@ -224,7 +250,7 @@ impl Recorder {
             lives,
             duplicates,
             logged,
-            told,
+            terms,
             failed: false,
             window_units: window_units.unwrap_or_default(),
             unlogged: Unlogged::default(),
@@ -484,6 +510,8 @@ impl Recorder {
         if let Some(durable) = &self.durable
             && !conclusion.drained
         {
+            // Whoever comes after this moment has it from here.
+            durable.run_dir.record_summary(&summary)?;
             let plan: Option<String> = durable.run_dir.fact("plan")?;
             manifest::write(
                 durable.run_dir.path(),
@@ -494,7 +522,11 @@ impl Recorder {
             )?;
             durable.run_dir.record("finished", &true)?;
         }
-        (self.told)(&summary, conclusion.drained).map_err(RecordError::Told)?;
+        if let Some(path) = &self.terms.summary {
+            let json = serde_json::to_vec_pretty(&summary).map_err(io::Error::from)?;
+            self.terms.claim.put(path, &json)?;
+        }
+        (self.terms.told)(&summary, conclusion.drained).map_err(RecordError::Told)?;
         replies.push(Reply::Concluded(serde_json::to_string(&summary).unwrap_or_default()));
         Ok(())
     }
@@ -515,7 +547,9 @@ fn last_checkpoint(folder: &Path, segment: u64) -> Result<Option<Checkpoint>, Lo
 
 /// What of the configuration decides what the outputs hold.
 fn config_digest(config: &SinkConfig) -> String {
-    let text = serde_json::to_vec(config).unwrap_or_default();
+    // What becomes of files that were there decides nothing of what is written then.
+    let config = SinkConfig { overwrite: Existing::Keep, ..config.clone() };
+    let text = serde_json::to_vec(&config).unwrap_or_default();
     Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

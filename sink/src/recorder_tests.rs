@@ -66,7 +66,8 @@ fn secured(recorder: &Recorder, batch: Batch) -> Option<(u64, Vec<u64>)> {
 
 fn open(folder: &Path) -> Result<(Recorder, Standing), RecordError> {
     let run_dir = RunDir::open(&folder.join("run")).unwrap();
-    Recorder::durable(config(folder), false, run_dir, 7, Box::new(|_, _| Ok(())))
+    let terms = Terms { claim: Claim::default(), summary: None, told: Box::new(|_, _| Ok(())) };
+    Recorder::durable(config(folder), false, run_dir, 7, terms)
 }
 
 /// The units that a reader of the output finds there, in their order.
@@ -77,13 +78,13 @@ fn written(folder: &Path) -> Vec<u64> {
 }
 
 /// A copy of every file, and the way back to it.
-fn files(folder: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let run = fs::read_dir(folder.join("run")).unwrap();
     let all = run.chain(fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path());
     all.filter(|path| path.is_file()).map(|path| (path.clone(), fs::read(path).unwrap())).collect()
 }
 
-fn put_back(folder: &Path, files: &[(std::path::PathBuf, Vec<u8>)]) {
+fn put_back(folder: &Path, files: &[(PathBuf, Vec<u8>)]) {
     fs::remove_dir_all(folder.join("run")).unwrap();
     fs::create_dir(folder.join("run")).unwrap();
     for (path, bytes) in files {

@@ -112,7 +112,7 @@ pub fn retry(path: &Path, ids: &[u64]) -> Result<Vec<u64>, RetryError> {
 mod tests {
     use super::*;
     use crate::{
-        SinkConfig,
+        Claim, SinkConfig,
         entry::{Entry, Origin, Outcome},
         ledger::Ledger,
     };
@@ -135,7 +135,8 @@ mod tests {
     fn finished(folder: &Path) -> RunDir {
         let config = SinkConfig { dead: Some(folder.join("dead.jsonl")), ..SinkConfig::default() };
         let run_dir = RunDir::open(&folder.join("run")).unwrap();
-        let mut ledger = Ledger::open(config, false, None).unwrap();
+        let claim = Claim { made: Some(run_dir.made().clone()), ..Claim::default() };
+        let mut ledger = Ledger::open(config, false, None, &claim).unwrap();
         ledger.take(vec![dead(0), dead(1), dead(2)]).unwrap();
         run_dir.record("checkpoint", &ledger.checkpoint(1, String::new()).unwrap()).unwrap();
         run_dir.record("dead_path", &folder.join("dead.jsonl")).unwrap();

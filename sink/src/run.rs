@@ -16,9 +16,9 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    SinkConfig,
+    Claim, SinkConfig, Spared,
     core::{Reply, Sink, Standing},
-    recorder::{RecordError, Recorder, Told},
+    recorder::{RecordError, Recorder, Terms, Told},
     run_dir::{RunDir, RunDirError},
 };
 
@@ -37,6 +37,12 @@ pub struct Setup {
     /// What outlives the sink is kept here; without it nothing is.
     #[serde(default)]
     pub run_dir: Option<PathBuf>,
+    /// Where the summary goes as JSON.
+    #[serde(default)]
+    pub summary: Option<PathBuf>,
+    /// The files that the run reads, which are never written to.
+    #[serde(default)]
+    pub spared: Vec<Spared>,
     /// The limits of the run.
     #[serde(default)]
     pub limits: Limits,
@@ -77,14 +83,24 @@ pub fn run(
     let random = || getrandom::u64().map_err(|error| io::Error::other(error.to_string()));
     // 0 means that no run is known, so it names none.
     let draw = random()?.max(1);
+    let terms = Terms {
+        claim: Claim {
+            existing: setup.config.overwrite,
+            spared: setup.spared.clone(),
+            run: draw,
+            ..Claim::default()
+        },
+        summary: setup.summary.clone(),
+        told,
+    };
     let (recorder, standing) = match &setup.run_dir {
         None => {
             let standing = Standing { run: draw, epoch: 1, ..Standing::default() };
-            (Recorder::ephemeral(setup.config.clone(), setup.carries_input, told)?, standing)
+            (Recorder::ephemeral(setup.config.clone(), setup.carries_input, terms)?, standing)
         }
         Some(path) => {
             let run_dir = RunDir::open(path)?;
-            Recorder::durable(setup.config.clone(), setup.carries_input, run_dir, draw, told)?
+            Recorder::durable(setup.config.clone(), setup.carries_input, run_dir, draw, terms)?
         }
     };
     let mut driver = Driver::new(context, key, &setup.limits)?;

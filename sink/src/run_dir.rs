@@ -1,16 +1,18 @@
 //! The run directory: what outlives the sink.
 //!
-//! Owns the lock, the small database of facts about the run, and the checkpoints; refuses to
-//! know what leads to one. Outcomes themselves are in the commit log until a checkpoint covers
+//! Owns the lock, the small database of facts about the run, the checkpoints, and the names that
+//! files have here: those of anybody else in the folder are left alone. Refuses to know what leads
+//! to a checkpoint. Outcomes themselves are in the commit log until a checkpoint covers
 //! them, and in the outputs afterwards.
 
 use std::{
+    ffi::OsStr,
     fs, io,
     path::{Path, PathBuf},
 };
 
 use proto::{
-    durable,
+    diary,
     frame::RunId,
     net::lock::{Lock, LockError},
 };
@@ -18,8 +20,19 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{Aggregates, Mark, flow::Flow, ledger::Counts};
+use crate::{
+    Aggregates, Claim, Mark, OutputError, Summary,
+    flow::Flow,
+    ledger::Counts,
+    made::{self, Made},
+    manifest,
+    summary::OutputFacts,
+};
 
+/// What is locked as long as a sink has the run.
+const LOCK: &str = "sink.lock";
+/// The summary of a finished run.
+const SUMMARY: &str = "summary";
 /// The file that holds the facts of a run.
 pub const DATABASE: &str = "run.sqlite";
 
@@ -34,6 +47,25 @@ pub enum RunDirError {
         /// Why.
         source: io::Error,
     },
+    /// It holds files of somebody else's, with names that a run needs.
+    #[error("{} holds a `{name}` that no run has made, so nothing is written there: give the run a folder of its own", path.display())]
+    Foreign {
+        /// The folder.
+        path: PathBuf,
+        /// The file.
+        name: String,
+    },
+    /// The list of what was made can't be used.
+    #[error("cannot use {}", path.display())]
+    Made {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file of dead letters can't be replaced.
+    #[error(transparent)]
+    Letters(#[from] OutputError),
     /// Another sink has it.
     #[error("the run directory is in use: {0}")]
     Locked(#[from] LockError),
@@ -89,7 +121,58 @@ pub struct Checkpoint {
 pub struct RunDir {
     path: PathBuf,
     database: Connection,
+    made: Made,
     _lock: Lock,
+}
+
+/// Whether a run keeps a file of this name in its directory: the sink, the ventilator or the
+/// launcher.
+pub fn is_own_name(name: &OsStr) -> bool {
+    const NAMES: [&str; 17] = [
+        DATABASE,
+        "run.sqlite-wal",
+        "run.sqlite-shm",
+        "run.sqlite-journal",
+        LOCK,
+        made::FILE,
+        manifest::FILE,
+        manifest::DRAFT,
+        manifest::OUTPUT_SUMS,
+        manifest::DEAD_SUMS,
+        diary::SINK_FILE,
+        diary::VENTILATOR_FILE,
+        "stdin",
+        "stdin.ended",
+        "up.lock",
+        "topology.json",
+        "topology.json.new",
+    ];
+    let Some(name) = name.to_str() else { return false };
+    let is_segment = |rest: &str| rest.bytes().all(|byte| byte.is_ascii_digit());
+    NAMES.contains(&name) || name.strip_prefix("log-").is_some_and(is_segment)
+}
+
+/// A file of somebody else's, in a folder that is no run directory yet, that the sink would write
+/// over.
+fn in_the_way(folder: &Path) -> Option<String> {
+    if folder.join(DATABASE).exists() {
+        return None;
+    }
+    let sinks = |name: &str| {
+        ["manifest.", "log-"].iter().any(|beginning| name.starts_with(beginning))
+            || name == diary::SINK_FILE
+    };
+    let entries = fs::read_dir(folder).ok()?.flatten();
+    let mut names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    names.find(|name| is_own_name(OsStr::new(name)) && sinks(name))
+}
+
+/// Whether a database has tables, but none of a run.
+fn is_foreign(database: &Connection) -> rusqlite::Result<bool> {
+    let query = "SELECT count(*), coalesce(sum(name = 'fact'), 0) FROM sqlite_master";
+    let (all, ours): (i64, i64) =
+        database.query_row(query, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(all > 0 && ours == 0)
 }
 
 impl RunDir {
@@ -99,18 +182,27 @@ impl RunDir {
     /// [`RunDirError`] when it is in use or can't be.
     pub fn open(path: &Path) -> Result<Self, RunDirError> {
         let create = |source| RunDirError::Create { path: path.into(), source };
+        let foreign = |name| RunDirError::Foreign { path: path.into(), name };
+        if let Some(name) = in_the_way(path) {
+            return Err(foreign(name));
+        }
         fs::create_dir_all(path).map_err(create)?;
-        let lock = Lock::take(&path.join("sink.lock"))?;
+        let lock = Lock::take(&path.join(LOCK))?;
         let file = path.join(DATABASE);
         let failed = |source| RunDirError::Database { path: file.clone(), source };
+        let made = Made::open(path)
+            .map_err(|source| RunDirError::Made { path: path.join(made::FILE), source })?;
         let database = Connection::open(&file).map_err(failed)?;
+        if is_foreign(&database).map_err(failed)? {
+            return Err(foreign(DATABASE.into()));
+        }
         database
             .execute_batch(
                 "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
                  CREATE TABLE IF NOT EXISTS fact (key TEXT PRIMARY KEY, value BLOB NOT NULL);",
             )
             .map_err(failed)?;
-        let run_dir = Self { path: path.into(), database, _lock: lock };
+        let run_dir = Self { path: path.into(), database, made, _lock: lock };
         run_dir.finish_letters()?;
         Ok(run_dir)
     }
@@ -118,6 +210,11 @@ impl RunDir {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The list of what runs have made outside it.
+    pub fn made(&self) -> &Made {
+        &self.made
     }
 
     /// A fact, if it is known.
@@ -167,6 +264,55 @@ impl RunDir {
         transaction.commit().map_err(failed)
     }
 
+    /// Keeps the summary of a run that is complete, before it counts as finished.
+    ///
+    /// # Errors
+    /// [`RunDirError`] when the database fails.
+    pub fn record_summary(&self, summary: &Summary) -> Result<(), RunDirError> {
+        // As JSON, which says by itself what it is, also to another version.
+        self.record(SUMMARY, &serde_json::to_string(summary).unwrap_or_default())
+    }
+
+    /// The summary of the run, if it is finished.
+    ///
+    /// # Errors
+    /// [`RunDirError`] when the database fails or holds something else.
+    pub fn summary(&self) -> Result<Option<Summary>, RunDirError> {
+        if self.fact("finished")? != Some(true) {
+            return Ok(None);
+        }
+        let content =
+            || RunDirError::Content { path: self.path.join(DATABASE), key: SUMMARY.into() };
+        match self.fact::<String>(SUMMARY)? {
+            Some(json) => serde_json::from_str(&json).map(Some).map_err(|_| content()),
+            None => self.summary_of_old(),
+        }
+    }
+
+    /// What is left of the summary of a run of an older version, which did not keep it.
+    fn summary_of_old(&self) -> Result<Option<Summary>, RunDirError> {
+        let Ok(manifest) = manifest::read(&self.path) else { return Ok(None) };
+        let checkpoint: Option<Checkpoint> = self.fact("checkpoint")?;
+        let aggregates = checkpoint.map(|checkpoint| checkpoint.aggregates.report());
+        let output =
+            |facts: manifest::FileFacts| OutputFacts { path: facts.path, bytes: facts.bytes };
+        Ok(Some(Summary {
+            units_in: manifest.units_in,
+            results: manifest.results,
+            outputs: manifest.outputs,
+            filtered: manifest.filtered,
+            dead: manifest.dead,
+            attempts: manifest.attempts,
+            duplicates_discarded: manifest.duplicates_discarded,
+            stages: manifest.stages,
+            output: manifest.output.map(output),
+            dead_letters: manifest.dead_letters.map(|facts| facts.path),
+            aggregates: aggregates
+                .filter(|report| report.as_object().is_none_or(|o| !o.is_empty())),
+            ..Summary::default()
+        }))
+    }
+
     /// Records a checkpoint of which fewer letters are part, and replaces their file by `text`.
     /// A kill between the two is made good at the next [`RunDir::open`].
     ///
@@ -189,14 +335,13 @@ impl RunDir {
 
     fn finish_letters(&self) -> Result<(), RunDirError> {
         let Some((file, text)) = self.fact::<(PathBuf, String)>("letters")? else { return Ok(()) };
-        let create = |source| RunDirError::Create { path: file.clone(), source };
-        if text.is_empty() {
-            match fs::remove_file(&file) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(create(error)),
-                _ => {}
-            }
-        } else {
-            durable::replace(&file, text.as_bytes()).map_err(create)?;
+        let made = Some(self.made.clone());
+        let claim = Claim { made, resumes: true, ..Claim::default() };
+        if !text.is_empty() {
+            claim.put(&file, text.as_bytes())?;
+        } else if let Some(data) = claim.look(&file, b"")? {
+            let gone = if data.is_file() { fs::remove_file(&file) } else { Ok(()) };
+            gone.map_err(|source| OutputError::Open { path: file, source })?;
         }
         let deleted = self.database.execute("DELETE FROM fact WHERE key = 'letters'", []);
         deleted
@@ -232,6 +377,28 @@ mod tests {
         let path = folder.path().join("deep/run");
         assert_eq!(RunDir::open(&path).unwrap().start(7).unwrap(), (7, 1));
         assert_eq!(RunDir::open(&path).unwrap().start(8).unwrap(), (7, 2));
+    }
+
+    /// No harm: a folder with files of other people's is no run directory, and stays as it is.
+    #[test]
+    fn a_folder_with_somebody_elses_files_of_its_names_is_refused() {
+        for name in ["manifest.json", "log-00000001", "diary-sink", DATABASE, "sink.lock"] {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join(name);
+            if name == DATABASE {
+                let theirs = Connection::open(&file).unwrap();
+                theirs.execute_batch("CREATE TABLE mine (a)").unwrap();
+            } else {
+                fs::write(&file, "a thesis").unwrap();
+            }
+            let before = fs::read(&file).unwrap();
+            let error = RunDir::open(folder.path()).unwrap_err();
+            assert!(error.to_string().contains(name), "{error}");
+            assert!(fs::read(&file).unwrap() == before, "{name}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("notes.txt"), "a thesis").unwrap();
+        RunDir::open(folder.path()).unwrap();
     }
 
     #[test]

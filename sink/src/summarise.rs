@@ -47,8 +47,7 @@ pub fn summarise(ledger: &Ledger, conclusion: &Conclusion) -> Summary {
         stages: ledger.flow().stages(ledger.stages(), ledger.counts()),
         output: ledger.config().output.as_ref().map(|spec| OutputFacts {
             path: spec.path().map_or("-".into(), Into::into),
-            // Closed by now, so its length is what the file system says.
-            bytes: spec.path().and_then(|path| path.metadata().ok()).map_or(0, |file| file.len()),
+            bytes: ledger.output_bytes(),
         }),
         dead_letters: (dead > 0).then(|| ledger.dead_path().to_owned()),
         aggregates: (!ledger.aggregates().is_empty()).then(|| ledger.aggregates().report()),

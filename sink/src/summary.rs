@@ -106,7 +106,7 @@ pub struct StageFlow {
 pub struct OutputFacts {
     /// The file; `-` is standard output.
     pub path: PathBuf,
-    /// Its length.
+    /// Its length; of a stream what went through it.
     pub bytes: u64,
 }
 
@@ -169,7 +169,10 @@ impl Summary {
         }
         let output = self.output.as_ref().map(|output| {
             let bytes = thousands(output.bytes);
-            format!("{}, {bytes} bytes", output.path.display())
+            match output.path.to_str() {
+                Some("-") => format!("standard output, {bytes} bytes"),
+                _ => format!("{}, {bytes} bytes", output.path.display()),
+            }
         });
         let turned_away = self.turned_away.told();
         let turned_away =
@@ -320,6 +323,9 @@ p99           98,304
             seconds: 75.0,
             ..Summary::default()
         };
+        let piped = OutputFacts { path: "-".into(), bytes: 1_400 };
+        let printed = Summary { output: Some(piped), ..plain.clone() }.to_string();
+        assert!(printed.ends_with("\noutput  standard output, 1,400 bytes\n"), "{printed}");
         assert_eq!(
             plain.to_string(),
             "\

@@ -36,6 +36,7 @@ Commands:
   check       Find the mistakes in topologies
   graph       Draw a topology
   verify      Compare the manifest of a finished run with its outputs
+  summary     Show what a finished run gave, once more
   explain     Tell the life of one unit
   dead        Look at the units that failed for good, try them again
   bench       Measure this machine

@@ -1,13 +1,17 @@
 //! A lock that a process holds as long as it lives.
 //!
-//! Owns a locked file, and who is said in it to hold it. The kernel drops it when the process ends, however it
-//! ends, so a lock is never stale.
+//! Owns a locked file, and who is said in it to hold it. The kernel drops it when the process ends,
+//! however it ends, so a lock is never stale. Its name may be that of a file of somebody else: only a
+//! file with the mark of a lock is ever written or removed, and one with any other content is refused.
 
 use std::{
     fmt::{self, Display, Formatter},
     fs::{self, File, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::MetadataExt,
+    io::{self, Read, Seek, Write},
+    os::unix::{
+        fs::{FileTypeExt, MetadataExt},
+        net::UnixStream,
+    },
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant, SystemTime},
@@ -29,6 +33,12 @@ pub enum LockError {
         /// Who.
         holder: Holder,
     },
+    /// It is a file of somebody else's.
+    #[error("{} is there already and no lock of a pipeline: it is left as it is; choose another name, or move it away", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file can't be made.
     #[error("cannot lock {}: {source}", path.display())]
     Io {
@@ -39,6 +49,8 @@ pub enum LockError {
     },
 }
 
+/// What stands in a lock's file, so that nobody's own file of that name is taken for one.
+const MARK: &str = "a lock of a pipeline\n";
 /// Who holds a lock, as far as that is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Holder {
@@ -70,7 +82,7 @@ impl Holder {
 
     fn read(path: &Path) -> Self {
         let text = fs::read_to_string(path).unwrap_or_default();
-        let mut lines = text.lines();
+        let mut lines = text.strip_prefix(MARK).unwrap_or_default().lines();
         let pid = lines.next().and_then(|pid| pid.parse().ok());
         let process = pid.zip(lines.next().map(str::to_owned));
         let taken = fs::metadata(path).and_then(|data| data.modified()).ok();
@@ -96,26 +108,38 @@ impl Display for Holder {
 pub struct Lock {
     _file: File,
     path: PathBuf,
+    origin: Origin,
+}
+
+/// Who made a lock's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// This process, or one like it.
+    Pipeline,
+    /// Nobody knows: it was there, and empty.
+    Unknown,
 }
 
 impl Lock {
     /// Takes the lock of `path`, a file made for nothing else.
     ///
     /// # Errors
-    /// [`LockError`] when another process holds it, or the file can't be made.
+    /// [`LockError`] when another process holds it, somebody else's file is there, or it can't be
+    /// made.
     pub fn take(path: &Path) -> Result<Self, LockError> {
         let io = |source| LockError::Io { path: path.into(), source };
         loop {
-            let mut options = OpenOptions::new();
-            let file = options.create(true).truncate(false).write(true).open(path).map_err(io)?;
+            let (mut file, new) = open(path)?;
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 // Its holder may have removed it meanwhile: then it is not the lock any more.
                 Ok(()) if !is_at(&file, path).map_err(io)? => {}
                 Ok(()) => {
-                    // For people; a full disk is no reason not to have the lock.
-                    let _ =
-                        file.set_len(0).and_then(|()| (&file).write_all(Holder::line().as_bytes()));
-                    return Ok(Self { _file: file, path: path.into() });
+                    let origin = origin(&mut file, new, path)?;
+                    if origin == Origin::Pipeline {
+                        // For people; a full disk is no reason not to have the lock.
+                        let _ = mark(&mut file);
+                    }
+                    return Ok(Self { _file: file, path: path.into(), origin });
                 }
                 Err(rustix::io::Errno::WOULDBLOCK) => {
                     return Err(LockError::Held { path: path.into(), holder: Holder::read(path) });
@@ -143,11 +167,104 @@ impl Lock {
         }
     }
 
-    /// Lets go, and takes the file away.
+    /// Lets go, and takes the file away, unless somebody else may have made it.
     pub fn remove(self) {
-        let _ = fs::remove_file(&self.path);
+        if self.origin == Origin::Pipeline {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
+
+/// The file, and whether it was made here. What is no file may not be opened: a pipe would wait.
+fn open(path: &Path) -> Result<(File, bool), LockError> {
+    let io = |source| LockError::Io { path: path.into(), source };
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    match options.clone().create_new(true).open(path) {
+        Ok(file) => return Ok((file, true)),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(io(error)),
+        Err(_) => {}
+    }
+    match fs::metadata(path) {
+        Ok(data) if !data.is_file() => return Err(LockError::Foreign { path: path.into() }),
+        _ => {}
+    }
+    // Made in case its holder has just removed it.
+    options.create(true).truncate(false).open(path).map(|file| (file, false)).map_err(io)
+}
+
+/// Writes the mark, and who holds the lock.
+fn mark(file: &mut File) -> io::Result<()> {
+    file.rewind()?;
+    file.write_all(format!("{MARK}{}", Holder::line()).as_bytes())?;
+    let end = file.stream_position()?;
+    file.set_len(end)
+}
+
+fn origin(file: &mut File, new: bool, path: &Path) -> Result<Origin, LockError> {
+    if new {
+        return Ok(Origin::Pipeline);
+    }
+    let mut content = Vec::new();
+    file.take(MARK.len() as u64)
+        .read_to_end(&mut content)
+        .map_err(|source| LockError::Io { path: path.into(), source })?;
+    match content.as_slice() {
+        content if content == MARK.as_bytes() => Ok(Origin::Pipeline),
+        [] => Ok(Origin::Unknown),
+        _ => Err(LockError::Foreign { path: path.into() }),
+    }
+}
+
+/// What stands in the way of a socket.
+#[derive(Debug, Error)]
+pub enum Obstacle {
+    /// Something that is no socket.
+    #[error("there is {what} of that name already, which is left as it is; choose another name")]
+    NoSocket {
+        /// What it is.
+        what: &'static str,
+    },
+    /// Somebody listens there.
+    #[error("another process listens there")]
+    Live,
+    /// It can't be looked at.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Makes sure that nothing but a socket that nobody listens at would make room for one at `path`.
+///
+/// # Errors
+/// [`Obstacle`] otherwise.
+pub fn make_way(path: &Path) -> Result<(), Obstacle> {
+    let kind = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?.file_type(),
+    };
+    let what = match kind {
+        kind if kind.is_socket() => {
+            return match UnixStream::connect(path) {
+                Ok(_) => Err(Obstacle::Live),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
+                // It went away meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                // A socket of another kind: someone else's.
+                Err(error) if error.raw_os_error() == Some(EPROTOTYPE) => Err(Obstacle::Live),
+                Err(error) => Err(error.into()),
+            };
+        }
+        kind if kind.is_file() => "a file",
+        kind if kind.is_dir() => "a folder",
+        kind if kind.is_symlink() => "a link",
+        kind if kind.is_fifo() => "a pipe",
+        _ => "a device",
+    };
+    Err(Obstacle::NoSocket { what })
+}
+
+/// A datagram socket listens where a stream was wanted.
+const EPROTOTYPE: i32 = rustix::io::Errno::PROTOTYPE.raw_os_error();
 
 fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     let held = file.metadata()?;
@@ -171,8 +288,14 @@ pub fn remove_stale_sockets(prefix: &Path) {
         let ours = path.extension().is_some_and(|ending| ending == "lock")
             && entry.file_name().as_encoded_bytes().starts_with(name.as_encoded_bytes())
             && entry.metadata().is_ok_and(|data| data.is_file() && is_old(&data));
-        if ours && let Ok(lock) = Lock::take(&path) {
-            let _ = fs::remove_file(path.with_extension(""));
+        if ours
+            && let Ok(lock) = Lock::take(&path)
+            && lock.origin == Origin::Pipeline
+        {
+            let socket = path.with_extension("");
+            if fs::symlink_metadata(&socket).is_ok_and(|data| data.file_type().is_socket()) {
+                let _ = fs::remove_file(socket);
+            }
             lock.remove();
         }
     }
@@ -186,6 +309,8 @@ fn is_old(data: &fs::Metadata) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixListener;
+
     use super::*;
 
     #[test]
@@ -216,19 +341,81 @@ mod tests {
     fn only_old_sockets_without_an_owner_are_taken_away() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
-        for name in ["v.worker-1", "v.worker-2", "v.worker-3", "w.worker-1"] {
-            fs::write(path(name), "").unwrap();
-            let lock = File::create(path(&format!("{name}.lock"))).unwrap();
+        let age = |name: &str| {
+            let lock = File::options().write(true).open(path(name)).unwrap();
             lock.set_modified(SystemTime::now() - 2 * STALE_AFTER).unwrap();
+        };
+        for name in ["v.worker-1", "v.worker-2", "v.worker-3", "w.worker-1"] {
+            drop(UnixListener::bind(path(name)).unwrap());
+            drop(Lock::take(&path(&format!("{name}.lock"))).unwrap());
+            age(&format!("{name}.lock"));
         }
+        // Files of somebody's that are only called so.
+        for name in ["v.worker-4", "v.worker-4.lock", "v.worker-5", "v.worker-6.lock"] {
+            fs::write(path(name), "a thesis").unwrap();
+        }
+        age("v.worker-4.lock");
+        age("v.worker-6.lock");
+        drop(Lock::take(&path("v.worker-5.lock")).unwrap());
+        age("v.worker-5.lock");
         let _held = Lock::take(&path("v.worker-2.lock")).unwrap();
-        let young = File::create(path("v.worker-3.lock")).unwrap();
+        let young = File::options().write(true).open(path("v.worker-3.lock")).unwrap();
         young.set_modified(SystemTime::now()).unwrap();
         remove_stale_sockets(&path("v.worker-"));
         let left = |name: &str| (path(name).exists(), path(&format!("{name}.lock")).exists());
         assert_eq!(left("v.worker-1"), (false, false));
-        for name in ["v.worker-2", "v.worker-3", "w.worker-1"] {
+        for name in ["v.worker-2", "v.worker-3", "v.worker-4", "w.worker-1"] {
             assert_eq!(left(name), (true, true), "{name}");
+        }
+        assert!(path("v.worker-5").exists(), "it is no socket");
+        assert!(path("v.worker-6.lock").exists(), "it is no lock");
+    }
+
+    /// No harm: a file that happens to be called like a lock is neither emptied nor removed.
+    #[test]
+    fn a_users_file_of_a_locks_name_is_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("v.lock");
+        fs::write(&path, "a thesis").unwrap();
+        assert!(matches!(Lock::take(&path), Err(LockError::Foreign { .. })));
+        assert_eq!(fs::read(&path).unwrap(), b"a thesis");
+        fs::write(&path, "").unwrap();
+        Lock::take(&path).unwrap().remove();
+        assert_eq!(fs::read(&path).unwrap(), b"");
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert!(matches!(Lock::take(&path), Err(LockError::Foreign { .. })));
+    }
+
+    /// What a process that was killed left is a lock still, and goes with the next one.
+    #[test]
+    fn a_lock_that_was_left_behind_is_taken_and_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("v.lock");
+        drop(Lock::take(&path).unwrap());
+        assert!(path.exists());
+        Lock::take(&path).unwrap().remove();
+        assert!(!path.exists());
+    }
+
+    /// No harm: only a socket that nobody listens at makes room for another.
+    #[test]
+    fn nothing_but_a_dead_socket_makes_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        assert!(make_way(&path("none")).is_ok());
+        drop(UnixListener::bind(path("dead")).unwrap());
+        assert!(make_way(&path("dead")).is_ok());
+        let _live = UnixListener::bind(path("live")).unwrap();
+        assert!(matches!(make_way(&path("live")), Err(Obstacle::Live)));
+        let _other = std::os::unix::net::UnixDatagram::bind(path("datagrams")).unwrap();
+        assert!(matches!(make_way(&path("datagrams")), Err(Obstacle::Live)));
+        fs::write(path("file"), "x").unwrap();
+        fs::create_dir(path("folder")).unwrap();
+        std::os::unix::fs::symlink("nowhere", path("link")).unwrap();
+        for (name, told) in [("file", "a file"), ("folder", "a folder"), ("link", "a link")] {
+            let Err(Obstacle::NoSocket { what }) = make_way(&path(name)) else { panic!("{name}") };
+            assert_eq!(what, told);
         }
     }
 }

@@ -13,7 +13,7 @@ use std::{
     os::{
         fd::RawFd,
         raw::{c_int, c_void},
-        unix::fs::PermissionsExt,
+        unix::fs::{FileTypeExt, PermissionsExt},
     },
     sync::{
         Arc,
@@ -34,7 +34,7 @@ use super::{
     door::{Doorbook, Mismatch},
     endpoint::{Endpoint, INBOX_PORTS},
     key::{Key, fingerprint},
-    lock::{Lock, LockError},
+    lock::{Lock, LockError, Obstacle, make_way},
     roomy::make_roomy,
     waker::{self, Waker, Wakeups},
     z85,
@@ -84,6 +84,14 @@ pub enum NetError {
         endpoint: Endpoint,
         /// Who.
         source: LockError,
+    },
+    /// Something is in the way that is not this process's to remove.
+    #[error("cannot listen at {endpoint}: {source}")]
+    Blocked {
+        /// Where.
+        endpoint: Endpoint,
+        /// What.
+        source: Obstacle,
     },
     /// Every port from 20000 to 32767 that was tried is taken.
     #[error("found no free port from {} to {}", INBOX_PORTS.start(), INBOX_PORTS.end())]
@@ -430,6 +438,9 @@ impl Inbox {
                 lock.push(".lock");
                 let taken = |source| NetError::Taken { endpoint: endpoint.clone(), source };
                 self.locks.push(Lock::take(lock.as_ref()).map_err(taken)?);
+                // libzmq would remove whatever is there.
+                make_way(path)
+                    .map_err(|source| NetError::Blocked { endpoint: endpoint.clone(), source })?;
                 self.plain()?;
                 let bound = self.bind_at(endpoint)?;
                 // Whoever may write to a socket may connect to it.
@@ -684,7 +695,10 @@ impl Drop for Inbox {
     fn drop(&mut self) {
         self.watched.end(&self.socket);
         for endpoint in &self.bound {
-            if let Endpoint::Ipc(path) = endpoint {
+            // What took its place meanwhile is somebody else's.
+            if let Endpoint::Ipc(path) = endpoint
+                && fs::symlink_metadata(path).is_ok_and(|data| data.file_type().is_socket())
+            {
                 let _ = fs::remove_file(path);
             }
         }

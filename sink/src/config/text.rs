@@ -178,7 +178,9 @@ impl TryFrom<PathBuf> for OutputSpec {
     type Error = NameError;
     /// Chooses by the ending, in capitals or not; see [`OutputSpec`].
     fn try_from(path: PathBuf) -> Result<Self, NameError> {
-        if path == Path::new("-") {
+        // Opened by name, a file behind it would be written from its beginning.
+        const STDOUT: [&str; 4] = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
+        if STDOUT.iter().any(|name| path == Path::new(name)) {
             return Ok(OutputSpec::Stdout);
         }
         let Some(ending) = path.extension() else { return Ok(OutputSpec::Jsonl(path)) };
@@ -219,6 +221,7 @@ mod tests {
     fn an_output_is_chosen_by_its_ending() {
         let spec = |text: &str| text.parse::<OutputSpec>().unwrap();
         assert_eq!(spec("-"), OutputSpec::Stdout);
+        assert_eq!(spec("/dev/stdout"), OutputSpec::Stdout);
         assert_eq!(spec("a.csv"), OutputSpec::Csv("a.csv".into()));
         assert_eq!(spec("x/a.CSV"), OutputSpec::Csv("x/a.CSV".into()));
         for ending in ["sqlite", "sqlite3", "db"] {

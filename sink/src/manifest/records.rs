@@ -42,7 +42,11 @@ impl UnitOf {
     /// How it is known in an output of this configuration, before it is known what became of units.
     pub(super) fn output(config: &SinkConfig) -> Self {
         match &config.output {
-            Some(OutputSpec::Sqlite(_)) => Self::Row,
+            Some(OutputSpec::Sqlite(_))
+                if config.fields.is_empty() || config.fields.contains(&Field::Id) =>
+            {
+                Self::Row
+            }
             Some(OutputSpec::Csv(_)) if config.fields.first() == Some(&Field::Id) => {
                 Self::FirstCell
             }
@@ -160,19 +164,19 @@ pub(super) fn read(path: &Path, unit_of: UnitOf) -> Result<Records, ReadError> {
 
 fn read_rows(path: &Path) -> rusqlite::Result<Records> {
     let database = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    let mut query = database.prepare(
-        "SELECT id, path, value, stage, attempt, worker, ms FROM results ORDER BY rowid",
-    )?;
+    let mut query = database.prepare("SELECT * FROM results ORDER BY rowid")?;
+    let columns = query.column_count();
+    let id = query.column_names().position(|name| name == "id");
     let mut rows = query.query([])?;
     let (mut records, mut hasher, mut line) = (Records::default(), Sha256::new(), Vec::new());
     while let Some(row) = rows.next()? {
         line.clear();
-        for column in 0..7 {
+        for column in 0..columns {
             append_column(row.get_ref(column)?, &mut line);
         }
         hasher.update(&line);
-        let id: Option<i64> = row.get(0).ok();
-        records.sums.add(&line, true, id.and_then(|id| id.try_into().ok()));
+        let unit: Option<i64> = id.and_then(|id| row.get(id).ok());
+        records.sums.add(&line, id.is_some(), unit.and_then(|unit| unit.try_into().ok()));
     }
     records.bytes = fs::metadata(path).map_or(0, |data| data.len());
     records.sha256 = hex(hasher);

@@ -4,6 +4,7 @@ use rusqlite::Connection;
 
 use super::*;
 use crate::{
+    Claim,
     config::Field,
     output::{
         self,
@@ -15,7 +16,7 @@ use crate::{
 fn finished(folder: &Path, name: &str, fields: Vec<Field>) -> Manifest {
     let spec = OutputSpec::try_from(folder.join(name)).unwrap();
     let config = SinkConfig { output: Some(spec.clone()), fields, ..SinkConfig::default() };
-    let mut output = output::open(&spec, &config, None).unwrap();
+    let mut output = output::open(&spec, &config, None, &Claim::default()).unwrap();
     for id in 0..10 {
         output.write(&row(id, &pack(&(id * id).to_string()))).unwrap();
     }
@@ -178,7 +179,7 @@ fn what_somebody_changes_while_the_run_writes_on_is_found() {
     let path = folder.path().join("out.jsonl");
     let spec = OutputSpec::try_from(path.clone()).unwrap();
     let config = SinkConfig { output: Some(spec.clone()), ..SinkConfig::default() };
-    let mut output = output::open(&spec, &config, None).unwrap();
+    let mut output = output::open(&spec, &config, None, &Claim::default()).unwrap();
     output.follow(&|| follow(folder.path(), &config));
     output.write(&row(0, &pack("5"))).unwrap();
     output.flush().unwrap();

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::jsonl::{NIL, round_ms};
 use super::{Mark, Output, OutputError, Row, Tail};
+use crate::claim::Claim;
 use crate::config::{Field, Named};
 use crate::manifest::{Followed, Follower};
 use crate::secure::Unsynced;
@@ -67,8 +68,9 @@ impl Csv {
         path: &Path,
         fields: Vec<Field>,
         resume: Option<Mark>,
+        claim: &Claim,
     ) -> Result<Self, OutputError> {
-        let tail = Tail::open(path, resume.as_ref().map(|mark| mark.bytes))?;
+        let tail = Tail::open(path, resume.as_ref().map(|mark| mark.bytes), claim)?;
         let resume = resume.unwrap_or_default();
         let mut csv = Csv { tail, columns: resume.columns, cells: Vec::new(), rows: resume.rows };
         if csv.columns.is_none() && !fields.is_empty() {
@@ -243,7 +245,7 @@ fn key_text(key: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::test_rows::{pack, row, write_all};
+    use super::super::test_rows::{claim, pack, row, write_all};
     use super::*;
     use std::fs;
 
@@ -251,7 +253,7 @@ mod tests {
     fn written(fields: &[Field], values: &[&str]) -> String {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.csv");
-        let mut output = Csv::open(&path, fields.to_vec(), None).unwrap();
+        let mut output = Csv::open(&path, fields.to_vec(), None, &claim(&folder)).unwrap();
         write_all(&mut output, 0, values);
         output.sync().unwrap();
         fs::read_to_string(&path).unwrap()
@@ -295,7 +297,8 @@ mod tests {
     #[test]
     fn a_key_without_a_column_is_an_error_that_names_unit_and_key() {
         let folder = tempfile::tempdir().unwrap();
-        let mut output = Csv::open(&folder.path().join("a.csv"), vec![], None).unwrap();
+        let mut output =
+            Csv::open(&folder.path().join("a.csv"), vec![], None, &claim(&folder)).unwrap();
         write_all(&mut output, 0, &[r#"{"a":1}"#]);
         let before = output.mark();
         let error = output.write(&row(7, &pack(r#"{"a":1,"b":2}"#))).unwrap_err();
@@ -313,14 +316,14 @@ mod tests {
     fn a_restart_goes_on_under_the_same_header() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.csv");
-        let mut output = Csv::open(&path, vec![], None).unwrap();
+        let mut output = Csv::open(&path, vec![], None, &claim(&folder)).unwrap();
         write_all(&mut output, 0, &[r#"{"a":1,"b":2}"#]);
         let mark = output.sync().unwrap();
         write_all(&mut output, 1, &[r#"{"a":3,"b":4}"#]);
         output.flush().unwrap();
         drop(output);
         let mark: Mark = serde_json::from_str(&serde_json::to_string(&mark).unwrap()).unwrap();
-        let mut output = Csv::open(&path, vec![], Some(mark)).unwrap();
+        let mut output = Csv::open(&path, vec![], Some(mark), &claim(&folder)).unwrap();
         write_all(&mut output, 1, &[r#"{"b":6}"#]);
         output.sync().unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "a,b\n1,2\n,6\n");
@@ -330,7 +333,7 @@ mod tests {
     fn rewinding_before_the_first_row_forgets_the_header() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.csv");
-        let mut output = Csv::open(&path, vec![], None).unwrap();
+        let mut output = Csv::open(&path, vec![], None, &claim(&folder)).unwrap();
         let start = output.mark();
         write_all(&mut output, 0, &[r#"{"a":1}"#]);
         output.rewind(&start).unwrap();
@@ -343,7 +346,7 @@ mod tests {
     fn nan_is_an_empty_cell_and_keys_need_not_be_strings() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.csv");
-        let mut output = Csv::open(&path, vec![], None).unwrap();
+        let mut output = Csv::open(&path, vec![], None, &claim(&folder)).unwrap();
         let mut value = vec![0x82, 0x01];
         value.extend(rmp_serde::to_vec(&f64::NAN).unwrap());
         value.extend([0xa1, b'b', 0x05]);

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use proto::units::ValueIter;
 
 use super::{Mark, Output, OutputError, Row, Tail};
+use crate::claim::Claim;
 use crate::config::{Field, Named};
 use crate::manifest::{Followed, Follower};
 use crate::secure::Unsynced;
@@ -36,9 +37,10 @@ impl Jsonl {
         path: &Path,
         fields: Vec<Field>,
         resume: Option<Mark>,
+        claim: &Claim,
     ) -> Result<Self, OutputError> {
         Ok(Jsonl {
-            tail: Tail::open(path, resume.as_ref().map(|mark| mark.bytes))?,
+            tail: Tail::open(path, resume.as_ref().map(|mark| mark.bytes), claim)?,
             fields,
             rows: resume.map_or(0, |mark| mark.rows),
         })
@@ -160,7 +162,7 @@ pub(super) fn round_ms(ms: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::test_rows::{pack, row, write_all};
+    use super::super::test_rows::{claim, pack, row, write_all};
     use super::*;
     use std::fs;
 
@@ -178,7 +180,7 @@ mod tests {
     fn a_line_is_the_value_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.jsonl");
-        let mut output = Jsonl::open(&path, vec![], None).unwrap();
+        let mut output = Jsonl::open(&path, vec![], None, &claim(&folder)).unwrap();
         write_all(&mut output, 0, &["1", "\"a\\nb\"", r#"{"b":[1,null],"a":2.5}"#]);
         let mark = output.sync().unwrap();
         let text = fs::read_to_string(&path).unwrap();
@@ -190,7 +192,7 @@ mod tests {
     fn asked_fields_come_in_the_asked_order() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.jsonl");
-        let mut output = Jsonl::open(&path, ALL.to_vec(), None).unwrap();
+        let mut output = Jsonl::open(&path, ALL.to_vec(), None, &claim(&folder)).unwrap();
         output.write(&row(7, &pack("[1]"))).unwrap();
         let value = pack("3");
         let without_input = Row { input: None, ..row(8, &value) };
@@ -208,13 +210,13 @@ mod tests {
     fn a_crash_and_a_restart_give_the_same_bytes() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.jsonl");
-        let mut output = Jsonl::open(&path, vec![], None).unwrap();
+        let mut output = Jsonl::open(&path, vec![], None, &claim(&folder)).unwrap();
         write_all(&mut output, 0, &["0", "1"]);
         let mark = output.sync().unwrap();
         write_all(&mut output, 2, &["2", "3"]);
         output.flush().unwrap();
         drop(output);
-        let mut output = Jsonl::open(&path, vec![], Some(mark)).unwrap();
+        let mut output = Jsonl::open(&path, vec![], Some(mark), &claim(&folder)).unwrap();
         write_all(&mut output, 2, &["2", "3"]);
         assert_eq!(output.sync().unwrap().rows, 4);
         assert_eq!(fs::read_to_string(&path).unwrap(), "0\n1\n2\n3\n");
@@ -224,7 +226,7 @@ mod tests {
     fn a_value_without_a_json_form_leaves_no_trace() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.jsonl");
-        let mut output = Jsonl::open(&path, ALL.to_vec(), None).unwrap();
+        let mut output = Jsonl::open(&path, ALL.to_vec(), None, &claim(&folder)).unwrap();
         // A map that is keyed by an array.
         let error = output.write(&row(5, &[0x81, 0x91, 1, 2])).unwrap_err();
         assert!(matches!(error, OutputError::Value { id: 5, .. }));
@@ -237,7 +239,7 @@ mod tests {
     fn nan_and_infinity_are_null() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.jsonl");
-        let mut output = Jsonl::open(&path, vec![], None).unwrap();
+        let mut output = Jsonl::open(&path, vec![], None, &claim(&folder)).unwrap();
         for float in [f64::NAN, f64::INFINITY] {
             let value = rmp_serde::to_vec(&float).unwrap();
             output.write(&row(0, &value)).unwrap();

@@ -9,6 +9,7 @@
 mod csv;
 mod jsonl;
 mod sqlite;
+mod tables;
 mod tail;
 
 use std::io;
@@ -20,12 +21,12 @@ use proto::value::TranslateError;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::claim::Claim;
 use crate::config::{Field, OutputSpec, SinkConfig};
 use crate::manifest::{Followed, Follower};
 use crate::secure::Unsynced;
 
 pub use self::csv::Columns;
-pub use self::sqlite::stored_state;
 pub(crate) use self::tail::{Tail, require_folder};
 
 /// One result and what is known of it.
@@ -83,6 +84,34 @@ pub enum OutputError {
         path: PathBuf,
         /// What the system says.
         source: io::Error,
+    },
+    /// Somebody else's file is there.
+    #[error("{} is there already, and no run of this one's directory has made it: give another name, move it away, or say --overwrite", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Somebody else's tables are there.
+    #[error("{} has a table `{table}` already that no run of this one's directory has made: give another name, or say --overwrite", path.display())]
+    TableExists {
+        /// The database.
+        path: PathBuf,
+        /// The table.
+        table: &'static str,
+    },
+    /// The rows that were recorded are in another database.
+    #[error("{} is not the database that this run has written: put that back, or start over", path.display())]
+    OtherDatabase {
+        /// The database.
+        path: PathBuf,
+    },
+    /// It is a file that the run reads.
+    #[error("{} is the same file as {what}, which it would write over: give it another name", path.display())]
+    Spared {
+        /// The file.
+        path: PathBuf,
+        /// What else it is.
+        what: String,
     },
     /// Another process writes it.
     #[error("{} is being written by another process", path.display())]
@@ -291,15 +320,6 @@ pub trait Output: Send {
         Ok(())
     }
 
-    /// Keeps `bytes` under `key` in the same transaction as the rows, if this output can:
-    /// `false` when it can't. [`stored_state`] reads it at the next start.
-    ///
-    /// # Errors
-    /// [`OutputError::Database`].
-    fn record_state(&mut self, _key: &str, _bytes: &[u8]) -> Result<bool, OutputError> {
-        Ok(false)
-    }
-
     /// The last sync, after which the output is left in the form in which it is kept.
     ///
     /// # Errors
@@ -311,24 +331,27 @@ pub trait Output: Send {
 
 /// Opens an output.
 ///
-/// Without a mark it starts anew, and what an earlier run left there is gone. With a mark it goes
-/// on from there, and what was written after it is taken back. A pipe, a terminal or a device can't
-/// take back and so just goes on.
+/// Without a mark it starts anew, as far as the claim lets it: what this run or the one before it in
+/// its directory left there is gone, what is anybody else's stays. With a mark it goes on from
+/// there, and what was written after it is taken back. A pipe, a terminal or a device can't take
+/// back and so just goes on.
 ///
 /// # Errors
-/// [`OutputError::NoFolder`], [`OutputError::Open`], [`OutputError::Database`], and
+/// [`OutputError::NoFolder`], [`OutputError::Open`], [`OutputError::Database`],
+/// [`OutputError::Exists`], [`OutputError::TableExists`], [`OutputError::Spared`], and
 /// [`OutputError::Shorter`] when it is not what the mark was made of.
 pub fn open(
     spec: &OutputSpec,
     config: &SinkConfig,
     resume: Option<Mark>,
+    claim: &Claim,
 ) -> Result<Box<dyn Output>, OutputError> {
     let fields: Vec<Field> = config.fields.clone();
     Ok(match spec {
         OutputSpec::Stdout => Box::new(jsonl::Jsonl::stdout(fields)),
-        OutputSpec::Jsonl(path) => Box::new(jsonl::Jsonl::open(path, fields, resume)?),
-        OutputSpec::Csv(path) => Box::new(csv::Csv::open(path, fields, resume)?),
-        OutputSpec::Sqlite(path) => Box::new(sqlite::Sqlite::open(path, resume)?),
+        OutputSpec::Jsonl(path) => Box::new(jsonl::Jsonl::open(path, fields, resume, claim)?),
+        OutputSpec::Csv(path) => Box::new(csv::Csv::open(path, fields, resume, claim)?),
+        OutputSpec::Sqlite(path) => Box::new(sqlite::Sqlite::open(path, &fields, resume, claim)?),
     })
 }
 
@@ -336,8 +359,21 @@ pub fn open(
 pub(crate) mod test_rows {
     //! Rows for the tests of each output.
 
+    use std::path::Path;
+
     use super::*;
+    use crate::made::Made;
     use proto::value::from_json;
+
+    /// What a run with its directory there may write to.
+    pub(crate) fn claim(folder: &tempfile::TempDir) -> Claim {
+        claim_in(folder.path())
+    }
+
+    /// As [`claim`].
+    pub(crate) fn claim_in(folder: &Path) -> Claim {
+        Claim { made: Some(Made::open(folder).unwrap()), run: 7, ..Claim::default() }
+    }
 
     /// The MessagePack form of a JSON text.
     pub(crate) fn pack(json: &str) -> Vec<u8> {

@@ -15,6 +15,7 @@ use proto::durable;
 use rustix::fs::{FlockOperation, flock};
 
 use super::OutputError;
+use crate::claim::Claim;
 use crate::manifest::{Followed, Follower};
 use crate::secure::Unsynced;
 
@@ -52,8 +53,12 @@ enum State {
 }
 
 impl Tail {
-    /// Opens `path`, anew (emptied) or cut to `resume` bytes.
-    pub(crate) fn open(path: &Path, resume: Option<u64>) -> Result<Self, OutputError> {
+    /// Opens `path`, anew (emptied) or cut to `resume` bytes, if the claim lets it.
+    pub(crate) fn open(
+        path: &Path,
+        resume: Option<u64>,
+        claim: &Claim,
+    ) -> Result<Self, OutputError> {
         require_folder(path)?;
         let opened = OpenOptions::new()
             .write(true)
@@ -67,13 +72,15 @@ impl Tail {
             _ => OutputError::Open { path: path.to_owned(), source },
         };
         let file = opened.map_err(open_error)?;
-        if !file.metadata().map_err(open_error)?.is_file() {
+        let data = file.metadata().map_err(open_error)?;
+        if !data.is_file() {
             return Ok(Self::stream(path.to_owned(), Box::new(file)));
         }
         // Two sinks that write one file would each count on what only one of them wrote.
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
             return Err(OutputError::InUse { path: path.to_owned() });
         }
+        claim.check(path, &data, resume.unwrap_or(0))?;
         let mut tail = Tail {
             path: path.to_owned(),
             handed_over: file.metadata().map_err(open_error)?.len(),
@@ -85,6 +92,7 @@ impl Tail {
             follower: None,
         };
         tail.rewind(resume.unwrap_or(0))?;
+        claim.note(&data).map_err(open_error)?;
         Ok(tail)
     }
 
@@ -346,6 +354,10 @@ pub(crate) fn require_folder(path: &Path) -> Result<(), OutputError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        claim::{Existing, Spared},
+        output::test_rows::claim,
+    };
 
     fn add(tail: &mut Tail, text: &str) -> Result<(), OutputError> {
         tail.append(|buffer| {
@@ -359,7 +371,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         fs::write(&path, "kept|torn wri").unwrap();
-        let mut tail = Tail::open(&path, Some(5)).unwrap();
+        let ours = claim(&folder);
+        ours.note(&fs::metadata(&path).unwrap()).unwrap();
+        let mut tail = Tail::open(&path, Some(5), &ours).unwrap();
         add(&mut tail, "next").unwrap();
         assert_eq!(tail.len(), 9);
         tail.sync().unwrap();
@@ -371,7 +385,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         fs::write(&path, "of an earlier run").unwrap();
-        let mut tail = Tail::open(&path, None).unwrap();
+        claim(&folder).note(&fs::metadata(&path).unwrap()).unwrap();
+        let mut tail = Tail::open(&path, None, &claim(&folder)).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"");
         add(&mut tail, "new").unwrap();
         tail.flush().unwrap();
@@ -383,18 +398,61 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         fs::write(&path, "abc").unwrap();
-        let error = Tail::open(&path, Some(4)).err().unwrap();
+        let error = Tail::open(&path, Some(4), &claim(&folder)).err().unwrap();
         assert!(matches!(error, OutputError::Shorter { found: 3, recorded: 4, .. }));
         assert_eq!(fs::read(&path).unwrap(), b"abc");
-        let gone = Tail::open(&folder.path().join("b"), Some(4)).err().unwrap();
+        let gone = Tail::open(&folder.path().join("b"), Some(4), &claim(&folder)).err().unwrap();
         assert!(matches!(gone, OutputError::Gone { recorded: 4, .. }));
         assert!(!folder.path().join("b").exists());
+    }
+
+    /// No harm: an output that another run, or nobody of ours, has made is not written over, nor
+    /// is what took the place of an output while nobody was looking.
+    #[test]
+    fn a_file_that_no_run_made_is_refused_and_stays_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        fs::write(&path, "a thesis").unwrap();
+        for resume in [None, Some(0), Some(3)] {
+            let error = Tail::open(&path, resume, &claim(&folder)).err().unwrap();
+            match resume {
+                Some(3) => assert!(matches!(error, OutputError::Gone { recorded: 3, .. })),
+                _ => assert!(matches!(error, OutputError::Exists { .. }), "{error}"),
+            }
+            assert_eq!(fs::read(&path).unwrap(), b"a thesis");
+        }
+        // One that was put back holds just what was recorded.
+        Tail::open(&path, Some(8), &claim(&folder)).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"a thesis");
+        // In a copy of the run and its outputs all files are other ones.
+        let copy = tempfile::tempdir().unwrap();
+        fs::copy(folder.path().join("made"), copy.path().join("made")).unwrap();
+        fs::write(copy.path().join("a"), "a thesis").unwrap();
+        let resumed = Claim { resumes: true, ..claim(&copy) };
+        Tail::open(&copy.path().join("a"), Some(1), &resumed).unwrap();
+        assert_eq!(fs::read(copy.path().join("a")).unwrap(), b"a");
+    }
+
+    /// No harm: what the run reads is not written to, whatever is said of files that are there.
+    #[test]
+    fn a_file_that_the_run_reads_is_never_an_output() {
+        let folder = tempfile::tempdir().unwrap();
+        let (input, link) = (folder.path().join("in"), folder.path().join("out"));
+        for content in ["", "1\n2\n"] {
+            fs::write(&input, content).unwrap();
+            let _ = fs::hard_link(&input, &link);
+            let spared = vec![Spared { what: "the source".into(), path: input.clone() }];
+            let claim = Claim { existing: Existing::Overwrite, spared, ..claim(&folder) };
+            let error = Tail::open(&link, None, &claim).err().unwrap();
+            assert!(matches!(error, OutputError::Spared { .. }), "{error}");
+            assert_eq!(fs::read_to_string(&input).unwrap(), content);
+        }
     }
 
     #[test]
     fn a_missing_folder_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        let error = Tail::open(&folder.path().join("no/a"), None).err().unwrap();
+        let error = Tail::open(&folder.path().join("no/a"), None, &claim(&folder)).err().unwrap();
         let OutputError::NoFolder { folder: named, .. } = error else {
             panic!("{error}");
         };
@@ -405,7 +463,7 @@ mod tests {
     fn rewinding_takes_back_from_the_buffer_and_from_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
-        let mut tail = Tail::open(&path, None).unwrap();
+        let mut tail = Tail::open(&path, None, &claim(&folder)).unwrap();
         add(&mut tail, "0123").unwrap();
         tail.flush().unwrap();
         add(&mut tail, "4567").unwrap();
@@ -421,7 +479,7 @@ mod tests {
     fn what_an_error_left_in_the_buffer_is_taken_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
-        let mut tail = Tail::open(&path, None).unwrap();
+        let mut tail = Tail::open(&path, None, &claim(&folder)).unwrap();
         add(&mut tail, "whole").unwrap();
         let failed = tail.append(|buffer| {
             buffer.extend_from_slice(b"hal");
@@ -434,7 +492,7 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_an_error_with_the_path_and_is_not_tried_again() {
-        let mut tail = Tail::open(Path::new("/dev/full"), None).unwrap();
+        let mut tail = Tail::open(Path::new("/dev/full"), None, &Claim::default()).unwrap();
         add(&mut tail, "x").unwrap();
         let OutputError::Write { path, source } = tail.sync().unwrap_err() else {
             panic!("not a write error");
@@ -450,7 +508,7 @@ mod tests {
         for (content, found) in [("", 0), ("0123 and more", 13)] {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("a");
-            let mut tail = Tail::open(&path, None).unwrap();
+            let mut tail = Tail::open(&path, None, &claim(&folder)).unwrap();
             add(&mut tail, "0123").unwrap();
             tail.flush().unwrap();
             fs::write(&path, content).unwrap();
@@ -470,7 +528,7 @@ mod tests {
         for replace in [false, true] {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("a");
-            let mut tail = Tail::open(&path, None).unwrap();
+            let mut tail = Tail::open(&path, None, &claim(&folder)).unwrap();
             add(&mut tail, "0123").unwrap();
             tail.flush().unwrap();
             fs::rename(&path, folder.path().join("b")).unwrap();
@@ -493,7 +551,7 @@ mod tests {
 
     #[test]
     fn a_device_can_be_written_and_synced_but_not_taken_back() {
-        let mut tail = Tail::open(Path::new("/dev/null"), Some(0)).unwrap();
+        let mut tail = Tail::open(Path::new("/dev/null"), Some(0), &Claim::default()).unwrap();
         add(&mut tail, "abc").unwrap();
         tail.sync().unwrap();
         assert_eq!(tail.len(), 3);
@@ -504,7 +562,7 @@ mod tests {
     fn a_full_buffer_is_handed_over() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
-        let mut tail = Tail::open(&path, None).unwrap();
+        let mut tail = Tail::open(&path, None, &claim(&folder)).unwrap();
         add(&mut tail, &"x".repeat(BUFFER_BYTES + 1)).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().len(), BUFFER_BYTES as u64 + 1);
     }

@@ -181,6 +181,8 @@ impl Plan {
             config: order.sink.clone(),
             carries_input: false,
             run_dir: run_dir.clone(),
+            summary: None,
+            spared: Vec::new(),
             limits: order.limits.clone(),
         };
         let ventilator = ventilator::run::Setup {

@@ -11,6 +11,7 @@ mod explain;
 mod graph;
 mod key;
 mod sim;
+mod summary;
 mod up;
 mod verify;
 
@@ -61,6 +62,8 @@ enum Command {
     Graph(graph::GraphArgs),
     /// Compare the manifest of a finished run with its outputs
     Verify(verify::VerifyArgs),
+    /// Show what a finished run gave, once more
+    Summary(summary::SummaryArgs),
     /// Tell the life of one unit
     Explain(explain::ExplainArgs),
     /// Look at the units that failed for good, try them again
@@ -120,6 +123,7 @@ impl Cli {
             Command::Check(args) => args.run(),
             Command::Graph(args) => args.run(),
             Command::Verify(args) => args.run(),
+            Command::Summary(args) => args.run(),
             Command::Explain(args) => args.run(),
             Command::Dead(args) => args.run(),
             Command::Bench(args) => args.run(),

@@ -21,12 +21,19 @@ use proto::{
     },
     process::exit_code,
 };
-use sink::{config::OutputSpec, manifest, run_dir::RunDirError};
+use sink::{
+    Claim, Existing, Spared,
+    claim::Files,
+    config::OutputSpec,
+    made::{self, Made},
+    run_dir::{RunDir, RunDirError},
+};
+use ventilator::source::SourceSpec;
 
 use super::{complain, load};
 use crate::{
     aftermath::place,
-    topology::{Topology, public_endpoint},
+    topology::{Topology, input, public_endpoint},
     up::{
         self, Options, Outcome,
         display::Voice,
@@ -36,6 +43,9 @@ use crate::{
         workplace::Flags,
     },
 };
+
+/// Why there was no run: the code to leave with, and what is told.
+type Refusal = (i32, String);
 
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
@@ -61,6 +71,9 @@ pub(super) struct UpArgs {
     /// Begin anew: forget what the run directory holds
     #[arg(long)]
     fresh: bool,
+    /// Write over files that are there and that no run of this run directory has made
+    #[arg(long)]
+    overwrite: bool,
     /// Keep nothing: the run ends with its sink or its ventilator
     #[arg(long, conflicts_with_all = ["run_dir", "fresh"])]
     ephemeral: bool,
@@ -78,40 +91,50 @@ pub(super) struct UpArgs {
 
 impl UpArgs {
     pub(super) fn run(self) -> ExitCode {
-        let topology = match load(&self.file, &self.sets) {
+        let mut topology = match load(&self.file, &self.sets) {
             Ok(topology) => self.without_own(topology),
             Err(code) => return code,
         };
-        let paper = match self.summary.as_deref().map(Paper::lay_out).transpose() {
-            Ok(paper) => paper,
-            Err(problem) => {
-                complain(&problem);
-                return exit_code(exit::INPUT_OUTPUT);
-            }
-        };
-        let options = self.options(&topology);
-        if let Err(error) = check_key(&options.flags) {
-            complain(&error);
-            return exit_code(exit::TOPOLOGY);
+        if self.overwrite {
+            topology.sink.overwrite = Existing::Overwrite;
         }
+        exit_code(self.go(&topology).unwrap_or_else(|(code, problem)| {
+            complain(&problem);
+            code
+        }))
+    }
+
+    fn go(&self, topology: &Topology) -> Result<i32, Refusal> {
+        let options = self.options(topology);
+        self.refuse_same_files(topology, &options.flags)?;
+        let paper = Paper::lay_out(self.summary.as_deref(), topology, &options.flags);
+        let paper = paper.map_err(|problem| (exit::INPUT_OUTPUT, problem))?;
+        check_key(&options.flags).map_err(|error| (exit::TOPOLOGY, error.to_string()))?;
         // Until the end of the run.
         let mut claim = None;
-        if let Some(path) = &options.flags.run_dir {
-            match self.look_into(path, &topology, &mut claim) {
-                Ok(None) => {}
-                Ok(Some(code)) => return exit_code(code),
-                Err((code, problem)) => {
-                    complain(&problem);
-                    return exit_code(code);
-                }
-            }
+        if let Some(path) = &options.flags.run_dir
+            && let Some(outcome) = self.look_into(path, topology, &mut claim)?
+        {
+            return Ok(file_summary(paper, &outcome));
         }
-        match up::run(&topology, &options) {
-            Ok(outcome) => exit_code(file_summary(paper, &outcome)),
-            Err(error) => {
-                complain(&error);
-                exit_code(exit::SYSTEM)
-            }
+        let outcome = up::run(topology, &options);
+        let outcome = outcome.map_err(|error| (exit::SYSTEM, error.to_string()))?;
+        Ok(file_summary(paper, &outcome))
+    }
+
+    /// What is given with flags may lead to the same files as what is in the topology, which was
+    /// checked for itself.
+    fn refuse_same_files(&self, topology: &Topology, flags: &Flags) -> Result<(), Refusal> {
+        let mut files = Files::default();
+        files.written("the output", topology.sink.output.as_ref().and_then(OutputSpec::path));
+        files.written("the file of dead letters", Some(&topology.sink.dead_path()));
+        files.written("--summary", self.summary.as_deref());
+        for Spared { what, path } in &flags.spared {
+            files.read(what, Some(path));
+        }
+        match files.clash(flags.run_dir.as_deref()) {
+            Some(clash) => Err((exit::USAGE, clash)),
+            None => Ok(()),
         }
     }
 
@@ -137,14 +160,14 @@ impl UpArgs {
         }
     }
 
-    /// What the run directory holds decides whether there is anything to do; an exit code if
+    /// What the run directory holds decides whether there is anything to do; how it ended if
     /// there is not.
     fn look_into(
         &self,
         path: &Path,
         topology: &Topology,
         claim: &mut Option<Lock>,
-    ) -> Result<Option<i32>, (i32, String)> {
+    ) -> Result<Option<Outcome>, Refusal> {
         let claimed =
             || run_dir::claim(path).map_err(|error| (exit::INPUT_OUTPUT, in_use(path, &error)));
         // Nothing is written into a folder that --fresh will refuse.
@@ -182,16 +205,31 @@ impl UpArgs {
                 self.say(run_dir::describe(path).map(|run| format!("resuming {run}")));
                 Ok(None)
             }
-            Standing::Finished => {
-                let manifest = manifest::read(path)
-                    .map_err(|error| (exit::INPUT_OUTPUT, with_causes(&error)))?;
-                self.say(Some(format!(
-                    "this run is finished: {} units in, {} results, {} filtered, {} dead; --fresh runs it again",
-                    manifest.units_in, manifest.results, manifest.filtered, manifest.dead
-                )));
-                Ok(Some(if manifest.dead > 0 { exit::DEAD } else { exit::COMPLETE }))
-            }
+            Standing::Finished => self.tell_finished(path).map(Some),
         }
+    }
+
+    /// What a finished run has given is had again, in full: whoever was to be told it may have been
+    /// killed.
+    fn tell_finished(&self, path: &Path) -> Result<Outcome, Refusal> {
+        let failed = |problem| (exit::INPUT_OUTPUT, problem);
+        let run_dir = RunDir::open(path).map_err(|error| failed(with_causes(&error)))?;
+        let summary = run_dir.summary().map_err(|error| failed(with_causes(&error)))?;
+        let summary = summary.ok_or_else(|| {
+            failed(format!("{} says that its run is finished, but not how", path.display()))
+        })?;
+        self.say(Some(format!(
+            "this run is finished: {} units in, {} results, {} filtered, {} dead; --fresh runs it again\n\n{}",
+            summary.units_in,
+            summary.results,
+            summary.filtered,
+            summary.dead,
+            summary.to_string().trim_end()
+        )));
+        Ok(Outcome {
+            code: if summary.dead > 0 { exit::DEAD } else { exit::COMPLETE },
+            summary: serde_json::to_vec_pretty(&summary).ok(),
+        })
     }
 
     fn say_waiting(&self, path: &Path) {
@@ -219,8 +257,24 @@ impl UpArgs {
                 bind: self.bind.clone().or_else(|| topology.bind.clone()),
                 insecure: self.insecure || topology.insecure,
                 run_dir: self.run_dir(topology).as_ref().map(absolute),
+                spared: self.spared(topology),
             },
         }
+    }
+
+    /// The files that the run reads.
+    fn spared(&self, topology: &Topology) -> Vec<Spared> {
+        let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+        let spared = |what: &str, path| Spared { what: what.into(), path: absolute(path) };
+        let stdin = || fs::read_link("/proc/self/fd/0").ok().filter(|path| path.is_file());
+        let source = match &topology.source {
+            SourceSpec::Stdin => stdin(),
+            source => input(source).map(Path::to_path_buf),
+        };
+        let key = told_file(self.key.as_deref()).or_else(|| topology.key.clone());
+        let files = [("the source", source), ("the key file", key)];
+        let files = files.into_iter().filter_map(|(what, path)| Some(spared(what, path?)));
+        files.chain([spared("the topology", self.file.clone())]).collect()
     }
 }
 
@@ -276,15 +330,48 @@ fn once_free<T, E>(
 /// with a folder that was never there.
 enum Paper {
     /// Becomes the file once it is written in full.
-    New(PathBuf),
+    New(PathBuf, Desk),
     /// A pipe or a device.
     Existing(fs::File, PathBuf),
+    /// Nobody wants one.
+    None,
+}
+
+/// What is asked before a file is replaced.
+struct Desk {
+    existing: Existing,
+    spared: Vec<Spared>,
+    run_dir: Option<PathBuf>,
+}
+
+impl Desk {
+    /// As the run directory is now: whether there is one is known only at the end.
+    fn claim(&self) -> Claim {
+        let made = self.run_dir.as_deref().filter(|dir| dir.join(made::FILE).is_file());
+        Claim {
+            existing: self.existing,
+            spared: self.spared.clone(),
+            made: made.and_then(|dir| Made::open(dir).ok()),
+            ..Claim::default()
+        }
+    }
 }
 
 impl Paper {
-    fn lay_out(path: &Path) -> Result<Self, String> {
+    fn lay_out(path: Option<&Path>, topology: &Topology, flags: &Flags) -> Result<Self, String> {
+        let Some(path) = path else { return Ok(Self::None) };
+        let desk = Desk {
+            existing: topology.sink.overwrite,
+            spared: flags.spared.clone(),
+            run_dir: flags.run_dir.clone(),
+        };
+        Self::on(path, desk)
+    }
+
+    fn on(path: &Path, desk: Desk) -> Result<Self, String> {
         let problem = |error: io::Error| cannot_write(path, &error);
-        if fs::metadata(path).is_ok_and(|data| !data.is_file()) {
+        let there = desk.claim().look(path, b"").map_err(|error| with_causes(&error))?;
+        if there.is_some_and(|data| !data.is_file()) {
             let file = fs::File::options().write(true).open(path).map_err(problem)?;
             return Ok(Self::Existing(file, path.into()));
         }
@@ -295,37 +382,28 @@ impl Paper {
         fs::read_dir(folder).map_err(problem)?;
         // A file without a name: whoever kills this process finds nothing left of it.
         tempfile::tempfile_in(folder).map_err(|error| problem(error.kind().into()))?;
-        Ok(Self::New(path.into()))
+        Ok(Self::New(path.into(), desk))
     }
 
     fn write(self, json: &[u8]) -> Result<(), String> {
         match self {
-            Self::New(path) => {
-                let draft = draft_of(&path);
-                fs::write(&draft, json)
-                    .and_then(|()| fs::rename(&draft, &path))
-                    .map_err(|error| cannot_write(&path, &error))
+            Self::New(path, desk) => {
+                desk.claim().put(&path, json).map_err(|error| with_causes(&error))
             }
             Self::Existing(mut file, path) => {
                 file.write_all(json).map_err(|error| cannot_write(&path, &error))
             }
+            Self::None => Ok(()),
         }
     }
-}
-
-/// Beside the file, and always the same: what a kill leaves there the next run writes over.
-fn draft_of(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    name.into()
 }
 
 fn cannot_write(path: &Path, error: &io::Error) -> String {
     format!("cannot write {}: {error}", path.display())
 }
 
-fn file_summary(paper: Option<Paper>, outcome: &Outcome) -> i32 {
-    let (Some(paper), Some(json)) = (paper, &outcome.summary) else { return outcome.code };
+fn file_summary(paper: Paper, outcome: &Outcome) -> i32 {
+    let Some(json) = &outcome.summary else { return outcome.code };
     match paper.write(json) {
         Ok(()) => outcome.code,
         Err(problem) => {
@@ -347,23 +425,45 @@ mod tests {
         names
     }
 
+    fn desk(existing: Existing) -> Desk {
+        Desk { existing, spared: Vec::new(), run_dir: None }
+    }
+
     #[test]
     fn a_summary_leaves_no_trace_before_it_is_written_and_none_but_itself_afterwards() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("summary.json");
-        let paper = Paper::lay_out(&path).unwrap();
+        let paper = Paper::on(&path, desk(Existing::Keep)).unwrap();
         // What a kill at this moment would leave behind.
         assert_eq!(names(folder.path()), [""; 0]);
-        // And what one in the middle of writing did.
-        fs::write(draft_of(&path), "half a summ").unwrap();
         paper.write(b"{}").unwrap();
         assert_eq!(names(folder.path()), ["summary.json"]);
         assert_eq!(fs::read(&path).unwrap(), b"{}");
     }
 
+    /// No harm: `--summary` takes the place of no file that is there, also if that was made during
+    /// the run.
+    #[test]
+    fn a_summary_takes_the_place_of_no_file_of_somebody_elses() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("summary.json");
+        let paper = Paper::on(&path, desk(Existing::Keep)).unwrap();
+        fs::write(&path, "a thesis").unwrap();
+        fs::write(folder.path().join("summary.json.new"), "a draft").unwrap();
+        for problem in [paper.write(b"{}"), Paper::on(&path, desk(Existing::Keep)).map(drop)] {
+            let problem = problem.unwrap_err();
+            assert!(problem.contains("is there already"), "{problem}");
+        }
+        assert_eq!(fs::read(&path).unwrap(), b"a thesis");
+        Paper::on(&path, desk(Existing::Overwrite)).unwrap().write(b"{}").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"{}");
+        assert_eq!(fs::read(folder.path().join("summary.json.new")).unwrap(), b"a draft");
+    }
+
     #[test]
     fn a_folder_that_is_not_there_is_found_out_before_the_run() {
-        let problem = Paper::lay_out(Path::new("/no/such/folder/s.json")).err().unwrap();
+        let path = Path::new("/no/such/folder/s.json");
+        let problem = Paper::on(path, desk(Existing::Keep)).err().unwrap();
         assert!(problem.starts_with("cannot write /no/such/folder/s.json: "), "{problem}");
     }
 }

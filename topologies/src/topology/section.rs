@@ -63,6 +63,7 @@ impl Section {
                 "top",
                 "groups_max",
                 "dead",
+                "overwrite",
             ],
             Self::Limits => return limits(),
         };

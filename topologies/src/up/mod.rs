@@ -134,7 +134,9 @@ pub fn run(topology: &Topology, options: &Options) -> Result<Outcome, UpError> {
     kin::end_all();
     run.display.finish();
     watcher.drain();
-    let summary = run.workplace.summary();
+    // A sink that was killed at the very end may have left it in the run directory only.
+    let kept = || options.flags.run_dir.as_deref().and_then(run_dir::summary);
+    let summary = run.workplace.summary().or_else(kept);
     if options.voice == Voice::Normal {
         tell(code, summary.as_deref());
     }

@@ -29,6 +29,24 @@ pub struct Record {
     pub source: Option<String>,
 }
 
+impl Record {
+    /// What began the run in `run_dir`, if one was begun there.
+    ///
+    /// # Errors
+    /// [`io::Error`] when the file is there and no record.
+    pub fn read(run_dir: &Path) -> io::Result<Option<Self>> {
+        match fs::read(run_dir.join(FILE)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            other => other.and_then(|json| Ok(Some(serde_json::from_slice(&json)?))),
+        }
+    }
+
+    /// Keeps it, whole or not at all: a launcher that is killed leaves no half of it.
+    fn write(&self, run_dir: &Path) -> io::Result<()> {
+        durable::replace(&run_dir.join(FILE), &serde_json::to_vec_pretty(self)?)
+    }
+}
+
 /// Where a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
@@ -80,14 +98,9 @@ pub fn check_in(path: &Path, topology: &Topology) -> Result<Standing, RecordErro
     let asked = Record { topology: topology.canonical(), source: fingerprint(&topology.source)? };
     let file = path.join(FILE);
     let failed = |source| RecordError::Io { path: file.clone(), source };
-    let begun: Option<Record> = match fs::read(&file) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        other => Some(other.and_then(|json| Ok(serde_json::from_slice(&json)?)).map_err(failed)?),
-    };
-    let Some(begun) = begun else {
+    let Some(begun) = Record::read(path).map_err(failed)? else {
         fs::create_dir_all(path).map_err(failed)?;
-        let json = serde_json::to_vec_pretty(&asked).map_err(io::Error::from).map_err(failed)?;
-        durable::replace(&file, &json).map_err(failed)?;
+        asked.write(path).map_err(failed)?;
         return Ok(Standing::New);
     };
     let mut differences = Vec::new();

@@ -1,6 +1,7 @@
 //! `--fresh`: a run directory is emptied before a run begins.
 //!
-//! Owns the decision what may be removed; what is in a run directory is the roles' business.
+//! Owns the decision what may be removed: the files that a run keeps there under names of its own,
+//! and no others. What is in them is the roles' business.
 
 use std::{
     fs, io,
@@ -8,9 +9,13 @@ use std::{
 };
 
 use proto::net::lock::{Lock, LockError};
-use sink::run_dir::{Checkpoint, DATABASE, RunDir};
+use sink::{
+    made::{self, Made},
+    run_dir::{Checkpoint, DATABASE, RunDir, is_own_name},
+};
 use thiserror::Error;
 
+use super::record::Record;
 /// What a launcher locks in its run directory.
 const LOCK: &str = "up.lock";
 
@@ -66,12 +71,14 @@ pub fn describe(path: &Path) -> Option<String> {
     Some(format!("the run in {}, with at least {units} units committed", path.display()))
 }
 
-/// Whether a folder is a run directory.
-pub fn is_run(path: &Path) -> bool {
-    path.join(DATABASE).is_file() || path.join("topology.json").is_file()
+/// The summary of the run in a directory as JSON, if it is finished.
+pub fn summary(path: &Path) -> Option<Vec<u8>> {
+    let summary = RunDir::open(path).ok()?.summary().ok()??;
+    serde_json::to_vec_pretty(&summary).ok()
 }
 
-/// Removes a run directory; one that is not there, or empty, is fine.
+/// Removes a run from its directory, and that too if nothing else is in it; one that is not there, or
+/// empty, is fine. The list of what the run made outside stays, since the next one may replace that.
 ///
 /// # Errors
 /// [`ForgetError`] when it holds a run that goes on, or anything else.
@@ -90,7 +97,32 @@ pub fn forget(path: &Path) -> Result<(), ForgetError> {
     }
     let _lock = Lock::take(&path.join("sink.lock"))
         .map_err(|source| ForgetError::InUse { path: path_buf(), source })?;
-    fs::remove_dir_all(path).map_err(remove)
+    let keeps_list = Made::open(path).is_ok_and(|made| !made.is_empty());
+    // Last what tells that it is a run directory: a kill on the way leaves one that can be removed.
+    let mut names: Vec<_> = fs::read_dir(path)
+        .map_err(remove)?
+        .flatten()
+        .map(|entry| entry.file_name())
+        .filter(|name| is_own_name(name) && !(keeps_list && name == made::FILE))
+        .collect();
+    names.sort_by_key(|name| name == DATABASE);
+    for name in names {
+        match fs::remove_file(path.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(remove(error)),
+            _ => {}
+        }
+    }
+    match fs::remove_dir(path) {
+        Err(error) if error.kind() != io::ErrorKind::DirectoryNotEmpty => Err(remove(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a run was begun here. A list of what earlier ones made is what `--fresh` left.
+pub fn is_run(path: &Path) -> bool {
+    path.join(DATABASE).is_file()
+        || Record::read(path).is_ok_and(|record| record.is_some())
+        || path.join(made::FILE).is_file()
 }
 
 #[cfg(test)]
@@ -111,6 +143,40 @@ mod tests {
         assert!(matches!(forget(&path), Err(ForgetError::InUse { .. })));
         drop(lock);
         assert!(forget(&path).is_ok());
+        // No harm: what the run did not make is not removed with it.
+        assert_eq!(fs::read(path.join("thesis.tex")).unwrap(), b"years");
+        fs::remove_file(path.join("thesis.tex")).unwrap();
+        fs::write(path.join(DATABASE), "").unwrap();
+        assert!(forget(&path).is_ok());
         assert!(!path.exists());
+    }
+
+    /// No harm: a folder is not taken for a run directory since a file in it is called like a run's.
+    #[test]
+    fn a_users_folder_with_a_topology_json_is_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run");
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join("topology.json"), "{\"type\":\"Topology\"}").unwrap();
+        assert!(matches!(forget(&path), Err(ForgetError::Foreign { .. })));
+        assert!(path.join("topology.json").exists());
+    }
+
+    #[test]
+    fn what_a_run_made_is_known_to_the_next_one_in_its_directory() {
+        let folder = tempfile::tempdir().unwrap();
+        let output = folder.path().join("out.jsonl");
+        fs::write(&output, "1\n").unwrap();
+        let data = fs::metadata(&output).unwrap();
+        let path = folder.path().join("run");
+        let run = RunDir::open(&path).unwrap();
+        run.made().note(made::Identity::of(&data)).unwrap();
+        run.record("plan", &1).unwrap();
+        drop(run);
+        for _ in 0..2 {
+            forget(&path).unwrap();
+            assert!(describe(&path).is_none());
+            assert!(RunDir::open(&path).unwrap().made().owns(&data));
+        }
     }
 }

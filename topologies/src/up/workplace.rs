@@ -21,7 +21,10 @@ use proto::{
     },
     process::PARENT_VARIABLE,
 };
-use sink::config::{Field, OutputSpec};
+use sink::{
+    Spared,
+    config::{Field, OutputSpec},
+};
 use thiserror::Error;
 use ventilator::source::{SourceSpec, spool::CONTINUES_VARIABLE};
 
@@ -77,6 +80,8 @@ pub struct Flags {
     pub bind: Option<Endpoint>,
     /// What outlives sink and ventilator is kept here, absolute; without it nothing is.
     pub run_dir: Option<PathBuf>,
+    /// The files that the run reads, absolute; none of them is ever written to.
+    pub spared: Vec<Spared>,
 }
 
 /// A private folder, and how the processes in it are started.
@@ -167,6 +172,8 @@ impl Workplace {
             config: topology.sink.clone(),
             carries_input,
             run_dir: self.flags.run_dir.clone(),
+            summary: None,
+            spared: self.flags.spared.clone(),
             limits: topology.limits.clone(),
         };
         let ventilator = ventilator::run::Setup {

@@ -6,6 +6,7 @@
 mod files;
 mod limits;
 mod reader;
+mod same;
 mod sink;
 mod source;
 mod stage;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 use proto::net::endpoint::Endpoint;
 use ventilator::source::SourceSpec;
 
+pub(crate) use self::same::input;
 use self::{files::Files, reader::Reader, sink::SinkPart, stage::Taken};
 pub(super) use self::{files::similar, reader::found};
 use super::{
@@ -58,7 +60,7 @@ fn parts(
         None => SinkPart::default(),
     };
     let limits = section(root, Section::Limits, "limits", problems).map(limits::limits);
-    refuse_same_files(source.as_ref(), &sink, problems);
+    same::refuse(path, &head, source.as_ref(), &sink, problems);
     Some(Topology {
         name: head.name,
         key: head.key,
@@ -220,25 +222,4 @@ fn stages(root: &Table, files: &Files, problems: &mut Vec<Problem>) -> Vec<Stage
             }
         })
         .collect()
-}
-
-/// Refuses outputs that would overwrite the input or each other.
-fn refuse_same_files(source: Option<&SourceSpec>, sink: &SinkPart, problems: &mut Vec<Problem>) {
-    let input = match source {
-        Some(
-            SourceSpec::Lines { path } | SourceSpec::Jsonl { path } | SourceSpec::Csv { path, .. },
-        ) => Some(path),
-        _ => None,
-    };
-    for (index, (key, path, place)) in sink.files.iter().enumerate() {
-        let others = &sink.files[..index];
-        let other = if Some(path) == input {
-            "the source"
-        } else if others.iter().any(|(_, other, _)| other == path) {
-            "the output"
-        } else {
-            continue;
-        };
-        problems.push(Problem::at(place.clone(), Fault::SameFile { key, other }));
-    }
 }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use sink::{
+    Existing,
     aggregate::GROUPS_MAX,
     config::{Aggregate, GroupBy, NameError, OutputSpec, SinkConfig},
 };
@@ -48,6 +49,10 @@ pub(super) fn sink(mut reader: Reader<'_>, files: &Files) -> SinkPart {
             .integer("groups_max", 1..=GROUPS_MAX as i128)
             .and_then(|groups| usize::try_from(groups.value).ok()),
         dead,
+        overwrite: match reader.boolean("overwrite") {
+            Some(true) => Existing::Overwrite,
+            _ => Existing::Keep,
+        },
     };
     refuse_idle(&mut reader, &config);
     SinkPart { config, files: written }

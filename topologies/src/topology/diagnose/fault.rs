@@ -123,6 +123,12 @@ pub enum Fault {
     /// A file that would be read and written, or written twice.
     #[error("`{key}` is the same file as {other}")]
     SameFile { key: &'static str, other: &'static str },
+    /// Letters that nobody named a file for, and that would go to one that is read.
+    #[error("dead letters go to `{path}` beside the output, which is the same file as {other}")]
+    SameLetters { path: String, other: String },
+    /// A file that would be read by the next run, or by this one.
+    #[error("`{key}` is one of the files that the source's `{glob}` matches")]
+    Matched { key: &'static str, glob: String },
     /// A `--set` that is no key and value.
     #[error("`--set` takes a key and a value")]
     SetForm,
@@ -253,6 +259,8 @@ impl Fault {
             Self::NoFolder { .. } => "no-folder",
             Self::UnknownEnding { .. } => "unknown-ending",
             Self::SameFile { .. } => "same-file",
+            Self::SameLetters { .. } => "same-letters",
+            Self::Matched { .. } => "matched",
             Self::SetForm => "set-form",
             Self::SetStage { .. } => "set-stage",
             Self::SetBelow { .. } => "set-below",

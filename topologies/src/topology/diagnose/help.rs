@@ -89,6 +89,8 @@ impl Fault {
             Self::NoFolder { folder, .. } => format!("make it first: mkdir -p {folder}"),
             Self::UnknownEnding { .. } => unknown_ending(),
             Self::SameFile { .. } => "give it a file of its own".into(),
+            Self::SameLetters { .. } => "name another file with `dead`".into(),
+            Self::Matched { .. } => "write it to another folder, or narrow the pattern".into(),
             Self::SetForm => {
                 "for example --set stage.NAME.workers=4 or --set source.to=1000".into()
             }
