@@ -16,7 +16,7 @@ use proto::{
 };
 use serde::Serialize;
 use sink::{
-    Summary,
+    Existing, Summary,
     config::{Aggregate, SinkConfig},
 };
 use ventilator::source::SourceSpec;
@@ -178,7 +178,8 @@ impl Plan {
         let sink = sink::run::Setup {
             name: "sink".into(),
             bind: vec![sink_at.clone()],
-            config: order.sink.clone(),
+            // The folder is the measurement's own, and several runs follow each other in it.
+            config: SinkConfig { overwrite: Existing::Overwrite, ..order.sink.clone() },
             carries_input: false,
             run_dir: run_dir.clone(),
             summary: None,
