@@ -19,6 +19,7 @@ mod decode;
 pub mod diary;
 pub mod durable;
 pub mod frame;
+pub mod gist;
 pub mod kin;
 pub mod limits;
 pub mod net;

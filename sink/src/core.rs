@@ -22,6 +22,7 @@ use proto::{
         credit::Intake,
         mesh::{Loss, Mesh, MeshEvent},
         outbox::weight,
+        patience::Patience,
     },
     time::Time,
     turned_away::{TurnedAway, Unwanted},
@@ -205,6 +206,7 @@ pub struct Sink {
     arrivals: Arrivals,
     // Mostly one. A dead one's lane may reach its successor, whatever came first.
     ventilators: Vec<LinkId>,
+    lonely: Patience,
     onlookers: Vec<LinkId>,
     reported: Time,
     recording: VecDeque<Recording>,
@@ -258,6 +260,7 @@ impl Sink {
             names: BTreeMap::new(),
             arrivals: Arrivals::default(),
             ventilators: Vec::new(),
+            lonely: Patience::default(),
             onlookers: Vec::new(),
             reported: Time::default(),
             recording: VecDeque::new(),
@@ -654,6 +657,20 @@ impl Sink {
         }
     }
 
+    /// A process that waits says so, and for whom.
+    fn look_for_ventilator(&mut self, now: Time) {
+        let waits = self.phase == Phase::Running && self.exit.is_none();
+        if !waits || !self.ventilators.is_empty() || !self.arrivals.is_empty() {
+            self.lonely.met();
+        } else if let Some(lasted) = self.lonely.told(now) {
+            let seconds = lasted.as_secs();
+            warn!(
+                seconds,
+                "no ventilator is here; waiting for one, which needs this sink's endpoint as its --sink"
+            );
+        }
+    }
+
     /// What follows from the state, whatever the event was.
     fn advance(&mut self, now: Time, out: &mut Effects) {
         if let Some(code) = self.exit {
@@ -713,6 +730,7 @@ impl proto::role::Role for Sink {
             self.mesh_event(now, event, out);
         }
         self.advance(now, out);
+        self.look_for_ventilator(now);
     }
 
     fn deadline(&self) -> Option<Time> {
@@ -723,6 +741,9 @@ impl proto::role::Role for Sink {
             }
             _ => None,
         };
-        [self.mesh.deadline(), report, closed, self.late()].into_iter().flatten().min()
+        [self.mesh.deadline(), report, closed, self.late(), self.lonely.due()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }

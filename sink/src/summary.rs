@@ -28,8 +28,9 @@ pub struct Summary {
     pub filtered: u64,
     /// Units that failed for good.
     pub dead: u64,
-    /// Tries of units in the first stage, over all starts of the ventilator; of one that was
-    /// killed, only those that led to what was committed by then.
+    /// Tries of units that workers of the first stage began, copies and retries included, over all
+    /// starts of the ventilator; of one that was killed, only those that led to what was committed
+    /// by then. What a worker gave back, or left behind, without having begun it is none.
     pub attempts: u64,
     /// Results that came a second time and were not recorded again, over all starts of the sink; of
     /// one that was killed, as many as there were when it last recorded something.

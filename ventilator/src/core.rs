@@ -31,8 +31,10 @@ use proto::{
 };
 use tracing::{error, info, warn};
 
-use crate::latency::Latency;
+use crate::{latency::Latency, obituary::Obituary};
 
+/// How often stages are looked through for one that has no worker.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// Units that are asked of the source at once.
 const READ_UNITS: u64 = 32 << 10;
 /// Units that wait for each worker, at least: what waits is shared by all of them, and a parcel
@@ -144,6 +146,8 @@ pub struct Ventilator {
     former: Vec<WorkerTally>,
     onlookers: Vec<LinkId>,
     patience: Patience,
+    lonely: Patience,
+    looked: Time,
     // This machine, and where workers on others find the sink.
     elsewhere: Option<(String, Vec<String>)>,
     dispatch: Dispatch,
@@ -166,6 +170,7 @@ pub struct Ventilator {
     untold_bytes: usize,
     reported: Time,
     dead: u64,
+    obituary: Obituary,
     latency: Latency,
     exit: Option<i32>,
 }
@@ -189,6 +194,8 @@ impl Ventilator {
             former: Vec::new(),
             onlookers: Vec::new(),
             patience: Patience::default(),
+            lonely: Patience::default(),
+            looked: Time::default(),
             elsewhere: None,
             dispatch: Dispatch::new(0, &config.stages[0], &config.limits),
             outbox: Outbox::new(&config.limits),
@@ -207,6 +214,7 @@ impl Ventilator {
             untold_bytes: 0,
             reported: Time::default(),
             dead: 0,
+            obituary: Obituary::default(),
             latency: Latency::default(),
             exit: None,
             config,
@@ -556,7 +564,7 @@ impl Ventilator {
     }
 
     fn bury(&mut self, dead: Dead) {
-        warn!(unit = dead.root, attempt = dead.attempts, error = %first_line(&dead.error), "dead-lettered");
+        self.obituary.note(&dead);
         self.dead += 1;
         let attempt = dead.attempts;
         self.outbox.push(Results { attempt, dead: vec![dead], ..Results::default() });
@@ -667,6 +675,25 @@ impl Ventilator {
         }
     }
 
+    /// A stage without a worker is waited for; which one is told.
+    fn look_for_workers(&mut self, now: Time) {
+        let due = self.lonely.due().is_some_and(|due| due <= now);
+        if !due && now.since(self.looked) < LOOK_INTERVAL {
+            return;
+        }
+        self.looked = now;
+        let staffed = |index| self.members.values().any(|member| member.stage == index);
+        let mut stages = self.config.stages.iter().enumerate();
+        let missing = stages.find(|(index, _)| !staffed(*index));
+        let Some((_, stage)) = missing.filter(|_| self.mesh.is_open(self.sink)) else {
+            return self.lonely.met();
+        };
+        if let Some(lasted) = self.lonely.told(now) {
+            let (stage, seconds) = (&stage.name, lasted.as_secs());
+            warn!(%stage, seconds, "no worker of this stage is here; waiting for one");
+        }
+    }
+
     /// What follows from the state, whatever the event was.
     fn advance(&mut self, now: Time, out: &mut Effects) {
         if let Some(code) = self.exit {
@@ -677,6 +704,7 @@ impl Ventilator {
         if self.phase != Phase::Running {
             return self.part(now, out);
         }
+        self.look_for_workers(now);
         self.read(out);
         let mut orders = Vec::new();
         self.dispatch.dispatch(now, self.committed.set(), &mut orders);
@@ -728,6 +756,7 @@ impl Ventilator {
         let gone = self.members.is_empty() && self.astray.is_empty() && !awaited;
         match self.phase {
             Phase::Stopping { since } if gone || now.since(since) > patience => {
+                self.obituary.tell();
                 self.mesh.send(self.sink, Frame::Tally(Box::new(self.tally())), out);
                 self.mesh.send(self.sink, Frame::Bye, out);
                 self.phase = Phase::Parting { since: now };
@@ -767,10 +796,6 @@ impl Ventilator {
 }
 
 /// The first line of an error, for a log.
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default()
-}
-
 impl proto::role::Role for Ventilator {
     type Request = Request;
     type Reply = Reply;
@@ -799,7 +824,10 @@ impl proto::role::Role for Ventilator {
                 let stop = since + Duration::from_millis(self.config.limits.liveness_ms + 1);
                 [self.mesh.deadline(), Some(stop), None, None]
             }
-            Phase::Running => [self.mesh.deadline(), self.dispatch.deadline(), commit, report],
+            Phase::Running => {
+                let due = [self.mesh.deadline(), self.dispatch.deadline(), commit, report];
+                return due.into_iter().chain([self.lonely.due()]).flatten().min();
+            }
         };
         due.into_iter().flatten().min()
     }

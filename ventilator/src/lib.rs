@@ -21,6 +21,7 @@ pub mod cli;
 pub mod core;
 #[cfg_attr(not(test), expect(clippy::expect_used, reason = "a constant that is in range"))]
 pub mod latency;
+pub mod obituary;
 pub mod run;
 #[cfg_attr(
     not(test),

@@ -8,7 +8,7 @@
 use std::{
     env, fs,
     io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -69,6 +69,12 @@ pub enum KeyError {
     /// Others could read it.
     #[error("others can read {}; run: chmod 600 {}", path.display(), path.display())]
     Exposed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Others could read it, and it is not this user's to change that.
+    #[error("others can read {}, and it belongs to another user; give a copy of your own, mode 0600", path.display())]
+    Foreign {
         /// The file.
         path: PathBuf,
     },
@@ -172,17 +178,22 @@ impl Key {
     pub fn read(path: &Path) -> Result<Self, KeyError> {
         let io = |source| KeyError::Io { path: path.into(), source };
         let file = fs::File::open(path).map_err(io)?;
-        let mode = file.metadata().map_err(io)?.permissions().mode();
-        if mode & 0o077 != 0 {
-            return Err(KeyError::Exposed { path: path.into() });
-        }
+        let data = file.metadata().map_err(io)?;
         let mut text = String::new();
         let malformed = || KeyError::Malformed { path: path.into() };
         match file.take(FILE_BYTES_MAX).read_to_string(&mut text) {
             Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(malformed()),
             other => other.map_err(io)?,
         };
-        Self::from_text(&text).ok_or_else(malformed)
+        // What is no key is nobody's to protect: first what it is, then who can read it.
+        let key = Self::from_text(&text).ok_or_else(malformed)?;
+        match data.permissions().mode() & 0o077 {
+            0 => Ok(key),
+            _ if data.uid() != rustix::process::geteuid().as_raw() => {
+                Err(KeyError::Foreign { path: path.into() })
+            }
+            _ => Err(KeyError::Exposed { path: path.into() }),
+        }
     }
 
     /// The key in a key file's text, if it is one.
@@ -326,5 +337,18 @@ mod tests {
     fn printing_a_key_does_not_tell_it() {
         let key = Key::generate();
         assert!(!format!("{key:?}").contains(&key.secret));
+    }
+
+    /// Words that frighten: `--key /etc/passwd` must not advise `chmod 600 /etc/passwd`.
+    #[test]
+    fn a_file_that_is_no_key_is_called_so_whoever_can_read_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("passwd");
+        for text in ["root:x:0:0:root:/root:/bin/sh\n", "", "public x\nsecret y\n"] {
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+            let error = Key::read(&path).unwrap_err();
+            assert!(matches!(error, KeyError::Malformed { .. }), "{error}");
+        }
     }
 }

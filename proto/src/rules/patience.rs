@@ -32,6 +32,11 @@ impl Patience {
         now.since(*self.since.get_or_insert(now))
     }
 
+    /// When the next line is due, if the peer is waited for.
+    pub fn due(&self) -> Option<Time> {
+        self.since.map(|since| since + self.due)
+    }
+
     /// The peer is not there: how long already, if that is to be told now.
     pub fn told(&mut self, now: Time) -> Option<Duration> {
         let lasted = self.lasted(now);
@@ -54,7 +59,9 @@ mod tests {
             (from..to).filter(|s| patience.told(Time::from_ms(s * 1_000)).is_some()).collect()
         };
         assert_eq!(lines(&mut patience, 100, 200), [105, 110, 120, 140, 180]);
+        assert_eq!(patience.due(), Some(Time::from_ms(260_000)));
         patience.met();
+        assert_eq!(patience.due(), None);
         assert_eq!(lines(&mut patience, 200, 209), [205]);
     }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
-use proto::process::exit_code;
+use proto::{gist::gist, process::exit_code};
 use sink::{DeadLetter, dead::SINK_STAGE, retry, run_dir::RunDir};
 
 use super::{Format, complain, print};
@@ -96,7 +96,7 @@ impl DeadArgs {
                 letter.id,
                 letter.stage,
                 letter.attempts,
-                letter.error.lines().last().unwrap_or_default()
+                gist(&letter.error)
             ),
         };
         letters.iter().map(line).collect()

@@ -4,10 +4,14 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::Args;
 use proto::process::exit_code;
+use sink::manifest;
 
 use super::{Format, complain, print};
 use crate::{
-    aftermath::{explain::explain, place},
+    aftermath::{
+        explain::{Life, explain},
+        place,
+    },
     up::exit,
 };
 
@@ -28,13 +32,7 @@ pub(super) struct ExplainArgs {
 
 impl ExplainArgs {
     pub(super) fn run(self) -> ExitCode {
-        let told = place::find(self.run_dir.as_deref(), &PathBuf::from("."))
-            .map_err(|error| error.to_string())
-            .and_then(|run_dir| {
-                let problem = |error| format!("{}: {error}", run_dir.display());
-                explain(&run_dir, self.unit).map_err(problem)
-            });
-        exit_code(match told {
+        exit_code(match self.life() {
             Ok(life) if self.output == Format::Json => {
                 print(&format!("{:#}\n", serde_json::to_value(&life).unwrap_or_default()))
             }
@@ -44,5 +42,20 @@ impl ExplainArgs {
                 exit::NO_INPUT
             }
         })
+    }
+
+    fn life(&self) -> Result<Life, String> {
+        let run_dir = place::find(self.run_dir.as_deref(), &PathBuf::from("."))
+            .map_err(|error| error.to_string())?;
+        let life = explain(&run_dir, self.unit)
+            .map_err(|error| format!("{}: {error}", run_dir.display()))?;
+        if !life.steps.is_empty() {
+            return Ok(life);
+        }
+        let known = manifest::read(&run_dir).ok().map(|manifest| manifest.units_in);
+        let known = known.map_or(String::new(), |units| {
+            format!("; its source gave {units} units, and they are counted from 0")
+        });
+        Err(format!("nothing is known of unit {} in {}{known}", self.unit, run_dir.display()))
     }
 }

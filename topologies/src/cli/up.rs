@@ -257,6 +257,7 @@ impl UpArgs {
                 bind: self.bind.clone().or_else(|| topology.bind.clone()),
                 insecure: self.insecure || topology.insecure,
                 run_dir: self.run_dir(topology).as_ref().map(absolute),
+                log: self.quiet.then_some("error"),
                 spared: self.spared(topology),
             },
         }

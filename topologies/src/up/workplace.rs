@@ -19,7 +19,7 @@ use proto::{
         endpoint::Endpoint,
         lock::{Lock, LockError},
     },
-    process::PARENT_VARIABLE,
+    process::{LOG_VARIABLE, PARENT_VARIABLE},
 };
 use sink::{
     Spared,
@@ -80,6 +80,8 @@ pub struct Flags {
     pub bind: Option<Endpoint>,
     /// What outlives sink and ventilator is kept here, absolute; without it nothing is.
     pub run_dir: Option<PathBuf>,
+    /// What the processes log, unless their user says it: less where the run is to be quiet.
+    pub log: Option<&'static str>,
     /// The files that the run reads, absolute; none of them is ever written to.
     pub spared: Vec<Spared>,
 }
@@ -312,6 +314,9 @@ impl Workplace {
     }
 
     fn bind_to_this(&self, command: &mut Command) {
+        if let (Some(log), None) = (self.flags.log, env::var_os(LOG_VARIABLE)) {
+            command.env(LOG_VARIABLE, log);
+        }
         command.env(PARENT_VARIABLE, process::id().to_string());
         if let Some(mark) = &self.mark {
             command.env(guard::VARIABLE, mark);

@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::halt::{Bounds, Halt, cannot_start, halted};
+use super::hint::Hint;
 use super::program::Program;
 use super::{CommandLine, Surroundings};
 use crate::Failure;
@@ -31,6 +32,7 @@ pub(super) struct Dialogue {
     line_bytes_max: usize,
     opening: Option<Opening>,
     program: Option<Program>,
+    hint: Hint,
 }
 
 impl Dialogue {
@@ -39,12 +41,21 @@ impl Dialogue {
         surroundings: Surroundings,
         line_bytes_max: usize,
     ) -> Self {
-        Self { command, surroundings, line_bytes_max, opening: None, program: None }
+        Self {
+            command,
+            surroundings,
+            line_bytes_max,
+            opening: None,
+            program: None,
+            hint: Hint::default(),
+        }
     }
 
     /// Has every start begin with this line, which is answered with one line too.
     pub(super) fn with_opening(mut self, opening: Opening) -> Self {
         self.opening = Some(opening);
+        // It may load for long, and flushes what it says.
+        self.hint = Hint::needless();
         self
     }
 
@@ -92,12 +103,14 @@ impl Dialogue {
         let limit = self.surroundings.timeout;
         let bytes_max = self.line_bytes_max;
         let bounds = || Bounds { deadline: limit.map(|limit| Instant::now() + limit), bytes_max };
-        let program = self.program.as_mut()?;
+        let name = self.command.program();
+        let (program, hint) = (self.program.as_mut()?, &mut self.hint);
         let mut ask = || {
             program.send(before_last);
             let mut answers = Vec::with_capacity(ends.len());
             for left in (0..before.len()).rev() {
-                answers.push(program.read_line_of_many(left, bounds())?);
+                let read = |program: &mut Program, bounds| program.read_line_of_many(left, bounds);
+                answers.push(hint.while_reading(name, program, bounds(), read)?);
             }
             program.lure(*first, bounds())?;
             if program.answer().is_empty() {
@@ -177,7 +190,8 @@ impl Dialogue {
         let program =
             self.program.as_mut().ok_or_else(|| Failure::new("the program is not running"))?;
         program.send(line);
-        match program.read_line(bounds) {
+        let name = self.command.program();
+        match self.hint.while_reading(name, program, bounds, Program::read_line) {
             Ok(_) if !program.answer().is_empty() => Err(self.surplus()),
             Ok(answer) => Ok(answer),
             Err(halt) => {

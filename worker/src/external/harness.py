@@ -6,8 +6,14 @@ import linecache
 import os
 import sys
 import traceback
+import types
+from importlib.machinery import ModuleSpec
 
 NAME = "<python>"
+MODULE = "stage"
+# `async def` and `async def` with `yield`, as `inspect` knows them, which takes long to import.
+ASYNCHRONOUS = 0x80 | 0x200
+NOBODY_AWAITS = "nobody awaits it here: make `work` a plain `def`, which may call asyncio.run(...)"
 TRACEBACK_CHARS_MAX = 12000
 
 
@@ -22,20 +28,39 @@ def remote(error, skip):
 
 
 def load(source):
-    """The namespace of the stage's source, run once."""
+    """The namespace of the stage's source, run once.
+
+    It is that of a module like any other, which dataclasses, pickle and others look up by its name.
+    """
     lines = source.splitlines(True)
     linecache.cache[NAME] = (len(source), None, lines, NAME)
-    space = {"__name__": "stage", "__file__": NAME}
-    exec(compile(source, NAME, "exec"), space)
-    if not callable(space.get("work")):
+    module = types.ModuleType(MODULE)
+    module.__file__ = NAME
+    module.__spec__ = ModuleSpec(MODULE, None, origin=NAME)
+    sys.modules[MODULE] = module
+    if "multiprocessing" in source or "ProcessPool" in source:
+        # Only a fork has this module; from a file it could not be imported.
+        import multiprocessing
+
+        multiprocessing.set_start_method("fork")
+    exec(compile(source, NAME, "exec"), module.__dict__)
+    work = module.__dict__.get("work")
+    if not callable(work):
         raise NameError("the source defines no function `work(value)`")
-    return space
+    code = getattr(work, "__code__", None)
+    if code is not None and code.co_flags & ASYNCHRONOUS:
+        raise TypeError(f"`work` is an `async def`, and {NOBODY_AWAITS}")
+    return module.__dict__
 
 
 def outputs_of(result, outputs_max):
     """None is no output, an iterator is many, anything else is one."""
     if result is None:
         return []
+    if hasattr(result, "__await__") or hasattr(result, "__anext__"):
+        if hasattr(result, "close"):
+            result.close()
+        raise TypeError(f"`work` returned a {type(result).__name__}, and {NOBODY_AWAITS}")
     if not hasattr(result, "__next__"):
         return [result]
     outputs = list(itertools.islice(result, outputs_max + 1))
@@ -44,8 +69,16 @@ def outputs_of(result, outputs_max):
     return outputs
 
 
+def without_form(value):
+    """Says what cannot be written, which `json` itself says without a way out."""
+    kind = type(value)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    way = "convert it with .item() or .tolist()" if hasattr(value, "tolist") else "return plain numbers, strings, lists and dicts"
+    raise TypeError(f"`work` returned a {name}, which is not JSON serializable: {way}")
+
+
 def encode(value):
-    text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"), default=without_form)
     return text.encode() + b"\n"
 
 

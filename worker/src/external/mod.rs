@@ -16,6 +16,7 @@ mod command_line;
 mod dialogue;
 mod exec;
 mod halt;
+mod hint;
 mod pipe;
 mod program;
 mod python;

@@ -9,6 +9,8 @@
 //!   output, a list.
 //! - An exception is the unit's failure, with the traceback. So is a result without a JSON form:
 //!   NaN, a set, a whole number beyond 64 bits.
+//! - The source is a module, `stage`, so that what looks a module up by its name (dataclasses,
+//!   pickle, pools of processes) finds it. An `async def work` is refused at the start.
 //! - `PIPELINE_UNIT` (a string, the unit's name) and `PIPELINE_ATTEMPT` (a number from 1) are
 //!   global names of the source, to guard side effects with. `sys.argv[1:]` are the stage's
 //!   arguments, `PIPELINE_STAGE` is in `os.environ`.
@@ -247,6 +249,47 @@ mod tests {
         }
         // The program has gone on all the while.
         assert_eq!(call(&mut program, "4"), lines("5"));
+    }
+
+    /// Python source is a module like any other: dataclasses with postponed annotations, pickle and
+    /// a pool of processes find it by its name.
+    #[test]
+    fn the_source_is_a_module_that_others_find_by_its_name() {
+        for source in [
+            "from __future__ import annotations\nimport dataclasses\n@dataclasses.dataclass\nclass P:\n  n: int\n  of: dataclasses.InitVar[int] = 0\ndef work(n): return dataclasses.asdict(P(n))['n']",
+            "import pickle\nclass P:\n  def __init__(self, n): self.n = n\ndef work(n): return pickle.loads(pickle.dumps(P(n))).n",
+            "import multiprocessing\ndef same(n): return n\ndef work(n):\n  with multiprocessing.Pool(2) as pool: return pool.map(same, [n])[0]",
+            "from concurrent.futures import ProcessPoolExecutor\ndef same(n): return n\ndef work(n):\n  with ProcessPoolExecutor(2) as pool: return list(pool.map(same, [n]))[0]",
+            "import typing, inspect\nclass T(typing.NamedTuple):\n  n: 'int'\ndef work(n):\n  typing.get_type_hints(T)\n  assert 'def work' in inspect.getsource(work)\n  return T(n).n",
+            "import sys\ndef work(n): return n if sys.modules[__name__].work is work else None",
+        ] {
+            assert_eq!(call(&mut python(source), "5"), lines("5"), "{source}");
+        }
+    }
+
+    /// `async def` is told at the start, in one sentence, and not by every unit.
+    #[test]
+    fn an_async_function_fails_the_set_up_and_says_what_to_do() {
+        for source in ["async def work(n): return n", "async def work(n): yield n"] {
+            let text = python(source).set_up().unwrap_err().into_text();
+            assert!(text.ends_with("which may call asyncio.run(...)"), "{text}");
+            assert!(text.contains("`work` is an `async def`"), "{text}");
+        }
+        let hidden = "async def job(n): return n\ndef work(n): return job(n)";
+        let text = call(&mut python(hidden), "1").unwrap_err();
+        assert!(text.contains("returned a coroutine, and nobody awaits it here"), "{text}");
+    }
+
+    /// A value such as numpy's fails its unit with its type and the way out.
+    #[test]
+    fn a_value_without_a_json_form_is_named_with_what_to_do() {
+        let source = "class float32:\n  def tolist(self): return 1.0\ndef work(n): return [{'x': float32()}] if n else {1}";
+        let mut program = python(source);
+        let text = call(&mut program, "1").unwrap_err();
+        let told = "TypeError: `work` returned a stage.float32, which is not JSON serializable: convert it with .item() or .tolist()";
+        assert_eq!(text.lines().last(), Some(told));
+        let text = call(&mut program, "0").unwrap_err();
+        assert!(text.contains("returned a set"), "{text}");
     }
 
     #[test]

@@ -313,7 +313,11 @@ impl Dispatch {
     ) {
         let Some(peer) = self.crew.remove(link) else { return };
         let mut executing = matches!(loss, Loss::Disconnected);
-        for sent in peer.pending.into_values() {
+        for (index, sent) in peer.pending.into_values().enumerate() {
+            if index > 0 {
+                // It executed the first one, and had not begun the others.
+                self.attempts = self.attempts.saturating_sub(sent.units.len() as u64);
+            }
             let suspected = std::mem::take(&mut executing);
             if suspected && !sent.copy {
                 self.charge(sent, &peer.name, committed, orders);
@@ -349,6 +353,8 @@ impl Dispatch {
             Some(back)
         });
         if let Some(back) = back.flatten() {
+            // What was not begun was not tried.
+            self.attempts = self.attempts.saturating_sub(back.units.len() as u64);
             self.take_back(back, committed);
         }
     }
