@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use proto::frame::{Envelope, Frame, Welcome};
+use proto::frame::{Dead, Envelope, Frame, Welcome};
 
 use super::doom::{Extent, Job};
 
@@ -194,8 +194,10 @@ impl Coverage {
             Frame::Work(work) => self.saw(Seen::Retried, u64::from(work.attempt > 1)),
             Frame::Results(results) => {
                 for dead in &results.dead {
-                    let died = dead.error.contains("died while executing");
-                    self.saw(if died { Seen::CrashLimit } else { Seen::Failed }, 1);
+                    self.saw(
+                        if killed_its_workers(dead) { Seen::CrashLimit } else { Seen::Failed },
+                        1,
+                    );
                 }
             }
             Frame::Welcome(welcome) => {
@@ -207,6 +209,11 @@ impl Coverage {
             _ => {}
         }
     }
+}
+
+/// Whether a unit was given up for its workers' deaths.
+pub(super) fn killed_its_workers(dead: &Dead) -> bool {
+    dead.error.contains("died while executing")
 }
 
 /// One line each.

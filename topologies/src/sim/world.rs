@@ -68,6 +68,8 @@ pub(super) struct World<'a> {
     broken: Option<Broken>,
     // Since when nothing has gone wrong any more.
     calm_since: Moment,
+    // How often chance has taken the connection of a worker.
+    struck: u32,
     events: u64,
     reminded: u32,
     coverage: Coverage,
@@ -108,6 +110,7 @@ impl<'a> World<'a> {
             deeds: Vec::new(),
             broken: None,
             calm_since: plan.quiet_at,
+            struck: 0,
             events: 0,
             reminded: 0,
             coverage: Coverage::default(),
@@ -145,7 +148,7 @@ impl<'a> World<'a> {
         coverage.saw(Seen::RecordedUntold, disk.untold());
         coverage.saw(Seen::LostInMemory, disk.lost());
         coverage.saw(Seen::Reminded, u64::from(self.reminded));
-        let checked = || check::ended(self.scenario, &self.processes, &disk).err();
+        let checked = || check::ended(self.scenario, &self.processes, &disk, self.struck).err();
         let broken = self.broken.take().or_else(checked);
         Course {
             broken,
@@ -526,6 +529,7 @@ impl<'a> World<'a> {
 
     /// A process dies, and is started again after a while.
     fn kill(&mut self, process: usize, back_after: Duration) {
+        self.struck += u32::from(process >= WORKERS);
         self.end(process, Life::Down);
         self.put(self.now + back_after, Occurrence::Start(process));
         if process == SINK && self.processes[VENTILATOR].life == Life::Left(0) {
@@ -553,11 +557,13 @@ impl<'a> World<'a> {
             }
             Blow::Partition { inside, lasts, how } => {
                 self.coverage.saw(Seen::Partitioned, 1);
+                self.struck += u32::from(how == Cut::Reset);
                 let lanes = self.network.part(inside, self.now + lasts, how);
                 self.lost(usize::MAX, lanes);
             }
             Blow::Reset { process } => {
                 self.coverage.saw(Seen::Disconnected, 1);
+                self.struck += 1;
                 let cut = self.now + self.some(Duration::from_millis(1));
                 let lanes = self.network.reset(process, cut);
                 self.lost(process, lanes);
