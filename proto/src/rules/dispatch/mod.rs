@@ -410,9 +410,19 @@ impl Dispatch {
         if copy {
             return; // the worker that holds the original decides
         }
+        // What failed together is tried again together, unless it has to travel alone: a million
+        // that fail must not take a place each.
+        let mut again = Units::new();
         for (units, error) in failed.into_iter().zip(failures.into_values()) {
             let failure = Failure { history, error, worker: &worker };
-            self.failed(now, units, failure, committed, orders);
+            let Some(units) = self.failed(units, failure, committed, orders) else { continue };
+            match history.suspect {
+                true => self.later(now, units, history),
+                false => again.append(&units),
+            }
+        }
+        if !again.is_empty() {
+            self.later(now, again, history);
         }
     }
 
@@ -711,14 +721,14 @@ impl Dispatch {
         self.bury(units, attempts, (&error, worker), orders);
     }
 
+    /// What is to be tried again.
     fn failed(
         &mut self,
-        now: Time,
         units: Units,
         failure: Failure<'_>,
         committed: &RangeSet,
         orders: &mut Vec<Order>,
-    ) {
+    ) -> Option<Units> {
         let Failure { history, error, worker } = failure;
         self.kept_bytes += units.bytes();
         if units.all_in(committed) {
@@ -726,14 +736,20 @@ impl Dispatch {
         } else if history.attempt > self.retries {
             self.bury(&units, history.attempt, (error, worker), orders);
         } else {
-            let doubled = self.backoff.saturating_mul(1 << (history.attempt - 1).min(20));
-            let due = now + doubled.min(Duration::from_millis(BACKOFF_MS_MAX));
-            let history = History { attempt: history.attempt + 1, ..history };
-            let order = self.next_parcel;
-            self.next_parcel += 1;
-            let stock = Stock::new(units, history);
-            self.delayed.push(Delayed { due, order, stock });
+            return Some(units);
         }
+        None
+    }
+
+    /// Tries units that have failed once more, after a pause.
+    fn later(&mut self, now: Time, units: Units, history: History) {
+        let doubled = self.backoff.saturating_mul(1 << (history.attempt - 1).min(20));
+        let due = now + doubled.min(Duration::from_millis(BACKOFF_MS_MAX));
+        let history = History { attempt: history.attempt + 1, ..history };
+        let order = self.next_parcel;
+        self.next_parcel += 1;
+        let stock = Stock::new(units, history);
+        self.delayed.push(Delayed { due, order, stock });
     }
 
     fn bury(

@@ -548,3 +548,28 @@ fn a_unit_that_makes_workers_quiet_before_it_kills_them_is_found_too() {
         assert!(link < 14, "{link} workers died");
     }
 }
+
+/// Outputs of an expanded unit that all fail at first: their retries take no place each.
+#[test]
+fn what_fails_together_is_tried_again_together() {
+    let mut script = Script::new();
+    script.join(1);
+    let path = vec![crate::unit::Step { execution: 1, index: 0, of: 4_000 }];
+    let span = crate::units::Span { first: 7, count: 4_000, path };
+    script.dispatch.add(Units::from_outputs(vec![span], vec![1; 4_000], (1..=4_000).collect()));
+    let mut tried = 0;
+    let mut parcels = 0;
+    while tried < 4_000 {
+        for (link, work) in script.works() {
+            let all = (0..work.units.len() as u32).map(failure).collect();
+            script.done(link, work.parcel, 100 * work.units.len() as u64, all);
+            tried += work.units.len();
+            parcels += 1;
+        }
+    }
+    assert!(script.dispatch.delayed.len() <= parcels);
+    assert_eq!((script.dispatch.waiting(), script.dispatch.bytes()), (4_000, 4_000));
+    script.pass(50);
+    let again = script.works();
+    assert!(again.iter().all(|(_, work)| work.attempt == 2 && work.units.spans().len() == 1));
+}
