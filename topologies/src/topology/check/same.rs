@@ -5,8 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
-use sink::claim::{destination, leads_to_same};
-use ventilator::source::SourceSpec;
+use sink::claim::leads_to_same;
+use ventilator::source::{Files, SourceSpec};
 
 use super::{Head, sink::SinkPart};
 use crate::topology::{
@@ -75,24 +75,22 @@ fn reads(
 /// The one file that a source reads, if it is one.
 pub(crate) fn input(source: &SourceSpec) -> Option<&Path> {
     match source {
-        SourceSpec::Lines { path } | SourceSpec::Jsonl { path } | SourceSpec::Csv { path } => {
+        SourceSpec::Lines { path } | SourceSpec::Jsonl { path } | SourceSpec::Csv { path, .. } => {
             Some(path)
         }
         _ => None,
     }
 }
 
-/// The pattern of a source that takes this file too: it would be a unit of the next run, or is one.
+/// The pattern of a source that takes this file too, under whatever name: somebody's file, and not
+/// one that this run has made, which is left out of the units.
 fn matched(path: &Path, source: Option<&SourceSpec>) -> Option<String> {
-    let Some(SourceSpec::Files { glob }) = source else { return None };
+    let Some(SourceSpec::Files { glob, folder, own }) = source else { return None };
+    if !path.is_file() {
+        return None;
+    }
     // A pattern that is none is refused elsewhere.
-    let pattern = glob::Pattern::new(glob).ok()?;
-    let options = glob::MatchOptions { require_literal_separator: true, ..Default::default() };
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.into());
-    let named = |path: &Path| pattern.matches_path_with(path, options);
-    let linked = || {
-        path.is_file()
-            && glob::glob(glob).into_iter().flatten().flatten().any(|at| leads_to_same(path, &at))
-    };
-    (named(&absolute) || named(&destination(path)) || linked()).then(|| glob.clone())
+    let folder = folder.as_deref().unwrap_or(Path::new(""));
+    let files = Files::find(glob, folder, own).ok()?;
+    files.paths().any(|found| leads_to_same(path, &found)).then(|| glob.clone())
 }
