@@ -89,15 +89,13 @@ fn a_file_that_the_run_reads_is_found_under_any_of_its_roles() {
 
 /// The output is the input under another name: a file that the glob matches.
 #[test]
-fn an_output_that_the_sources_pattern_matches_is_refused() {
-    for (output, made) in [("out.jsonl", false), ("out.jsonl", true), ("elsewhere/link", true)] {
+fn an_output_that_is_one_of_the_sources_files_is_refused() {
+    for output in ["elsewhere/hard", "elsewhere/link"] {
         let place = Place::new();
         fs::create_dir(place.path("elsewhere")).expect("a folder can be made");
         let input = place.write("in.jsonl", THESIS);
-        fs::hard_link(&input, place.path("elsewhere/link")).expect("a link can be made");
-        if made {
-            place.write("out.jsonl", "");
-        }
+        fs::hard_link(&input, place.path("elsewhere/hard")).expect("a link can be made");
+        symlink("../in.jsonl", place.path("elsewhere/link")).expect("a link can be made");
         let sink = format!("output = \"{output}\"\noverwrite = true");
         place.write("t.toml", topology("kind = \"files\"\nglob = \"*.jsonl\"", &sink));
         says(&place.run("pipeline", &["check", "t.toml"]), 78, &["`output`", "matches"]);
@@ -106,15 +104,32 @@ fn an_output_that_the_sources_pattern_matches_is_refused() {
     }
 }
 
+/// The run's own files are no units, though the pattern takes them: the output in the folder of the
+/// input harms nothing.
+#[test]
+fn an_output_beside_the_input_is_no_unit_and_the_input_stays() {
+    let place = Place::new();
+    let input = place.write("in.jsonl", THESIS);
+    place.write(
+        "t.toml",
+        topology("kind = \"files\"\nglob = \"*.jsonl\"", "output = \"out.jsonl\""),
+    );
+    for flags in [&[][..], &["--fresh"]] {
+        says(&up(&place, flags), 0, &[]);
+        is_kept(&input);
+        assert_eq!(lines(&place.path("out.jsonl")).len(), 1);
+    }
+}
+
 /// The output is the input under another name: what `<` stands for.
 #[test]
 fn an_output_that_is_standard_input_is_refused() {
     let place = Place::new();
     let input = place.write("in.jsonl", THESIS);
-    for (source, code) in [
-        ("kind = \"stdin\"", 64),
-        ("kind = \"lines\"\npath = \"/dev/stdin\"", 78),
-        ("kind = \"lines\"\npath = \"/proc/self/fd/0\"", 78),
+    for source in [
+        "kind = \"stdin\"",
+        "kind = \"lines\"\npath = \"/dev/stdin\"",
+        "kind = \"lines\"\npath = \"/proc/self/fd/0\"",
     ] {
         place.write("t.toml", topology(source, "output = \"in.jsonl\"\noverwrite = true"));
         let ended = Command::new(programs::program("pipeline"))
@@ -124,7 +139,7 @@ fn an_output_that_is_standard_input_is_refused() {
             .output()
             .expect("it starts");
         let said = String::from_utf8_lossy(&ended.stderr);
-        assert_eq!(ended.status.code(), Some(code), "{said}");
+        assert_ne!(ended.status.code(), Some(0), "{said}");
         assert!(said.contains("the same file as the source"), "{said}");
         is_kept(&input);
     }

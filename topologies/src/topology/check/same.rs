@@ -92,5 +92,15 @@ fn matched(path: &Path, source: Option<&SourceSpec>) -> Option<String> {
     // A pattern that is none is refused elsewhere.
     let folder = folder.as_deref().unwrap_or(Path::new(""));
     let files = Files::find(glob, folder, own).ok()?;
-    files.paths().any(|found| leads_to_same(path, &found)).then(|| glob.clone())
+    let other = |found: PathBuf| leads_to_same(path, &found) && entry(path) != entry(&found);
+    files.paths().any(other).then(|| glob.clone())
+}
+
+/// Where in which folder a name stands, whatever it leads to: what the run makes there is its own, and
+/// so no unit of it when the pattern is looked up once more.
+fn entry(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.into());
+    let folder = absolute.parent().unwrap_or(Path::new("/"));
+    let folder = std::fs::canonicalize(folder).unwrap_or_else(|_| folder.into());
+    folder.join(absolute.file_name().unwrap_or_default())
 }
