@@ -25,7 +25,8 @@ pub struct Bearer {
     pub pid: u32,
     /// Its command line.
     pub command: String,
-    /// Whether it is stopped.
+    /// Whether it is stopped, or can't go on before a child of its that is: who starts a program the
+    /// fast way is held by the kernel (`D`) until that has begun.
     pub stopped: bool,
 }
 
@@ -97,5 +98,9 @@ fn bearer(pid: u32, mark: &[u8]) -> Option<Bearer> {
     let state = stat.rsplit_once(')')?.1.trim_start().chars().next()?;
     let command = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     let command = String::from_utf8_lossy(&command).replace('\0', " ");
-    (state != 'Z' && state != 'X').then_some(Bearer { pid, command, stopped: state == 'T' })
+    (state != 'Z' && state != 'X').then_some(Bearer {
+        pid,
+        command,
+        stopped: matches!(state, 'T' | 'D'),
+    })
 }
