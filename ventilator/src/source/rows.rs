@@ -9,6 +9,7 @@ use proto::value::push_str;
 
 use super::{
     Chunk, Source, SourceError,
+    blocks::Input,
     row::Splitter,
     text::{LINE_BYTES_MAX, Stream},
 };
@@ -42,19 +43,16 @@ struct Columns {
 impl Rows {
     /// The rows of a file whose first line names the columns; cells are separated by commas
     /// unless it is said by what.
-    ///
-    /// # Errors
-    /// [`SourceError`] when it can't be opened.
-    pub fn open(path: &Path, delimiter: Option<char>) -> Result<Self, SourceError> {
-        Ok(Self {
-            stream: Stream::open(path)?,
+    pub(super) fn new(path: &Path, bytes: Box<dyn Input>, delimiter: Option<char>) -> Self {
+        Self {
+            stream: Stream::new(path, bytes),
             splitter: Splitter::new(delimiter.map_or(COMMA, |it| it as u8)),
             is_told: delimiter.is_some(),
             columns: None,
             row: Vec::new(),
             line: 0,
             is_long_told: false,
-        })
+        }
     }
 
     /// Reads the next row, blank lines passed over; whether there was one.

@@ -64,7 +64,7 @@ impl Helper for Source {
         }
         match request {
             Request::Note(_) => {}
-            Request::Seek(unit) => self.next = unit,
+            Request::Seek { unit, .. } => self.next = unit,
             Request::Read(units) => {
                 self.asked = units;
                 let soon = self.read_max.mul_f64(context.rng.f64());
