@@ -113,7 +113,9 @@ fn a_ventilator_that_is_started_by_hand_refuses_a_changed_source() {
     let ended = hand.ventilator("lines:in", &["--run-dir", "seen"]).ends();
     refused(&ended, "in differs between bytes 0 and ");
     hand.place.write("in", &text);
-    for process in [&mut hand.ventilator("lines:in", &["--run-dir", "seen"]), &mut sink, &mut worker] {
+    for process in
+        [&mut hand.ventilator("lines:in", &["--run-dir", "seen"]), &mut sink, &mut worker]
+    {
         process.ends_well();
     }
     assert!(output(&hand.place) == expected(&text));

@@ -66,10 +66,7 @@ fn up(place: &Place, way: Way) -> Process {
         Way::Descriptor => "exec \"$0\" up course.toml 7< <(cat pipe)",
     };
     let mut command = place.command("bash");
-    command
-        .env("XDG_RUNTIME_DIR", place.folder())
-        .args(["-c", script])
-        .arg(program("pipeline"));
+    command.env("XDG_RUNTIME_DIR", place.folder()).args(["-c", script]).arg(program("pipeline"));
     place.start_command("up", command)
 }
 

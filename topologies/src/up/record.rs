@@ -9,9 +9,9 @@ use std::{
 };
 
 use proto::durable;
+use proto::frame::RunId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use proto::frame::RunId;
 use sink::run_dir::{DATABASE, RunDir, RunDirError};
 use thiserror::Error;
 use ventilator::source::{Depth, SourceError, SourceSpec, difference};

@@ -145,7 +145,8 @@ pub(super) fn of_listing(
         }
         if passed.len() < entries.bytes.len() {
             let rest = entries.behind(digests.at());
-            let more_files = rest + if more { count(&mut *files, &Chunk::default(), more)? } else { 0 };
+            let more_files =
+                rest + if more { count(&mut *files, &Chunk::default(), more)? } else { 0 };
             return Ok(end.map(|_| Difference::MoreFiles { count: more_files }));
         }
         if !more {

@@ -123,7 +123,8 @@ fn a_change_that_can_not_be_understood_is_told_as_a_change() {
     for (kind, text) in [("jsonl", "oops\n2\n3\n4\n"), ("csv", "a,b,c\n1,2\n3,4\n5,6\n")] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("in");
-        fs::write(&path, ["1\n2\n3\n4\n", "a,b\n1,2\n3,4\n5,6\n"][usize::from(kind == "csv")]).unwrap();
+        fs::write(&path, ["1\n2\n3\n4\n", "a,b\n1,2\n3,4\n5,6\n"][usize::from(kind == "csv")])
+            .unwrap();
         let spec: SourceSpec = format!("{kind}:{}", path.display()).parse().unwrap();
         ventilate(&spec, folder.path(), 7, 0, 9);
         fs::write(&path, text).unwrap();

@@ -91,7 +91,9 @@ impl Copier {
             .ok()
             .and_then(|json| serde_json::from_slice::<Standing>(&json).ok());
         let (standing, is_new) = match known {
-            Some(known) if feed.identity().is_some() && known.stream.as_deref() == feed.identity() => {
+            Some(known)
+                if feed.identity().is_some() && known.stream.as_deref() == feed.identity() =>
+            {
                 (known, false)
             }
             known => {
@@ -100,14 +102,7 @@ impl Copier {
                 (new_standing(&feed, known.as_ref(), phase)?, true)
             }
         };
-        let copier = Self {
-            folder: folder.into(),
-            feed,
-            copy,
-            bytes,
-            ended,
-            standing,
-        };
+        let copier = Self { folder: folder.into(), feed, copy, bytes, ended, standing };
         match is_new {
             true => copier.begin()?,
             false => copier.refuse_what_a_kill_may_have_lost()?,
@@ -241,7 +236,12 @@ impl Copier {
     }
 
     /// Takes a piece of what is given again and compares it.
-    fn compare_piece(&mut self, base: u64, again: &File, tell: &impl Fn(News)) -> io::Result<Piece> {
+    fn compare_piece(
+        &mut self,
+        base: u64,
+        again: &File,
+        tell: &impl Fn(News),
+    ) -> io::Result<Piece> {
         let (mut compared, mut taken) = (0, again.metadata()?.len());
         loop {
             self.compare_bytes(base, again, compared, taken)?;

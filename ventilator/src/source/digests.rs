@@ -56,7 +56,9 @@ pub enum Difference {
         to: u64,
     },
     /// Some of the files that a pattern finds.
-    #[error("{first} to {last}: not the files that this run has read; their names, lengths or times of change differ")]
+    #[error(
+        "{first} to {last}: not the files that this run has read; their names, lengths or times of change differ"
+    )]
     Files {
         /// The first of a few among which the difference is.
         first: String,
@@ -73,7 +75,9 @@ pub enum Difference {
         count: u64,
     },
     /// The digests of what was read last are gone, and other signs say that it is another file.
-    #[error("has another length or time of change than when this run began, and the digests of what was read behind byte {from} were lost with the machine's power")]
+    #[error(
+        "has another length or time of change than when this run began, and the digests of what was read behind byte {from} were lost with the machine's power"
+    )]
     Unproven {
         /// The first byte of which nothing is known.
         from: u64,

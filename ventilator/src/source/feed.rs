@@ -123,9 +123,8 @@ impl Feed {
             let moved = match self.kind {
                 Kind::Pipe => self.splice(to, offset, most),
                 Kind::File => self.copy(to, offset, most, |piece| self.file.read_at(piece, at)),
-                Kind::Other => self.copy(to, offset, most, |piece| {
-                    Ok(rustix::io::read(&self.file, &mut *piece)?)
-                }),
+                Kind::Other => self
+                    .copy(to, offset, most, |piece| Ok(rustix::io::read(&self.file, &mut *piece)?)),
             };
             match moved {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

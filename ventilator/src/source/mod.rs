@@ -244,10 +244,7 @@ fn understood(
 }
 
 /// The bytes of a stream, by way of its copy if there is a place for one.
-fn once(
-    stream: feed::Feed,
-    run_dir: Option<&Path>,
-) -> Result<Box<dyn blocks::Input>, SourceError> {
+fn once(stream: feed::Feed, run_dir: Option<&Path>) -> Result<Box<dyn blocks::Input>, SourceError> {
     Ok(match run_dir {
         None => Box::new(stream),
         Some(run_dir) => Box::new(spool::Spool::open(run_dir, stream)?),
