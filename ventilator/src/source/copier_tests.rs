@@ -162,7 +162,7 @@ fn a_socket_that_was_read_before_is_refused() {
     let (socket, mut other) = UnixStream::pair().unwrap();
     other.write_all(b"a\nb\n").unwrap();
     let socket = OwnedFd::from(socket);
-    assert!(live(folder.path(), &socket, None, 3).is_none());
+    assert!(live(folder.path(), &socket, None, 2).is_none());
     drop(other);
     let error = live(folder.path(), &socket, None, u32::MAX).unwrap().unwrap_err().to_string();
     assert!(error.starts_with("how far a socket or a device was read"), "{error}");

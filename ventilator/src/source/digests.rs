@@ -200,7 +200,7 @@ fn read_slot(slot: &[u8]) -> Option<Slot> {
 }
 
 /// Blocks that follow each other, as they are in the table.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Slots {
     first: Option<u64>,
     bytes: Vec<u8>,
@@ -233,6 +233,9 @@ pub(super) struct Digests {
     difference: Option<Difference>,
     // What has passed before it was known which run it is for.
     early: Option<Vec<u8>>,
+    // What is new, and whether the end was seen, as long as it is not proven that this is the source
+    // that the run has read: a refused one leaves no trace.
+    unproven: Option<(Vec<Slots>, bool)>,
 }
 
 impl Digests {
@@ -262,10 +265,12 @@ impl Digests {
             unsynced: 0,
             difference: None,
             early: None,
+            unproven: None,
         }
     }
 
-    /// It is for this run: what is known of another one does not count.
+    /// It is for this run: what is known of another one does not count. Nothing is recorded before
+    /// [`Digests::proven`].
     pub(super) fn begin(&mut self, run: RunId, looks: Looks) -> io::Result<()> {
         let Some(early) = self.early.take() else { return Ok(()) };
         if self.known.run != run {
@@ -276,7 +281,17 @@ impl Digests {
                 table.sync_data().map_err(|error| self.named(&error))?;
             }
         }
+        self.unproven = Some((Vec::new(), false));
         self.pass(&early)
+    }
+
+    /// What is known is what the source holds: what has passed beyond that is recorded.
+    pub(super) fn proven(&mut self) -> io::Result<()> {
+        let Some((new, ended)) = self.unproven.take() else { return Ok(()) };
+        for slots in new {
+            self.record(slots)?;
+        }
+        if ended { self.end() } else { Ok(()) }
     }
 
     pub(super) fn known(&self) -> &Known {
@@ -331,7 +346,7 @@ impl Digests {
         if within > self.known_length(block) {
             new.push(block, within, &self.hasher.finalize());
         }
-        self.record(&new)
+        self.record(new)
     }
 
     /// The block in which the next byte lies, and how many of its bytes have passed.
@@ -376,7 +391,9 @@ impl Digests {
         if self.known.end.is_some_and(|end| end < self.at) {
             return Err(self.differs(Difference::Grown { bytes: self.at - before }));
         }
-        if self.known.end.is_none() {
+        if let Some((_, ended)) = &mut self.unproven {
+            *ended = true;
+        } else if self.known.end.is_none() {
             self.known.end = Some(self.at);
             self.write(&head_of(&self.known), 0)?;
             self.sync()?;
@@ -384,8 +401,12 @@ impl Digests {
         Ok(())
     }
 
-    fn record(&mut self, new: &Slots) -> io::Result<()> {
+    fn record(&mut self, new: Slots) -> io::Result<()> {
         let Some(first) = new.first else { return Ok(()) };
+        if let Some((unproven, _)) = &mut self.unproven {
+            unproven.push(new);
+            return Ok(());
+        }
         self.write(&new.bytes, HEAD_BYTES + first * SLOT_BYTES as u64)?;
         self.unsynced += self.at - self.last;
         if self.unsynced >= SYNC_BYTES { self.sync() } else { Ok(()) }

@@ -160,7 +160,11 @@ impl Source for Proven {
         match self.skip(unit) {
             // What can't be understood may be what has changed.
             Err(error) => Err(self.prove().err().unwrap_or(error)),
-            Ok(()) => self.prove(),
+            Ok(()) => {
+                self.prove()?;
+                let recorded = locked(&self.digests).proven();
+                recorded.map_err(|error| self.failed(error))
+            }
         }
     }
 }

@@ -44,7 +44,7 @@ impl Helper for Source {
 
     fn job(request: &Request) -> Job {
         match request {
-            Request::Seek(_) => Job::Seek,
+            Request::Seek { .. } => Job::Seek,
             Request::Read(_) => Job::Read,
             Request::Note(_) => Job::Note,
         }
