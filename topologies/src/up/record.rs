@@ -133,10 +133,10 @@ fn change(
     let changed = difference(&topology.source, path, run, depth)?;
     Ok(changed.map(|how| {
         let of = match &topology.source {
-            SourceSpec::Lines { path } | SourceSpec::Jsonl { path } | SourceSpec::Csv { path } => {
-                topology.shorten(path)
-            }
-            SourceSpec::Files { glob } => topology.shorten(Path::new(glob)),
+            SourceSpec::Lines { path }
+            | SourceSpec::Jsonl { path }
+            | SourceSpec::Csv { path, .. } => topology.shorten(path),
+            SourceSpec::Files { glob, .. } => topology.shorten(Path::new(glob)),
             SourceSpec::Range { .. } | SourceSpec::Stdin => String::new(),
         };
         format!("the content of the source has changed: {of} {how}")

@@ -49,9 +49,9 @@ impl Supply {
     pub fn of(source: &SourceSpec) -> io::Result<Self> {
         let stream = match source {
             SourceSpec::Stdin => own()?,
-            SourceSpec::Lines { path } | SourceSpec::Jsonl { path } | SourceSpec::Csv { path } => {
-                at(path)?
-            }
+            SourceSpec::Lines { path }
+            | SourceSpec::Jsonl { path }
+            | SourceSpec::Csv { path, .. } => at(path)?,
             SourceSpec::Range { .. } | SourceSpec::Files { .. } => Stream::None,
         };
         let id = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;

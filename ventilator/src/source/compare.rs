@@ -47,7 +47,7 @@ pub fn difference(
     let known = |bytes| Ok(Known::read(run_dir, bytes).map_err(failed)?.filter(|k| k.run == run));
     match spec {
         SourceSpec::Range { .. } | SourceSpec::Stdin => Ok(None),
-        SourceSpec::Lines { path } | SourceSpec::Jsonl { path } | SourceSpec::Csv { path } => {
+        SourceSpec::Lines { path } | SourceSpec::Jsonl { path } | SourceSpec::Csv { path, .. } => {
             let Some(known) = known(BLOCK_BYTES)? else { return Ok(None) };
             of_path(path, &known, depth)
         }
