@@ -6,7 +6,7 @@ use std::io::Write;
 use std::process::Stdio;
 use std::thread::{self, JoinHandle};
 
-use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
 use rustix::process::Signal;
 use tests::place::Place;
 use tests::process::{Ended, Process};
@@ -79,7 +79,7 @@ fn writer(place: &Place) -> File {
 fn write(mut to: File, text: &[u8]) -> JoinHandle<File> {
     let text = text.to_vec();
     thread::spawn(move || {
-        let _ = to.write_all(&text);
+        to.write_all(&text).expect("it is read");
         to
     })
 }
@@ -99,6 +99,24 @@ fn given_again(place: &Place) -> u64 {
     lengths.max().unwrap_or_default()
 }
 
+/// How much was taken of a stream that is given again, where so much was copied of the one before.
+fn taken(place: &Place, copied_before: u64) -> u64 {
+    let copied = copied(place);
+    if copied > copied_before { copied } else { given_again(place) }
+}
+
+/// Kills a launcher, and waits until nobody of its run reads the pipe any more.
+fn end(place: &Place, launcher: &mut Process, writer: File) {
+    launcher.kill();
+    drop(writer);
+    wait::until("the run is down", || kin::dwellers(place.folder()).is_empty().then_some(()));
+    // A process that ends has no environment any more, and still its files.
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK;
+    wait::until("nobody reads the pipe", || {
+        open(place.path("pipe"), flags, Mode::empty()).is_err().then_some(())
+    });
+}
+
 fn kill_ventilator(launcher: &Process) {
     wait::until("the ventilator is killed", || {
         let members = kin::members(launcher.id());
@@ -112,10 +130,9 @@ fn begun_and_killed(way: Way, bytes: usize) -> Place {
     let place = place(way);
     let mut launcher = up(&place, way);
     let text = content();
-    let open = write(writer(&place), &text.as_bytes()[..bytes]).join().expect("it is written");
+    let writes = write(writer(&place), &text.as_bytes()[..bytes]).join().expect("it is written");
     wait::until("it is copied", || (copied(&place) == bytes as u64).then_some(()));
-    launcher.kill();
-    drop(open);
+    end(&place, &mut launcher, writes);
     place
 }
 
@@ -134,16 +151,14 @@ fn a_ventilator_that_is_killed_while_it_compares_leaves_the_rest_of_the_stream_t
     for way in WAYS {
         let place = begun_and_killed(way, 700_001);
         let mut launcher = up(&place, way);
-        let mut open = writer(&place);
+        let (mut open, mut at) = (writer(&place), 0);
         for part in [50_000, 300_000, 650_000, 1_000_000] {
-            let from = given_again(&place).max(if part > 700_001 { copied(&place) } else { 0 });
-            open = write(open, &text.as_bytes()[from as usize..part]).join().expect("written");
-            wait::until("that is taken", || {
-                (given_again(&place).max(copied(&place)) >= part as u64).then_some(())
-            });
+            open = write(open, &text.as_bytes()[at..part]).join().expect("written");
+            at = part;
+            wait::until("that is taken", || (taken(&place, 700_001) >= part as u64).then_some(()));
             kill_ventilator(&launcher);
         }
-        drop(write(open, &text.as_bytes()[1_000_000..]).join());
+        drop(write(open, &text.as_bytes()[at..]).join());
         is_right(&place, &launcher.ends(), &format!("{way:?}"));
     }
 }
@@ -154,22 +169,25 @@ fn a_launcher_that_is_killed_however_often_goes_on_with_the_stream_that_is_given
     let text = content();
     for way in WAYS {
         let place = begun_and_killed(way, 300_001);
-        for (part, ventilator) in [(1, true), (280_000, false), (300_001, true), (900_000, true)] {
+        let mut copied_before = 300_001;
+        for (part, ventilator) in [(1, true), (280_000, false), (300_000, true), (900_000, true)] {
             let mut launcher = up(&place, way);
             let open = write(writer(&place), &text.as_bytes()[..part]).join().expect("written");
             wait::until("that is taken", || {
-                (given_again(&place).max(copied(&place)) >= part as u64).then_some(())
+                (taken(&place, copied_before) >= part as u64).then_some(())
             });
+            copied_before = copied(&place);
             if ventilator {
                 kill_ventilator(&launcher);
             }
-            launcher.kill();
-            drop(open);
+            end(&place, &mut launcher, open);
         }
         let mut launcher = up(&place, way);
-        let written = write(writer(&place), text.as_bytes());
+        let (to, all) = (writer(&place), text.clone());
+        // The stream ends when all is written.
+        let written = thread::spawn(move || drop(write(to, all.as_bytes()).join()));
         let ended = launcher.ends();
-        drop(written.join());
+        written.join().expect("it is written");
         is_right(&place, &ended, &format!("{way:?}"));
     }
 }
@@ -196,7 +214,7 @@ fn a_socket_is_held_for_the_ventilators_to_come() {
     let place = Place::new();
     place.write("course.toml", topology(Way::Stdin));
     let (socket, ours) = std::os::unix::net::UnixStream::pair().expect("a pair of sockets");
-    let mut command = place.command("sh");
+    let mut command = place.command("bash");
     // The harness gives no input; this one comes by another descriptor.
     let inherited = rustix::io::fcntl_dupfd_cloexec(&socket, 20).expect("a descriptor is left");
     rustix::io::fcntl_setfd(&inherited, rustix::io::FdFlags::empty()).expect("it is inherited");
