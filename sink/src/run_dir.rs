@@ -128,7 +128,7 @@ pub struct RunDir {
 /// Whether a run keeps a file of this name in its directory: the sink, the ventilator or the
 /// launcher.
 pub fn is_own_name(name: &OsStr) -> bool {
-    const NAMES: [&str; 17] = [
+    const NAMES: [&str; 18] = [
         DATABASE,
         "run.sqlite-wal",
         "run.sqlite-shm",
@@ -144,6 +144,7 @@ pub fn is_own_name(name: &OsStr) -> bool {
         "stdin",
         "stdin.ended",
         "up.lock",
+        "ventilator.lock",
         "topology.json",
         "topology.json.new",
     ];

@@ -209,9 +209,13 @@ fn origin(file: &mut File, new: bool, path: &Path) -> Result<Origin, LockError> 
     file.take(MARK.len() as u64)
         .read_to_end(&mut content)
         .map_err(|source| LockError::Io { path: path.into(), source })?;
+    // A kill, or a loss of power, may have left a part of the mark, or the room for it.
+    let is_room = || content.iter().zip(MARK.bytes()).all(|(byte, mark)| [0, mark].contains(byte));
     match content.as_slice() {
-        content if content == MARK.as_bytes() => Ok(Origin::Pipeline),
-        [] => Ok(Origin::Unknown),
+        content if !content.is_empty() && MARK.as_bytes().starts_with(content) => {
+            Ok(Origin::Pipeline)
+        }
+        _ if is_room() => Ok(Origin::Unknown),
         _ => Err(LockError::Foreign { path: path.into() }),
     }
 }
@@ -396,6 +400,16 @@ mod tests {
         assert!(path.exists());
         Lock::take(&path).unwrap().remove();
         assert!(!path.exists());
+        // Half a mark, and the room for one, which is nobody's to remove.
+        for (content, stays) in [
+            (MARK.as_bytes()[..9].to_vec(), false),
+            (vec![0; 30], true),
+            (b"a lo\0k".to_vec(), true),
+        ] {
+            fs::write(&path, content).unwrap();
+            Lock::take(&path).unwrap().remove();
+            assert_eq!(path.exists(), stays);
+        }
     }
 
     /// No harm: only a socket that nobody listens at makes room for another.
