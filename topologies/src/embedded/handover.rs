@@ -129,7 +129,8 @@ impl Collector {
     pub(super) fn perform(&mut self, request: Request) -> Option<Reply> {
         match request {
             Request::Record { number, entries, .. } => self.record(number, entries),
-            Request::LogWaiting | Request::Begin { .. } => None,
+            Request::LogWaiting => None,
+            Request::Begin { .. } => Some(Reply::Begun),
             Request::Close { .. } => Some(Reply::Closed),
             Request::Conclude(_) => Some(Reply::Concluded(String::new())),
         }
