@@ -224,7 +224,7 @@ fn key_show_and_fingerprint_tell_which_key_it_is_and_never_the_secret() {
 #[test]
 fn up_refuses_a_key_that_others_can_read() {
     let place = Place::new();
-    let key = place.write("key", &format!("public {0}\nsecret {0}\n", "a".repeat(40)));
+    let key = place.write("key", format!("public {0}\nsecret {0}\n", "a".repeat(40)));
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o640)).expect("own file");
     place.write("t.toml", "source = { kind = \"range\", from = 1, to = 3 }\nstage = [{ name = \"s\", run = \"square\" }]\n");
     let ended = place.run("pipeline", &["up", "t.toml", "--key", "key"]);
@@ -240,7 +240,7 @@ fn up_refuses_a_key_that_others_can_read() {
 #[test]
 fn a_key_that_others_can_read_is_refused() {
     let hand = Hand::over(Transport::Tcp);
-    let key = hand.place.write("key", &format!("public {0}\nsecret {0}\n", "a".repeat(40)));
+    let key = hand.place.write("key", format!("public {0}\nsecret {0}\n", "a".repeat(40)));
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).expect("own file");
     let ended = hand.worker(&["--key", "key", "--run", "square"]).ends();
     assert_eq!(ended.code, Some(78));
