@@ -46,9 +46,18 @@ static ADOPTS: AtomicBool = AtomicBool::new(false);
 static WANTS_GUARD: AtomicBool = AtomicBool::new(false);
 static GUARD: Mutex<Option<Guard>> = Mutex::new(None);
 
+/// Those that were below this process before its program began: who replaces a shell by this program
+/// (`exec`) may have made it the parent of what gives it its input. They are nobody's to end.
+static FORMER: OnceLock<BTreeSet<i32>> = OnceLock::new();
+
+fn is_former(child: Pid) -> bool {
+    FORMER.get().is_some_and(|former| former.contains(&table::raw(child)))
+}
+
 /// Has what is below this process given to it when it loses its parent, instead of to the
 /// system's first process.
 pub fn adopt() {
+    FORMER.get_or_init(|| table::children_of_main().into_iter().map(table::raw).collect());
     match set_child_subreaper(Some(getpid())) {
         Ok(()) => ADOPTS.store(true, Ordering::Release),
         Err(error) => tracing::debug!(%error, "what loses its parent below is not kept track of"),
@@ -132,7 +141,8 @@ pub fn end_all() {
     let left = until_none(END_LIMIT, || {
         while let Ok(Some(_)) = waitid(WaitId::All, WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
         }
-        kill_each(table::below(getpid(), guard))
+        let below = table::below(getpid(), guard).into_iter();
+        kill_each(below.filter(|pid| !is_former(*pid)).collect())
     });
     if left > 0 {
         tracing::warn!(processes = left, "what was started here does not end");
@@ -154,8 +164,9 @@ pub fn end_orphans(known: impl IntoIterator<Item = Pid>) {
     let known: BTreeSet<i32> = known.into_iter().chain(guard_pid()).map(table::raw).collect();
     until_none(ORPHANS_LIMIT, || {
         let children = table::children_of_main().into_iter();
-        let orphans: Vec<Pid> =
-            children.filter(|child| !known.contains(&table::raw(*child))).collect();
+        let orphans: Vec<Pid> = children
+            .filter(|child| !known.contains(&table::raw(*child)) && !is_former(*child))
+            .collect();
         for orphan in &orphans {
             kill_each(table::below(*orphan, None));
             let _ = kill_process(*orphan, Signal::KILL);
