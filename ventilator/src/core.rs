@@ -12,7 +12,7 @@ use proto::{
     diary,
     frame::{
         Contact, Dead, Done, End, Frame, Hello, PeerId, Plan, Refusal, Report, Results, Role,
-        Tally, Welcome, Work, WorkerTally,
+        RunId, Tally, Welcome, Work, WorkerTally,
     },
     limits::Limits,
     plan::{Function, Stage},
@@ -73,8 +73,13 @@ pub struct Config {
 /// What the ventilator asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
-    /// Go on reading at this unit; those before are committed.
-    Seek(UnitId),
+    /// Go on reading at this unit; those before are committed. Once, before anything is read.
+    Seek {
+        /// The run that goes on.
+        run: RunId,
+        /// The unit.
+        unit: UnitId,
+    },
     /// Read up to so many units.
     Read(u64),
     /// Note what has happened, for those who ask afterwards.
@@ -93,13 +98,15 @@ pub enum Reply {
     },
     /// The source cannot be read further.
     Failed(String),
+    /// The source is not the one that the run has read before.
+    Changed(String),
 }
 
 /// Exit codes of a ventilator.
 pub mod exit {
     /// Everything is committed.
     pub const COMPLETE: i32 = 0;
-    /// The sink holds an unfinished run of something else.
+    /// The sink holds an unfinished run of something else, or of another source.
     pub const OTHER_PLAN: i32 = 78;
     /// The sink has lost what it had committed.
     pub const AMNESIA: i32 = 70;
@@ -286,7 +293,7 @@ impl Ventilator {
                 info!(unit = self.next, "resuming");
                 self.resumed = Some(now);
             }
-            out.push(Effect::Request(Request::Seek(self.next)));
+            out.push(Effect::Request(Request::Seek { run, unit: self.next }));
             for (link, hello) in std::mem::take(&mut self.waiting) {
                 self.admit(link, *hello, out);
             }
@@ -586,6 +593,14 @@ impl Ventilator {
                 error!(%problem, "cannot read the source any further");
                 self.failure = true;
                 self.ended(true, out);
+            }
+            // No unit of it may get in among the results.
+            Reply::Changed(problem) => {
+                error!(
+                    %problem,
+                    "the run cannot go on: give its source as it was, or start over with --fresh or in another run directory"
+                );
+                self.exit = Some(exit::OTHER_PLAN);
             }
         }
     }

@@ -253,7 +253,7 @@ pub fn ventilator(data: &[u8]) -> u64 {
     let (role, first) = Ventilator::new(99, hello(kind, "ventilator"), config);
     let mut next = 0u64;
     World::new(role, first).run(script, |request, script| match request {
-        Request::Seek(unit) => {
+        Request::Seek { unit, .. } => {
             next = unit;
             None
         }

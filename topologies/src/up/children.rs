@@ -6,8 +6,8 @@
 
 use std::{
     collections::BTreeMap,
-    io::{self, BufRead, BufReader, PipeReader, Read, Write},
-    os::unix::process::ExitStatusExt,
+    io::{self, BufRead, BufReader, PipeReader, Read},
+    os::{fd::OwnedFd, unix::process::ExitStatusExt},
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     thread,
@@ -33,9 +33,8 @@ pub enum Input {
     Nothing,
     /// What this process would read.
     Inherited,
-    /// What people type. A child in a process group of its own may not read a terminal, so this
-    /// process hands it over.
-    Typed,
+    /// What this process holds for it.
+    Held(OwnedFd),
 }
 
 /// Where a child's standard output goes.
@@ -80,21 +79,16 @@ impl Children {
         command.stdin(match input {
             Input::Nothing => Stdio::null(),
             Input::Inherited => Stdio::inherit(),
-            Input::Typed => Stdio::piped(),
+            Input::Held(stream) => Stdio::from(stream),
         });
         match output {
             Output::Told => command.stdout(mouth.try_clone()?),
             Output::Inherited => command.stdout(Stdio::inherit()),
         };
         command.stderr(mouth);
-        let mut child = command.spawn()?;
+        let child = command.spawn()?;
         // The command holds the write end of the pipe, whose end would never be seen.
         drop(command);
-        if let Some(mut keyboard) = child.stdin.take() {
-            thread::Builder::new()
-                .name("keyboard".into())
-                .spawn(move || copy_lines(&mut keyboard))?;
-        }
         self.watch(post, &child, words)?;
         self.running.insert(post, child);
         Ok(())
@@ -183,17 +177,5 @@ fn relay(post: Post, words: PipeReader, incidents: &SyncSender<Incident>) {
         if incidents.send(Incident::Said(post, text)).is_err() {
             return;
         }
-    }
-}
-
-/// Hands lines over as they are typed; the end of the input ends the child's too.
-fn copy_lines(to: &mut impl Write) {
-    let mut line = Vec::new();
-    let mut keyboard = io::stdin().lock();
-    while let Ok(1..) = keyboard.read_until(b'\n', &mut line) {
-        if to.write_all(&line).and_then(|()| to.flush()).is_err() {
-            return;
-        }
-        line.clear();
     }
 }

@@ -14,6 +14,7 @@ pub mod progress;
 pub mod record;
 pub mod run_dir;
 pub mod supervise;
+pub mod supply;
 pub mod workplace;
 
 use std::{

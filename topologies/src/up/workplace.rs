@@ -4,9 +4,8 @@
 //! refuses to start any.
 
 use std::{
-    cell::Cell,
     env, fs,
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     process::{self, Command},
@@ -26,11 +25,12 @@ use sink::{
     config::{Field, OutputSpec},
 };
 use thiserror::Error;
-use ventilator::source::{SourceSpec, spool::CONTINUES_VARIABLE};
+use ventilator::source::STREAM_VARIABLE;
 
 use super::{
     children::{Input, Order, Output},
     crew::{Crew, Post},
+    supply::Supply,
 };
 use crate::topology::{StageSpec, Topology};
 
@@ -58,6 +58,9 @@ pub enum WorkplaceError {
     /// The folder can't be locked.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// What the source reads can't be held.
+    #[error("cannot take hold of the source: {0}")]
+    Input(io::Error),
     /// This program can't be found to be started again.
     #[error("cannot find this program's own file: {0}")]
     Program(io::Error),
@@ -97,8 +100,7 @@ pub struct Workplace {
     topology: Topology,
     // By what a guard knows what belongs to this run.
     mark: Option<String>,
-    // A ventilator has had this process's standard input.
-    input_begun: Cell<bool>,
+    supply: Supply,
 }
 
 impl Workplace {
@@ -124,7 +126,7 @@ impl Workplace {
             crew: Crew::of(topology),
             topology: topology.clone(),
             mark: None,
-            input_begun: Cell::new(false),
+            supply: Supply::of(&topology.source).map_err(WorkplaceError::Input)?,
             folder,
         };
         workplace.write_setups()?;
@@ -244,18 +246,12 @@ impl Workplace {
         let mut command = self.role("ventilator");
         command.arg("--setup").arg(self.setup_path("ventilator"));
         self.secure(&mut command);
-        if self.input_begun.replace(true) {
-            // What its predecessor has read of the standard input does not come again.
-            command.env(CONTINUES_VARIABLE, "1");
-        } else {
-            command.env_remove(CONTINUES_VARIABLE);
-        }
-        let input = match self.topology.source {
-            SourceSpec::Stdin if io::stdin().is_terminal() => Input::Typed,
-            SourceSpec::Stdin => Input::Inherited,
-            _ => Input::Nothing,
+        match self.supply.id() {
+            // What its predecessor has taken of the stream does not come again.
+            Some(id) => command.env(STREAM_VARIABLE, id),
+            None => command.env_remove(STREAM_VARIABLE),
         };
-        Order { command, input, output: Output::Told }
+        Order { command, input: self.supply.input(), output: Output::Told }
     }
 
     /// A worker, or the user's own program in its place: that one gets the same flags, and what

@@ -3,12 +3,11 @@
 //! Owns the buffer between a source and those who look for values in it; refuses to know what a
 //! value is. Who expects many bytes has them read to where they stay, past the buffer.
 
-use std::{
-    fs::File,
-    io::{self, Stdin},
-};
+use std::{fs::File, io};
 
-use rustix::{buffer::spare_capacity, io::read, stdio::stdin};
+use rustix::{buffer::spare_capacity, io::read};
+
+use super::feed::Feed;
 
 /// How many bytes are buffered.
 pub(super) const BLOCK_BYTES: usize = 128 << 10;
@@ -26,9 +25,10 @@ impl Input for File {
     }
 }
 
-impl Input for Stdin {
+impl Input for Feed {
     fn append(&mut self, to: &mut Vec<u8>) -> io::Result<usize> {
-        Ok(read(stdin(), spare_capacity(to))?)
+        self.await_writer()?;
+        Ok(read(self.file(), spare_capacity(to))?)
     }
 }
 

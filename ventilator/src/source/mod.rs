@@ -3,34 +3,45 @@
 //! Owns the trait that they share; each source has a file of its own.
 
 mod blocks;
+mod compare;
+mod copier;
 mod decoded;
+mod digests;
+mod feed;
 mod files;
-mod fingerprint;
 mod left_out;
+mod listed;
 mod own;
 mod paths;
 mod pattern;
 mod peeked;
+mod proven;
 mod range;
 mod reader;
 mod row;
 mod rows;
 mod signature;
 mod spec;
-pub mod spool;
+mod spool;
 mod text;
 mod unpack;
 mod walk;
 
 use std::{
+    fs::File,
     io,
     path::{Path, PathBuf},
 };
 
+use proto::{frame::RunId, unit::UnitId};
 use thiserror::Error;
 
+use proven::{Proven, Unproven};
+
+pub use compare::{Depth, difference};
+pub use digests::Difference;
+pub use feed::{STREAM_VARIABLE, is_fifo, is_own_stdin};
 pub use files::Files;
-pub use fingerprint::fingerprint;
 pub use pattern::{Pattern, PatternError};
 pub use reader::{SourceThread, spawn};
 pub use spec::{DelimiterError, SourceSpec, SourceSpecError, delimiter};
@@ -108,6 +119,14 @@ pub enum SourceError {
         /// Its length.
         bytes: u64,
     },
+    /// It is not the source that this run has read before.
+    #[error("the content of the source has changed: {} {difference}", path.display())]
+    Changed {
+        /// The file, or the pattern.
+        path: PathBuf,
+        /// In which way.
+        difference: Difference,
+    },
     /// The pattern of a `files` source is none.
     #[error("`{pattern}` is not a pattern: {problem}")]
     Pattern {
@@ -144,29 +163,93 @@ pub trait Source: Send {
         }
         Ok(())
     }
+
+    /// Goes to the unit from which `run` goes on; before anything is read. A source that knows what
+    /// the run has read of it before is compared with that.
+    ///
+    /// # Errors
+    /// [`SourceError`], as passing over the units before, or when it has changed.
+    fn go_on(&mut self, run: RunId, unit: UnitId) -> Result<(), SourceError> {
+        let _ = run;
+        self.skip(unit)
+    }
 }
 
 /// Opens a source.
 ///
+/// `run_dir` is where a source that can't be read twice is copied to, and where it is kept what was
+/// read of one that can; without it, neither is.
+///
 /// # Errors
 /// [`SourceError`] when the file is not there or the pattern is none.
-///
-/// `run_dir` is where a source that can't be read twice is copied to; without it, it is not.
 pub fn open(spec: &SourceSpec, run_dir: Option<&Path>) -> Result<Box<dyn Source>, SourceError> {
-    Ok(match spec {
-        SourceSpec::Range { from, to, step } => Box::new(range::Range::new(*from, *to, *step)),
-        SourceSpec::Lines { path } => Box::new(text::Lines::open(path)?),
-        SourceSpec::Stdin => match run_dir {
-            None => Box::new(text::Lines::stdin()),
-            Some(run_dir) => Box::new(text::Lines::spooled(spool::Spool::open(run_dir)?)),
-        },
-        SourceSpec::Jsonl { path } => Box::new(text::Jsonl::open(path)?),
-        SourceSpec::Csv { path, delimiter } => Box::new(rows::Rows::open(path, *delimiter)?),
+    let source: Box<dyn Source> = match spec {
+        SourceSpec::Range { from, to, step } => {
+            return Ok(Box::new(range::Range::new(*from, *to, *step)));
+        }
+        SourceSpec::Stdin => {
+            let name = Path::new("standard input");
+            let stdin = feed::Feed::stdin().map_err(|source| io_error(name, source))?;
+            understood(spec, name, once(stdin, run_dir)?)
+        }
         SourceSpec::Files { glob, folder, own } => {
             let folder = folder.as_deref().unwrap_or(Path::new(""));
-            Box::new(Files::find(glob, folder, own)?)
+            let files = Box::new(Files::find(glob, folder, own)?);
+            match run_dir {
+                Some(run_dir) => Box::new(Proven::listing(spec, glob, run_dir, files)?),
+                None => files,
+            }
         }
+        SourceSpec::Lines { path } | SourceSpec::Jsonl { path } | SourceSpec::Csv { path, .. } => {
+            open_path(spec, path, run_dir)?
+        }
+    };
+    Ok(match run_dir {
+        Some(_) => source,
+        None => Box::new(Unproven(source)),
     })
+}
+
+/// Opens what stands at a path, which may be no file.
+fn open_path(
+    spec: &SourceSpec,
+    path: &Path,
+    run_dir: Option<&Path>,
+) -> Result<Box<dyn Source>, SourceError> {
+    let stream = feed::at(path).map_err(|source| io_error(path, source))?;
+    match (stream, run_dir) {
+        (Some(stream), run_dir) => Ok(understood(spec, path, once(stream, run_dir)?)),
+        (None, None) => {
+            let file = File::open(path).map_err(|source| io_error(path, source))?;
+            Ok(understood(spec, path, Box::new(file)))
+        }
+        (None, Some(run_dir)) => {
+            let make = |bytes| understood(spec, path, bytes);
+            Ok(Box::new(Proven::file(path, run_dir, make)?))
+        }
+    }
+}
+
+/// The values in the bytes of a file or a stream.
+fn understood(spec: &SourceSpec, path: &Path, bytes: Box<dyn blocks::Input>) -> Box<dyn Source> {
+    let stream = text::Stream::new(path, bytes);
+    match spec {
+        SourceSpec::Jsonl { .. } => Box::new(text::Jsonl::of(stream)),
+        SourceSpec::Csv { delimiter, .. } => Box::new(rows::Rows::of(stream, *delimiter)),
+        _ => Box::new(text::Lines::of(stream)),
+    }
+}
+
+/// The bytes of a stream, by way of its copy if there is a place for one.
+fn once(stream: feed::Feed, run_dir: Option<&Path>) -> Result<Box<dyn blocks::Input>, SourceError> {
+    Ok(match run_dir {
+        None => Box::new(stream),
+        Some(run_dir) => Box::new(spool::Spool::open(run_dir, stream)?),
+    })
+}
+
+fn io_error(path: &Path, source: io::Error) -> SourceError {
+    SourceError::Io { path: path.into(), source }
 }
 
 #[cfg(test)]

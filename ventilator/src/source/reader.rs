@@ -53,7 +53,7 @@ fn serve(
     for request in requests {
         let outcome = match request {
             Request::Note(_) => Ok(None),
-            Request::Seek(unit) => source.skip(unit - next).map(|()| {
+            Request::Seek { run, unit } => source.go_on(run, unit).map(|()| {
                 next = unit;
                 None
             }),
@@ -68,6 +68,9 @@ fn serve(
         match outcome {
             Ok(Some(reply)) => handle.carry_in(reply),
             Ok(None) => {}
+            Err(error @ SourceError::Changed { .. }) => {
+                return handle.reply(Reply::Changed(error.to_string()));
+            }
             Err(error) => return handle.reply(Reply::Failed(error.to_string())),
         }
     }

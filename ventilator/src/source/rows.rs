@@ -3,8 +3,6 @@
 //! Owns the header and the agreement of each row with it, and the places of what does not fit;
 //! the grammar of a row is `row`'s. Nothing that can't be taken whole is taken.
 
-use std::path::Path;
-
 use proto::value::push_str;
 
 use super::{
@@ -40,21 +38,18 @@ struct Columns {
 }
 
 impl Rows {
-    /// The rows of a file whose first line names the columns; cells are separated by commas
+    /// The rows of a stream whose first line names the columns; cells are separated by commas
     /// unless it is said by what.
-    ///
-    /// # Errors
-    /// [`SourceError`] when it can't be opened.
-    pub fn open(path: &Path, delimiter: Option<char>) -> Result<Self, SourceError> {
-        Ok(Self {
-            stream: Stream::open(path)?,
+    pub(super) fn of(stream: Stream, delimiter: Option<char>) -> Self {
+        Self {
+            stream,
             splitter: Splitter::new(delimiter.map_or(COMMA, |it| it as u8)),
             is_told: delimiter.is_some(),
             columns: None,
             row: Vec::new(),
             line: 0,
             is_long_told: false,
-        })
+        }
     }
 
     /// Reads the next row, blank lines passed over; whether there was one.

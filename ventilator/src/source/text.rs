@@ -5,7 +5,6 @@
 //! line must not wait in a chunk for those that will follow.
 
 use std::{
-    fs::File,
     io,
     path::{Path, PathBuf},
 };
@@ -16,7 +15,6 @@ use super::{
     Chunk, Source, SourceError,
     blocks::{BLOCK_BYTES, Blocks, Input},
     decoded::Decoded,
-    spool::Spool,
     unpack::ContentError,
 };
 
@@ -34,15 +32,10 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) fn open(path: &Path) -> Result<Self, SourceError> {
-        let file =
-            File::open(path).map_err(|source| SourceError::Io { path: path.into(), source })?;
-        Ok(Self::new(path.into(), Box::new(file)))
-    }
-
-    fn new(path: PathBuf, input: Box<dyn Input>) -> Self {
-        let text = Box::new(Decoded::new(input));
-        Self { path, blocks: Blocks::new(text), line: 0, buffer: Vec::new(), long: 0 }
+    /// The text in the bytes of what is called `path`.
+    pub(super) fn new(path: &Path, bytes: Box<dyn Input>) -> Self {
+        let text = Box::new(Decoded::new(bytes));
+        Self { path: path.into(), blocks: Blocks::new(text), line: 0, buffer: Vec::new(), long: 0 }
     }
 
     /// The next line without its end, or none at the end of the stream.
@@ -176,22 +169,8 @@ fn push_line(line: &[u8], chunk: &mut Chunk) -> bool {
 }
 
 impl Lines {
-    /// The lines of a file.
-    pub fn open(path: &Path) -> Result<Self, SourceError> {
-        Stream::open(path).map(Self::of)
-    }
-
-    /// The lines of standard input, by way of its copy.
-    pub fn spooled(copy: Spool) -> Self {
-        Self::of(Stream::new("standard input".into(), Box::new(copy)))
-    }
-
-    /// The lines of standard input.
-    pub fn stdin() -> Self {
-        Self::of(Stream::new("standard input".into(), Box::new(io::stdin())))
-    }
-
-    fn of(stream: Stream) -> Self {
+    /// The lines of a stream.
+    pub(super) fn of(stream: Stream) -> Self {
         Self { stream, replaced: None }
     }
 
@@ -265,9 +244,9 @@ pub struct Jsonl {
 }
 
 impl Jsonl {
-    /// The values of a file.
-    pub fn open(path: &Path) -> Result<Self, SourceError> {
-        Ok(Self { stream: Stream::open(path)?, values: 0, first_array: None })
+    /// The values of a stream.
+    pub(super) fn of(stream: Stream) -> Self {
+        Self { stream, values: 0, first_array: None }
     }
 
     /// A whole document in one line is a value like any other, and often meant otherwise.

@@ -44,7 +44,7 @@ impl Helper for Source {
 
     fn job(request: &Request) -> Job {
         match request {
-            Request::Seek(_) => Job::Seek,
+            Request::Seek { .. } => Job::Seek,
             Request::Read(_) => Job::Read,
             Request::Note(_) => Job::Note,
         }
@@ -64,7 +64,7 @@ impl Helper for Source {
         }
         match request {
             Request::Note(_) => {}
-            Request::Seek(unit) => self.next = unit,
+            Request::Seek { unit, .. } => self.next = unit,
             Request::Read(units) => {
                 self.asked = units;
                 let soon = self.read_max.mul_f64(context.rng.f64());
