@@ -62,12 +62,13 @@ fn what_is_no_plain_utf_8_is_read_or_named_also_on_standard_input() {
     stops_at("lines", b"\xff\xfea\0\n\0", "source:1: it is UTF-16 text");
     stops_at("csv", b"\xfd7zXZ\0\0\x04", "source:1: it is compressed with xz");
     stops_at("jsonl", b"\x1f\x8b\x08\0\0\0\0\0\0\x03", "its gzip data is cut off");
-    let hand = Hand::over(Transport::Ipc);
     for (bytes, words) in [
         (&b"\xff\xfea\0\n\0"[..], "UTF-16"),
         (b"BZh91AY&SY..", "bzip2"),
         (b"\x28\xb5\x2f\xfd", "zstd"),
     ] {
+        // What a sink wrote in a place is another one's no more.
+        let hand = Hand::over(Transport::Ipc);
         hand.place.write("input", bytes);
         let mut command = hand.place.command("/bin/sh");
         command.args(["-c", "exec \"$0\" \"$@\" < input"]);
@@ -137,8 +138,8 @@ fn a_value_nested_too_deep_is_refused() {
 
 #[test]
 fn an_endless_line_or_row_is_refused_before_it_fills_the_memory() {
-    let hand = Hand::over(Transport::Ipc);
     for (kind, head) in [("lines", "x"), ("jsonl", "\""), ("csv", "a\n\"")] {
+        let hand = Hand::over(Transport::Ipc);
         let path = hand.place.path(kind);
         let mut file = std::fs::File::create(&path).expect("the folder can be written");
         file.write_all(head.as_bytes()).expect("it can be written");
