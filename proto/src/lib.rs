@@ -18,6 +18,7 @@ pub mod causes;
 mod decode;
 pub mod diary;
 pub mod durable;
+pub mod files;
 pub mod frame;
 pub mod gist;
 pub mod kin;

@@ -20,6 +20,8 @@ pub const PARENT_VARIABLE: &str = "PIPELINE_PARENT";
 pub const LOG_VARIABLE: &str = "PIPELINE_LOG";
 /// The exit code of a process whose key can't be used.
 pub const NO_KEY: u8 = 78;
+/// The exit code of a process that may not open as many files as it needs.
+pub const NO_ROOM: u8 = 71;
 /// The exit code after a second Ctrl-C.
 pub const INTERRUPTED: i32 = 130;
 

@@ -5,6 +5,7 @@ use std::{fs, io::Write, path::PathBuf, process::ExitCode};
 use clap::Args;
 use proto::{
     causes::with_causes,
+    files,
     net::{
         endpoint::Endpoint,
         key::{Key, told_file},
@@ -95,6 +96,10 @@ impl SinkArgs {
     pub fn run(self) -> ExitCode {
         process::end_with_parent();
         process::keep_memory();
+        if let Err(error) = files::raise_limit() {
+            eprintln!("sink: {error}");
+            return ExitCode::from(process::NO_ROOM);
+        }
         let (key, insecure) = (self.key.clone(), self.insecure);
         let told = tell(self.quiet);
         let setup = match self.into_setup() {

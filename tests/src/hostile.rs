@@ -161,7 +161,7 @@ impl Attacker {
 
 fn await_lane(events: &Receiver<NetEvent>) {
     wait::until("the victim is reached", || {
-        matches!(events.try_recv(), Ok(NetEvent::Lane(1, LaneEvent::Up))).then_some(())
+        matches!(events.try_recv(), Ok(NetEvent::Lane(1, _, LaneEvent::Up))).then_some(())
     });
 }
 

@@ -258,7 +258,7 @@ fn a_port_scanner_disturbs_nobody() {
 #[test]
 fn a_thousand_peers_have_room_and_those_that_ask_too_often_are_told_to_wait() {
     const PEERS: u64 = 1_000;
-    proto::net::zeromq::raise_file_limit();
+    proto::files::raise_limit().expect("there may be some files");
     let mut scene = Scene::over(Transport::Ipc, &[]);
     // A peer's sockets take about 64 KiB.
     scene.peak_bytes_max += PEERS * (64 << 10);

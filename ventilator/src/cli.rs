@@ -5,6 +5,7 @@ use std::{fs, path::PathBuf, process::ExitCode};
 use clap::Args;
 use proto::{
     causes::with_causes,
+    files,
     limits::RETRIES,
     net::{endpoint::Endpoint, key::Key, zeromq::SharedContext},
     plan::{Function, Stage},
@@ -70,6 +71,10 @@ impl VentilatorArgs {
     pub fn run(self) -> ExitCode {
         process::end_with_parent();
         process::keep_memory();
+        if let Err(error) = files::raise_limit() {
+            eprintln!("ventilator: {error}");
+            return ExitCode::from(process::NO_ROOM);
+        }
         let (key, insecure) = (self.key.clone(), self.insecure);
         let setup = match self.into_setup() {
             Ok(setup) => setup,

@@ -9,7 +9,7 @@ use clap::{
 };
 use proto::{
     causes::with_causes,
-    kin,
+    files, kin,
     limits::Limits,
     net::{endpoint::Endpoint, key::Key, lock::remove_stale_sockets, zeromq::SharedContext},
     plan::{Function as Named, Stage},
@@ -165,6 +165,10 @@ impl PlaceArgs {
     fn run(self, own: Option<Box<dyn Function>>) -> ExitCode {
         process::end_with_parent();
         process::keep_memory();
+        if let Err(error) = files::raise_limit() {
+            eprintln!("worker: {error}");
+            return ExitCode::from(process::NO_ROOM);
+        }
         let endpoints: Vec<Endpoint> =
             self.bind.iter().chain([&self.ventilator]).cloned().collect();
         let setup = Setup {

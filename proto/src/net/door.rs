@@ -16,6 +16,8 @@ pub enum Mismatch {
     Key,
     /// The other side does not speak the protocol.
     Protocol,
+    /// The other side has taken the connection, and said nothing.
+    Silent,
     /// The other side has closed the connection before both had agreed, and said no more. It may
     /// have found any of the other reasons.
     Closed,
@@ -27,6 +29,7 @@ impl Mismatch {
     pub fn told_to_the_refused(self, endpoint: &Endpoint, key: Option<&str>) -> String {
         match (self, key) {
             (Self::Protocol, _) => format!("{endpoint} is no process of a pipeline"),
+            (Self::Silent, _) => format!("{endpoint} takes connections and does not answer"),
             (Self::Encryption, Some(_)) => {
                 format!(
                     "{endpoint} is not encrypted: it runs with --insecure, this process does not"
@@ -72,7 +75,7 @@ impl Doorbook {
             (Mismatch::Key, _) => {
                 (key, "refused a peer with another key; it needs a copy of this one")
             }
-            (Mismatch::Protocol, _) => {
+            (Mismatch::Protocol | Mismatch::Silent, _) => {
                 (protocol, "refused a peer that does not speak the protocol")
             }
             (Mismatch::Closed, Some(_)) => {

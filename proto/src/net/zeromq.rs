@@ -15,6 +15,7 @@ use std::{
         raw::{c_int, c_void},
         unix::fs::{FileTypeExt, PermissionsExt},
     },
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -25,7 +26,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thiserror::Error;
 use tracing::{debug, error, warn};
 use zmq::{Context, Message, PollEvents, PollItem, Socket, SocketType};
@@ -39,7 +39,10 @@ use super::{
     waker::{self, Waker, Wakeups},
     z85,
 };
-use crate::role::LinkId;
+use crate::{
+    files::{self, FilesError},
+    role::LinkId,
+};
 
 /// Where libzmq asks who may connect; see <https://rfc.zeromq.org/spec/27/>.
 const ZAP_ENDPOINT: &str = "inproc://zeromq.zap.01";
@@ -55,6 +58,8 @@ const LINGER_MS: i32 = 1_000;
 /// three of them, its monitor included, and one for as long as it lingers; so there are more
 /// contexts where there are more lanes.
 const LANES_PER_CONTEXT: usize = 256;
+/// How long whoever has connected to an inbox may take until it has shown who it is.
+const HANDSHAKE_MS: i32 = 10_000;
 /// How long a lane waits before it connects again, at first and at most.
 const RECONNECT_MS: (i32, i32) = (50, 1_000);
 
@@ -112,6 +117,9 @@ pub enum NetError {
         /// Why it failed.
         source: zmq::Error,
     },
+    /// Descriptors run short.
+    #[error(transparent)]
+    Files(#[from] FilesError),
     /// No pipe or thread could be made.
     #[error("cannot start the network: {0}")]
     Io(#[from] io::Error),
@@ -142,23 +150,15 @@ pub fn valid_key(text: &str) -> bool {
     z85::decode(text).is_some_and(|half| half.len() == 32)
 }
 
-/// Lets the process open as many files as it may: a socket a peer, and libzmq does not bear
-/// running out.
-pub fn raise_file_limit() {
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    if current < maximum
-        && let Err(errno) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
-    {
-        debug!(%errno, "the limit of open files stays as it is");
-    }
-}
-
 /// What a lane's monitor has seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LaneEvent {
+    /// There is a connection; nothing is agreed yet, and whoever is there may never say a word.
+    Connected,
     /// Connected, and both sides agree on the mechanism.
     Up,
-    /// The connection is gone.
+    /// The connection is gone. If it was for what the other side said, libzmq will not try again
+    /// by itself, and does not tell which of the two it is.
     Down,
     /// The other side refuses: libzmq will not try again by itself.
     Rejected(Mismatch),
@@ -167,8 +167,10 @@ pub enum LaneEvent {
 /// What the sockets tell, from threads of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NetEvent {
-    /// Something has happened to a lane.
-    Lane(LinkId, LaneEvent),
+    /// Something has happened to the lane of a link, the one of this [number](Lane::number).
+    Lane(LinkId, u64, LaneEvent),
+    /// So many connections were accepted that descriptors run short.
+    Crowded,
     /// Someone was not let in at an inbox.
     Refused,
     /// The thread that admits keys has ended: nobody is let in any more.
@@ -190,7 +192,7 @@ pub struct Net {
 /// Whose monitor it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Subject {
-    Lane(LinkId),
+    Lane(LinkId, u64),
     Inbox(u64),
 }
 
@@ -251,15 +253,17 @@ impl Net {
         socket.set_linger(0).map_err(failed())?;
         let limit = i64::try_from(frame_bytes_max).unwrap_or(i64::MAX);
         socket.set_maxmsgsize(limit).map_err(failed())?;
+        socket.set_handshake_ivl(HANDSHAKE_MS).map_err(failed())?;
         static INBOXES: AtomicU64 = AtomicU64::new(0);
         let subject = Subject::Inbox(INBOXES.fetch_add(1, Ordering::Relaxed));
-        let watched = self.monitor(context, subject, &socket, REFUSALS)?;
+        let watched = self.monitor(context, subject, &socket, REFUSALS | ACCEPTED)?;
         Ok(Inbox {
             socket,
             watched,
             key: self.key.clone(),
             locks: Vec::new(),
             bound: Vec::new(),
+            doors: Vec::new(),
             secured: false,
             several_parts: Cell::new(0),
             empty: Cell::new(false),
@@ -289,6 +293,7 @@ impl Net {
         door: usize,
     ) -> Result<Lane, NetError> {
         let failed = || socket_error("cannot make a lane");
+        files::ask_room()?;
         // inproc endpoints are seen in their own context alone, and have no monitor.
         let is_inproc = matches!(endpoint, Endpoint::Inproc(_));
         let (context, place) = match is_inproc {
@@ -313,15 +318,14 @@ impl Net {
         if endpoint.is_ipv6() {
             socket.set_ipv6(true).map_err(failed())?;
         }
-        let events = match endpoint {
-            Endpoint::Ipc(_) => MONITORED | CONNECTED,
-            _ => MONITORED,
-        };
+        static LANES: AtomicU64 = AtomicU64::new(0);
+        let number = LANES.fetch_add(1, Ordering::Relaxed);
+        let subject = Subject::Lane(link, number);
         let watched = match is_inproc {
             true => None,
-            false => Some(self.monitor(&context, Subject::Lane(link), &socket, events)?),
+            false => Some(self.monitor(&context, subject, &socket, MONITORED)?),
         };
-        let lane = Lane { socket, ready: Cell::new(false), watched, _place: place };
+        let lane = Lane { socket, number, ready: Cell::new(false), watched, _place: place };
         lane.socket
             .connect(&endpoint.to_string())
             .map_err(|source| NetError::Connect { endpoint: endpoint.clone(), source })?;
@@ -410,6 +414,8 @@ pub struct Inbox {
     key: Option<Key>,
     locks: Vec<Lock>,
     bound: Vec<Endpoint>,
+    // Where it listens now, as libzmq writes it.
+    doors: Vec<String>,
     // Some endpoint is secured, so the socket's options are no longer the plain ones.
     secured: bool,
     several_parts: Cell<u64>,
@@ -442,11 +448,7 @@ impl Inbox {
                 make_way(path)
                     .map_err(|source| NetError::Blocked { endpoint: endpoint.clone(), source })?;
                 self.plain()?;
-                let bound = self.bind_at(endpoint)?;
-                // Whoever may write to a socket may connect to it.
-                fs::set_permissions(path, fs::Permissions::from_mode(0o600))
-                    .map_err(|source| NetError::Private { endpoint: endpoint.clone(), source })?;
-                bound
+                self.bind_privately(path)?
             }
             Endpoint::Inproc(_) => {
                 self.plain()?;
@@ -455,6 +457,34 @@ impl Inbox {
         };
         self.bound.push(bound.clone());
         Ok(bound)
+    }
+
+    /// Lets nobody else in for now; who is in stays. What libzmq does when it can't accept a
+    /// connection for want of a descriptor is no good: over ipc it aborts the process.
+    pub fn close_doors(&mut self) {
+        for door in self.doors.extract_if(.., |door| !door.starts_with("inproc")) {
+            if let Err(error) = self.socket.unbind(&door) {
+                debug!(%error, door, "cannot stop listening");
+            }
+        }
+        self.empty.set(false);
+    }
+
+    /// Lets others in again.
+    ///
+    /// # Errors
+    /// [`NetError`] when an endpoint can't be listened at; those that can are.
+    pub fn open_doors(&mut self) -> Result<(), NetError> {
+        let mut failed = None;
+        for endpoint in self.bound.clone() {
+            let opened = match &endpoint {
+                Endpoint::Tcp { .. } => self.secure().and_then(|()| self.bind_at(&endpoint)),
+                Endpoint::Ipc(path) => self.plain().and_then(|()| self.bind_privately(path)),
+                Endpoint::Inproc(_) => continue,
+            };
+            failed = failed.or(opened.err());
+        }
+        failed.map_or(Ok(()), Err)
     }
 
     /// Where it listens.
@@ -525,7 +555,15 @@ impl Inbox {
         Ok(())
     }
 
-    fn bind_at(&self, endpoint: &Endpoint) -> Result<Endpoint, NetError> {
+    fn bind_privately(&mut self, path: &Path) -> Result<Endpoint, NetError> {
+        let endpoint = self.bind_at(&Endpoint::Ipc(path.into()))?;
+        // Whoever may write to a socket may connect to it.
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+            .map_err(|source| NetError::Private { endpoint: endpoint.clone(), source })?;
+        Ok(endpoint)
+    }
+
+    fn bind_at(&mut self, endpoint: &Endpoint) -> Result<Endpoint, NetError> {
         if endpoint.is_ipv6() {
             self.socket.set_ipv6(true).map_err(socket_error("cannot set up the inbox"))?;
         }
@@ -533,10 +571,12 @@ impl Inbox {
         self.socket
             .bind(&endpoint.to_string())
             .map_err(|source| NetError::Bind { endpoint: endpoint.clone(), source })?;
+        // libzmq may write it in another way, and knows it by that.
+        self.doors.extend(self.socket.get_last_endpoint().into_iter().filter_map(Result::ok));
         Ok(endpoint.clone())
     }
 
-    fn bind_any_port(&self, host: &str) -> Result<Endpoint, NetError> {
+    fn bind_any_port(&mut self, host: &str) -> Result<Endpoint, NetError> {
         let count = u64::from(INBOX_PORTS.end() - INBOX_PORTS.start()) + 1;
         let start = getrandom::u64().unwrap_or_else(|_| std::process::id().into()) % count;
         for try_number in 0..256 {
@@ -636,6 +676,7 @@ fn enforce_zap_domain(socket: &mut Socket) -> Result<(), zmq::Error> {
 /// The PUSH socket to one peer's inbox. Lanes must be dropped before the [`Net`] they come from.
 pub struct Lane {
     socket: Socket,
+    number: u64,
     // It took the last frame.
     ready: Cell<bool>,
     watched: Option<Watched>,
@@ -659,6 +700,12 @@ impl Lane {
             (self.ready.get() || self.is_ready()) && self.socket.send(frame, zmq::DONTWAIT).is_ok();
         self.ready.set(sent);
         sent
+    }
+
+    /// What tells its news from those of another lane of the same link; no two of this process
+    /// have the same.
+    pub fn number(&self) -> u64 {
+        self.number
     }
 
     /// Whether a monitor tells of its fate; inproc lanes have none and are up from the start.
@@ -712,12 +759,15 @@ impl Drop for Inbox {
 const REFUSALS: i32 = (zmq::SocketEvent::HANDSHAKE_FAILED_NO_DETAIL as i32)
     | (zmq::SocketEvent::HANDSHAKE_FAILED_PROTOCOL as i32)
     | (zmq::SocketEvent::HANDSHAKE_FAILED_AUTH as i32);
-/// Connected-and-agreed, gone, refused.
-const MONITORED: i32 = REFUSALS
-    | (zmq::SocketEvent::HANDSHAKE_SUCCEEDED as i32)
-    | (zmq::SocketEvent::DISCONNECTED as i32);
 /// There is a connection, whose descriptor is told.
 const CONNECTED: i32 = zmq::SocketEvent::CONNECTED as i32;
+/// The same at an inbox.
+const ACCEPTED: i32 = zmq::SocketEvent::ACCEPTED as i32;
+/// Connected, connected-and-agreed, gone, refused.
+const MONITORED: i32 = REFUSALS
+    | CONNECTED
+    | (zmq::SocketEvent::HANDSHAKE_SUCCEEDED as i32)
+    | (zmq::SocketEvent::DISCONNECTED as i32);
 /// `ZMQ_PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC` and `ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH`, the
 /// values of a handshake's failure, which the crate does not name.
 const CRYPTOGRAPHIC: u32 = 0x1100_0001;
@@ -754,8 +804,18 @@ fn watch_sockets(
         }
         for (subject, socket) in &sockets {
             while let Some((event, address)) = next_event(socket) {
+                let event = match event {
+                    Seen::Lane(event) => event,
+                    Seen::Accepted(descriptor) if files::is_scarce(descriptor) => {
+                        told(NetEvent::Crowded);
+                        continue;
+                    }
+                    Seen::Accepted(_) => continue,
+                };
                 match (subject, event) {
-                    (Subject::Lane(link), event) => told(NetEvent::Lane(*link, event)),
+                    (Subject::Lane(link, number), event) => {
+                        told(NetEvent::Lane(*link, *number, event));
+                    }
                     // Beside this process nobody has to show a key: it was a peer that died.
                     (Subject::Inbox(_), LaneEvent::Rejected(Mismatch::Closed))
                         if address.starts_with(b"ipc") => {}
@@ -770,8 +830,15 @@ fn watch_sockets(
     }
 }
 
+/// What a monitor has told.
+enum Seen {
+    Lane(LaneEvent),
+    // The descriptor of a connection to an inbox.
+    Accepted(u32),
+}
+
 /// What a monitor tells: an event and its value, in one part, and an address in another.
-fn next_event(socket: &Socket) -> Option<(LaneEvent, Vec<u8>)> {
+fn next_event(socket: &Socket) -> Option<(Seen, Vec<u8>)> {
     loop {
         let mut parts = socket.recv_multipart(zmq::DONTWAIT).ok()?;
         let address = if parts.len() > 1 { parts.swap_remove(1) } else { Vec::new() };
@@ -779,11 +846,16 @@ fn next_event(socket: &Socket) -> Option<(LaneEvent, Vec<u8>)> {
         let value = value.try_into().map_or(0, u32::from_ne_bytes);
         let event = zmq::SocketEvent::from_raw(u16::from_ne_bytes([low, high]));
         let event = match (event, value) {
+            (zmq::SocketEvent::ACCEPTED, connection) => {
+                return Some((Seen::Accepted(connection), address));
+            }
             (zmq::SocketEvent::CONNECTED, connection) => {
-                if let Err(error) = make_roomy(connection) {
+                if address.starts_with(b"ipc")
+                    && let Err(error) = make_roomy(connection)
+                {
                     debug!(%error, "a connection keeps the room that it has");
                 }
-                continue;
+                LaneEvent::Connected
             }
             (zmq::SocketEvent::HANDSHAKE_SUCCEEDED, _) => LaneEvent::Up,
             (zmq::SocketEvent::DISCONNECTED, _) => LaneEvent::Down,
@@ -800,7 +872,7 @@ fn next_event(socket: &Socket) -> Option<(LaneEvent, Vec<u8>)> {
             }
             _ => continue,
         };
-        return Some((event, address));
+        return Some((Seen::Lane(event), address));
     }
 }
 

@@ -23,6 +23,8 @@ const HELLOS_AT_ONCE: u32 = 64;
 const HELLO_INTERVAL: Duration = Duration::from_millis(20);
 /// Peers that have said Hello and can't be reached yet, at most; the oldest makes way.
 const KNOCKING_MAX: usize = 64;
+/// After so many Hellos without an answer the lane is made anew: it may lead to someone else.
+const HELLOS_UNANSWERED: u32 = 6;
 
 /// A peer is quiet when it has missed so many heartbeats, and a small part of one for its way.
 const BEATS_MISSED: u32 = 2;
@@ -149,6 +151,9 @@ struct Link {
     greeted: Time,
     granted: Option<Credit>,
     lane_up: bool,
+    // Where it was dialled, and how many Hellos nobody has answered since.
+    dialled_at: Option<(Vec<String>, Option<String>)>,
+    unanswered: u32,
     // One too many; it is told so as soon as it can be.
     unwelcome: bool,
 }
@@ -257,6 +262,9 @@ impl Mesh {
         out: &mut Vec<Effect<Q>>,
     ) -> LinkId {
         let link = self.add(State::Dialing, true);
+        if let Some(fresh) = self.links.get_mut(&link) {
+            fresh.dialled_at = Some((endpoints.clone(), host.clone()));
+        }
         out.push(Effect::Open { link, endpoints, host });
         link
     }
@@ -365,6 +373,8 @@ impl Mesh {
             greeted: Time::default(),
             granted: None,
             lane_up: false,
+            dialled_at: None,
+            unanswered: 0,
             unwelcome: false,
         };
         self.links.insert(link, fresh);
@@ -405,6 +415,23 @@ impl Mesh {
         }
     }
 
+    /// Who takes a Hello as often without an answer may be anybody who took the place of the one
+    /// that was dialled, or is kept by a connection from its successor.
+    fn greet_or_redial<Q>(&mut self, now: Time, link: LinkId, out: &mut Vec<Effect<Q>>) {
+        let Some(known) = self.links.get_mut(&link) else { return };
+        known.unanswered += 1;
+        match known.dialled_at.clone() {
+            Some((endpoints, host)) if known.unanswered >= HELLOS_UNANSWERED => {
+                known.state = State::Dialing;
+                known.lane_up = false;
+                known.unanswered = 0;
+                out.push(Effect::Close { link });
+                out.push(Effect::Open { link, endpoints, host });
+            }
+            _ => self.greet_anew(now, link, out),
+        }
+    }
+
     /// The link on which this session was asked for, if the answer is not here yet.
     fn unanswered(&self, session: u32) -> Option<LinkId> {
         let mut links = self.links.iter();
@@ -425,6 +452,7 @@ impl Mesh {
         known.lane_up = true;
         match known.state {
             State::Dialing => {
+                known.unanswered = 0;
                 known.hello = Some(Box::new(Hello { endpoints: inbox, ..self.hello.clone() }));
                 self.greet(now, link, out);
             }
@@ -661,7 +689,7 @@ impl Mesh {
                     self.put(link, beat, out);
                 }
                 State::Greeting if now.since(known.greeted) > self.liveness / 2 => {
-                    self.greet_anew(now, link, out);
+                    self.greet_or_redial(now, link, out);
                 }
                 State::Knocked | State::Deciding if now.since(known.heard) > self.liveness * 4 => {
                     self.hang_up(link, out);
@@ -919,6 +947,27 @@ mod tests {
         assert!(matches!(pair.dialler.poll(), Some(MeshEvent::Broken { loss: Loss::Reset, .. })));
         assert!(matches!(pair.dialler.poll(), Some(MeshEvent::Opened { .. })));
         assert!(pair.dialler.is_open(pair.link));
+    }
+
+    /// A worker that met a wrong server first: one that takes frames and never answers.
+    #[test]
+    fn a_lane_on_which_nobody_answers_hello_is_made_anew() {
+        let mut pair = Pair::new();
+        pair.tell_dialler(Event::LaneUp { link: pair.link, inbox: vec![] });
+        let mut effects = Effects::new();
+        for _ in 0..20 {
+            pair.now = pair.now + Duration::from_millis(Limits::default().liveness_ms / 2 + 501);
+            pair.dialler.handle::<(), ()>(pair.now, Event::Tick, &mut effects);
+        }
+        let link = pair.link;
+        let is_anew = |two: &[Effect<()>]| {
+            matches!(two, [Effect::Close { link: closed }, Effect::Open { link: opened, endpoints, .. }]
+                if *closed == link && *opened == link && endpoints == &["inproc://a"])
+        };
+        assert!(effects.windows(2).any(is_anew), "{effects:?}");
+        pair.tell_dialler(Event::LaneUp { link, inbox: vec![] });
+        pair.deliver();
+        assert!(pair.dialler.is_open(link), "the right one is there now");
     }
 
     #[test]

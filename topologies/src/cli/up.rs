@@ -14,6 +14,7 @@ use std::{
 use clap::Args;
 use proto::{
     causes::with_causes,
+    files::raise_limit_for,
     net::{
         endpoint::Endpoint,
         key::{Key, KeyError, told_file},
@@ -110,6 +111,9 @@ impl UpArgs {
         let paper = Paper::lay_out(self.summary.as_deref(), topology, &options.flags);
         let paper = paper.map_err(|problem| (exit::INPUT_OUTPUT, problem))?;
         check_key(&options.flags).map_err(|error| (exit::TOPOLOGY, error.to_string()))?;
+        // Every process of the run gets what this one has, and some talk to all workers.
+        let workers = topology.stages.iter().map(|stage| stage.workers as usize).sum();
+        raise_limit_for(workers).map_err(|error| (exit::SYSTEM, error.to_string()))?;
         // Until the end of the run.
         let mut claim = None;
         if let Some(path) = &options.flags.run_dir

@@ -12,7 +12,8 @@ use crate::{
 
 /// What is put into the box.
 pub(super) enum Note<R> {
-    Lane(LinkId, LaneEvent),
+    Lane(LinkId, u64, LaneEvent),
+    Crowded,
     Reply(R),
     Drain,
     Stop,

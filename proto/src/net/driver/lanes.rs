@@ -8,23 +8,58 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use crate::{
+    files,
     frame::Envelope,
     net::{
         door::Mismatch,
         endpoint::{Endpoint, choose, this_host},
-        zeromq::{Inbox, Lane, Net, NetError},
+        zeromq::{Inbox, Lane, LaneEvent, Net, NetError},
     },
     role::LinkId,
 };
 
-/// Pauses before a lane that was rejected is made anew.
+/// Pauses before a lane that was rejected is made anew. libzmq needs less to connect again by itself
+/// where it does so.
 const REJECTED_PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+/// Whoever has taken a connection has to agree within so long.
+const AGREEMENT: Duration = Duration::from_secs(5);
+/// How long doors stay closed, at least, while descriptors are short.
+const CLOSED: Duration = Duration::from_millis(500);
+
+/// What a role learns of its lanes.
+pub(super) enum News {
+    /// There is somebody who speaks the protocol.
+    Up,
+    /// No longer.
+    Down,
+}
+
+/// What has to be done about a lane later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Chore {
+    /// See whether the other side has agreed.
+    Agreement,
+    /// Make it anew.
+    Renewal,
+}
+
+struct Due {
+    at: Instant,
+    link: LinkId,
+    // Of the lane that it is about; another one may have taken its place.
+    number: u64,
+    chore: Chore,
+}
 
 struct OpenLane {
-    lane: Lane,
+    // None while no socket can be had for it.
+    lane: Option<Lane>,
+    number: u64,
+    // Both sides have agreed, and the connection is there.
+    agreed: bool,
     endpoint: Endpoint,
     pause: Duration,
     // Which of the keys that this process knows the other side is tried with.
@@ -41,7 +76,10 @@ pub(super) struct Lanes {
     /// Where frames arrive.
     pub(super) inbox: Inbox,
     net: Net,
-    reopen: Vec<(Instant, LinkId)>,
+    // Few: a lane that is up has none.
+    dues: Vec<Due>,
+    // Until when nobody is let in.
+    closed: Option<Instant>,
     ready: Vec<LinkId>,
     host: String,
     advertise: Vec<String>,
@@ -55,7 +93,8 @@ impl Lanes {
             open: HashMap::new(),
             inbox,
             net,
-            reopen: Vec::new(),
+            dues: Vec::new(),
+            closed: None,
             ready: Vec::new(),
             host: this_host(),
             advertise: Vec::new(),
@@ -67,18 +106,17 @@ impl Lanes {
         self.advertise = endpoints;
     }
 
-    /// Whether there is such a lane.
-    pub(super) fn is_open(&self, link: LinkId) -> bool {
-        self.open.contains_key(&link)
-    }
-
-    /// How long until a lane is to be made anew; none if none is.
+    /// How long until something is to be done about a lane or the doors; none if nothing is.
     pub(super) fn due(&self) -> Option<Duration> {
         if !self.ready.is_empty() {
             return Some(Duration::ZERO);
         }
+        if self.dues.is_empty() && self.closed.is_none() {
+            return None;
+        }
         let now = Instant::now();
-        self.reopen.iter().map(|(at, _)| at.saturating_duration_since(now)).min()
+        let next = self.dues.iter().map(|due| due.at).chain(self.closed).min();
+        next.map(|at| at.saturating_duration_since(now))
     }
 
     /// Lanes without a monitor, which are up from the start.
@@ -146,20 +184,24 @@ impl Lanes {
     }
 
     fn open_lane(&mut self, link: LinkId, endpoint: Endpoint) -> Result<(), NetError> {
-        match self.net.lane(link, &endpoint, 0) {
+        let pause = REJECTED_PAUSE.0;
+        let mut open = OpenLane {
+            lane: None,
+            number: u64::MAX,
+            agreed: false,
+            endpoint,
+            pause,
+            door: 0,
+            refusals: 0,
+            told_encryption: false,
+        };
+        match self.net.lane(link, &open.endpoint, 0) {
             Ok(lane) => {
                 if !lane.is_monitored() {
                     self.ready.push(link);
                 }
-                let pause = REJECTED_PAUSE.0;
-                let open = OpenLane {
-                    lane,
-                    endpoint,
-                    pause,
-                    door: 0,
-                    refusals: 0,
-                    told_encryption: false,
-                };
+                open.number = lane.number();
+                open.lane = Some(lane);
                 self.open.insert(link, open);
                 Ok(())
             }
@@ -168,10 +210,12 @@ impl Lanes {
                 warn!(%error, "a peer cannot be reached");
                 Ok(())
             }
-            // As many as say Hello must not end it either: when there are no more sockets, the
-            // one that is too many is not answered.
+            // As many as say Hello must not end it either: who is too many has to wait.
             Err(error) if !self.open.is_empty() => {
-                warn!(%error, lanes = self.open.len(), "no socket is left for a peer");
+                warn!(%error, lanes = self.open.len(), "no socket is left for a peer; trying again");
+                let at = Instant::now() + REJECTED_PAUSE.1;
+                self.dues.push(Due { at, link, number: open.number, chore: Chore::Renewal });
+                self.open.insert(link, open);
                 Ok(())
             }
             Err(error) => Err(error),
@@ -183,16 +227,52 @@ impl Lanes {
         self.open.remove(&link);
     }
 
-    /// libzmq does not try again after a rejection, so the lane is made anew: with the next of
-    /// the keys that this process knows, or after a pause.
-    pub(super) fn rejected(&mut self, link: LinkId, mismatch: Mismatch) {
+    /// Takes in what a lane's monitor has told.
+    pub(super) fn happened(&mut self, link: LinkId, number: u64, event: LaneEvent) -> Option<News> {
+        let open = self.open.get_mut(&link).filter(|open| open.number == number)?;
+        match event {
+            LaneEvent::Connected => {
+                self.plan(AGREEMENT, link, number, Chore::Agreement);
+                None
+            }
+            LaneEvent::Up => {
+                open.agreed = true;
+                self.dues.retain(|due| due.number != number);
+                Some(News::Up)
+            }
+            // libzmq connects again, or does not: if it was for what the other side said it never
+            // does, so the lane is made anew unless it is up again by then.
+            LaneEvent::Down if open.agreed => {
+                open.agreed = false;
+                self.plan(REJECTED_PAUSE.0, link, number, Chore::Renewal);
+                Some(News::Down)
+            }
+            LaneEvent::Down => {
+                self.rejected(link, Mismatch::Protocol);
+                None
+            }
+            LaneEvent::Rejected(mismatch) => {
+                self.rejected(link, mismatch);
+                None
+            }
+        }
+    }
+
+    fn plan(&mut self, wait: Duration, link: LinkId, number: u64, chore: Chore) {
+        self.dues.push(Due { at: Instant::now() + wait, link, number, chore });
+    }
+
+    /// The lane is made anew: with the next of the keys that this process knows, or after a pause.
+    fn rejected(&mut self, link: LinkId, mismatch: Mismatch) {
         let Some(open) = self.open.get_mut(&link) else { return };
-        if self.reopen.iter().any(|(_, known)| *known == link) {
+        let number = open.number;
+        if self.dues.iter().any(|due| due.number == number && due.chore == Chore::Renewal) {
             return;
         }
+        self.dues.retain(|due| due.number != number);
         open.door = (open.door + 1) % self.net.doors();
         if open.door > 0 && mismatch != Mismatch::Encryption {
-            self.reopen.push((Instant::now(), link));
+            self.plan(Duration::ZERO, link, number, Chore::Renewal);
             return;
         }
         open.door = 0;
@@ -200,36 +280,87 @@ impl Lanes {
         // It depends on who is faster whether this side sees the reason, or only a closed lane.
         let news = mismatch == Mismatch::Encryption && !open.told_encryption;
         open.told_encryption |= news;
-        if (news || open.refusals.is_power_of_two())
-            && matches!(open.endpoint, Endpoint::Tcp { .. })
-        {
+        // Beside this process a closed connection tells nothing: it was a peer that died.
+        let telling = matches!(open.endpoint, Endpoint::Tcp { .. }) || mismatch != Mismatch::Closed;
+        if (news || open.refusals.is_power_of_two()) && telling {
             let key = self.net.fingerprint();
             let why = mismatch.told_to_the_refused(&open.endpoint, key.as_deref());
             warn!(count = open.refusals, "refused: {why}; trying again");
         }
-        self.reopen.push((Instant::now() + open.pause, link));
-        open.pause = (open.pause * 2).min(REJECTED_PAUSE.1);
+        let pause = open.pause;
+        open.pause = (pause * 2).min(REJECTED_PAUSE.1);
+        self.plan(pause, link, number, Chore::Renewal);
     }
 
-    /// Makes those anew whose time has come.
-    pub(super) fn reopen(&mut self) -> Result<(), NetError> {
-        let now = Instant::now();
-        let due: Vec<LinkId> =
-            self.reopen.extract_if(.., |(at, _)| *at <= now).map(|(_, link)| link).collect();
-        for link in due {
-            let Some(mut open) = self.open.remove(&link) else { continue };
-            // Before the new one is watched: its going ends the watch of whatever has this link.
-            drop(open.lane);
-            open.lane = self.net.lane(link, &open.endpoint, open.door)?;
-            self.open.insert(link, open);
+    /// Does what is due.
+    pub(super) fn look_after(&mut self) {
+        if self.dues.is_empty() && self.closed.is_none() {
+            return;
         }
-        Ok(())
+        let now = Instant::now();
+        let due: Vec<Due> = self.dues.extract_if(.., |due| due.at <= now).collect();
+        for due in due {
+            let known = self.open.get(&due.link).is_some_and(|open| open.number == due.number);
+            match due.chore {
+                Chore::Agreement if known => self.rejected(due.link, Mismatch::Silent),
+                Chore::Renewal if known => self.renew(due.link),
+                _ => {}
+            }
+        }
+        if self.closed.is_some_and(|until| until <= now) {
+            self.try_doors();
+        }
+    }
+
+    fn renew(&mut self, link: LinkId) {
+        let Some(open) = self.open.get_mut(&link) else { return };
+        // First, so that there is room for the next.
+        open.lane = None;
+        match self.net.lane(link, &open.endpoint, open.door) {
+            Ok(lane) => {
+                open.number = lane.number();
+                open.lane = Some(lane);
+            }
+            Err(error) => {
+                debug!(%error, link, "a lane cannot be made anew yet");
+                let number = open.number;
+                self.plan(REJECTED_PAUSE.1, link, number, Chore::Renewal);
+            }
+        }
+    }
+
+    /// Lets nobody else in until there is room: those who come first take what others need.
+    pub(super) fn close_doors(&mut self) {
+        if self.closed.replace(Instant::now() + CLOSED).is_none() {
+            warn!(
+                lanes = self.open.len(),
+                "almost as many files are open as may be (ulimit -n): nobody else is let in for now"
+            );
+            self.inbox.close_doors();
+        }
+    }
+
+    fn try_doors(&mut self) {
+        self.closed = Some(Instant::now() + CLOSED);
+        if !files::is_roomy() {
+            return;
+        }
+        match self.inbox.open_doors() {
+            Ok(()) => {
+                self.closed = None;
+                info!("others are let in again");
+            }
+            Err(error) => {
+                warn!(%error, "cannot let others in yet");
+                self.inbox.close_doors();
+            }
+        }
     }
 
     /// A frame that the lane does not take is lost; the peer sees a gap, or the monitor reports.
     pub(super) fn send(&self, link: LinkId, envelope: &Envelope) {
         if let Some(open) = self.open.get(&link)
-            && !open.lane.send(envelope.encode())
+            && !open.lane.as_ref().is_some_and(|lane| lane.send(envelope.encode()))
         {
             debug!(link, "a frame found no peer");
         }

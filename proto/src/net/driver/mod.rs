@@ -101,7 +101,8 @@ impl<R: Send + 'static> Driver<R> {
         let refused = Arc::new(AtomicU64::new(0));
         let (ears, count) = (handle.clone(), refused.clone());
         let net = Net::new(context, key, move |event| match event {
-            NetEvent::Lane(link, event) => ears.note(Note::Lane(link, event)),
+            NetEvent::Lane(link, number, event) => ears.note(Note::Lane(link, number, event)),
+            NetEvent::Crowded => ears.note(Note::Crowded),
             NetEvent::Unguarded => ears.note(Note::Unguarded),
             // One note for however many: they must not fill the memory.
             NetEvent::Refused if count.fetch_add(1, Ordering::AcqRel) == 0 => {

@@ -18,13 +18,13 @@ use tracing::{debug, info, warn};
 use super::{
     Brief, DriverError, Performed, STOPPED,
     handle::{Handle, Note},
-    lanes::Lanes,
+    lanes::{Lanes, News},
 };
 use crate::{
     frame::{Envelope, FrameError},
     net::{
         waker::Wakeups,
-        zeromq::{LaneEvent, NetError, Waiting},
+        zeromq::{NetError, Waiting},
     },
     role::{Effect, Event, LinkId, Role},
     time::Time,
@@ -155,7 +155,7 @@ where
     /// [`DriverError`] when the sockets fail.
     pub(super) fn look_around(&mut self) -> Result<(), DriverError> {
         self.sockets.wakeups.clear();
-        self.sockets.lanes.reopen()?;
+        self.sockets.lanes.look_after();
         self.take_notes()?;
         let now = self.now();
         for link in self.sockets.lanes.take_ready() {
@@ -222,19 +222,21 @@ where
                     continue;
                 }
                 Note::Unguarded => return Err(DriverError::Unguarded),
-                Note::Lane(link, LaneEvent::Up) => {
-                    self.lane_up(now, link);
+                Note::Crowded => {
+                    self.sockets.lanes.close_doors();
                     continue;
                 }
-                Note::Lane(link, LaneEvent::Down) if self.sockets.lanes.is_open(link) => {
-                    debug!(link, "lane lost its peer");
-                    Event::LaneDown { link }
-                }
-                Note::Lane(link, LaneEvent::Rejected(mismatch)) => {
-                    self.sockets.lanes.rejected(link, mismatch);
+                Note::Lane(link, number, event) => {
+                    match self.sockets.lanes.happened(link, number, event) {
+                        Some(News::Up) => self.lane_up(now, link),
+                        Some(News::Down) => {
+                            debug!(link, "lane lost its peer");
+                            self.role.handle(now, Event::LaneDown { link }, &mut self.effects);
+                        }
+                        None => {}
+                    }
                     continue;
                 }
-                Note::Lane(..) => continue,
                 Note::Refused => {
                     let count = self.sockets.refused.swap(0, Ordering::AcqRel);
                     Event::Unwanted { what: Unwanted::Connection, count }
