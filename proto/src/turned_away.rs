@@ -86,20 +86,23 @@ impl TurnedAway {
         whats.into_iter().for_each(|(what, times)| self.count(what, times));
     }
 
-    /// The counts that are not 0, each with its name for people.
+    /// The counts that somebody should look at and that are not 0, each with its name for people.
+    ///
+    /// What a healthy run brings about is left out: frames that were under way when their session
+    /// or their run ended, and those that came twice, say nothing but that something was restarted.
     pub fn told(&self) -> Vec<(u64, &'static str)> {
         let all = [
-            (self.connections, "connections without the key"),
-            (self.malformed, "malformed frames"),
-            (self.several_parts, "messages of several parts"),
-            (self.other_runs, "frames of other runs"),
-            (self.strays, "frames of sessions that were over"),
-            (self.repeated, "frames that came twice"),
-            (self.impostors, "Hellos in another's name"),
-            (self.hellos, "Hellos too many"),
-            (self.over_credit, "frames beyond their credit"),
+            (self.connections, ["connection without the key", "connections without the key"]),
+            (self.malformed, ["malformed frame", "malformed frames"]),
+            (self.several_parts, ["message of several parts", "messages of several parts"]),
+            (self.impostors, ["Hello in another's name", "Hellos in another's name"]),
+            (self.hellos, ["Hello too many", "Hellos too many"]),
+            (self.over_credit, ["frame beyond its credit", "frames beyond their credit"]),
         ];
-        all.into_iter().filter(|(count, _)| *count > 0).collect()
+        let told = |(count, [one, many]): (u64, [&'static str; 2])| {
+            (count, if count == 1 { one } else { many })
+        };
+        all.into_iter().map(told).filter(|(count, _)| *count > 0).collect()
     }
 }
 
@@ -116,6 +119,17 @@ mod tests {
         let mut all = one;
         all.add(&one);
         assert_eq!(all, TurnedAway { strays: 4, hellos: u64::MAX, ..TurnedAway::default() });
-        assert_eq!(all.told()[0], (4, "frames of sessions that were over"));
+        assert_eq!(all.told(), [(u64::MAX, "Hellos too many")]);
+    }
+
+    #[test]
+    fn what_a_healthy_run_brings_about_is_counted_and_not_told() {
+        let mut all = TurnedAway::default();
+        for what in [Unwanted::OtherRun, Unwanted::Stray, Unwanted::Repeated] {
+            all.count(what, 1_084);
+        }
+        assert!(all.told().is_empty());
+        all.count(Unwanted::Malformed, 1);
+        assert_eq!(all.told(), [(1, "malformed frame")]);
     }
 }

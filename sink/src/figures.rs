@@ -27,6 +27,11 @@ pub(crate) fn thousands(digits: impl ToString) -> String {
     text
 }
 
+/// A count of something that has a name for one of it and for several.
+pub fn counted(count: u64, [one, many]: [&str; 2]) -> String {
+    format!("{} {}", thousands(count), if count == 1 { one } else { many })
+}
+
 /// A fraction with as many digits as are worth reading.
 pub(crate) fn float(number: f64) -> String {
     let size = number.abs();

@@ -31,7 +31,7 @@ mod core_tests;
 pub mod dead;
 pub mod entry;
 #[cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "a table made here"))]
-mod figures;
+pub mod figures;
 #[cfg_attr(
     not(test),
     expect(

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::aggregate::Table;
-use crate::figures::{Grid, Side, label, micros, seconds, thousands};
+use crate::figures::{Grid, Side, counted, label, micros, seconds, thousands};
 
 /// The facts of a run, as the sink has recorded them.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -141,13 +141,13 @@ impl Summary {
             |name: &str, count: u64, note: String| vec![name.to_owned(), thousands(count), note];
         let outputs = match self.outputs {
             outputs if outputs == self.results => String::new(),
-            outputs => format!("{} outputs", thousands(outputs)),
+            outputs => counted(outputs, ["output", "outputs"]),
         };
         let letters = self.dead_letters.as_ref();
         let letters = letters.map_or(String::new(), |path| path.display().to_string());
         let duplicates = match self.duplicates_discarded {
             0 => String::new(),
-            count => format!("{} duplicates discarded", thousands(count)),
+            count => counted(count, ["duplicate discarded", "duplicates discarded"]),
         };
         let unbalanced = match self.is_balanced() {
             true => String::new(),
@@ -169,10 +169,10 @@ impl Summary {
             time += &format!(", recovered in {}", micros(ms * 1e3));
         }
         let output = self.output.as_ref().map(|output| {
-            let bytes = thousands(output.bytes);
+            let bytes = counted(output.bytes, ["byte", "bytes"]);
             match output.path.to_str() {
-                Some("-") => format!("standard output, {bytes} bytes"),
-                _ => format!("{}, {bytes} bytes", output.path.display()),
+                Some("-") => format!("standard output, {bytes}"),
+                _ => format!("{}, {bytes}", output.path.display()),
             }
         });
         let turned_away = self.turned_away.told();

@@ -6,6 +6,8 @@ use std::{fmt, path::PathBuf};
 
 use serde::Serialize;
 
+use crate::figures::counted;
+
 /// So many places of each kind are listed.
 pub(super) const PLACES_MAX: usize = 12;
 
@@ -135,7 +137,9 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unbalanced { units_in, outcomes } => {
-                write!(f, "{units_in} units came in, but {outcomes} outcomes are recorded")
+                let units = counted(*units_in, ["unit", "units"]);
+                let outcomes = counted(*outcomes, ["outcome", "outcomes"]);
+                write!(f, "{units} came in; recorded: {outcomes}")
             }
             Self::Missing { path } => write!(f, "{} is missing", path.display()),
             Self::Unreadable { path, error } => {
@@ -162,7 +166,8 @@ impl fmt::Display for Finding {
                 write!(f, "{} was changed: its SHA-256 differs", path.display())
             }
             Self::Content { path, recorded, found } => {
-                write!(f, "{} has {found} bytes instead of {recorded}", path.display())
+                let found = counted(*found, ["byte", "bytes"]);
+                write!(f, "{} has {found} instead of {recorded}", path.display())
             }
         }
     }

@@ -7,6 +7,7 @@ use std::{fmt, io, path::Path};
 
 use proto::diary::{self, Entry, Event, Fate};
 use serde::Serialize;
+use sink::figures::counted;
 
 /// One step in the life of a unit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -99,7 +100,12 @@ fn told(event: &Event) -> String {
         Event::Committed { fate, stage, worker, attempt, .. } => {
             let fate = match fate {
                 Fate::Result => "result",
-                Fate::Results(count) => return format!("committed: {count} results"),
+                Fate::Results(count) => {
+                    return format!(
+                        "committed: {}",
+                        counted(u64::from(*count), ["result", "results"])
+                    );
+                }
                 Fate::Filtered => return "committed: filtered".into(),
                 Fate::Dead => "dead",
             };

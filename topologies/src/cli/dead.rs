@@ -7,7 +7,7 @@ use std::{
 
 use clap::{Args, Subcommand};
 use proto::{gist::gist, process::exit_code};
-use sink::{DeadLetter, dead::SINK_STAGE, retry, run_dir::RunDir};
+use sink::{DeadLetter, dead::SINK_STAGE, figures::counted, retry, run_dir::RunDir};
 
 use super::{Format, complain, print};
 use crate::{aftermath::place, topology::Topology, up::exit};
@@ -70,8 +70,8 @@ impl DeadArgs {
         if let Action::Retry { ids } = &self.action {
             let again = retry::retry(&run_dir, ids).map_err(|e| text(&e))?;
             return Ok(print(&format!(
-                "{} units are back; `pipeline up` with the same topology runs them again\n",
-                again.len()
+                "put back: {}; `pipeline up` with the same topology runs them again\n",
+                counted(again.len() as u64, ["unit", "units"])
             )));
         }
         let opened = RunDir::open(&run_dir).map_err(|e| text(&e))?;

@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::Args;
 use proto::process::exit_code;
-use sink::manifest;
+use sink::{figures::counted, manifest};
 
 use super::{Format, complain, print};
 use crate::{
@@ -54,7 +54,8 @@ impl ExplainArgs {
         }
         let known = manifest::read(&run_dir).ok().map(|manifest| manifest.units_in);
         let known = known.map_or(String::new(), |units| {
-            format!("; its source gave {units} units, and they are counted from 0")
+            let units = counted(units, ["unit", "units"]);
+            format!("; its source gave {units}, counted from 0")
         });
         Err(format!("nothing is known of unit {} in {}{known}", self.unit, run_dir.display()))
     }

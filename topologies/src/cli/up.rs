@@ -26,6 +26,7 @@ use sink::{
     Claim, Existing, Spared,
     claim::Files,
     config::OutputSpec,
+    figures::counted,
     made::{self, Made},
     run_dir::{RunDir, RunDirError},
 };
@@ -223,9 +224,9 @@ impl UpArgs {
             failed(format!("{} says that its run is finished, but not how", path.display()))
         })?;
         self.say(Some(format!(
-            "this run is finished: {} units in, {} results, {} filtered, {} dead; --fresh runs it again\n\n{}",
-            summary.units_in,
-            summary.results,
+            "this run is finished: {}, {}, {} filtered, {} dead; --fresh runs it again\n\n{}",
+            counted(summary.units_in, ["unit in", "units in"]),
+            counted(summary.results, ["result", "results"]),
             summary.filtered,
             summary.dead,
             summary.to_string().trim_end()

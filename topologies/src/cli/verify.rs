@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::Args;
 use proto::{causes::with_causes, process::exit_code};
-use sink::manifest;
+use sink::{figures::counted, manifest};
 
 use super::{Format, complain, print};
 use crate::{aftermath::place, up::exit};
@@ -45,10 +45,10 @@ impl VerifyArgs {
                 format!("{report:#}\n")
             }
             Format::Text if findings.is_empty() => format!(
-                "{}: {} units in = {} results + {} filtered + {} dead; outputs as recorded\n",
+                "{}: {} = {} + {} filtered + {} dead; outputs as recorded\n",
                 run_dir.display(),
-                manifest.units_in,
-                manifest.results,
+                counted(manifest.units_in, ["unit in", "units in"]),
+                counted(manifest.results, ["result", "results"]),
                 manifest.filtered,
                 manifest.dead
             ),

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use proto::frame::Report;
+use sink::figures::counted;
 use ventilator::source::SourceSpec;
 
 use super::onlooker::Reporter;
@@ -43,10 +44,7 @@ impl Progress {
 
     /// The workers, and the dead units if there are any.
     pub fn company(&self) -> String {
-        let workers = match self.workers {
-            1 => "1 worker".into(),
-            count => format!("{count} workers"),
-        };
+        let workers = counted(self.workers.into(), ["worker", "workers"]);
         match self.dead {
             0 => workers,
             dead => format!("{workers}, {} dead", thousands(dead)),
@@ -55,11 +53,10 @@ impl Progress {
 
     /// The units: `1,200 of 100,000 units`.
     pub fn reached(&self) -> String {
-        let committed = thousands(self.committed);
-        match (self.committed, self.total) {
-            (_, Some(total)) => format!("{committed} of {} units", thousands(total)),
-            (1, None) => "1 unit".into(),
-            (_, None) => format!("{committed} units"),
+        const UNITS: [&str; 2] = ["unit", "units"];
+        match self.total {
+            Some(total) => format!("{} of {}", thousands(self.committed), counted(total, UNITS)),
+            None => counted(self.committed, UNITS),
         }
     }
 

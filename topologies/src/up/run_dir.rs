@@ -10,6 +10,7 @@ use std::{
 
 use proto::net::lock::{Lock, LockError};
 use sink::{
+    figures::counted,
     made::{self, Made},
     run_dir::{Checkpoint, DATABASE, RunDir, is_own_name},
 };
@@ -68,7 +69,8 @@ pub fn describe(path: &Path) -> Option<String> {
         .flat_map(|checkpoint| &checkpoint.covered)
         .map(|(start, end)| end - start)
         .sum();
-    Some(format!("the run in {}, with at least {units} units committed", path.display()))
+    let units = counted(units, ["unit", "units"]);
+    Some(format!("the run in {}, with at least {units} committed", path.display()))
 }
 
 /// The summary of the run in a directory as JSON, if it is finished.
