@@ -1,5 +1,5 @@
 //! Every fuzz target with its corpus and some seeded mutations, on any toolchain. The long run is a
-//! command; see the README.
+//! command; see tests/README.md.
 
 use tests::fuzz::{TARGETS, runner};
 

@@ -1,4 +1,4 @@
-//! Inputs that nobody wants: each has one documented answer (see "Odd inputs" in the README).
+//! Inputs that nobody wants: each has one documented answer (see "Odd inputs" in topologies/REFERENCE.md).
 
 use std::io::Write;
 
