@@ -72,6 +72,37 @@ pub enum Effect<Q> {
     Exit(i32),
 }
 
+/// The handling of one event: when it happened, and what follows from it so far.
+///
+/// `T` is what follows: an [`Effect`] for a role, something of its own for a rule below one. All
+/// that one event leads to happens at one time, so both are handed on together.
+#[derive(Debug)]
+pub struct Turn<'a, T> {
+    /// The time of the event.
+    pub now: Time,
+    /// What follows from it, in the order in which it is to be done.
+    pub out: &'a mut Vec<T>,
+}
+
+impl<'a, T> Turn<'a, T> {
+    /// A turn that appends what follows to `out`.
+    pub fn new(now: Time, out: &'a mut Vec<T>) -> Self {
+        Self { now, out }
+    }
+}
+
+impl<Q> Turn<'_, Effect<Q>> {
+    /// Asks for something that only this kind of role needs.
+    pub fn request(&mut self, request: Q) {
+        self.out.push(Effect::Request(request));
+    }
+
+    /// Leaves with this exit code.
+    pub fn exit(&mut self, code: i32) {
+        self.out.push(Effect::Exit(code));
+    }
+}
+
 /// One process's part in the pipeline, without sockets, threads, clocks or chance.
 pub trait Role {
     /// What it asks of the outside beyond sockets.
