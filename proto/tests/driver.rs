@@ -14,7 +14,7 @@ use std::{
 use proto::{
     limits::Limits,
     net::{
-        driver::{Driver, DriverError, Handle, Hands, Performed, Workshop},
+        driver::{Driver, DriverError, Handle, JobQueue, Performed, Runner},
         zeromq::SharedContext,
     },
     role::{Effect, Event, Role},
@@ -111,7 +111,7 @@ fn while_something_that_was_to_be_brief_lasts_another_thread_goes_on() {
     let office = Office::open(|_| {
         move |number| {
             let (held, begin) = (held.clone(), begin.clone());
-            Performed::Brief(Box::new(move || {
+            Performed::Inline(Box::new(move || {
                 begin.send(()).unwrap();
                 let _ = held.lock().unwrap().recv_timeout(DEADLINE);
                 vec![Say::Number(number)]
@@ -152,11 +152,11 @@ fn a_panic_of_who_carries_a_reply_in_ends_the_run() {
 /// Writes down in which order it was ordered what.
 struct Scribe(Arc<Mutex<Vec<u32>>>);
 
-impl Hands for Scribe {
-    type Order = u32;
+impl Runner for Scribe {
+    type Job = u32;
     type Reply = Say;
 
-    fn work(&mut self, orders: Vec<u32>) -> Vec<Say> {
+    fn run(&mut self, orders: Vec<u32>) -> Vec<Say> {
         self.0.lock().unwrap().extend(&orders);
         orders.into_iter().map(Say::Number).collect()
     }
@@ -167,9 +167,9 @@ fn orders_keep_their_order_whoever_does_them() {
     let written = Arc::default();
     let (book, mut threads) = (Arc::clone(&written), Vec::new());
     let office = Office::open(|handle| {
-        let workshop = Workshop::start("scribe", Scribe(book), handle).unwrap();
+        let queue = JobQueue::start("scribe", Scribe(book), handle).unwrap();
         // Every third may not be done at the sockets, however fast it is.
-        move |number| workshop.perform(number, (number % 3 != 0).then_some(1))
+        move |number| queue.perform(number, (number % 3 != 0).then_some(1))
     });
     let numbers: Vec<u32> = (1..=3000).collect();
     for number in &numbers {

@@ -14,7 +14,7 @@ use std::{
 use proto::{
     causes::with_causes,
     diary::{Diary, SINK_FILE},
-    net::driver::{Handle, Hands, Performed, Workshop},
+    net::driver::{Handle, JobQueue, Performed, Runner},
 };
 use sha2::{Digest, Sha256};
 use thiserror::Error;
@@ -117,12 +117,12 @@ pub struct Recorder {
     window_units: u64,
     unlogged: Unlogged,
     // Makes safe what was written; in a run that keeps nothing it has nothing to do.
-    securer: Option<Workshop<Securer>>,
+    securer: Option<JobQueue<Securer>>,
 }
 
 /// The way to where outcomes are recorded.
 pub struct RecorderThread {
-    workshop: Workshop<Recorder>,
+    queue: JobQueue<Recorder>,
     durable: bool,
 }
 
@@ -136,15 +136,15 @@ impl RecorderThread {
             }
             _ => None,
         };
-        self.workshop.perform(request, size)
+        self.queue.perform(request, size)
     }
 }
 
-impl Hands for Recorder {
-    type Order = Request;
+impl Runner for Recorder {
+    type Job = Request;
     type Reply = Reply;
 
-    fn work(&mut self, requests: Vec<Request>) -> Vec<Reply> {
+    fn run(&mut self, requests: Vec<Request>) -> Vec<Reply> {
         let mut replies = Vec::new();
         if !self.failed
             && let Err(error) = self.serve(requests, &mut replies)
@@ -269,9 +269,9 @@ impl Recorder {
         let durable = self.durable.is_some();
         if let Some(Durable { diary, .. }) = &self.durable {
             let securer = Securer::new(diary.clone());
-            self.securer = Some(Workshop::start("securer", securer, handle.clone())?);
+            self.securer = Some(JobQueue::start("securer", securer, handle.clone())?);
         }
-        Ok(RecorderThread { workshop: Workshop::start("recorder", self, handle)?, durable })
+        Ok(RecorderThread { queue: JobQueue::start("recorder", self, handle)?, durable })
     }
 
     /// Batches that wait together are recorded together.

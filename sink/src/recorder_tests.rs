@@ -57,7 +57,7 @@ fn make_safe(recorder: &mut Recorder, number: u64, entries: Vec<Entry>) -> Optio
 
 fn secured(recorder: &Recorder, batch: Batch) -> Option<(u64, Vec<u64>)> {
     let mut securer = Securer::new(recorder.durable.as_ref().unwrap().diary.clone());
-    match securer.work(vec![Order::Secure(Box::new(batch))])[..] {
+    match securer.run(vec![Order::Secure(Box::new(batch))])[..] {
         [] => None,
         [Reply::Recorded { number, ref waiting, .. }] => Some((number, waiting.clone())),
         ref other => panic!("{other:?}"),

@@ -16,7 +16,7 @@ use std::{
 use proto::{
     causes::with_causes,
     diary::{Diary, Event},
-    net::driver::{Hands, Workshop},
+    net::driver::{JobQueue, Runner},
 };
 
 use crate::{OutputError, core::Reply, log::Written, recorder::RecordError};
@@ -114,11 +114,11 @@ impl Securer {
     }
 }
 
-impl Hands for Securer {
-    type Order = Order;
+impl Runner for Securer {
+    type Job = Order;
     type Reply = Reply;
 
-    fn work(&mut self, orders: Vec<Order>) -> Vec<Reply> {
+    fn run(&mut self, orders: Vec<Order>) -> Vec<Reply> {
         let (mut batches, mut waiting, mut replies) = (Vec::new(), Vec::new(), Vec::new());
         for order in orders {
             match order {
@@ -142,7 +142,7 @@ impl Hands for Securer {
 }
 
 /// Waits until everything that was ordered is safe; whether it is.
-pub fn settle(securer: &Workshop<Securer>) -> bool {
+pub fn settle(securer: &JobQueue<Securer>) -> bool {
     let (told, hears) = channel();
     securer.perform(Order::Await(told), None);
     hears.recv().is_ok()
@@ -179,7 +179,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut log = Log::open(folder.path(), 1, |_| {}).unwrap();
         let orders = (1..4).map(|number| batch(&mut log, number, None)).collect();
-        assert_eq!(answered(&securer(folder.path()).work(orders)), [1, 2, 3]);
+        assert_eq!(answered(&securer(folder.path()).run(orders)), [1, 2, 3]);
         let mut records = Vec::new();
         Log::open(folder.path(), 1, |record| records.extend_from_slice(record)).unwrap();
         assert_eq!(records, [1, 2, 3]);
@@ -193,12 +193,12 @@ mod tests {
         // Nobody can sync this.
         let path = PathBuf::from("/dev/null");
         let output = Unsynced { file: Arc::new(File::open(&path).unwrap()), path };
-        let replies = securer.work(vec![batch(&mut log, 1, Some(output))]);
+        let replies = securer.run(vec![batch(&mut log, 1, Some(output))]);
         let [Reply::Failed(problem)] = &replies[..] else { panic!("{replies:?}") };
         assert!(problem.starts_with("cannot make /dev/null durable"), "{problem}");
         let (told, hears) = channel();
         let orders = vec![batch(&mut log, 2, None), Order::Await(told)];
-        assert!(securer.work(orders).is_empty());
+        assert!(securer.run(orders).is_empty());
         assert!(hears.recv().is_err());
         assert_eq!(fs::metadata(folder.path().join("log-00000001")).unwrap().len(), 0);
     }

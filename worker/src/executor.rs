@@ -15,7 +15,7 @@ use std::{
 use proto::{
     causes::with_causes,
     frame::Plan,
-    net::driver::{Handle, Hands, Performed, Workshop},
+    net::driver::{Handle, JobQueue, Performed, Runner},
     units::{Span, Units},
     value::value_len,
 };
@@ -86,9 +86,9 @@ enum Order {
 /// The way to the function. When this is dropped it ends: at once, tear-down included, if it is
 /// idle; else by itself after its current group of units, which nobody waits for.
 pub struct Executor {
-    // Before the workshop: what is begun is cut short, and then waited for.
+    // Before the queue: what is begun is cut short, and then waited for.
     curtailer: Curtailer,
-    workshop: Workshop<Operator>,
+    queue: JobQueue<Operator>,
 }
 
 /// Cuts short what is begun when it is dropped.
@@ -113,14 +113,14 @@ impl Executor {
             own,
             function: None,
         };
-        let workshop = Workshop::start("executor", operator, handle)?;
-        Ok(Self { curtailer: Curtailer(progress), workshop })
+        let queue = JobQueue::start("executor", operator, handle)?;
+        Ok(Self { curtailer: Curtailer(progress), queue })
     }
 
     /// Does what the worker asks; what can be answered at once is.
     pub fn perform(&self, request: Request) -> Performed<Reply> {
         match request {
-            Request::Load(plan) => self.workshop.perform(Order::Load(plan), None),
+            Request::Load(plan) => self.queue.perform(Order::Load(plan), None),
             Request::Execute { ticket, attempt, execution, units } => {
                 let size = units.len() as u64;
                 let mut progress = lock(&self.curtailer.0);
@@ -129,7 +129,7 @@ impl Executor {
                 progress.ready = Product::default();
                 drop(progress);
                 let parcel = Parcel { ticket, attempt, execution, units };
-                self.workshop.perform(Order::Execute(parcel), Some(size))
+                self.queue.perform(Order::Execute(parcel), Some(size))
             }
             Request::Curtail { share } => Performed::Replied(self.curtailer.curtail(share)),
             Request::Collect => self.collect().into(),
@@ -189,11 +189,11 @@ struct Operator {
     function: Option<Loaded>,
 }
 
-impl Hands for Operator {
-    type Order = Order;
+impl Runner for Operator {
+    type Job = Order;
     type Reply = Reply;
 
-    fn work(&mut self, orders: Vec<Order>) -> Vec<Reply> {
+    fn run(&mut self, orders: Vec<Order>) -> Vec<Reply> {
         let replies = orders.into_iter().filter_map(|order| match order {
             Order::Load(plan) => Some(self.load(&plan)),
             Order::Execute(parcel) => self.execute(&parcel),
@@ -201,7 +201,7 @@ impl Hands for Operator {
         replies.collect()
     }
 
-    fn put_down(&mut self) {
+    fn close(&mut self) {
         if let Some(mut loaded) = self.function.take() {
             loaded.function.tear_down();
         }

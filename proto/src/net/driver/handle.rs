@@ -1,6 +1,6 @@
 //! How other threads reach a running driver.
 //!
-//! Owns the letter box: what is put in is taken by whoever sits at the sockets. A thread that has
+//! Owns the letter box: what is put in is taken by the thread that runs the event loop. A thread that has
 //! nothing else to do may carry its reply in itself, which saves waking another one.
 
 use std::sync::{Arc, OnceLock, Weak, mpsc};
@@ -22,7 +22,7 @@ pub(super) enum Note<R> {
     Unguarded,
 }
 
-/// The place at the sockets, for those who don't know whose it is.
+/// The event loop, for threads that may enter it.
 pub(super) trait Enter<R>: Send + Sync {
     /// Does what follows from a reply on the calling thread; the reply again, if the place is
     /// taken.
@@ -49,7 +49,7 @@ impl<R> Handle<R> {
         Self(Arc::new(Post { notes, waker, place: OnceLock::new() }))
     }
 
-    /// Tells where the sockets are, once somebody sits there.
+    /// Tells where the event loop is, once it runs.
     pub(super) fn settle(&self, place: Weak<dyn Enter<R>>) {
         // There is one run for each driver, so it is the first time.
         let _ = self.0.place.set(place);

@@ -4,11 +4,11 @@
 //! happens into events and does what the role answers. It polls its inbox and one wake-up,
 //! however many peers there are, and always drains the inbox.
 
+mod event_loop;
 mod handle;
-mod hands;
+mod job_queue;
 mod lanes;
-mod room;
-mod seat;
+mod leader_followers;
 
 use std::{
     io,
@@ -22,15 +22,15 @@ use std::{
 
 use thiserror::Error;
 
-pub use self::{
-    handle::Handle,
-    hands::{Hands, Workshop},
-};
 use self::{
+    event_loop::{EventLoop, Sockets},
     handle::Note,
     lanes::Lanes,
-    room::Room,
-    seat::{Seat, Sockets},
+    leader_followers::LeaderFollowers,
+};
+pub use self::{
+    handle::Handle,
+    job_queue::{JobQueue, Runner},
 };
 use super::{
     endpoint::Endpoint,
@@ -63,8 +63,8 @@ pub enum DriverError {
     Panicked,
 }
 
-/// Something that is expected to be over within a few dozen microseconds, and what comes of it.
-pub type Brief<R> = Box<dyn FnOnce() -> Vec<R> + Send>;
+/// A job that is expected to take a few dozen microseconds at most, and the replies that come of it.
+pub type InlineJob<R> = Box<dyn FnOnce() -> Vec<R> + Send>;
 
 /// What became of a role's request.
 pub enum Performed<R> {
@@ -72,8 +72,8 @@ pub enum Performed<R> {
     Replied(R),
     /// A reply comes later through a [`Handle`], or none does.
     Underway,
-    /// Whoever sits at the sockets shall do it, once everything else is done.
-    Brief(Brief<R>),
+    /// The thread that runs the event loop shall do it itself, once everything else is done.
+    Inline(InlineJob<R>),
 }
 
 impl<R> From<Option<R>> for Performed<R> {
@@ -135,7 +135,7 @@ impl<R: Send + 'static> Driver<R> {
     /// Runs the role until it exits; its exit code. `first` are the effects it starts with.
     /// `perform` does what only this kind of role needs; what it answers at once is handed back
     /// before anything else happens. The role lives on threads of its own: this call only waits,
-    /// and returns also while something that was to be brief still lasts.
+    /// and returns also while an inline job still lasts.
     ///
     /// # Errors
     /// [`DriverError`] when the sockets fail or no thread can be made.
@@ -154,6 +154,6 @@ impl<R: Send + 'static> Driver<R> {
         A: Into<Performed<R>> + 'static,
     {
         let handle = self.handle();
-        Room::run(Seat::new(self.0, role, first, perform), handle)
+        LeaderFollowers::run(EventLoop::new(self.0, role, first, perform), handle)
     }
 }

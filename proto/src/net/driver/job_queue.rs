@@ -1,8 +1,8 @@
-//! A queue of orders, and one pair of hands to do them in their order.
+//! A queue of jobs, and one runner that does them in their order.
 //!
-//! A thread waits for orders. What is expected to be brief goes to whoever sits at the sockets
-//! instead. Both take from the same queue with the hands in their hold, so the order of orders is
-//! kept whoever is faster.
+//! A thread waits for jobs. One that is expected to be short goes to the thread that runs the event
+//! loop instead. Both take from the same queue while they hold the runner, so the order is kept
+//! whoever is faster.
 
 use std::{
     io,
@@ -16,28 +16,28 @@ use std::{
 
 use super::{Handle, Performed};
 
-/// What is expected to last no longer is brief.
-const BRIEF: Duration = Duration::from_micros(50);
-/// After a slow order the expectation falls by this part with each faster one.
+/// A job that is expected to last no longer is done inline.
+const INLINE_MAX: Duration = Duration::from_micros(50);
+/// After a slow job the expectation falls by this part with each faster one.
 const FORGETTING: u64 = 8;
 const UNKNOWN: u64 = u64::MAX;
 
-/// Who does what is ordered.
-pub trait Hands: Send + 'static {
-    /// What is ordered.
-    type Order: Send + 'static;
+/// Does jobs.
+pub trait Runner: Send + 'static {
+    /// What is to be done.
+    type Job: Send + 'static;
     /// What comes of it.
     type Reply: Send + 'static;
 
     /// Does all that waits; the replies.
-    fn work(&mut self, orders: Vec<Self::Order>) -> Vec<Self::Reply>;
+    fn run(&mut self, jobs: Vec<Self::Job>) -> Vec<Self::Reply>;
 
-    /// Nothing more will be ordered.
-    fn put_down(&mut self) {}
+    /// There will be no more jobs.
+    fn close(&mut self) {}
 }
 
-struct Queue<O> {
-    orders: Vec<O>,
+struct Queue<J> {
+    jobs: Vec<J>,
     // What they measure together; none if one can't be measured.
     size: Option<u64>,
     // Somebody is at some of them.
@@ -45,32 +45,32 @@ struct Queue<O> {
     closed: bool,
 }
 
-struct Shared<H: Hands> {
-    queue: Mutex<Queue<H::Order>>,
+struct Shared<R: Runner> {
+    queue: Mutex<Queue<R::Job>>,
     news: Condvar,
-    hands: Mutex<H>,
-    // Nanoseconds that an order of size 1 takes.
+    runner: Mutex<R>,
+    // Nanoseconds that an job of size 1 takes.
     pace: AtomicU64,
 }
 
-/// The way to the hands. When this is dropped the thread ends: at once if it is idle, and waited
+/// The way to the runner. When this is dropped the thread ends: at once if it is idle, and waited
 /// for; else by itself after what it is at, which nobody waits for.
-pub struct Workshop<H: Hands> {
-    shared: Arc<Shared<H>>,
+pub struct JobQueue<R: Runner> {
+    shared: Arc<Shared<R>>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
-impl<H: Hands> Workshop<H> {
+impl<R: Runner> JobQueue<R> {
     /// Starts the thread, of that name.
     ///
     /// # Errors
     /// When no thread can be made.
-    pub fn start(name: &str, hands: H, handle: Handle<H::Reply>) -> io::Result<Self> {
-        let queue = Queue { orders: Vec::new(), size: Some(0), busy: false, closed: false };
+    pub fn start(name: &str, runner: R, handle: Handle<R::Reply>) -> io::Result<Self> {
+        let queue = Queue { jobs: Vec::new(), size: Some(0), busy: false, closed: false };
         let shared = Arc::new(Shared {
             queue: Mutex::new(queue),
             news: Condvar::new(),
-            hands: Mutex::new(hands),
+            runner: Mutex::new(runner),
             pace: AtomicU64::new(UNKNOWN),
         });
         let theirs = shared.clone();
@@ -81,28 +81,28 @@ impl<H: Hands> Workshop<H> {
 
     /// Has it done, here or there. Its `size` is in whatever takes about the same time each, units
     /// for example; none if nothing can be said of its time.
-    pub fn perform(&self, order: H::Order, size: Option<u64>) -> Performed<H::Reply> {
+    pub fn perform(&self, job: R::Job, size: Option<u64>) -> Performed<R::Reply> {
         let mut queue = self.shared.queue();
-        let brief = !queue.busy
-            && queue.orders.is_empty()
-            && size.is_some_and(|size| self.shared.expected(size) <= BRIEF);
-        queue.orders.push(order);
+        let inline = !queue.busy
+            && queue.jobs.is_empty()
+            && size.is_some_and(|size| self.shared.expected(size) <= INLINE_MAX);
+        queue.jobs.push(job);
         queue.size = queue.size.zip(size).map(|(known, more)| known.saturating_add(more));
         drop(queue);
-        if brief {
+        if inline {
             let shared = self.shared.clone();
-            return Performed::Brief(Box::new(move || shared.work()));
+            return Performed::Inline(Box::new(move || shared.work()));
         }
         self.shared.news.notify_one();
         Performed::Underway
     }
 }
 
-impl<H: Hands> Drop for Workshop<H> {
+impl<R: Runner> Drop for JobQueue<R> {
     fn drop(&mut self) {
         let mut queue = self.shared.queue();
         queue.closed = true;
-        let idle = !queue.busy && queue.orders.is_empty();
+        let idle = !queue.busy && queue.jobs.is_empty();
         drop(queue);
         self.shared.news.notify_one();
         if let Some(thread) = self.thread.take().filter(|_| idle) {
@@ -111,15 +111,15 @@ impl<H: Hands> Drop for Workshop<H> {
     }
 }
 
-impl<H: Hands> Shared<H> {
-    fn queue(&self) -> MutexGuard<'_, Queue<H::Order>> {
+impl<R: Runner> Shared<R> {
+    fn queue(&self) -> MutexGuard<'_, Queue<R::Job>> {
         // Nothing under the lock can panic halfway.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn hands(&self) -> MutexGuard<'_, H> {
-        // Hands that have panicked fail as they see fit.
-        self.hands.lock().unwrap_or_else(PoisonError::into_inner)
+    fn runner(&self) -> MutexGuard<'_, R> {
+        // One that has panicked fail as they see fit.
+        self.runner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn expected(&self, size: u64) -> Duration {
@@ -127,35 +127,35 @@ impl<H: Hands> Shared<H> {
     }
 
     /// The thread's body.
-    fn serve(&self, handle: &Handle<H::Reply>) {
+    fn serve(&self, handle: &Handle<R::Reply>) {
         loop {
             let queue = self.queue();
-            let waiting = |queue: &mut Queue<_>| queue.orders.is_empty() && !queue.closed;
+            let waiting = |queue: &mut Queue<_>| queue.jobs.is_empty() && !queue.closed;
             let woken = self.news.wait_while(queue, waiting);
             let queue = woken.unwrap_or_else(PoisonError::into_inner);
-            if queue.orders.is_empty() {
+            if queue.jobs.is_empty() {
                 break;
             }
             drop(queue);
             self.work().into_iter().for_each(|reply| handle.carry_in(reply));
         }
-        self.hands().put_down();
+        self.runner().close();
     }
 
     /// Does what waits, if it still does.
-    fn work(&self) -> Vec<H::Reply> {
-        let mut hands = self.hands();
+    fn work(&self) -> Vec<R::Reply> {
+        let mut runner = self.runner();
         let mut queue = self.queue();
-        let orders = std::mem::take(&mut queue.orders);
+        let jobs = std::mem::take(&mut queue.jobs);
         let size = queue.size.replace(0);
         queue.busy = true;
         drop(queue);
         let start = Instant::now();
-        let replies = if orders.is_empty() { Vec::new() } else { hands.work(orders) };
+        let replies = if jobs.is_empty() { Vec::new() } else { runner.run(jobs) };
         if let Some(size) = size.filter(|size| *size > 0) {
             self.learn(start.elapsed(), size);
         }
-        // Whoever hears a reply must find the hands free.
+        // Whoever hears a reply must find the runner free.
         self.queue().busy = false;
         replies
     }

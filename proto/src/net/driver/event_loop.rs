@@ -1,7 +1,7 @@
-//! The role at its sockets: events in, effects out.
+//! The event loop of a role at its sockets: events in, effects out.
 //!
 //! Owns everything that one thread at a time may touch, and what it does there; refuses to know
-//! which thread that is.
+//! which thread that is (see `leader_followers`).
 
 use std::{
     collections::VecDeque,
@@ -16,7 +16,7 @@ use std::{
 use tracing::{debug, info, warn};
 
 use super::{
-    Brief, DriverError, Performed, STOPPED,
+    DriverError, InlineJob, Performed, STOPPED,
     handle::{Handle, Note},
     lanes::{Lanes, News},
 };
@@ -33,8 +33,8 @@ use crate::{
 
 /// Frames taken from the inbox before the role's effects are carried out.
 const FRAMES_PER_TURN: usize = 64;
-/// While others visit, whoever waits for frames looks again after so long, so that a visitor need
-/// not wake it for what may wait as long.
+/// While other threads visit, the leader looks again after so long, so that a visitor need not
+/// wake it for what may wait as long.
 const VISITED: Duration = Duration::from_millis(1);
 /// A turn that lasts longer means that the process was stopped.
 const ASLEEP_AFTER: Duration = Duration::from_millis(1_500);
@@ -49,35 +49,35 @@ pub(super) struct Sockets<R> {
     pub(super) start: Instant,
 }
 
-/// Why nobody sits at the sockets for a while.
-pub(super) enum Absence<R> {
+/// Why a thread lets go of the event loop for a while.
+pub(super) enum Yielded<R> {
     /// The role has left with this exit code.
-    Ended(i32),
-    /// Something brief is done.
-    Brief(Brief<R>),
-    /// Nothing is to be done.
+    Exited(i32),
+    /// To do a short job.
+    Inline(InlineJob<R>),
+    /// To wait for frames.
     Waiting(Waiting),
 }
 
 /// A role with its sockets, and with who performs its requests.
-pub(super) struct Seat<P: Role, F> {
+pub(super) struct EventLoop<P: Role, F> {
     sockets: Sockets<P::Reply>,
     role: P,
     perform: F,
     effects: Vec<Effect<P::Request>>,
-    briefs: VecDeque<Brief<P::Reply>>,
+    inline_jobs: VecDeque<InlineJob<P::Reply>>,
     malformed: u64,
-    // Since when nobody sits here, and how long that was meant to be at most; none if it lasts
-    // until something happens.
-    left: (Instant, Option<Duration>),
+    // Since when no thread holds it, and how long that was meant to be at most; none if until
+    // something happens.
+    yielded: (Instant, Option<Duration>),
     turn: Instant,
-    // Until when whoever waits for frames means to wait.
+    // Until when the leader means to wait for frames.
     waits_until: Option<Time>,
     visited: bool,
     ended: Option<Result<i32, DriverError>>,
 }
 
-impl<P, F, A> Seat<P, F>
+impl<P, F, A> EventLoop<P, F>
 where
     P: Role,
     F: FnMut(P::Request) -> A,
@@ -96,9 +96,9 @@ where
             role,
             perform,
             effects: first,
-            briefs: VecDeque::new(),
+            inline_jobs: VecDeque::new(),
             malformed: 0,
-            left: (now, None),
+            yielded: (now, None),
             turn: now,
             waits_until: None,
             visited: false,
@@ -106,17 +106,17 @@ where
         }
     }
 
-    /// Leaves the seat: why, and for how long.
+    /// Lets go of the event loop: why, and for how long.
     ///
     /// # Errors
     /// [`DriverError`] when the inbox is gone, or a visitor has failed.
-    pub(super) fn leave(&mut self) -> Result<Absence<P::Reply>, DriverError> {
+    pub(super) fn yield_now(&mut self) -> Result<Yielded<P::Reply>, DriverError> {
         if let Some(ended) = self.ended.take() {
-            return ended.map(Absence::Ended);
+            return ended.map(Yielded::Exited);
         }
-        if let Some(brief) = self.next_brief() {
-            self.left = (Instant::now(), Some(Duration::ZERO));
-            return Ok(Absence::Brief(brief));
+        if let Some(job) = self.next_inline_job() {
+            self.yielded = (Instant::now(), Some(Duration::ZERO));
+            return Ok(Yielded::Inline(job));
         }
         let now = self.now();
         let visited = std::mem::take(&mut self.visited).then(|| now + VISITED);
@@ -124,19 +124,19 @@ where
         let due = deadline.map(|at| at.since(now));
         let wanted = [self.sockets.lanes.due(), due].into_iter().flatten().min();
         let waiting = self.sockets.lanes.inbox.waiting(&self.sockets.wakeups, wanted)?;
-        self.left = (Instant::now(), wanted);
+        self.yielded = (Instant::now(), wanted);
         self.waits_until = Some(deadline.unwrap_or(Time(u64::MAX)));
-        Ok(Absence::Waiting(waiting))
+        Ok(Yielded::Waiting(waiting))
     }
 
-    /// What is to be done outside next.
-    pub(super) fn next_brief(&mut self) -> Option<Brief<P::Reply>> {
-        self.briefs.pop_front()
+    /// The next short job, to be done without holding the event loop.
+    pub(super) fn next_inline_job(&mut self) -> Option<InlineJob<P::Reply>> {
+        self.inline_jobs.pop_front()
     }
 
-    /// Sits down again, and looks whether the process was asleep meanwhile, or the turn before.
-    pub(super) fn arrive(&mut self) {
-        let (since, wanted) = self.left;
+    /// Takes the event loop up again, and looks whether the process was asleep meanwhile, or the turn before.
+    pub(super) fn resume(&mut self) {
+        let (since, wanted) = self.yielded;
         let worked = since.saturating_duration_since(self.turn);
         let waited = wanted.map_or(Duration::ZERO, |wanted| since.elapsed().saturating_sub(wanted));
         let slept = worked.max(waited);
@@ -153,7 +153,7 @@ where
     ///
     /// # Errors
     /// [`DriverError`] when the sockets fail.
-    pub(super) fn look_around(&mut self) -> Result<(), DriverError> {
+    pub(super) fn poll(&mut self) -> Result<(), DriverError> {
         self.sockets.wakeups.clear();
         self.sockets.lanes.look_after();
         self.take_notes()?;
@@ -186,7 +186,7 @@ where
         self.carry_out()
     }
 
-    /// The same by a thread that sits here only for this, while another one waits for frames.
+    /// The same by a thread that holds the event loop only for this, while the leader waits for frames.
     pub(super) fn visit(&mut self, replies: impl IntoIterator<Item = P::Reply>) {
         self.visited = true;
         if self.ended.is_none()
@@ -196,9 +196,9 @@ where
         }
     }
 
-    /// Whether whoever waits for frames has to look again: the role has left or wants something
-    /// sooner, or the inbox was touched.
-    pub(super) fn is_awaited(&self) -> bool {
+    /// Whether the leader, who waits for frames, has to look again: the role has left or wants
+    /// something sooner, or the inbox was touched.
+    pub(super) fn leader_has_work(&self) -> bool {
         let sooner = |until| self.role.deadline().is_some_and(|deadline| deadline < until);
         self.ended.is_some()
             || self.waits_until.is_some_and(sooner)
@@ -323,7 +323,7 @@ where
                 self.role.handle(now, Event::Reply(reply), &mut self.effects);
             }
             Performed::Underway => {}
-            Performed::Brief(brief) => self.briefs.push_back(brief),
+            Performed::Inline(job) => self.inline_jobs.push_back(job),
         }
     }
 }
