@@ -76,6 +76,17 @@ impl OutputSpec {
     /// The endings that name a form, without the dot.
     pub const ENDINGS: [&str; 6] = ["jsonl", "ndjson", "csv", "sqlite", "sqlite3", "db"];
 
+    /// What it is, with its path written by `shorten`: equal for the same output.
+    pub fn canonical(&self, shorten: impl Fn(&Path) -> String) -> serde_json::Value {
+        let form = match self {
+            OutputSpec::Stdout => return "-".into(),
+            OutputSpec::Jsonl(_) => "jsonl",
+            OutputSpec::Csv(_) => "csv",
+            OutputSpec::Sqlite(_) => "sqlite",
+        };
+        serde_json::json!({ form: self.path().map(shorten) })
+    }
+
     /// The file that is written; `None` for standard output.
     pub fn path(&self) -> Option<&Path> {
         match self {

@@ -3,8 +3,7 @@
 //! Owns the words in the boxes and their quoting; refuses to lay anything out.
 
 use proto::plan::Function;
-use sink::config::{Named, OutputSpec};
-use ventilator::source::SourceSpec;
+use sink::config::Named;
 
 use crate::topology::{StageSpec, Topology};
 
@@ -54,27 +53,14 @@ fn boxes(topology: &Topology) -> Vec<Node> {
         id,
         lines: lines.iter().map(|line| cut(line)).collect(),
     };
-    let mut boxes = vec![node("source".into(), vec![source(topology)])];
+    let mut boxes =
+        vec![node("source".into(), vec![topology.source.describe(|path| topology.shorten(path))])];
     boxes.extend(topology.stages.iter().enumerate().map(|(index, spec)| {
         let title = format!("{} ×{}", spec.stage.name, spec.workers);
         node(format!("stage{index}"), vec![title, function(topology, spec)])
     }));
     boxes.push(node("sink".into(), sink(topology)));
     boxes
-}
-
-fn source(topology: &Topology) -> String {
-    match &topology.source {
-        SourceSpec::Range { from, to, step: 1 } => format!("range {from} to {to}"),
-        SourceSpec::Range { from, to, step } => format!("range {from} to {to} step {step}"),
-        SourceSpec::Lines { path } => format!("lines of {}", topology.shorten(path)),
-        SourceSpec::Jsonl { path } => format!("values of {}", topology.shorten(path)),
-        SourceSpec::Csv { path, .. } => format!("rows of {}", topology.shorten(path)),
-        SourceSpec::Files { glob, folder, .. } => {
-            format!("files {}", topology.shorten(&folder.clone().unwrap_or_default().join(glob)))
-        }
-        SourceSpec::Stdin => "lines of stdin".into(),
-    }
 }
 
 fn function(topology: &Topology, spec: &StageSpec) -> String {
@@ -95,10 +81,10 @@ fn function(topology: &Topology, spec: &StageSpec) -> String {
 fn sink(topology: &Topology) -> Vec<String> {
     let mut lines = vec![match &topology.sink.output {
         None => "sink".into(),
-        Some(OutputSpec::Stdout) => "standard output".into(),
-        Some(OutputSpec::Jsonl(path) | OutputSpec::Csv(path) | OutputSpec::Sqlite(path)) => {
-            topology.shorten(path)
-        }
+        Some(output) => match output.path() {
+            Some(path) => topology.shorten(path),
+            None => "standard output".into(),
+        },
     }];
     let aggregate: Vec<_> = topology.sink.aggregate.iter().map(|one| one.name()).collect();
     if !aggregate.is_empty() {

@@ -35,7 +35,7 @@ use ventilator::source::SourceSpec;
 use super::{complain, load};
 use crate::{
     aftermath::place,
-    topology::{Topology, input, public_endpoint},
+    topology::{Topology, public_endpoint},
     up::{
         self, Options, Outcome,
         display::Voice,
@@ -275,7 +275,7 @@ impl UpArgs {
         let stdin = || fs::read_link("/proc/self/fd/0").ok().filter(|path| path.is_file());
         let source = match &topology.source {
             SourceSpec::Stdin => stdin(),
-            source => input(source).map(Path::to_path_buf),
+            source => source.path().map(Path::to_path_buf),
         };
         let key = told_file(self.key.as_deref()).or_else(|| topology.key.clone());
         let files = [("the source", source), ("the key file", key)];

@@ -6,8 +6,6 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use sink::config::OutputSpec;
-use ventilator::source::SourceSpec;
 
 use super::{StageSpec, Topology};
 use proto::plan::Function;
@@ -19,10 +17,10 @@ impl Topology {
     /// folder can be moved. Meant to be digested and compared, not to be read back.
     pub fn canonical(&self) -> Value {
         json!({
-            "source": self.canonical_source(),
+            "source": self.source.canonical(|path| self.shorten(path)),
             "stages": self.stages.iter().map(|stage| self.canonical_stage(stage)).collect::<Vec<_>>(),
             "sink": {
-                "output": self.sink.output.as_ref().map(|output| self.canonical_output(output)),
+                "output": self.sink.output.as_ref().map(|output| output.canonical(|path| self.shorten(path))),
                 "order": self.sink.order,
                 "fields": self.sink.fields,
                 "aggregate": self.sink.aggregate,
@@ -32,27 +30,6 @@ impl Topology {
                 "groups_max": self.sink.groups_max,
             },
         })
-    }
-
-    fn canonical_source(&self) -> Value {
-        match &self.source {
-            SourceSpec::Range { from, to, step } => {
-                json!({"kind": "range", "from": from, "to": to, "step": step})
-            }
-            SourceSpec::Lines { path } => json!({"kind": "lines", "path": self.shorten(path)}),
-            SourceSpec::Jsonl { path } => json!({"kind": "jsonl", "path": self.shorten(path)}),
-            SourceSpec::Csv { path, delimiter: None } => {
-                json!({"kind": "csv", "path": self.shorten(path)})
-            }
-            SourceSpec::Csv { path, delimiter } => {
-                json!({"kind": "csv", "path": self.shorten(path), "delimiter": delimiter})
-            }
-            SourceSpec::Files { glob, folder, .. } => {
-                let pattern = folder.clone().unwrap_or_default().join(glob);
-                json!({"kind": "files", "glob": self.shorten(&pattern)})
-            }
-            SourceSpec::Stdin => json!({"kind": "stdin"}),
-        }
     }
 
     fn canonical_stage(&self, spec: &StageSpec) -> Value {
@@ -74,15 +51,6 @@ impl Topology {
             "args": spec.stage.args,
             "env": spec.stage.env,
         })
-    }
-
-    fn canonical_output(&self, output: &OutputSpec) -> Value {
-        match output {
-            OutputSpec::Stdout => json!("-"),
-            OutputSpec::Jsonl(path) => json!({"jsonl": self.shorten(path)}),
-            OutputSpec::Csv(path) => json!({"csv": self.shorten(path)}),
-            OutputSpec::Sqlite(path) => json!({"sqlite": self.shorten(path)}),
-        }
     }
 
     /// A path as it would be written in the topology.

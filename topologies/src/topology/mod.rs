@@ -22,7 +22,6 @@ use proto::{limits::Limits, net::endpoint::Endpoint, plan::Stage};
 use sink::config::SinkConfig;
 use ventilator::source::{Files, SourceSpec};
 
-pub(crate) use self::check::input;
 pub use self::{
     check::public_endpoint,
     diagnose::{Colour, Diagnostics, Expected, Fault, Finding, Problem, Unfit, Vocabulary},

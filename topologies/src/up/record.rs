@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sink::run_dir::{DATABASE, RunDir, RunDirError};
 use thiserror::Error;
-use ventilator::source::{Depth, SourceError, SourceSpec, difference};
+use ventilator::source::{Depth, SourceError, difference};
 
 use crate::topology::Topology;
 
@@ -134,13 +134,8 @@ fn change(
     source.leave_out([std::path::absolute(path).unwrap_or_else(|_| path.into())]);
     let changed = difference(&source, path, run, depth)?;
     Ok(changed.map(|how| {
-        let of = match &topology.source {
-            SourceSpec::Lines { path }
-            | SourceSpec::Jsonl { path }
-            | SourceSpec::Csv { path, .. } => topology.shorten(path),
-            SourceSpec::Files { glob, .. } => topology.shorten(Path::new(glob)),
-            SourceSpec::Range { .. } | SourceSpec::Stdin => String::new(),
-        };
+        let named = topology.source.named();
+        let of = named.map_or(String::new(), |named| topology.shorten(&named));
         format!("the content of the source has changed: {of} {how}")
     }))
 }

@@ -49,10 +49,7 @@ impl Supply {
     pub fn of(source: &SourceSpec) -> io::Result<Self> {
         let stream = match source {
             SourceSpec::Stdin => own()?,
-            SourceSpec::Lines { path }
-            | SourceSpec::Jsonl { path }
-            | SourceSpec::Csv { path, .. } => at(path)?,
-            SourceSpec::Range { .. } | SourceSpec::Files { .. } => Stream::None,
+            source => source.path().map_or(Ok(Stream::None), at)?,
         };
         let id = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
         Ok(Self { id: format!("{id:016x}"), stream })

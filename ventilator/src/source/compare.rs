@@ -46,15 +46,15 @@ pub fn difference(
     let failed = |source| SourceError::Io { path: run_dir.into(), source };
     let known = |bytes| Ok(Known::read(run_dir, bytes).map_err(failed)?.filter(|k| k.run == run));
     match spec {
-        SourceSpec::Range { .. } | SourceSpec::Stdin => Ok(None),
-        SourceSpec::Lines { path } | SourceSpec::Jsonl { path } | SourceSpec::Csv { path, .. } => {
-            let Some(known) = known(BLOCK_BYTES)? else { return Ok(None) };
-            of_path(path, &known, depth)
-        }
         SourceSpec::Files { .. } => match (known(LISTING_BLOCK_BYTES)?, depth) {
             (Some(known), Depth::Content) => of_listing(spec, known),
             _ => Ok(None),
         },
+        _ => {
+            let Some(path) = spec.path() else { return Ok(None) };
+            let Some(known) = known(BLOCK_BYTES)? else { return Ok(None) };
+            of_path(path, &known, depth)
+        }
     }
 }
 

@@ -1,9 +1,13 @@
 //! What a source is, before it is opened.
 //!
-//! Owns the names of the sources and the text form of the command line (`range:1..10`); refuses
-//! files: nothing is opened here.
+//! Owns all that can be said of a kind of source without opening it: its name, the text form of the
+//! command line (`range:1..10`), which file it reads, and how it is told to people and compared.
+//! Refuses files: nothing is opened here.
 
-use std::{path::PathBuf, str::FromStr};
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -100,6 +104,54 @@ impl SourceSpec {
     /// The files that match a pattern, which begins in the current folder unless it is absolute.
     pub fn files(pattern: impl Into<String>) -> Self {
         Self::Files { glob: pattern.into(), folder: None, own: Vec::new() }
+    }
+
+    /// The one file or stream that it reads, if it is one with a path.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Lines { path } | Self::Jsonl { path } | Self::Csv { path, .. } => Some(path),
+            Self::Range { .. } | Self::Files { .. } | Self::Stdin => None,
+        }
+    }
+
+    /// What it reads, as its user has named it: a path or a pattern.
+    pub fn named(&self) -> Option<PathBuf> {
+        match self {
+            Self::Files { glob, folder, .. } => {
+                Some(folder.as_deref().unwrap_or(Path::new("")).join(glob))
+            }
+            _ => self.path().map(Path::to_path_buf),
+        }
+    }
+
+    /// A line about it for people, with what it reads written by `shorten`.
+    pub fn describe(&self, shorten: impl Fn(&Path) -> String) -> String {
+        let what = match self {
+            Self::Range { from, to, step: 1 } => return format!("range {from} to {to}"),
+            Self::Range { from, to, step } => return format!("range {from} to {to} step {step}"),
+            Self::Stdin => return "lines of stdin".into(),
+            Self::Lines { .. } => "lines of",
+            Self::Jsonl { .. } => "values of",
+            Self::Csv { .. } => "rows of",
+            Self::Files { .. } => "files",
+        };
+        format!("{what} {}", self.named().as_deref().map(shorten).unwrap_or_default())
+    }
+
+    /// What it is, with what it reads written by `shorten`: equal for the same source. Meant to be
+    /// digested and compared, not to be read back.
+    pub fn canonical(&self, shorten: impl Fn(&Path) -> String) -> serde_json::Value {
+        let short = self.named().map(|named| shorten(&named));
+        let mut short_form = self.clone();
+        match (&mut short_form, short) {
+            (Self::Lines { path } | Self::Jsonl { path } | Self::Csv { path, .. }, Some(short)) => {
+                *path = short.into()
+            }
+            (Self::Files { glob, folder, .. }, Some(short)) => (*glob, *folder) = (short, None),
+            _ => {}
+        }
+        // Plain fields have a JSON form, always.
+        serde_json::to_value(short_form).unwrap_or_default()
     }
 
     /// Takes out what the run writes itself, where a pattern may match that.

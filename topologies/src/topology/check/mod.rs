@@ -16,7 +16,6 @@ use std::path::{Path, PathBuf};
 use proto::net::endpoint::Endpoint;
 use ventilator::source::SourceSpec;
 
-pub(crate) use self::same::input;
 use self::{files::Files, reader::Reader, sink::SinkPart, stage::Taken};
 pub(super) use self::{files::similar, reader::found};
 use super::{

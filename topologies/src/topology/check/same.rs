@@ -66,20 +66,10 @@ fn reads(
     head: &Head,
     source: Option<&SourceSpec>,
 ) -> Vec<(&'static str, PathBuf)> {
-    let input = source.and_then(input);
+    let input = source.and_then(SourceSpec::path);
     let input = input.map(|path| ("the source", path.to_path_buf()));
     let key = head.key.clone().map(|path| ("the key file", path));
     input.into_iter().chain(key).chain([("the topology", topology.to_path_buf())]).collect()
-}
-
-/// The one file that a source reads, if it is one.
-pub(crate) fn input(source: &SourceSpec) -> Option<&Path> {
-    match source {
-        SourceSpec::Lines { path } | SourceSpec::Jsonl { path } | SourceSpec::Csv { path, .. } => {
-            Some(path)
-        }
-        _ => None,
-    }
 }
 
 /// The pattern of a source that takes this file too, under whatever name: somebody's file, and not
