@@ -41,7 +41,8 @@ where
     Typed(Closure { work, types: PhantomData })
 }
 
-/// A function with one output for each input.
+/// A function with one output for each input, which can't fail. One that returns a `Result` is
+/// for [`try_map`]: here it fails every unit.
 ///
 /// ```
 /// let square = worker::map(|n: u64| n * n);
@@ -140,6 +141,19 @@ mod tests {
         let mut even = crate::filter_map(|n: u64| n.is_multiple_of(2).then_some(n));
         assert_eq!(call(&mut even, "4"), lines("4"));
         assert_eq!(call(&mut even, "5"), lines(""));
+    }
+
+    #[test]
+    fn a_result_is_no_output_of_any_shape_of_closure() {
+        let parse = |text: String| text.parse::<u8>().map_err(|error| error.to_string());
+        let told = |said: Result<Vec<String>, String>| {
+            let text = said.unwrap_err();
+            assert!(text.contains("worker::try_map"), "{text}");
+        };
+        told(call(&mut crate::map(parse), r#""7""#));
+        told(call(&mut crate::filter_map(move |text| Some(parse(text))), r#""7""#));
+        told(call(&mut crate::flat_map(move |text| [parse(text)]), r#""7""#));
+        told(call(&mut crate::try_map(move |text| Ok::<_, String>(parse(text))), r#""7""#));
     }
 
     #[test]

@@ -7,6 +7,9 @@ use std::error::Error;
 use std::fmt;
 
 use proto::value::to_json;
+use serde::de::DeserializeOwned;
+
+use super::mismatch::explain;
 
 /// The longest text of a failure; longer ones are cut. It bounds what a dead letter can hold.
 pub const FAILURE_TEXT_BYTES_MAX: usize = 16 << 10;
@@ -46,11 +49,19 @@ impl Failure {
         Self::new(format!("{error:#}"))
     }
 
-    /// The failure that an input of another type than the `expected` one means.
+    /// The failure of an input that is no `T`; `error` is what decoding it said.
     #[cold]
-    pub(crate) fn wrong_input(input: &[u8], expected: &str, error: &dyn Error) -> Self {
-        let shown = shown(input);
-        Self::new(format!("the input {shown} is not of the type {expected}: {error}"))
+    pub(crate) fn wrong_input<T: DeserializeOwned>(input: &[u8], error: &dyn Error) -> Self {
+        Self::new(explain::<T>(input, &error.to_string()))
+    }
+
+    /// The failure of every unit of a function whose outputs are `Result`s.
+    #[cold]
+    pub(crate) fn result_as_output() -> Self {
+        Self::new(
+            "the function's output is a Result, which would be written as {\"Ok\": …}: \
+             use worker::try_map, or return the error from Worker::work",
+        )
     }
 
     /// The failure that a caught panic means.

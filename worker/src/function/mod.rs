@@ -6,6 +6,7 @@
 mod batch;
 mod closures;
 mod failure;
+mod mismatch;
 mod outputs;
 mod typed;
 
