@@ -11,7 +11,7 @@ use serde_json::Value;
 const TEXT_CHARS_MAX: usize = 40;
 
 /// `1234567` as `1,234,567`; takes any run of digits, with or without a sign.
-pub(crate) fn thousands(digits: impl ToString) -> String {
+pub fn thousands(digits: impl ToString) -> String {
     let digits = digits.to_string();
     let (sign, digits) = match digits.strip_prefix('-') {
         Some(rest) => ("-", rest),

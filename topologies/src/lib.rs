@@ -12,11 +12,9 @@
 #![forbid(unsafe_code)]
 
 pub mod aftermath;
-pub mod bench;
 pub mod cli;
 pub mod embedded;
 pub mod graph;
-pub mod sim;
 pub mod topology;
 pub mod up;
 

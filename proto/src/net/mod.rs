@@ -1,6 +1,5 @@
 //! Sockets: one inbox a process, a lane to each peer, and the loop that joins them to a role.
 
-pub mod bare;
 pub mod door;
 pub mod driver;
 pub mod endpoint;

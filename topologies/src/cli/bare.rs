@@ -4,6 +4,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Subcommand, ValueEnum};
+use measure::bare::{self, BareError, Gate};
 use proto::{
     net::endpoint::Endpoint,
     process::{end_with_parent, exit_code},
@@ -11,10 +12,7 @@ use proto::{
 use serde::Serialize;
 
 use super::{complain, print};
-use crate::{
-    bench::bare::{self, BareError, Gate},
-    up::exit,
-};
+use crate::up::exit;
 
 /// The guide's own pipeline.
 #[derive(Debug, Args)]

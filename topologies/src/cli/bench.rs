@@ -3,13 +3,11 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Args;
+use measure::{Against, Effort, Measure, Options, Transport};
 use proto::process::exit_code;
 
 use super::{Format, complain, print};
-use crate::{
-    bench::{self, Against, Effort, Measure, Options, Transport},
-    up::exit,
-};
+use crate::up::exit;
 
 /// Measures this machine with real processes.
 #[derive(Debug, Args)]
@@ -48,7 +46,7 @@ impl BenchArgs {
             effort: if self.quick { Effort::Quick } else { Effort::Full },
             folder: self.folder,
         };
-        exit_code(match bench::run(&options) {
+        exit_code(match measure::run(&options) {
             Ok(report) if output == Format::Json => print(&format!("{:#}\n", report.json())),
             Ok(report) => print(&report.to_string()),
             Err(failure) => {

@@ -1,7 +1,7 @@
 //! `pipeline sim`: the rules of a topology's processes under simulated faults, seed by seed.
 //!
 //! Owns its flags and the form of its answers; what a run is, and when it is clean, is
-//! [`crate::sim`]'s.
+//! [`simulation`]'s.
 
 use std::{
     io::{self, Write},
@@ -19,13 +19,11 @@ use std::{
 use clap::{ArgAction, Args, builder::PossibleValue};
 use proto::process::exit_code;
 use serde_json::{Map, Value, json};
+use simulation::{Coverage, Extent, FaultKind, Faults, Job, Outcome, Scenario, Seen, run, trace};
 use tracing::subscriber::{NoSubscriber, with_default};
 
 use super::{Format, load, print};
-use crate::{
-    sim::{Coverage, Extent, FaultKind, Faults, Job, Outcome, Scenario, Seen, run, trace},
-    up::exit,
-};
+use crate::up::exit;
 
 /// A promise was broken.
 const FOUND: i32 = 1;
@@ -118,7 +116,8 @@ impl SimArgs {
             Ok(topology) => topology,
             Err(code) => return code,
         };
-        let scenario = Scenario::of(&topology).with_faults(self.faults()).with_units(self.units);
+        let stages = topology.stages.iter().map(|spec| (spec.workers, &spec.stage));
+        let scenario = Scenario::of(stages).with_faults(self.faults()).with_units(self.units);
         exit_code(if self.trace { self.trace(&scenario) } else { self.search(&scenario) })
     }
 

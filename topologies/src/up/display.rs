@@ -10,8 +10,9 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use sink::figures::thousands;
 
-use super::progress::{Progress, seconds, thousands};
+use super::progress::{Progress, seconds};
 
 /// Lines of progress come no more often.
 const LINE_INTERVAL: Duration = Duration::from_secs(2);

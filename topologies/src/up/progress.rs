@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use proto::frame::Report;
-use sink::figures::counted;
+use sink::figures::{counted, thousands};
 use ventilator::source::SourceSpec;
 
 use super::onlooker::Reporter;
@@ -86,19 +86,6 @@ fn total(source: &SourceSpec) -> Option<u64> {
         .ok()
         .filter(|_| (to - from) * step.signum() >= 0)
         .or(Some(0))
-}
-
-/// `1234567` as `1,234,567`.
-pub fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// A duration in the two units that matter: `12 s`, `3 min 20 s`, `2 h 5 min`.

@@ -4,8 +4,9 @@ use std::{fs::File, io::Write, path::Path};
 
 use ventilator::source::SourceSpec;
 
-use crate::bench::{
-    Against, Failure, Figure, Options, Transport, against_bare,
+use crate::{
+    Against, Failure, Figure, Options, Transport,
+    bare::processes,
     figure::{Target, take_turns},
     ours::{Order, Run, built_in},
     site::Site,
@@ -57,7 +58,7 @@ fn bare(options: &Options, transport: Transport, input: &Path, units: u64) -> Re
     let send = ["payloads", "--units", &count, "--file", &input, "--length", &length];
     let work = ["worker", "--run", "echo"];
     let collect = ["gather", "--units", &count];
-    let taken = against_bare::run(&site, transport.unencrypted(), [&send, &work, &collect])?;
+    let taken = processes::run(&site, transport.unencrypted(), [&send, &work, &collect])?;
     Failure::unless_equal("bare", "count", taken.collected.count, units)?;
     let bytes = u128::from(units) * PAYLOAD_BYTES as u128;
     Failure::unless_equal("bare", "the number of bytes", taken.collected.sum, bytes)?;

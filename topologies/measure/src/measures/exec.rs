@@ -4,7 +4,7 @@ use std::{process::Command, time::Instant};
 
 use proto::plan::Function;
 
-use crate::bench::{
+use crate::{
     Against, Failure, Figure, Options,
     figure::{Target, take_turns},
     ours::{Order, Run, range},

@@ -13,7 +13,7 @@ use worker::{
     product::{Cursor, Product, Worked},
 };
 
-use crate::sim::{
+use crate::{
     actor::{Context, Deed, Helper},
     clock::Moment,
     doom::{Extent, Fate, Job},
@@ -46,7 +46,7 @@ struct Parcel {
 }
 
 /// A function of this shape.
-pub(in crate::sim) struct Executor {
+pub(crate) struct Executor {
     stage: u32,
     retries: u32,
     shape: Shape,

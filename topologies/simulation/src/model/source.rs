@@ -5,7 +5,7 @@ use std::time::Duration;
 use proto::{unit::UnitId, units::Units};
 use ventilator::core::{Reply, Request};
 
-use crate::sim::{
+use crate::{
     actor::{Context, Deed, Helper},
     clock::Moment,
     doom::{Fate, Job},
@@ -22,7 +22,7 @@ const DEATH: u64 = 1;
 const KEPT_BACK: u64 = 3;
 
 /// A source of so many values.
-pub(in crate::sim) struct Source {
+pub(crate) struct Source {
     units: u64,
     next: UnitId,
     asked: u64,

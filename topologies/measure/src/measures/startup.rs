@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use crate::bench::{
+use crate::{
     Failure, Figure, Options,
     figure::{Target, take_turns},
     site::Site,
@@ -37,7 +37,7 @@ pub(super) fn measure(options: &Options) -> Result<Vec<Figure>, Failure> {
         Failure::unless_equal("ours", "the first result", first.as_str(), "1")?;
         let others = lines.map_while(Result::ok).count();
         Failure::unless_equal("ours", "the number of further results", others, 999)?;
-        crate::bench::site::all_end([&mut up])
+        crate::site::all_end([&mut up])
     })?;
     Ok(vec![figure])
 }

@@ -1,10 +1,11 @@
-//! `pipeline bench`: measures this machine with real processes, and what it is compared with.
+//! The package `measure`, behind `pipeline bench`: measures this machine with real processes, and what it is compared with.
 //!
 //! Every comparison is of the same work done twice, in turns (A B A B), and what came out is
 //! checked on both sides. Owns the order of the measurements; each one is a file of its own below
 //! [`measures`]. Refuses to run anything that a user could not run as well.
 
-pub mod against_bare;
+#![forbid(unsafe_code)]
+
 pub mod bare;
 pub mod figure;
 pub mod machine;

@@ -9,11 +9,11 @@ use sink::{
     entry::{Entry, Outcome},
 };
 
-use crate::sim::mutation::Mutation;
+use crate::mutation::Mutation;
 
 /// A run directory.
 #[derive(Debug, Default)]
-pub(in crate::sim) struct Disk {
+pub(crate) struct Disk {
     run: RunId,
     epoch: u64,
     plan: Option<String>,

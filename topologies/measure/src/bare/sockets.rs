@@ -9,7 +9,7 @@ use std::ops::Deref;
 
 use zmq::{Context, Message, Socket, SocketType};
 
-use super::{endpoint::Endpoint, zeromq::NetError};
+use proto::net::{endpoint::Endpoint, zeromq::NetError};
 
 /// Where a peer has finished its handshake.
 const ARRIVALS: i32 = zmq::SocketEvent::HANDSHAKE_SUCCEEDED as i32;

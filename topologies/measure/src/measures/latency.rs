@@ -11,8 +11,9 @@ use std::{
 use sink::config::OutputSpec;
 use ventilator::source::SourceSpec;
 
-use crate::bench::{
-    Against, Failure, Figure, Options, Transport, against_bare,
+use crate::{
+    Against, Failure, Figure, Options, Transport,
+    bare::processes,
     figure::{Target, take_turns},
     ours::{Order, Run, built_in},
     site::Site,
@@ -60,7 +61,7 @@ fn ours(options: &Options, transport: Transport, units: usize) -> Result<[f64; 2
 
 fn bare(options: &Options, transport: Transport, units: usize) -> Result<[f64; 2], Failure> {
     let site = Site::new(options.folder.as_deref())?;
-    let (line, input, output) = against_bare::Line::start(&site, transport.unencrypted())?;
+    let (line, input, output) = processes::Line::start(&site, transport.unencrypted())?;
     let percentiles = there_and_back("bare", input, output, units, str::to_owned)?;
     drop(line);
     Ok(percentiles)

@@ -1,6 +1,6 @@
 //! How much of the time workers compute, when a unit takes a millisecond.
 
-use crate::bench::{
+use crate::{
     Failure, Figure, Options,
     figure::{Target, take_turns},
     ours::{Run, spinning, write_durations},

@@ -5,9 +5,9 @@ use std::{
     time::Duration,
 };
 
-use super::{
+use super::{Begun, Collected};
+use crate::{
     Failure, Transport,
-    bare::{Begun, Collected},
     site::{Process, Site, ends_before},
 };
 

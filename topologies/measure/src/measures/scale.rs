@@ -9,14 +9,13 @@ mod world;
 
 use std::time::Duration;
 
+use sink::figures::thousands;
+
 use self::world::World;
 use crate::{
-    bench::{
-        Failure, Figure, Options,
-        figure::{Target, take_turns},
-        measures::memory::pss_bytes,
-    },
-    up::progress::thousands,
+    Failure, Figure, Options,
+    figure::{Target, take_turns},
+    measures::memory::pss_bytes,
 };
 
 const WORKERS: [u32; 4] = [10, 100, 1_000, 10_000];
@@ -74,7 +73,7 @@ pub(super) fn measure(options: &Options) -> Result<Vec<Figure>, Failure> {
 
 fn rows_of(workers: u32) -> [Figure; 3] {
     let row = |what: &str, unit| {
-        Figure::new("scale", format!("{what}, {} workers", thousands(workers.into())), unit)
+        Figure::new("scale", format!("{what}, {} workers", thousands(workers)), unit)
     };
     let mut rows = [
         row("a parcel in the ventilator", "ns"),

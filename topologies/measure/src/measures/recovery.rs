@@ -4,7 +4,7 @@ use std::{thread, time::Duration};
 
 use rustix::process::Signal;
 
-use crate::bench::{
+use crate::{
     Failure, Figure, Options,
     figure::{Target, take_turns},
     ours::{Run, spinning, write_durations},

@@ -9,8 +9,8 @@ use std::{
     thread,
 };
 
-use pipeline::sim::{Broken, Coverage, FaultKind, Faults, Mutation, Scenario, Shape, run, trace};
 use proto::limits::Limits;
+use simulation::{Broken, Coverage, FaultKind, Faults, Mutation, Scenario, Shape, run, trace};
 
 /// Shapes that meet every rule, and how many seeds of each.
 fn shapes() -> Vec<(Scenario, u64)> {
@@ -114,7 +114,7 @@ fn a_bug_that_is_put_in_on_purpose_is_found() {
     }
 }
 
-/// The long search: `cargo test -p pipeline --test sim -- --ignored`, from `SIM_FIRST_SEED` on.
+/// The long search: `cargo test -p simulation -- --ignored`, from `SIM_FIRST_SEED` on.
 #[test]
 #[ignore = "takes a quarter of an hour"]
 fn ten_thousand_seeds_of_every_shape_come_through() {

@@ -5,9 +5,9 @@
 use std::fmt;
 
 use serde_json::{Value, json};
+use sink::figures::thousands;
 
 use super::{Figure, figure::Target, machine::Machine};
-use crate::up::progress::thousands;
 
 /// Everything that was measured.
 #[derive(Debug, Clone, PartialEq)]
@@ -127,7 +127,7 @@ fn number_text(number: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::Transport;
+    use crate::Transport;
 
     #[test]
     fn a_row_by_itself_is_one_line() {

@@ -5,7 +5,7 @@ use std::{path::Path, process::Command, time::Instant};
 use proto::plan::Function;
 use sink::config::Aggregate;
 
-use crate::bench::{
+use crate::{
     Against, Failure, Figure, Options,
     figure::{Target, take_turns},
     ours::{Order, Run, range},

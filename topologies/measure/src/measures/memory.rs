@@ -4,13 +4,13 @@ use std::{fs, thread, time::Duration};
 
 use sink::config::Aggregate;
 
-use crate::bench::{
+use crate::{
     Failure, Figure, Options,
     figure::Target,
     ours::{Order, Run, built_in, range},
     site::Site,
 };
-use crate::up::progress::thousands;
+use sink::figures::thousands;
 
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 const MIB: f64 = (1u64 << 20) as f64;

@@ -1,4 +1,4 @@
-//! A simulation of whole pipelines: the rules of all roles, joined over a network and a clock
+//! The package `simulation`: runs of whole pipelines: the rules of all roles, joined over a network and a clock
 //! that are a seed's.
 //!
 //! The roles are the real ones; frames are really encoded. Source, function and disk are models.
@@ -10,13 +10,15 @@
 //! disk, in an exit code or in what a role keeps.
 //!
 //! ```
-//! use pipeline::sim::{Faults, Scenario, Shape, run};
+//! use simulation::{Faults, Scenario, Shape, run};
 //!
 //! let scenario = Scenario::new(&[(2, Shape::one_to_one())]).with_faults(Faults::all());
 //! let outcome = run(7, &scenario);
 //! assert!(outcome.is_clean(), "{outcome}");
 //! assert_eq!(run(7, &scenario).digest, outcome.digest);
 //! ```
+
+#![forbid(unsafe_code)]
 
 mod actor;
 mod bounds;

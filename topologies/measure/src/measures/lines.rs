@@ -5,7 +5,7 @@ use std::{fs::File, io::Write, path::Path, process::Command, time::Instant};
 use sink::config::OutputSpec;
 use ventilator::source::SourceSpec;
 
-use crate::bench::{
+use crate::{
     Against, Failure, Figure, Options, Transport,
     figure::{Target, take_turns},
     ours::{Order, Run, built_in},

@@ -10,7 +10,6 @@ use proto::{
 };
 
 use super::{faults::Faults, mutation::Mutation, shape::Shape};
-use crate::topology::Topology;
 
 /// Units of a simulated run unless told.
 const UNITS: u64 = 120;
@@ -62,13 +61,13 @@ impl Scenario {
         }
     }
 
-    /// The shape of a topology: its stages, their workers and their rules for failures. What a
-    /// function does is known of the built-ins; any other is taken to give one output a unit.
-    pub fn of(topology: &Topology) -> Self {
-        let stages = topology.stages.iter().map(|spec| StageScenario {
-            stage: Stage { function: Function::Own, ..spec.stage.clone() },
-            workers: spec.workers,
-            shape: shape_of(&spec.stage.function).failing(),
+    /// The shape of these stages, each as (workers, what is planned for it). What a function does
+    /// is known of the built-ins; any other is taken to give one output a unit.
+    pub fn of<'a>(stages: impl IntoIterator<Item = (u32, &'a Stage)>) -> Self {
+        let stages = stages.into_iter().map(|(workers, stage)| StageScenario {
+            stage: Stage { function: Function::Own, ..stage.clone() },
+            workers,
+            shape: shape_of(&stage.function).failing(),
         });
         Self { stages: stages.collect(), ..Self::new(&[]) }
     }

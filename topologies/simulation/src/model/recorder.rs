@@ -14,7 +14,7 @@ use sink::{
 };
 
 use super::Disk;
-use crate::sim::{
+use crate::{
     actor::{Context, Deed, Helper},
     doom::{Extent, Fate, Job},
     faults::FaultPlan,
@@ -32,7 +32,7 @@ enum Task {
 }
 
 /// Records on this disk.
-pub(in crate::sim) struct Recorder {
+pub(crate) struct Recorder {
     disk: Rc<RefCell<Disk>>,
     sync_max: Duration,
     // The part of the batches that is too large to be written twice.

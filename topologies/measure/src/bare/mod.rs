@@ -2,7 +2,10 @@
 //!
 //! Owns what each of them does, as tightly as can be written: no acknowledgement, no recovery, one
 //! unit a message, and an end that is known by count. Refuses to start any; that is
-//! [`against_bare`](super::against_bare)'s.
+//! [`processes`]'s.
+
+pub mod processes;
+mod sockets;
 
 use std::{
     fs::File,
@@ -13,13 +16,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use proto::net::{
-    bare::{Bare, Push, Whole},
-    endpoint::Endpoint,
-    zeromq::NetError,
-};
+use proto::net::{endpoint::Endpoint, zeromq::NetError};
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
+
+use self::sockets::{Bare, Push, Whole};
 
 /// The longest line of those that are sent one at a time.
 const LINE_BYTES_MAX: usize = 64;

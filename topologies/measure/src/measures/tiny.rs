@@ -5,8 +5,9 @@ use sink::{
     config::{Aggregate, OutputSpec, SinkConfig},
 };
 
-use crate::bench::{
-    Against, Failure, Figure, Options, Transport, against_bare,
+use crate::{
+    Against, Failure, Figure, Options, Transport,
+    bare::processes,
     figure::{Target, take_turns},
     ours::{Order, Run, built_in, range},
     site::Site,
@@ -96,7 +97,7 @@ fn bare(options: &Options, transport: Transport, units: u64) -> Result<f64, Fail
     let send = ["ventilator", "--units", &count];
     let work = ["worker", "--run", "square"];
     let collect = ["sink", "--units", &count];
-    let taken = against_bare::run(&site, transport.unencrypted(), [&send, &work, &collect])?;
+    let taken = processes::run(&site, transport.unencrypted(), [&send, &work, &collect])?;
     Failure::unless_equal("bare", "count", taken.collected.count, units)?;
     Failure::unless_equal("bare", "sum", taken.collected.sum, sum_of_squares(units))?;
     Ok(units as f64 / taken.time.as_secs_f64())

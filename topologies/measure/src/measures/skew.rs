@@ -11,8 +11,9 @@ use std::{
 use rustix::process::Signal;
 
 use super::recovery::STOPPED_MS_MAX;
-use crate::bench::{
-    Against, Failure, Figure, Options, Transport, against_bare,
+use crate::{
+    Against, Failure, Figure, Options, Transport,
+    bare::processes,
     figure::{Target, take_turns},
     ours::{Run, spinning, write_durations},
     site::Site,
@@ -93,7 +94,7 @@ fn bare(
     let send = ["numbers", "--file", &input];
     let work = ["worker", "--run", "spin"];
     let collect = ["sink", "--units", &count];
-    let taken = against_bare::run(&site, transport.unencrypted(), [&send, &work, &collect])?;
+    let taken = processes::run(&site, transport.unencrypted(), [&send, &work, &collect])?;
     let sum = durations.iter().copied().map(u128::from).sum();
     Failure::unless_equal("bare", "sum", taken.collected.sum, sum)?;
     Ok(taken.time.as_secs_f64() * 1e3)
