@@ -1,9 +1,9 @@
 //! How many files this process may have open, and whether there is room for more.
 //!
 //! Owns the limit and the headroom below it. A connection takes five descriptors or so of either
-//! process, and libzmq does not bear running out: it aborts when an ipc connection can't be accepted,
-//! and spins when one over tcp can't. So lanes are refused, and doors closed, while descriptors for
-//! what must not fail are still there. Refuses to close anything.
+//! process, and libzmq does not bear running out where it makes a socket. So lanes are refused, and
+//! doors closed, while descriptors for what must not fail are still there; a burst that is faster
+//! than that is turned away at the door (`net/accept.c`). Refuses to close anything.
 
 use std::{
     fs::{self, File},
@@ -133,8 +133,9 @@ fn is_free(number: u64) -> bool {
     fcntl_dupfd_cloexec(nothing, number).is_ok_and(|taken| taken.as_raw_fd() == number)
 }
 
+/// As many as can be when they can't be counted: to look takes a descriptor too.
 fn count_open() -> u64 {
-    fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count() as u64)
+    fs::read_dir("/proc/self/fd").map_or(u64::MAX, |entries| entries.count() as u64)
 }
 
 #[cfg(test)]

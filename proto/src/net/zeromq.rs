@@ -256,7 +256,7 @@ impl Net {
         socket.set_handshake_ivl(HANDSHAKE_MS).map_err(failed())?;
         static INBOXES: AtomicU64 = AtomicU64::new(0);
         let subject = Subject::Inbox(INBOXES.fetch_add(1, Ordering::Relaxed));
-        let watched = self.monitor(context, subject, &socket, REFUSALS | ACCEPTED)?;
+        let watched = self.monitor(context, subject, &socket, REFUSALS | ACCEPTED | TURNED_AWAY)?;
         Ok(Inbox {
             socket,
             watched,
@@ -459,8 +459,8 @@ impl Inbox {
         Ok(bound)
     }
 
-    /// Lets nobody else in for now; who is in stays. What libzmq does when it can't accept a
-    /// connection for want of a descriptor is no good: over ipc it aborts the process.
+    /// Lets nobody else in for now. libzmq cuts off those who came in by the same door; a peer tries
+    /// again until it is open.
     pub fn close_doors(&mut self) {
         for door in self.doors.extract_if(.., |door| !door.starts_with("inproc")) {
             if let Err(error) = self.socket.unbind(&door) {
@@ -763,6 +763,10 @@ const REFUSALS: i32 = (zmq::SocketEvent::HANDSHAKE_FAILED_NO_DETAIL as i32)
 const CONNECTED: i32 = zmq::SocketEvent::CONNECTED as i32;
 /// The same at an inbox.
 const ACCEPTED: i32 = zmq::SocketEvent::ACCEPTED as i32;
+/// There was a connection, and no descriptor for it.
+const TURNED_AWAY: i32 = zmq::SocketEvent::ACCEPT_FAILED as i32;
+/// Why, as far as libzmq is told of it: see `accept.c`.
+const NO_DESCRIPTOR: u32 = rustix::io::Errno::NFILE.raw_os_error().cast_unsigned();
 /// Connected, connected-and-agreed, gone, refused.
 const MONITORED: i32 = REFUSALS
     | CONNECTED
@@ -811,6 +815,10 @@ fn watch_sockets(
                         continue;
                     }
                     Seen::Accepted(_) => continue,
+                    Seen::TurnedAway => {
+                        told(NetEvent::Crowded);
+                        continue;
+                    }
                 };
                 match (subject, event) {
                     (Subject::Lane(link, number), event) => {
@@ -835,6 +843,7 @@ enum Seen {
     Lane(LaneEvent),
     // The descriptor of a connection to an inbox.
     Accepted(u32),
+    TurnedAway,
 }
 
 /// What a monitor tells: an event and its value, in one part, and an address in another.
@@ -848,6 +857,9 @@ fn next_event(socket: &Socket) -> Option<(Seen, Vec<u8>)> {
         let event = match (event, value) {
             (zmq::SocketEvent::ACCEPTED, connection) => {
                 return Some((Seen::Accepted(connection), address));
+            }
+            (zmq::SocketEvent::ACCEPT_FAILED, NO_DESCRIPTOR) => {
+                return Some((Seen::TurnedAway, address));
             }
             (zmq::SocketEvent::CONNECTED, connection) => {
                 if address.starts_with(b"ipc")
