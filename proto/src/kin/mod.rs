@@ -90,9 +90,7 @@ fn guard_pid() -> Option<Pid> {
     posted().as_ref().map(Guard::pid)
 }
 
-/// Starts a program in a process group of its own, so that what is typed at a terminal does not
-/// reach it; where there is a terminal in a session of its own, so that it does not wait for ever
-/// for what nobody can type.
+/// Starts a program [apart](set_apart) from this process.
 ///
 /// # Errors
 /// What the system says, or that this process ends.
@@ -111,11 +109,7 @@ pub fn start(command: &mut Command) -> io::Result<Child> {
     }
     // It is this process's, not its programs'.
     command.env_remove(PARENT_VARIABLE);
-    if has_terminal() {
-        guard::in_own_session(command)?;
-    } else {
-        command.process_group(0);
-    }
+    set_apart(command)?;
     command.spawn()
 }
 
@@ -125,12 +119,19 @@ fn has_terminal() -> bool {
     *HAS.get_or_init(|| File::open("/dev/tty").is_ok())
 }
 
-/// Has a command start as the leader of a session, which has no terminal.
+/// Has a command start in a process group of its own, so that what is typed at a terminal does not
+/// reach it; where there is a terminal in a session of its own, so that it does not wait for ever
+/// for what nobody can type. Only there: a session takes a fork of this process, whose cost grows
+/// with its memory and threads.
 ///
 /// # Errors
 /// None so far.
-pub fn in_own_session(command: &mut Command) -> io::Result<()> {
-    guard::in_own_session(command)
+pub fn set_apart(command: &mut Command) -> io::Result<()> {
+    if has_terminal() {
+        return guard::in_own_session(command);
+    }
+    command.process_group(0);
+    Ok(())
 }
 
 /// Ends everything below this process, and has nothing begin any more. When it returns nothing is

@@ -23,6 +23,9 @@ use super::{Incident, crew::Post, supervise::Ending};
 
 /// A longer line of a child is shown in pieces.
 const LINE_BYTES_MAX: u64 = 16 << 10;
+/// The two threads that listen to a child need little. What they may take has to be copied for each
+/// further child, where one is forked.
+const STACK_BYTES: usize = 128 << 10;
 /// How long the last words of a process that has ended are waited for. They come at once, unless
 /// a program that it started still holds its stderr.
 const LAST_WORDS: Duration = Duration::from_millis(250);
@@ -67,7 +70,7 @@ impl Children {
         Self { incidents, running: BTreeMap::new() }
     }
 
-    /// Starts a process in a session of its own, so that what is typed at the terminal reaches only
+    /// Starts a process apart from this one, so that what is typed at the terminal reaches only
     /// this one, and nothing below it waits for a terminal that it may not read.
     ///
     /// # Errors
@@ -75,7 +78,7 @@ impl Children {
     pub fn start(&mut self, post: Post, order: Order) -> io::Result<()> {
         let Order { mut command, input, output } = order;
         let (words, mouth) = io::pipe()?;
-        kin::in_own_session(&mut command)?;
+        kin::set_apart(&mut command)?;
         command.stdin(match input {
             Input::Nothing => Stdio::null(),
             Input::Inherited => Stdio::inherit(),
@@ -86,10 +89,15 @@ impl Children {
             Output::Inherited => command.stdout(Stdio::inherit()),
         };
         command.stderr(mouth);
-        let child = command.spawn()?;
+        let mut child = command.spawn()?;
         // The command holds the write end of the pipe, whose end would never be seen.
         drop(command);
-        self.watch(post, &child, words)?;
+        if let Err(error) = self.watch(post, &child, words) {
+            // Nobody would hear of its end.
+            let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
+            let _ = child.wait();
+            return Err(error);
+        }
         self.running.insert(post, child);
         Ok(())
     }
@@ -98,11 +106,11 @@ impl Children {
         let (said, all_said) = sync_channel(1);
         let (incidents, ended) = (self.incidents.clone(), self.incidents.clone());
         let pid = Pid::from_child(child);
-        thread::Builder::new().name("words".into()).spawn(move || {
+        listener("words").spawn(move || {
             relay(post, words, &incidents);
             let _ = said.send(());
         })?;
-        thread::Builder::new().name("end".into()).spawn(move || {
+        listener("end").spawn(move || {
             await_end(pid, &all_said);
             let _ = ended.send(Incident::Ended(post));
         })?;
@@ -140,6 +148,10 @@ impl Children {
             _ => Ending::NotStarted,
         }
     }
+}
+
+fn listener(name: &str) -> thread::Builder {
+    thread::Builder::new().name(name.into()).stack_size(STACK_BYTES)
 }
 
 fn ending(status: ExitStatus) -> Ending {

@@ -31,7 +31,7 @@ use proto::{
     signals::{self, SignalsError},
     time::Time,
 };
-use rustix::process::Signal;
+use rustix::{io::Errno, process::Signal};
 use sink::{Summary, config::OutputSpec};
 use thiserror::Error;
 
@@ -259,9 +259,16 @@ impl Run {
             let crew = self.workplace.crew();
             let problem = format!("cannot start {program}: {error}");
             self.display.said(&crew.name(post), kind(crew, post), &problem);
-            self.decide(Event::Ended(post, Ending::NotStarted), effects);
+            let ending = if is_shortage(&error) { Ending::Refused } else { Ending::NotStarted };
+            self.decide(Event::Ended(post, ending), effects);
         }
     }
+}
+
+/// Whether the system had no process, thread, memory or descriptor left.
+fn is_shortage(error: &io::Error) -> bool {
+    let shortages = [Errno::AGAIN, Errno::NOMEM, Errno::MFILE, Errno::NFILE];
+    shortages.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 /// What a process has in common with others: its stage.

@@ -26,6 +26,9 @@ const UNFIT_MAX: u32 = 5;
 const ENDS_MAX: u32 = 25;
 /// How often in a row a sink or a ventilator is started again, without any progress.
 const RETURNS_MAX: u32 = 8;
+/// How many processes are started before anything else is looked at. To start a thousand takes
+/// seconds, and the run may be over by then.
+const STARTS_MAX: usize = 8;
 /// How long the others may take to end after the sink has. They were told before it was.
 const CLOSING: Duration = Duration::from_secs(1);
 
@@ -44,6 +47,8 @@ pub enum Ending {
     Signal(i32),
     /// It never began.
     NotStarted,
+    /// It never began, since the system had no room for it.
+    Refused,
 }
 
 /// What the rules learn.
@@ -152,14 +157,13 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// Everyone is to be started.
+    /// Everyone is to be started, the first of them at once.
     pub fn new(now: Time, crew: &Crew, survival: Survival) -> (Self, Vec<Effect>) {
-        let posts = crew.posts();
-        let running = |_| Place { state: State::Running { since: now }, failures: 0 };
-        let supervisor = Self {
+        let rested = |post| (post, Place { state: State::Resting { until: now }, failures: 0 });
+        let mut supervisor = Self {
             survival,
             phase: Phase::Running,
-            places: posts.iter().map(|post| (*post, running(post))).collect(),
+            places: crew.posts().into_iter().map(rested).collect(),
             standstill: vec![Standstill::default(); crew.stages()],
             committed: 0,
             total: None,
@@ -167,7 +171,9 @@ impl Supervisor {
             ventilator: None,
             cause: None,
         };
-        (supervisor, posts.into_iter().map(Effect::Start).collect())
+        let mut first = Vec::new();
+        supervisor.start_rested(now, &mut first);
+        (supervisor, first)
     }
 
     /// Takes one event, appends what follows from it.
@@ -272,15 +278,22 @@ impl Supervisor {
         }
     }
 
-    /// Everything is recorded: whoever is left may go. A worker that came when the ventilator was
-    /// gone already has nobody to tell it so.
+    /// Everything is recorded: whoever is left may go.
     fn close(&mut self, now: Time, out: &mut Vec<Effect>) {
         self.phase = Phase::Closing { until: now + CLOSING };
-        for (post, place) in &mut self.places {
-            match (post, place.state) {
-                (_, State::Resting { .. }) => place.state = State::Gone,
-                (Post::Worker { .. }, State::Running { .. }) => out.push(Effect::Drain(*post)),
-                _ => {}
+        for place in self.places.values_mut() {
+            if let State::Resting { .. } = place.state {
+                place.state = State::Gone;
+            }
+        }
+        self.dismiss_workers(out);
+    }
+
+    /// A worker that came when the ventilator was gone already has nobody to tell it so.
+    fn dismiss_workers(&mut self, out: &mut Vec<Effect>) {
+        for (post, place) in &self.places {
+            if let (Post::Worker { .. }, State::Running { .. }) = (post, place.state) {
+                out.push(Effect::Drain(*post));
             }
         }
     }
@@ -292,9 +305,11 @@ impl Supervisor {
                 if code == exit::INPUT_OUTPUT {
                     self.cause.get_or_insert(code);
                 }
-                // It may have left before it ever met the sink, which would wait for it.
-                if code != exit::COMPLETE {
-                    self.drain(Post::Sink, out);
+                match code {
+                    // Every unit has its outcome.
+                    exit::COMPLETE => self.dismiss_workers(out),
+                    // It may have left before it ever met the sink, which would wait for it.
+                    _ => self.drain(Post::Sink, out),
                 }
             }
             ending => self.lost(now, Post::Ventilator, ending, out),
@@ -312,7 +327,7 @@ impl Supervisor {
         }
         let code = match ending {
             Ending::Code(code @ (exit::INPUT_OUTPUT | exit::SYSTEM | exit::TOPOLOGY)) => code,
-            Ending::NotStarted => exit::SYSTEM,
+            Ending::NotStarted | Ending::Refused => exit::SYSTEM,
             _ => exit::LOST,
         };
         out.push(Effect::Say(Notice::Fatal(post, ending)));
@@ -332,15 +347,21 @@ impl Supervisor {
             return;
         }
         let failures = self.places.get(&post).map_or(0, |place| place.failures);
+        let refused = matches!(ending, Ending::Code(exit::SYSTEM) | Ending::Refused);
         let unfit = matches!(ending, Ending::Code(exit::USAGE | exit::UNFIT) | Ending::NotStarted);
         if let Some(still) = self.standstill.get_mut(stage) {
-            still.unfit += u32::from(unfit);
+            still.unfit += u32::from(unfit || refused);
             still.ends += 1;
             // A whole stage that fails once, all at the same moment, gets a second chance.
             let hopeless = (still.unfit >= UNFIT_MAX || still.ends >= ENDS_MAX) && failures > 1;
             if hopeless {
                 out.push(Effect::Say(Notice::Hopeless(post, ending)));
-                return self.abort(if unfit { exit::UNFIT } else { exit::LOST }, out);
+                let code = match (refused, unfit) {
+                    (true, _) => exit::SYSTEM,
+                    (_, true) => exit::UNFIT,
+                    _ => exit::LOST,
+                };
+                return self.abort(code, out);
             }
         }
         let pause = match ending {
@@ -389,8 +410,10 @@ impl Supervisor {
         }
     }
 
+    /// As many as may be at once; who is left is due at the next event.
     fn start_rested(&mut self, now: Time, out: &mut Vec<Effect>) {
         let (ending, draining) = (self.is_ending(), self.phase == Phase::Draining);
+        let mut starts = 0;
         for (post, place) in &mut self.places {
             let State::Resting { until } = place.state else { continue };
             if now < until {
@@ -400,6 +423,10 @@ impl Supervisor {
                 place.state = State::Gone;
                 continue;
             }
+            if starts == STARTS_MAX {
+                continue;
+            }
+            starts += 1;
             place.state = State::Running { since: now };
             out.push(Effect::Start(*post));
             if draining && *post == Post::Ventilator {
@@ -435,7 +462,7 @@ impl fmt::Display for Ending {
             Self::Code(PANICKED) => write!(f, "panicked"),
             Self::Code(code) => write!(f, "ended with exit code {code}"),
             Self::Signal(signal) => write!(f, "was ended by {}", Named(*signal)),
-            Self::NotStarted => write!(f, "could not be started"),
+            Self::NotStarted | Self::Refused => write!(f, "could not be started"),
         }
     }
 }

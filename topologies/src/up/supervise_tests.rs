@@ -85,6 +85,38 @@ fn a_worker_that_is_left_over_is_asked_to_go_and_then_made_to() {
     assert_eq!(run.ended(WORKER, KILLED), [Effect::Finish(exit::COMPLETE)]);
 }
 
+/// Workers that start after the run is over warn that no ventilator can be reached.
+#[test]
+fn a_worker_that_came_too_late_to_meet_the_ventilator_is_asked_to_go_at_once() {
+    let mut run = Script::new(Survival::None);
+    run.ended(OTHER, WELL);
+    assert_eq!(run.ended(Post::Ventilator, WELL), [Effect::Drain(WORKER)]);
+    assert_eq!(run.ended(WORKER, WELL), []);
+    assert_eq!(run.ended(Post::Sink, WELL), [Effect::Finish(exit::COMPLETE)]);
+}
+
+/// To start a thousand workers takes longer than many a run.
+#[test]
+fn a_crowd_is_started_a_few_at_a_time_and_no_more_once_the_run_is_over() {
+    let crew = Crew::new([("square".to_owned(), 1_000)]);
+    for over in [false, true] {
+        let (supervisor, first) = Supervisor::new(Time::default(), &crew, Survival::None);
+        let mut run = Script { supervisor, now: Time::default() };
+        let mut started = first.len();
+        assert_eq!(started, STARTS_MAX);
+        if over {
+            run.progress(1_000, Some(1_000));
+            run.ended(Post::Ventilator, WELL);
+        }
+        while run.supervisor.deadline() == Some(Time::default()) {
+            let effects = run.tick();
+            assert!(effects.len() <= STARTS_MAX);
+            started += effects.len();
+        }
+        assert_eq!(started, if over { STARTS_MAX } else { 1_002 });
+    }
+}
+
 #[test]
 fn a_worker_that_dies_is_started_again_after_a_rest_that_doubles() {
     let mut run = Script::new(Survival::None);
@@ -138,11 +170,29 @@ fn a_function_that_cannot_work_ends_the_run_after_five_tries() {
     assert_eq!(run.ended(OTHER, KILLED), [Effect::Finish(exit::UNFIT)]);
 }
 
+/// The system's limits are no fault of the function.
+#[test]
+fn workers_for_which_the_system_has_no_room_end_the_run_with_a_code_of_its_own() {
+    for refused in [Ending::Refused, Ending::Code(exit::SYSTEM)] {
+        let mut run = Script::new(Survival::None);
+        for _ in 1..UNFIT_MAX {
+            run.ended(WORKER, refused);
+            run.tick();
+        }
+        assert_eq!(run.ended(WORKER, refused)[0], Effect::Say(Notice::Hopeless(WORKER, refused)));
+        for post in [Post::Sink, Post::Ventilator] {
+            run.ended(post, KILLED);
+        }
+        assert_eq!(run.ended(OTHER, KILLED), [Effect::Finish(exit::SYSTEM)]);
+    }
+}
+
 #[test]
 fn a_whole_stage_that_fails_at_once_is_tried_again_before_the_run_is_given_up() {
     let crew = Crew::new([("square".to_owned(), 8)]);
     let (supervisor, _) = Supervisor::new(Time::default(), &crew, Survival::None);
     let mut run = Script { supervisor, now: Time::default() };
+    assert_eq!(run.tick().len(), 2);
     for number in 1..=8 {
         let post = Post::Worker { stage: 0, number };
         assert_eq!(run.ended(post, Ending::NotStarted), [returns(post, Ending::NotStarted, 100)]);
@@ -213,7 +263,7 @@ fn a_durable_run_survives_its_sink_and_its_ventilator() {
 #[test]
 fn a_sink_that_is_lost_after_the_ventilator_left_brings_it_back() {
     let mut run = Script::new(Survival::Durable);
-    assert_eq!(run.ended(Post::Ventilator, WELL), []);
+    run.ended(Post::Ventilator, WELL);
     assert_eq!(run.ended(Post::Sink, KILLED), [returns(Post::Sink, KILLED, 100)]);
     assert_eq!(run.tick(), [Effect::Start(Post::Sink), Effect::Start(Post::Ventilator)]);
 }
