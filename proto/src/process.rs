@@ -4,30 +4,43 @@
 //! process that started it; refuses to do any of it unasked.
 
 use std::{
+    borrow::Cow,
+    env,
+    ffi::OsStr,
+    fmt::Display,
     hint::black_box,
-    io::{self, IsTerminal},
+    io::{self, IsTerminal, Write},
+    path::{Path, PathBuf},
     process::{ExitCode, exit},
 };
 
 use rustix::process::{Pid, Signal, getpid, getppid, set_parent_process_death_signal};
 use tracing_subscriber::EnvFilter;
 
-use crate::{kin, net::driver::Handle, signals};
+use crate::{footing, kin, net::driver::Handle, signals};
 
 /// The variable that holds the process id of a launcher whose children end with it.
 pub const PARENT_VARIABLE: &str = "PIPELINE_PARENT";
 /// The variable that sets what is logged, as in `PIPELINE_LOG=debug`.
 pub const LOG_VARIABLE: &str = "PIPELINE_LOG";
+/// What is logged unless someone asks for something else.
+const LOGGED: &str = "warn";
 /// The exit code of a process whose key can't be used.
 pub const NO_KEY: u8 = 78;
-/// The exit code of a process that may not open as many files as it needs.
+/// The exit code of a process that may not have what it needs: files, threads, a stack.
 pub const NO_ROOM: u8 = 71;
 /// The exit code after a second Ctrl-C.
 pub const INTERRUPTED: i32 = 130;
 
 /// Logs to stderr: warnings and errors, unless `PIPELINE_LOG` asks for more.
 pub fn start_log() {
-    let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new("warn"));
+    let (filter, problem) = match env::var_os(LOG_VARIABLE).filter(|text| !text.is_empty()) {
+        None => (EnvFilter::new(LOGGED), None),
+        Some(text) => match EnvFilter::try_new(text.to_string_lossy()) {
+            Ok(filter) => (filter, None),
+            Err(error) => (EnvFilter::new(LOGGED), Some((text, error))),
+        },
+    };
     let format = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
@@ -36,16 +49,42 @@ pub fn start_log() {
         .without_time();
     // A program that embeds this crate may have its own subscriber; then that one is used.
     let _ = format.try_init();
+    // Once is enough: a launcher has said it to the same people.
+    if let Some((text, error)) = problem.filter(|_| !has_launcher()) {
+        tracing::warn!(%error, "{LOG_VARIABLE} is {text:?}, which is no level (error, warn, info, debug, trace); {LOGGED} is taken");
+    }
 }
 
-/// What every program does first: the log, and signals that were blocked are let in.
-pub fn begin() {
+/// What every program does first: the log, and signals that were blocked or ignored and must not
+/// be.
+///
+/// # Errors
+/// What to leave with where the program can't run here; why is told.
+pub fn begin() -> Result<(), ExitCode> {
+    if let Err(error) = footing::check_stack() {
+        complain(&own_name(), &error);
+        return Err(ExitCode::from(NO_ROOM));
+    }
     start_log();
     signals::settle();
+    Ok(())
+}
+
+/// Says why a program, `who`, ends. Nobody may be left to read it; that is no reason to end
+/// otherwise.
+pub fn complain(who: &str, problem: &dyn Display) {
+    let _ = writeln!(io::stderr(), "{who}: {problem}");
+}
+
+/// The name that this program was started by.
+fn own_name() -> String {
+    let program = env::args_os().next().map(PathBuf::from);
+    let name = program.as_deref().and_then(Path::file_name).map(OsStr::to_string_lossy);
+    name.map_or_else(|| "pipeline".into(), Cow::into_owned)
 }
 
 fn launcher() -> Option<i32> {
-    std::env::var(PARENT_VARIABLE).ok().and_then(|pid| pid.parse().ok())
+    env::var(PARENT_VARIABLE).ok().and_then(|pid| pid.parse().ok())
 }
 
 /// Whether this process was started by a launcher, which looks after it.
@@ -61,6 +100,12 @@ pub fn end_with_parent() {
     if getppid().map(Pid::as_raw_nonzero).map(i32::from) != Some(parent)
         && i32::from(getpid().as_raw_nonzero()) != parent
     {
+        complain(
+            &own_name(),
+            &format_args!(
+                "the launcher that {PARENT_VARIABLE} names, process {parent}, is not there; unset the variable if there is none"
+            ),
+        );
         exit(INTERRUPTED);
     }
 }

@@ -38,8 +38,8 @@ pub enum SignalsError {
     Others(#[from] io::Error),
 }
 
-/// Prepares this process: blocked signals are let in, and a file that reaches the limit for files
-/// is an error instead of the end. Call it from the main thread, before there are others.
+/// Prepares this process: blocked signals are let in, the ends of children are told also if they
+/// were ignored, and a file that reaches the limit for files is an error instead of the end. Call it from the main thread, before there are others.
 pub fn settle() {
     let mut wanted = SigSet::empty();
     for signal in [Signal::INT].into_iter().chain(ENDS).chain(PAUSES).chain([Signal::CHILD]) {
@@ -48,8 +48,14 @@ pub fn settle() {
         }
     }
     let _ = wanted.thread_unblock();
-    let unread = Arc::new(AtomicBool::new(false));
-    let _ = signal_hook::flag::register(Signal::XFSZ.as_raw(), unread);
+    let mut handled = vec![Signal::XFSZ];
+    // The system takes the remains of children away as long as it is ignored, and nobody learns
+    // how they ended.
+    handled.extend(ignored().contains(Signal::CHILD).then_some(Signal::CHILD));
+    for signal in handled {
+        let unread = Arc::new(AtomicBool::new(false));
+        let _ = signal_hook::flag::register(signal.as_raw(), unread);
+    }
 }
 
 /// Calls `heard` each time that this process is asked to end by Ctrl-C, SIGTERM or SIGHUP, with

@@ -5,7 +5,7 @@ use std::{fs, io::Write, path::PathBuf, process::ExitCode};
 use clap::Args;
 use proto::{
     causes::with_causes,
-    files,
+    footing,
     net::{
         endpoint::Endpoint,
         key::{Key, told_file},
@@ -96,8 +96,8 @@ impl SinkArgs {
     pub fn run(self) -> ExitCode {
         process::end_with_parent();
         process::keep_memory();
-        if let Err(error) = files::raise_limit() {
-            eprintln!("sink: {error}");
+        if let Err(error) = footing::find() {
+            process::complain("sink", &error);
             return ExitCode::from(process::NO_ROOM);
         }
         let (key, insecure) = (self.key.clone(), self.insecure);
@@ -105,21 +105,21 @@ impl SinkArgs {
         let setup = match self.into_setup() {
             Ok(setup) => setup,
             Err(problem) => {
-                eprintln!("sink: {problem}");
+                process::complain("sink", &problem);
                 return ExitCode::from(64);
             }
         };
         let key = match Key::for_process(key.as_deref(), insecure, &setup.bind) {
             Ok(key) => key,
             Err(error) => {
-                eprintln!("sink: {error}");
+                process::complain("sink", &error);
                 return ExitCode::from(process::NO_KEY);
             }
         };
         match run::run(&setup, &SharedContext::new(), key, told, process::drain_on_signals) {
             Ok(code) => process::exit_code(code),
             Err(error) => {
-                eprintln!("sink: {}", with_causes(&error));
+                process::complain("sink", &with_causes(&error));
                 ExitCode::from(74)
             }
         }

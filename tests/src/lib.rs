@@ -20,6 +20,7 @@ pub mod process;
 pub mod programs;
 pub mod relay;
 pub mod stubborn;
+pub mod surroundings;
 pub mod terminal;
 pub mod topologies;
 pub mod torture;

@@ -6,6 +6,8 @@ fn main() -> ExitCode {
     if let Some(code) = proto::kin::guard::stand_if_asked() {
         return code;
     }
-    proto::process::begin();
+    if let Err(code) = proto::process::begin() {
+        return code;
+    }
     pipeline::cli::main()
 }

@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf, process::ExitCode};
 use clap::Args;
 use proto::{
     causes::with_causes,
-    files,
+    footing,
     limits::RETRIES,
     net::{endpoint::Endpoint, key::Key, zeromq::SharedContext},
     plan::{Function, Stage},
@@ -71,15 +71,15 @@ impl VentilatorArgs {
     pub fn run(self) -> ExitCode {
         process::end_with_parent();
         process::keep_memory();
-        if let Err(error) = files::raise_limit() {
-            eprintln!("ventilator: {error}");
+        if let Err(error) = footing::find() {
+            process::complain("ventilator", &error);
             return ExitCode::from(process::NO_ROOM);
         }
         let (key, insecure) = (self.key.clone(), self.insecure);
         let setup = match self.into_setup() {
             Ok(setup) => setup,
             Err(problem) => {
-                eprintln!("ventilator: {problem}");
+                process::complain("ventilator", &problem);
                 return ExitCode::from(64);
             }
         };
@@ -88,14 +88,14 @@ impl VentilatorArgs {
         let key = match Key::for_process(key.as_deref(), insecure, &endpoints) {
             Ok(key) => key,
             Err(error) => {
-                eprintln!("ventilator: {error}");
+                process::complain("ventilator", &error);
                 return ExitCode::from(process::NO_KEY);
             }
         };
         match run::run(&setup, &SharedContext::new(), key, process::drain_on_signals) {
             Ok(code) => process::exit_code(code),
             Err(error) => {
-                eprintln!("ventilator: {}", with_causes(&error));
+                process::complain("ventilator", &with_causes(&error));
                 ExitCode::from(74)
             }
         }

@@ -14,7 +14,9 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    proto::process::begin();
+    if let Err(code) = proto::process::begin() {
+        return code;
+    }
     match Cli::try_parse() {
         Ok(cli) => cli.args.run(),
         Err(error) => {

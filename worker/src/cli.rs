@@ -9,7 +9,7 @@ use clap::{
 };
 use proto::{
     causes::with_causes,
-    files, kin,
+    footing, kin,
     limits::Limits,
     net::{endpoint::Endpoint, key::Key, lock::remove_stale_sockets, zeromq::SharedContext},
     plan::{Function as Named, Stage},
@@ -102,7 +102,7 @@ impl WorkerArgs {
                 self.place.run(own)
             }
             Err(problem) => {
-                eprintln!("worker: {problem}");
+                process::complain("worker", &problem);
                 ExitCode::from(64)
             }
         }
@@ -165,8 +165,8 @@ impl PlaceArgs {
     fn run(self, own: Option<Box<dyn Function>>) -> ExitCode {
         process::end_with_parent();
         process::keep_memory();
-        if let Err(error) = files::raise_limit() {
-            eprintln!("worker: {error}");
+        if let Err(error) = footing::find() {
+            process::complain("worker", &error);
             return ExitCode::from(process::NO_ROOM);
         }
         let endpoints: Vec<Endpoint> =
@@ -183,7 +183,7 @@ impl PlaceArgs {
         let key = match Key::for_process(self.key.as_deref(), self.insecure, &endpoints) {
             Ok(key) => key,
             Err(error) => {
-                eprintln!("worker: {error}");
+                process::complain("worker", &error);
                 return ExitCode::from(process::NO_KEY);
             }
         };
@@ -193,7 +193,7 @@ impl PlaceArgs {
         match ended {
             Ok(code) => process::exit_code(code),
             Err(error) => {
-                eprintln!("worker: {}", with_causes(&error));
+                process::complain("worker", &with_causes(&error));
                 ExitCode::from(74)
             }
         }
@@ -235,7 +235,9 @@ struct OwnProgram {
 /// }
 /// ```
 pub fn main(function: impl Function + 'static) -> ExitCode {
-    process::begin();
+    if let Err(code) = process::begin() {
+        return code;
+    }
     match OwnProgram::try_parse() {
         Ok(program) => program.place.run(Some(Box::new(function))),
         Err(error) => {

@@ -17,7 +17,9 @@ fn main() -> ExitCode {
     if let Some(code) = proto::kin::guard::stand_if_asked() {
         return code;
     }
-    proto::process::begin();
+    if let Err(code) = proto::process::begin() {
+        return code;
+    }
     match Cli::try_parse() {
         Ok(cli) => cli.args.run(),
         Err(error) => {

@@ -15,6 +15,7 @@ mod tail;
 use std::io;
 use std::path::PathBuf;
 
+use proto::streams;
 use proto::unit::Step;
 use proto::units::ValueIter;
 use proto::value::TranslateError;
@@ -348,7 +349,13 @@ pub fn open(
 ) -> Result<Box<dyn Output>, OutputError> {
     let fields: Vec<Field> = config.fields.clone();
     Ok(match spec {
-        OutputSpec::Stdout => Box::new(jsonl::Jsonl::stdout(fields)),
+        OutputSpec::Stdout => {
+            let path = || PathBuf::from("standard output");
+            let open =
+                |source| OutputError::Open { path: path(), source: io::Error::other(source) };
+            streams::has_output().map_err(open)?;
+            Box::new(jsonl::Jsonl::stdout(fields))
+        }
         OutputSpec::Jsonl(path) => Box::new(jsonl::Jsonl::open(path, fields, resume, claim)?),
         OutputSpec::Csv(path) => Box::new(csv::Csv::open(path, fields, resume, claim)?),
         OutputSpec::Sqlite(path) => Box::new(sqlite::Sqlite::open(path, &fields, resume, claim)?),

@@ -23,7 +23,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand, ValueEnum, error::ErrorKind};
-use proto::process::exit_code;
+use proto::{process::exit_code, streams};
 use sink::cli::SinkArgs;
 use ventilator::cli::VentilatorArgs;
 use worker::cli::WorkerArgs;
@@ -170,6 +170,10 @@ fn complain(problem: &dyn std::fmt::Display) {
 
 /// Writes facts; a reader that has gone has what it wanted.
 fn print(text: &str) -> i32 {
+    if let Err(error) = streams::has_output() {
+        complain(&error);
+        return exit::INPUT_OUTPUT;
+    }
     match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
         Ok(()) => exit::COMPLETE,
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => exit::COMPLETE,

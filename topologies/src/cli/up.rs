@@ -3,7 +3,7 @@
 //! Owns its flags and the summary's file; the run is [`crate::up`]'s.
 
 use std::{
-    fs,
+    env, fs,
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -15,12 +15,14 @@ use clap::Args;
 use proto::{
     causes::with_causes,
     files::raise_limit_for,
+    footing::check_threads,
     net::{
         endpoint::Endpoint,
         key::{Key, KeyError, told_file},
         lock::{Lock, LockError, PREDECESSORS_END},
     },
     process::exit_code,
+    streams::{self, StreamsError},
 };
 use sink::{
     Claim, Existing, Spared,
@@ -30,7 +32,7 @@ use sink::{
     made::{self, Made},
     run_dir::{RunDir, RunDirError},
 };
-use ventilator::source::SourceSpec;
+use ventilator::source::{SourceSpec, is_own_stdin};
 
 use super::{complain, load};
 use crate::{
@@ -93,6 +95,10 @@ pub(super) struct UpArgs {
 
 impl UpArgs {
     pub(super) fn run(self) -> ExitCode {
+        if let Err((code, problem)) = self.find_folder() {
+            complain(&problem);
+            return exit_code(code);
+        }
         let mut topology = match load(&self.file, &self.sets) {
             Ok(topology) => self.without_own(topology),
             Err(code) => return code,
@@ -112,9 +118,11 @@ impl UpArgs {
         let paper = Paper::lay_out(self.summary.as_deref(), topology, &options.flags);
         let paper = paper.map_err(|problem| (exit::INPUT_OUTPUT, problem))?;
         check_key(&options.flags).map_err(|error| (exit::TOPOLOGY, error.to_string()))?;
+        check_streams(topology).map_err(|error| (exit::INPUT_OUTPUT, error.to_string()))?;
         // Every process of the run gets what this one has, and some talk to all workers.
         let workers = topology.stages.iter().map(|stage| stage.workers as usize).sum();
         raise_limit_for(workers).map_err(|error| (exit::SYSTEM, error.to_string()))?;
+        check_threads().map_err(|error| (exit::SYSTEM, error.to_string()))?;
         // Until the end of the run.
         let mut claim = None;
         if let Some(path) = &options.flags.run_dir
@@ -125,6 +133,21 @@ impl UpArgs {
         let outcome = up::run(topology, &options);
         let outcome = outcome.map_err(|error| (exit::SYSTEM, error.to_string()))?;
         Ok(file_summary(paper, &outcome))
+    }
+
+    /// What is given is found from the current folder, unless it says where it is in full.
+    fn find_folder(&self) -> Result<(), Refusal> {
+        let given = [&self.run_dir, &self.summary, &self.key].into_iter().flatten();
+        let relative = given.chain([&self.file]).any(|path| path.is_relative());
+        match env::current_dir() {
+            Err(error) if relative => Err((
+                exit::SYSTEM,
+                format!(
+                    "the current folder can't be found: {error}; change to another one (`cd`), or give paths in full"
+                ),
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// What is given with flags may lead to the same files as what is in the topology, which was
@@ -298,6 +321,21 @@ fn in_use(path: &Path, error: &LockError) -> String {
 /// Whether who holds a lock has lost its launcher: this process has what that one had.
 fn ends_soon(error: &LockError) -> bool {
     matches!(error, LockError::Held { holder, .. } if holder.launched)
+}
+
+/// Whether the standard streams that the run needs were given to this process.
+fn check_streams(topology: &Topology) -> Result<(), StreamsError> {
+    let reads = match &topology.source {
+        SourceSpec::Stdin => true,
+        source => input(source).is_some_and(is_own_stdin),
+    };
+    if reads {
+        streams::has_input()?;
+    }
+    match topology.sink.output {
+        Some(OutputSpec::Stdout) => streams::has_output(),
+        _ => Ok(()),
+    }
 }
 
 /// Whether the processes will find a key that is fit for use: better said once than by each.

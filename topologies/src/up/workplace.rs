@@ -47,7 +47,12 @@ const STALE_AFTER: Duration = Duration::from_secs(60);
 /// Why there is no place to work.
 #[derive(Debug, Error)]
 pub enum WorkplaceError {
-    /// The folder or a file in it can't be made.
+    /// The folder can't be made; what the system says names it.
+    #[error(
+        "cannot make a folder for the sockets of the run: {0}; set TMPDIR to a folder that is there and can be written to"
+    )]
+    Folder(io::Error),
+    /// A file in it can't be made.
     #[error("cannot make {}: {source}", path.display())]
     Make {
         /// What.
@@ -115,7 +120,7 @@ impl Workplace {
             .prefix(PREFIX)
             .permissions(fs::Permissions::from_mode(0o700))
             .tempdir_in(&base);
-        let folder = made.map_err(|source| WorkplaceError::Make { path: base, source })?;
+        let folder = made.map_err(WorkplaceError::Folder)?;
         if folder.path().to_str().is_none() {
             return Err(WorkplaceError::Name { path: folder.path().into() });
         }
@@ -331,7 +336,7 @@ fn base() -> PathBuf {
     };
     let runtime = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(usable);
     runtime.unwrap_or_else(|| {
-        let temporary = env::temp_dir();
+        let temporary = std::path::absolute(env::temp_dir()).unwrap_or_else(|_| "/tmp".into());
         let short = temporary.as_os_str().len() <= BASE_BYTES_MAX;
         if short { temporary } else { PathBuf::from("/tmp") }
     })

@@ -13,6 +13,7 @@ use std::{
     path::Path,
 };
 
+use proto::{process, streams};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::{FileType, fstat, fstatfs},
@@ -50,7 +51,8 @@ pub(super) struct Feed {
 impl Feed {
     /// Standard input.
     pub(super) fn stdin() -> io::Result<Self> {
-        let held = std::env::var(STREAM_VARIABLE).ok().map(|id| format!("launcher {id}"));
+        streams::has_input().map_err(io::Error::other)?;
+        let held = held_by().map(|id| format!("launcher {id}"));
         Self::new(io::stdin().as_fd().try_clone_to_owned()?, held)
     }
 
@@ -173,6 +175,12 @@ pub fn is_fifo(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|data| data.file_type().is_fifo())
 }
 
+/// How the launcher that holds standard input calls it, if this process has one. What anybody else
+/// has left in the variable says nothing.
+fn held_by() -> Option<String> {
+    std::env::var(STREAM_VARIABLE).ok().filter(|_| process::has_launcher())
+}
+
 /// Whether what stands at a path can be read only once.
 pub(super) fn at_is_stream(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|data| !data.is_file() && !data.is_dir())
@@ -184,6 +192,6 @@ pub(super) fn at(path: &Path) -> io::Result<Option<Feed>> {
     if data.is_file() || data.is_dir() {
         return Ok(None);
     }
-    let held = std::env::var_os(STREAM_VARIABLE).is_some();
-    if held || is_own_stdin(path) { Feed::stdin() } else { Feed::open(path) }.map(Some)
+    if held_by().is_some() || is_own_stdin(path) { Feed::stdin() } else { Feed::open(path) }
+        .map(Some)
 }
