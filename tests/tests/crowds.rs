@@ -45,7 +45,8 @@ fn gathers(workers: usize) {
     let ended = run.ends_within(CROWD_PATIENCE);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert_same_lines(&lines(&place.path("out.jsonl")), &units);
-    for word in ["WARN", "ERROR"] {
+    // On a loaded machine someone may say that it waits for its turn.
+    for word in ["socket", "files", "no ventilator", "lost", "ERROR"] {
         assert!(!ended.stderr.contains(word), "{}", ended.stderr);
     }
     assert_eq!(json(&place.path("summary.json"))["dead"], 0);
