@@ -327,7 +327,7 @@ fn ends_soon(error: &LockError) -> bool {
 fn check_streams(topology: &Topology) -> Result<(), StreamsError> {
     let reads = match &topology.source {
         SourceSpec::Stdin => true,
-        source => input(source).is_some_and(is_own_stdin),
+        source => source.path().is_some_and(is_own_stdin),
     };
     if reads {
         streams::has_input()?;
