@@ -11,6 +11,7 @@ use proto::{
     limits::Limits,
     plan::{Function, Stage},
     ranges::RangeSet,
+    role::Turn,
     rules::{
         commit::{Committed, report},
         dispatch::{Dispatch, Order},
@@ -56,7 +57,7 @@ fn dispatch(criterion: &mut Criterion) {
                 dispatch.add(units(next, count));
                 next += u64::from(count);
                 loop {
-                    dispatch.dispatch(now, &committed, &mut orders);
+                    dispatch.dispatch(&mut Turn::new(now, &mut orders), &committed);
                     if orders.is_empty() {
                         break;
                     }
@@ -64,7 +65,7 @@ fn dispatch(criterion: &mut Criterion) {
                         let Order::Send(link, work) = order else { panic!("nothing is late") };
                         let parcel = work.parcel;
                         let done = Done { parcel, busy_ns: BUSY_NS, failed: Vec::new() };
-                        dispatch.done(now, link, &done, &committed, &mut orders);
+                        dispatch.done(&mut Turn::new(now, &mut orders), link, &done, &committed);
                     }
                 }
                 let grown = committed.insert(0..next);

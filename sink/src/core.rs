@@ -16,7 +16,7 @@ use proto::{
     },
     limits::Limits,
     ranges::RangeSet,
-    role::{Effect, Event, LinkId},
+    role::{self, Effect, Event, LinkId},
     rules::{
         commit::report,
         credit::Intake,
@@ -314,7 +314,7 @@ impl Sink {
                     self.results(now, link, peer, results, out);
                 } else {
                     warn!("a worker does not keep to its credit; it has to begin anew");
-                    self.mesh.overdrawn(now, link, out);
+                    self.mesh.overdrawn(&mut role::Turn::new(now, out), link);
                 }
             }
             MeshEvent::Frame { link, frame } if self.ventilators.contains(&link) => {
@@ -499,7 +499,7 @@ impl Sink {
     fn unpromised(&mut self, now: Time, link: LinkId, out: &mut Effects) {
         if self.mesh.is_open(link) {
             warn!("a worker sends outcomes of units beyond the window; it has to begin anew");
-            self.mesh.overdrawn(now, link, out);
+            self.mesh.overdrawn(&mut role::Turn::new(now, out), link);
         } else {
             self.mesh.turn_away(Unwanted::Stray);
         }
@@ -713,7 +713,7 @@ pub fn reach(results: &Results) -> UnitId {
     spans.map(|span| span.roots().end).chain(dead).max().unwrap_or_default()
 }
 
-impl proto::role::Role for Sink {
+impl role::Role for Sink {
     type Request = Request;
     type Reply = Reply;
 
@@ -721,7 +721,7 @@ impl proto::role::Role for Sink {
         if self.exit.is_some() {
             return;
         }
-        match self.mesh.handle(now, event, out) {
+        match self.mesh.handle(&mut role::Turn::new(now, out), event) {
             Some(Event::Reply(reply)) => self.reply(now, reply, out),
             Some(Event::Drain) => self.drain(out),
             _ => {}

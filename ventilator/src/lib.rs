@@ -16,12 +16,18 @@
     )
 )]
 
+mod chronicle;
 #[cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "the user's own stages"))]
 pub mod cli;
+mod commit_rounds;
 pub mod core;
 #[cfg_attr(not(test), expect(clippy::expect_used, reason = "a constant that is in range"))]
 pub mod latency;
 pub mod obituary;
+mod plans;
+mod reading;
+mod request;
+mod roster;
 pub mod run;
 #[cfg_attr(
     not(test),
@@ -32,3 +38,4 @@ pub mod run;
     )
 )]
 pub mod source;
+mod vacancies;

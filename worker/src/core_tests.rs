@@ -1,12 +1,14 @@
 //! Scripts: what a worker hears, and what it does.
 
 use proto::{
-    frame::{Commit, Credit, Envelope},
+    frame::{Commit, Credit, Envelope, ParcelId, Work},
     plan::{Function, Stage},
     role::Role as _,
+    units::Units,
 };
 
 use super::*;
+use crate::parcels::FULL_PATIENCE;
 
 const VENTILATOR: PeerId = 50;
 const SINK: PeerId = 60;
@@ -27,7 +29,7 @@ impl Script {
         let hello = Hello { role, name, endpoints: vec![], host, pid: 1 };
         let (worker, out) = Worker::new(1, hello, vec!["v".into()]);
         let mut script = Self { now: Time::from_ms(1), worker, out, session: 0, seq: 0 };
-        script.event(Event::LaneUp { link: script.worker.ventilator, inbox: vec![] });
+        script.event(Event::LaneUp { link: script.worker.home.link, inbox: vec![] });
         script.session = script.out.drain(..).fold(0, |session, effect| match effect {
             Effect::Send { envelope, .. } => envelope.session,
             _ => session,
@@ -47,7 +49,7 @@ impl Script {
     }
 
     fn meets_the_sink(&mut self) {
-        let link = self.worker.membership.as_ref().unwrap().sink;
+        let link = self.worker.membership.as_ref().unwrap().downstream.sink();
         self.event(Event::LaneUp { link, inbox: vec![] });
         let session = self.out.drain(..).fold(0, |session, effect| match effect {
             Effect::Send { link: to, envelope } if to == link => envelope.session,

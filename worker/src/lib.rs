@@ -81,16 +81,20 @@ pub mod executor;
     )
 )]
 pub mod external;
+mod figures;
 #[cfg_attr(
     not(test),
     expect(clippy::indexing_slicing, clippy::expect_used, reason = "offsets that were made here")
 )]
 pub mod function;
+mod parcels;
 #[cfg_attr(
     not(test),
     expect(clippy::indexing_slicing, reason = "ends of outputs that were made here, one for each")
 )]
 pub mod product;
+mod receivers;
+mod request;
 pub mod run;
 #[cfg(test)]
 mod testing;

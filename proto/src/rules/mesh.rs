@@ -13,7 +13,7 @@ use std::{
 use crate::{
     frame::{Credit, Envelope, Frame, Hello, PeerId, Refusal, Role, RunId, VERSION, Welcome},
     limits::Limits,
-    role::{Effect, Event, LinkId},
+    role::{Effect, Event, LinkId, Turn},
     time::Time,
     turned_away::{TurnedAway, Unwanted},
 };
@@ -158,6 +158,13 @@ struct Link {
     unwelcome: bool,
 }
 
+/// Who says Hello, in which session of its own counting.
+#[derive(Debug, Clone, Copy)]
+struct Caller {
+    peer: PeerId,
+    session: u32,
+}
+
 /// All conversations of one process.
 #[derive(Debug)]
 pub struct Mesh {
@@ -230,9 +237,9 @@ impl Mesh {
     }
 
     /// Ends the session of a peer that has sent more than it was granted; it may begin a new one.
-    pub fn overdrawn<Q>(&mut self, now: Time, link: LinkId, out: &mut Vec<Effect<Q>>) {
+    pub fn overdrawn<Q>(&mut self, turn: &mut Turn<'_, Effect<Q>>, link: LinkId) {
         self.turn_away(Unwanted::OverCredit);
-        self.break_up(now, link, Loss::Overdrawn, out);
+        self.break_up(turn, link, Loss::Overdrawn);
     }
 
     /// Becomes part of a run; from now on frames of others are dropped.
@@ -332,18 +339,17 @@ impl Mesh {
     /// Takes what concerns conversations out of an event; results are read with [`Mesh::poll`].
     pub fn handle<Q, R>(
         &mut self,
-        now: Time,
+        turn: &mut Turn<'_, Effect<Q>>,
         event: Event<R>,
-        out: &mut Vec<Effect<Q>>,
     ) -> Option<Event<R>> {
         match event {
-            Event::LaneUp { link, inbox } => self.lane_up(now, link, inbox, out),
-            Event::LaneDown { link } => self.lane_down(link, out),
-            Event::Frame(envelope) => self.receive(now, envelope, out),
-            Event::Asleep(gap) => self.asleep(now, gap, out),
+            Event::LaneUp { link, inbox } => self.lane_up(turn, link, inbox),
+            Event::LaneDown { link } => self.lane_down(turn, link),
+            Event::Frame(envelope) => self.receive(turn, envelope),
+            Event::Asleep(gap) => self.asleep(turn, gap),
             Event::Unwanted { what, count } => self.turned_away.count(what, count),
             Event::Tick => {
-                self.tick(now, out);
+                self.tick(turn);
                 return Some(Event::Tick);
             }
             other => return Some(other),
@@ -392,32 +398,32 @@ impl Mesh {
         }
     }
 
-    fn greet<Q>(&mut self, now: Time, link: LinkId, out: &mut Vec<Effect<Q>>) {
+    fn greet<Q>(&mut self, turn: &mut Turn<'_, Effect<Q>>, link: LinkId) {
         if let Some(known) = self.links.get_mut(&link) {
             known.state = State::Greeting;
-            known.greeted = now;
+            known.greeted = turn.now;
             known.out_seq = 0;
             known.in_seq = 0;
             known.granted = None;
             known.silence = Silence::None;
             let hello = known.hello.clone().unwrap_or_else(|| Box::new(self.hello.clone()));
-            self.put(link, Frame::Hello(hello), out);
+            self.put(link, Frame::Hello(hello), turn.out);
         }
     }
 
     /// If it was the Welcome that was lost, the peer takes the session for open, and would not
     /// answer a Hello in it: the next one asks for another.
-    fn greet_anew<Q>(&mut self, now: Time, link: LinkId, out: &mut Vec<Effect<Q>>) {
+    fn greet_anew<Q>(&mut self, turn: &mut Turn<'_, Effect<Q>>, link: LinkId) {
         if let Some(known) = self.links.get_mut(&link) {
             self.next_session += 1;
             known.session = self.next_session;
-            self.greet(now, link, out);
+            self.greet(turn, link);
         }
     }
 
     /// Who takes a Hello as often without an answer may be anybody who took the place of the one
     /// that was dialled, or is kept by a connection from its successor.
-    fn greet_or_redial<Q>(&mut self, now: Time, link: LinkId, out: &mut Vec<Effect<Q>>) {
+    fn greet_or_redial<Q>(&mut self, turn: &mut Turn<'_, Effect<Q>>, link: LinkId) {
         let Some(known) = self.links.get_mut(&link) else { return };
         known.unanswered += 1;
         match known.dialled_at.clone() {
@@ -425,10 +431,10 @@ impl Mesh {
                 known.state = State::Dialing;
                 known.lane_up = false;
                 known.unanswered = 0;
-                out.push(Effect::Close { link });
-                out.push(Effect::Open { link, endpoints, host });
+                turn.out.push(Effect::Close { link });
+                turn.out.push(Effect::Open { link, endpoints, host });
             }
-            _ => self.greet_anew(now, link, out),
+            _ => self.greet_anew(turn, link),
         }
     }
 
@@ -441,24 +447,18 @@ impl Mesh {
         asked.map(|(link, _)| *link)
     }
 
-    fn lane_up<Q>(
-        &mut self,
-        now: Time,
-        link: LinkId,
-        inbox: Vec<String>,
-        out: &mut Vec<Effect<Q>>,
-    ) {
+    fn lane_up<Q>(&mut self, turn: &mut Turn<'_, Effect<Q>>, link: LinkId, inbox: Vec<String>) {
         let Some(known) = self.links.get_mut(&link) else { return };
         known.lane_up = true;
         match known.state {
             State::Dialing => {
                 known.unanswered = 0;
                 known.hello = Some(Box::new(Hello { endpoints: inbox, ..self.hello.clone() }));
-                self.greet(now, link, out);
+                self.greet(turn, link);
             }
             State::Knocked if known.unwelcome => {
                 let max = self.peers_max;
-                self.refuse(link, Refusal::Full { max }, out);
+                self.refuse(link, Refusal::Full { max }, turn.out);
             }
             State::Knocked => {
                 known.state = State::Deciding;
@@ -470,20 +470,20 @@ impl Mesh {
         }
     }
 
-    fn lane_down<Q>(&mut self, link: LinkId, out: &mut Vec<Effect<Q>>) {
+    fn lane_down<Q>(&mut self, turn: &mut Turn<'_, Effect<Q>>, link: LinkId) {
         let Some(known) = self.links.get_mut(&link) else { return };
         known.lane_up = false;
         match known.state {
-            State::Open => self.break_up(Time::default(), link, Loss::Disconnected, out),
+            State::Open => self.break_up(turn, link, Loss::Disconnected),
             State::Greeting => known.state = State::Dialing,
-            State::Deciding => self.hang_up(link, out),
+            State::Deciding => self.hang_up(link, turn.out),
             State::Dialing | State::Knocked => {}
         }
     }
 
     /// Ends the session of an open link. A link that was dialled starts the next one, as soon as
     /// its lane is up; any other is closed.
-    fn break_up<Q>(&mut self, now: Time, link: LinkId, loss: Loss, out: &mut Vec<Effect<Q>>) {
+    fn break_up<Q>(&mut self, turn: &mut Turn<'_, Effect<Q>>, link: LinkId, loss: Loss) {
         let Some(known) = self.links.get_mut(&link) else { return };
         if known.state == State::Open
             && let Some(peer) = known.peer
@@ -496,19 +496,20 @@ impl Mesh {
             known.peer = None;
             known.state = State::Dialing;
             if known.lane_up {
-                self.greet(now, link, out);
+                self.greet(turn, link);
             }
         } else {
             if known.lane_up && matches!(loss, Loss::Gap | Loss::Overdrawn) {
-                self.put(link, Frame::Reset, out);
+                self.put(link, Frame::Reset, turn.out);
             }
-            self.hang_up(link, out);
+            self.hang_up(link, turn.out);
         }
     }
 
-    fn receive<Q>(&mut self, now: Time, envelope: Envelope, out: &mut Vec<Effect<Q>>) {
+    fn receive<Q>(&mut self, turn: &mut Turn<'_, Effect<Q>>, envelope: Envelope) {
         if let Frame::Hello(hello) = envelope.frame {
-            return self.hello(now, (envelope.from, envelope.session), hello, out);
+            let caller = Caller { peer: envelope.from, session: envelope.session };
+            return self.hello(turn, caller, hello);
         }
         let answer = matches!(envelope.frame, Frame::Welcome(_) | Frame::Refused(_));
         if self.run != 0 && envelope.run != self.run && !answer {
@@ -519,13 +520,13 @@ impl Mesh {
         else {
             if !answer {
                 if let Some(link) = self.unanswered(envelope.session) {
-                    self.greet_anew(now, link, out);
+                    self.greet_anew(turn, link);
                 }
                 self.events.push_back(MeshEvent::Stray(envelope));
             }
             return;
         };
-        known.heard = now;
+        known.heard = turn.now;
         if std::mem::replace(&mut known.silence, Silence::None) == Silence::Known {
             self.events.push_back(MeshEvent::Back { link });
         }
@@ -533,7 +534,7 @@ impl Mesh {
             return self.turn_away(Unwanted::Repeated);
         }
         if envelope.seq > known.in_seq {
-            return self.break_up(now, link, Loss::Gap, out);
+            return self.break_up(turn, link, Loss::Gap);
         }
         known.in_seq += 1;
         match envelope.frame {
@@ -546,7 +547,7 @@ impl Mesh {
                 self.events.push_back(MeshEvent::Refused { link, refusal });
                 known.in_seq = 0;
             }
-            Frame::Reset => self.break_up(now, link, Loss::Reset, out),
+            Frame::Reset => self.break_up(turn, link, Loss::Reset),
             Frame::Beat => {}
             frame => self.events.push_back(MeshEvent::Frame { link, frame }),
         }
@@ -581,27 +582,23 @@ impl Mesh {
 
     /// A peer says Hello, for the first time, again (it repeats itself until it is answered), or
     /// in a new session after it has lost the old one.
-    fn hello<Q>(
-        &mut self,
-        now: Time,
-        (from, session): (PeerId, u32),
-        hello: Box<Hello>,
-        out: &mut Vec<Effect<Q>>,
-    ) {
-        let known =
-            self.links.iter_mut().find(|(_, known)| !known.dialled && known.peer == Some(from));
+    fn hello<Q>(&mut self, turn: &mut Turn<'_, Effect<Q>>, caller: Caller, hello: Box<Hello>) {
+        let known = self
+            .links
+            .iter_mut()
+            .find(|(_, known)| !known.dialled && known.peer == Some(caller.peer));
         if let Some((&link, known)) = known {
             let unanswered = matches!(known.state, State::Knocked | State::Deciding);
-            if session <= known.session {
-                if unanswered && session == known.session {
-                    known.heard = now;
+            if caller.session <= known.session {
+                if unanswered && caller.session == known.session {
+                    known.heard = turn.now;
                 }
                 return;
             }
             let before = known.hello.as_ref().map_or(&[][..], |before| &before.endpoints);
             if before == hello.endpoints && unanswered {
                 // Not answered yet: the answer will open the session that was asked for last.
-                (known.session, known.heard) = (session, now);
+                (known.session, known.heard) = (caller.session, turn.now);
                 return;
             }
             // A process keeps the inbox that it has. As long as it is there nobody takes its name.
@@ -610,20 +607,20 @@ impl Mesh {
             if !same && matches!(known.state, State::Open | State::Deciding) {
                 return self.turn_away(Unwanted::Impostor);
             }
-            if !self.takes_hello(now) {
+            if !self.takes_hello(turn.now) {
                 return;
             }
             // The lane still leads to the same process, so it may be kept; but what it carried
             // for the old session is of no use, and the endpoints may be new.
-            self.break_up(now, link, Loss::Replaced, out);
-            self.hang_up(link, out);
+            self.break_up(turn, link, Loss::Replaced);
+            self.hang_up(link, turn.out);
         } else if self.links.len() >= self.peers_max.saturating_mul(2) as usize {
             // Those beyond the limit are told so, unless there are far too many even for that.
             return self.turn_away(Unwanted::Hello);
-        } else if !self.takes_hello(now) {
+        } else if !self.takes_hello(turn.now) {
             return;
         }
-        self.knock(now, (from, session), hello, out);
+        self.knock(turn, caller, hello);
     }
 
     /// Whether one more lane may be opened for a Hello. A peer that is not answered repeats itself.
@@ -638,13 +635,7 @@ impl Mesh {
     }
 
     /// A peer is at the door: a lane back to it is opened.
-    fn knock<Q>(
-        &mut self,
-        now: Time,
-        (from, session): (PeerId, u32),
-        hello: Box<Hello>,
-        out: &mut Vec<Effect<Q>>,
-    ) {
+    fn knock<Q>(&mut self, turn: &mut Turn<'_, Effect<Q>>, caller: Caller, hello: Box<Hello>) {
         let knocking = |(link, known): (&LinkId, &Link)| {
             (known.state == State::Knocked).then_some((known.heard, *link))
         };
@@ -652,24 +643,25 @@ impl Mesh {
             && let Some((_, oldest)) = self.links.iter().filter_map(knocking).min()
         {
             self.turn_away(Unwanted::Hello);
-            self.hang_up(oldest, out);
+            self.hang_up(oldest, turn.out);
         }
         let full = self.links.len() >= self.peers_max as usize;
         let endpoints = hello.endpoints.clone();
         let host = Some(hello.host.clone());
         let link = self.add(State::Knocked, false);
         if let Some(fresh) = self.links.get_mut(&link) {
-            fresh.peer = Some(from);
-            fresh.session = session;
-            fresh.heard = now;
+            fresh.peer = Some(caller.peer);
+            fresh.session = caller.session;
+            fresh.heard = turn.now;
             fresh.in_seq = 1;
             fresh.hello = Some(hello);
             fresh.unwelcome = full;
         }
-        out.push(Effect::Open { link, endpoints, host });
+        turn.out.push(Effect::Open { link, endpoints, host });
     }
 
-    fn tick<Q>(&mut self, now: Time, out: &mut Vec<Effect<Q>>) {
+    fn tick<Q>(&mut self, turn: &mut Turn<'_, Effect<Q>>) {
+        let now = turn.now;
         if now >= self.next_look {
             self.look(now);
         }
@@ -682,17 +674,17 @@ impl Mesh {
             let Some(known) = self.links.get_mut(&link) else { continue };
             match known.state {
                 State::Open if now.since(known.heard) > self.liveness => {
-                    self.break_up(now, link, Loss::Silent, out);
+                    self.break_up(turn, link, Loss::Silent);
                 }
                 State::Open => {
                     let beat = known.granted.map_or(Frame::Beat, Frame::Credit);
-                    self.put(link, beat, out);
+                    self.put(link, beat, turn.out);
                 }
                 State::Greeting if now.since(known.greeted) > self.liveness / 2 => {
-                    self.greet_or_redial(now, link, out);
+                    self.greet_or_redial(turn, link);
                 }
                 State::Knocked | State::Deciding if now.since(known.heard) > self.liveness * 4 => {
-                    self.hang_up(link, out);
+                    self.hang_up(link, turn.out);
                 }
                 _ => {}
             }
@@ -733,13 +725,13 @@ impl Mesh {
 
     /// Peers could not be heard while this process did not run, so nobody's silence counts. After
     /// a long sleep those that were dialled have given this process up.
-    fn asleep<Q>(&mut self, now: Time, gap: Duration, out: &mut Vec<Effect<Q>>) {
+    fn asleep<Q>(&mut self, turn: &mut Turn<'_, Effect<Q>>, gap: Duration) {
         let links: Vec<LinkId> = self.links.keys().copied().collect();
         for link in links {
             let Some(known) = self.links.get_mut(&link) else { continue };
-            known.heard = now;
+            known.heard = turn.now;
             if known.dialled && known.state == State::Open && gap > self.liveness {
-                self.break_up(now, link, Loss::Asleep, out);
+                self.break_up(turn, link, Loss::Asleep);
             }
         }
     }
@@ -807,13 +799,13 @@ mod tests {
 
         fn tell_dialler(&mut self, event: Event<()>) {
             let mut out = Effects::new();
-            self.dialler.handle(self.now, event, &mut out);
+            self.dialler.handle(&mut Turn::new(self.now, &mut out), event);
             Self::sort(out, &mut self.to_acceptor);
         }
 
         fn tell_acceptor(&mut self, event: Event<()>) {
             let mut out = Effects::new();
-            self.acceptor.handle(self.now, event, &mut out);
+            self.acceptor.handle(&mut Turn::new(self.now, &mut out), event);
             for link in Self::sort(out, &mut self.to_dialler) {
                 self.tell_acceptor(Event::LaneUp { link, inbox: vec![] });
             }
@@ -957,7 +949,7 @@ mod tests {
         let mut effects = Effects::new();
         for _ in 0..20 {
             pair.now = pair.now + Duration::from_millis(Limits::default().liveness_ms / 2 + 501);
-            pair.dialler.handle::<(), ()>(pair.now, Event::Tick, &mut effects);
+            pair.dialler.handle::<(), ()>(&mut Turn::new(pair.now, &mut effects), Event::Tick);
         }
         let link = pair.link;
         let is_anew = |two: &[Effect<()>]| {
@@ -1071,7 +1063,7 @@ mod tests {
         let hello = Box::new(Hello { endpoints: vec![format!("inproc://{name}")], ..hello(name) });
         let (version, run, seq, frame) = (VERSION, 0, 0, Frame::Hello(hello));
         let envelope = Envelope { version, run, from, session, seq, frame };
-        mesh.handle::<(), ()>(now, Event::Frame(envelope), &mut out);
+        mesh.handle::<(), ()>(&mut Turn::new(now, &mut out), Event::Frame(envelope));
         out
     }
 
@@ -1129,7 +1121,7 @@ mod tests {
     fn a_peer_that_overdraws_its_credit_has_to_begin_anew() {
         let mut pair = Pair::opened();
         let mut out = Effects::new();
-        pair.acceptor.overdrawn(pair.now, 0, &mut out);
+        pair.acceptor.overdrawn(&mut Turn::new(pair.now, &mut out), 0);
         Pair::sort(out, &mut pair.to_dialler);
         pair.deliver();
         let lost = pair.heard.pop_front();
@@ -1158,7 +1150,10 @@ mod tests {
             let mut out = Effects::new();
             let link = mesh.dial(vec!["inproc://s".into()], None, &mut out);
             let now = Time::from_ms(1);
-            mesh.handle::<(), ()>(now, Event::LaneUp { link, inbox: vec![] }, &mut out);
+            mesh.handle::<(), ()>(
+                &mut Turn::new(now, &mut out),
+                Event::LaneUp { link, inbox: vec![] },
+            );
             let session = out.iter().find_map(|effect| match effect {
                 Effect::Send { envelope, .. } => Some(envelope.session),
                 _ => None,
@@ -1173,7 +1168,7 @@ mod tests {
             };
             let for_the_dead = welcome.replace(answer.clone()).unwrap_or(answer.clone());
             let is_first = for_the_dead == answer;
-            mesh.handle::<(), ()>(now, Event::Frame(for_the_dead), &mut out);
+            mesh.handle::<(), ()>(&mut Turn::new(now, &mut out), Event::Frame(for_the_dead));
             assert_eq!(mesh.is_open(link), is_first);
         }
     }

@@ -3,8 +3,10 @@
 pub mod commit;
 pub mod credit;
 pub mod dispatch;
+pub mod downstream;
 pub mod expansion;
 pub mod mesh;
+pub mod observers;
 pub mod outbox;
 pub mod patience;
 pub mod sizing;

@@ -7,6 +7,7 @@ use proto::frame::{Credit, Done, Failed};
 use proto::limits::Limits;
 use proto::plan::{Function, Stage};
 use proto::ranges::RangeSet;
+use proto::role::Turn;
 use proto::rules::dispatch::{Dispatch, Order};
 use proto::rules::mesh::Loss;
 use proto::time::Time;
@@ -94,7 +95,12 @@ impl Scene {
             4 => {
                 self.links.remove(&link);
                 let loss = LOSSES[script.below(7) as usize];
-                self.dispatch.lost(self.now, link, loss, &self.committed, &mut orders);
+                self.dispatch.lost(
+                    &mut Turn::new(self.now, &mut orders),
+                    link,
+                    loss,
+                    &self.committed,
+                );
             }
             5 => {
                 let parcel = self.parcel(link, script);
@@ -110,7 +116,12 @@ impl Scene {
                 for failed in &done.failed {
                     let _ = self.dispatch.unit_of(link, parcel, failed.index);
                 }
-                self.dispatch.done(self.now, link, &done, &self.committed, &mut orders);
+                self.dispatch.done(
+                    &mut Turn::new(self.now, &mut orders),
+                    link,
+                    &done,
+                    &self.committed,
+                );
             }
             8 if self.next > 0 => {
                 let first = script.number() % self.next;
@@ -122,7 +133,7 @@ impl Scene {
             10 => self.dispatch.ending(),
             11 => self.dispatch.quiet(link, self.now, &self.committed),
             12 => self.dispatch.back(link, &mut orders),
-            _ => self.dispatch.dispatch(self.now, &self.committed, &mut orders),
+            _ => self.dispatch.dispatch(&mut Turn::new(self.now, &mut orders), &self.committed),
         }
         self.carry_out(orders);
     }
@@ -168,7 +179,12 @@ impl Scene {
     fn ends_well(&mut self) {
         let mut orders = Vec::new();
         for link in std::mem::take(&mut self.links).into_keys() {
-            self.dispatch.lost(self.now, link, Loss::Silent, &self.committed, &mut orders);
+            self.dispatch.lost(
+                &mut Turn::new(self.now, &mut orders),
+                link,
+                Loss::Silent,
+                &self.committed,
+            );
         }
         self.carry_out(orders);
         self.sent.clear();
@@ -178,7 +194,7 @@ impl Scene {
         while !self.dispatch.is_empty() {
             let mut orders = Vec::new();
             self.now = self.now + Duration::from_secs(31);
-            self.dispatch.dispatch(self.now, &self.committed, &mut orders);
+            self.dispatch.dispatch(&mut Turn::new(self.now, &mut orders), &self.committed);
             let parcels: Vec<u64> = orders
                 .iter()
                 .filter_map(|order| match order {
@@ -195,7 +211,12 @@ impl Scene {
             let mut orders = Vec::new();
             for parcel in parcels {
                 let done = Done { parcel, busy_ns: 1, failed: Vec::new() };
-                self.dispatch.done(self.now, 9, &done, &self.committed, &mut orders);
+                self.dispatch.done(
+                    &mut Turn::new(self.now, &mut orders),
+                    9,
+                    &done,
+                    &self.committed,
+                );
             }
             self.carry_out(orders);
             for id in &self.sent {

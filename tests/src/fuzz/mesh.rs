@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proto::frame::{Envelope, Frame, Hello, Refusal, Role, VERSION, Welcome};
 use proto::limits::Limits;
-use proto::role::{Effect, Event, LinkId};
+use proto::role::{Effect, Event, LinkId, Turn};
 use proto::rules::mesh::{Mesh, MeshEvent};
 use proto::time::Time;
 
@@ -119,7 +119,7 @@ impl Scene {
 
     fn tell(&mut self, event: Event<()>) {
         let mut out = Effects::new();
-        self.mesh.handle(self.now, event, &mut out);
+        self.mesh.handle(&mut Turn::new(self.now, &mut out), event);
         while let Some(event) = self.mesh.poll() {
             match event {
                 MeshEvent::Asked { link, .. } => {
@@ -183,11 +183,8 @@ impl Scene {
         let mut out = Effects::new();
         let lane = honest.dial(vec!["inproc://subject".into()], None, &mut out);
         let mut to_honest = Vec::new();
-        honest.handle::<(), ()>(
-            self.now,
-            Event::LaneUp { link: lane, inbox: hello("honest").endpoints },
-            &mut out,
-        );
+        let up = Event::LaneUp { link: lane, inbox: hello("honest").endpoints };
+        honest.handle::<(), ()>(&mut Turn::new(self.now, &mut out), up);
         for _ in 0..200 {
             self.sent.clear();
             for effect in out.drain(..) {
@@ -198,14 +195,14 @@ impl Scene {
             self.answers();
             to_honest.append(&mut self.sent);
             for envelope in to_honest.drain(..) {
-                honest.handle::<(), ()>(self.now, Event::Frame(envelope), &mut out);
+                honest.handle::<(), ()>(&mut Turn::new(self.now, &mut out), Event::Frame(envelope));
             }
             while honest.poll().is_some() {}
             if honest.is_open(lane) {
                 return;
             }
             self.now = self.now + Duration::from_millis(limits().heartbeat_interval_ms);
-            honest.handle::<(), ()>(self.now, Event::Tick, &mut out);
+            honest.handle::<(), ()>(&mut Turn::new(self.now, &mut out), Event::Tick);
             self.tell(Event::Tick);
             to_honest.append(&mut self.sent);
         }

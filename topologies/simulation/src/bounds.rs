@@ -37,7 +37,7 @@ pub(super) fn ventilator(role: &Ventilator) -> Load {
         window_units: role.window_units(),
         kept_bytes: kept as u64,
         dead_bytes: dead as u64,
-        ..of(Some(role.dispatch()))
+        ..of(role.stages())
     }
 }
 
@@ -48,7 +48,7 @@ pub(super) fn worker(role: &Worker) -> Load {
         kept_bytes: role.kept_bytes() as u64,
         intake_units: units as u64,
         intake_bytes: bytes as u64,
-        ..of(role.dispatch())
+        ..of(role.stages())
     }
 }
 
@@ -64,12 +64,12 @@ pub(super) fn sink(role: &Sink) -> Load {
     }
 }
 
-fn of(dispatch: Option<&Dispatch>) -> Load {
-    dispatch.map_or_else(Load::default, |dispatch| Load {
-        copies: dispatch.copies(),
-        lent: dispatch.lent(),
-        pressed: dispatch.pressed(),
-        ..Load::default()
+fn of<'a>(stages: impl Iterator<Item = &'a Dispatch>) -> Load {
+    stages.fold(Load::default(), |sum, stage| Load {
+        copies: sum.copies + stage.copies(),
+        lent: sum.lent + stage.lent(),
+        pressed: sum.pressed + stage.pressed(),
+        ..sum
     })
 }
 

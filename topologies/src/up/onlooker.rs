@@ -13,7 +13,7 @@ use proto::{
         endpoint::{Endpoint, this_host},
         zeromq::{NetError, SharedContext},
     },
-    role::{Effect, Event, LinkId, Role},
+    role::{Effect, Event, LinkId, Role, Turn},
     rules::mesh::{Mesh, MeshEvent},
     time::Time,
 };
@@ -120,7 +120,7 @@ impl<F: FnMut(Reporter, Report)> Role for Onlooker<F> {
         if self.left {
             return;
         }
-        if let Some(Event::Drain) = self.mesh.handle(now, event, out) {
+        if let Some(Event::Drain) = self.mesh.handle(&mut Turn::new(now, out), event) {
             return self.leave(out);
         }
         while let Some(event) = self.mesh.poll() {

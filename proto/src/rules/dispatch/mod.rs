@@ -22,7 +22,7 @@ use crate::{
     limits::{BACKOFF_MS_MAX, Limits},
     plan::Stage,
     ranges::RangeSet,
-    role::LinkId,
+    role::{LinkId, Turn},
     rules::{mesh::Loss, sizing::Sizing},
     time::Time,
     unit::UnitId,
@@ -280,6 +280,11 @@ impl Dispatch {
         self.crew.join(link, name, sizing);
     }
 
+    /// The human-readable name of a worker, if it is one of this stage.
+    pub fn name_of(&self, link: LinkId) -> Option<&str> {
+        self.crew.get(link).map(|peer| peer.name.as_str())
+    }
+
     /// How many workers there are.
     pub fn peers(&self) -> usize {
         self.crew.len()
@@ -305,11 +310,10 @@ impl Dispatch {
     /// others. A death is charged to the units that it was executing, at most.
     pub fn lost(
         &mut self,
-        now: Time,
+        turn: &mut Turn<'_, Order>,
         link: LinkId,
         loss: Loss,
         committed: &RangeSet,
-        orders: &mut Vec<Order>,
     ) {
         let Some(peer) = self.crew.remove(link) else { return };
         let mut executing = matches!(loss, Loss::Disconnected);
@@ -320,9 +324,9 @@ impl Dispatch {
             }
             let suspected = std::mem::take(&mut executing);
             if suspected && !sent.copy {
-                self.charge(sent, &peer.name, committed, orders);
+                self.charge(sent, &peer.name, committed, turn.out);
             } else if suspected && peer.quiet {
-                self.accuse(&sent, (link, &peer.name), committed, orders);
+                self.accuse(&sent, (link, &peer.name), committed, turn.out);
                 self.take_back(sent, committed);
             } else {
                 self.take_back(sent, committed);
@@ -333,7 +337,7 @@ impl Dispatch {
         }
         self.forget_loans(link);
         if !self.again.is_empty() {
-            self.lost_at.get_or_insert(now);
+            self.lost_at.get_or_insert(turn.now);
         }
     }
 
@@ -375,11 +379,10 @@ impl Dispatch {
     /// A worker has executed a parcel. Units that failed are tried again later or are dead.
     pub fn done(
         &mut self,
-        now: Time,
+        turn: &mut Turn<'_, Order>,
         link: LinkId,
         done: &Done,
         committed: &RangeSet,
-        orders: &mut Vec<Order>,
     ) {
         let busy = Duration::from_nanos(done.busy_ns);
         let executed = self.crew.update(link, |peer| {
@@ -402,7 +405,7 @@ impl Dispatch {
         let (history, copy) = (sent.history, sent.copy);
         if sent.units.all_in(committed) {
             self.kept_bytes -= sent.units.bytes();
-            self.latencies.push((now.since(sent.at), sent.units.len()));
+            self.latencies.push((turn.now.since(sent.at), sent.units.len()));
         } else {
             self.kept.push(link, sent);
         }
@@ -415,14 +418,14 @@ impl Dispatch {
         let mut again = Units::new();
         for (units, error) in failed.into_iter().zip(failures.into_values()) {
             let failure = Failure { history, error, worker: &worker };
-            let Some(units) = self.failed(units, failure, committed, orders) else { continue };
+            let Some(units) = self.failed(units, failure, committed, turn.out) else { continue };
             match history.suspect {
-                true => self.later(now, units, history),
+                true => self.later(turn.now, units, history),
                 false => again.append(&units),
             }
         }
         if !again.is_empty() {
-            self.later(now, again, history);
+            self.later(turn.now, again, history);
         }
     }
 
@@ -436,8 +439,8 @@ impl Dispatch {
     }
 
     /// Everything that may be sent now.
-    pub fn dispatch(&mut self, now: Time, committed: &RangeSet, orders: &mut Vec<Order>) {
-        while self.delayed.peek().is_some_and(|delayed| delayed.due <= now) {
+    pub fn dispatch(&mut self, turn: &mut Turn<'_, Order>, committed: &RangeSet) {
+        while self.delayed.peek().is_some_and(|delayed| delayed.due <= turn.now) {
             if let Some(Delayed { stock, .. }) = self.delayed.pop() {
                 self.stock_again(stock);
             }
@@ -452,17 +455,17 @@ impl Dispatch {
                 }
                 break;
             };
-            self.send(now, link, units, history, false, orders);
+            self.send(turn, link, units, history, false);
         }
-        self.press(now, committed, orders);
+        self.press(turn, committed);
         if self.again.is_empty()
             && let Some(lost_at) = self.lost_at.take()
         {
-            self.recovery = self.recovery.max(Some(now.since(lost_at)));
+            self.recovery = self.recovery.max(Some(turn.now.since(lost_at)));
         }
-        if self.ready_units == 0 && now.since(self.looked) >= RETRACT_AFTER {
-            self.looked = now;
-            self.use_idle_workers(now, orders);
+        if self.ready_units == 0 && turn.now.since(self.looked) >= RETRACT_AFTER {
+            self.looked = turn.now;
+            self.use_idle_workers(turn);
         }
     }
 
@@ -475,7 +478,7 @@ impl Dispatch {
 
     /// What belongs to the oldest unit that is not committed goes to a worker that has given no
     /// credit too: all that workers keep, and grant no credit for, may wait for that very unit.
-    fn press(&mut self, now: Time, committed: &RangeSet, orders: &mut Vec<Order>) {
+    fn press(&mut self, turn: &mut Turn<'_, Order>, committed: &RangeSet) {
         let oldest = committed.watermark();
         while self.ready_units > 0 && self.searched != Some((oldest, self.stocked)) {
             let Some((link, is_idle)) = self.crew.closed() else { return };
@@ -488,7 +491,7 @@ impl Dispatch {
                     self.ready_units -= units.len();
                     self.ready_bytes -= units.bytes();
                     self.pressed += 1;
-                    self.send(now, link, units, history, false, orders);
+                    self.send(turn, link, units, history, false);
                 }
                 None => self.searched = Some((oldest, self.stocked)),
             }
@@ -583,29 +586,28 @@ impl Dispatch {
 
     fn send(
         &mut self,
-        now: Time,
+        turn: &mut Turn<'_, Order>,
         link: LinkId,
         mut units: Units,
         history: History,
         copy: bool,
-        orders: &mut Vec<Order>,
     ) {
         units.share();
         let parcel = self.next_parcel;
         self.next_parcel += 1;
         self.attempts += units.len() as u64;
         let attempt = history.attempt;
-        orders.push(Order::Send(link, Work { parcel, attempt, units: units.clone() }));
+        turn.out.push(Order::Send(link, Work { parcel, attempt, units: units.clone() }));
         self.crew.update(link, |peer| {
             peer.allowance.sent(units.len(), units.bytes());
-            let sent = Sent { units, history, at: now, retracted: false, copy, copied: false };
+            let sent = Sent { units, history, at: turn.now, retracted: false, copy, copied: false };
             peer.pending.insert(parcel, sent);
         });
     }
 
     /// Nothing waits: a worker without work is given what another one has not begun or, at the
     /// end, a copy of what another one has had for longest.
-    fn use_idle_workers(&mut self, now: Time, orders: &mut Vec<Order>) {
+    fn use_idle_workers(&mut self, turn: &mut Turn<'_, Order>) {
         if !self.crew.any_idle() || self.crew.len() < 2 {
             return;
         }
@@ -617,7 +619,7 @@ impl Dispatch {
                 continue;
             }
             let overdue =
-                peer.pending.values().next().is_some_and(|s| now.since(s.at) >= RETRACT_AFTER);
+                peer.pending.values().next().is_some_and(|s| turn.now.since(s.at) >= RETRACT_AFTER);
             if let Some((parcel, sent)) = peer.pending.last_key_value()
                 && overdue
                 && (peer.pending.len() > 1 || sent.units.len() > 1)
@@ -630,15 +632,15 @@ impl Dispatch {
         asked |= !retract.is_empty();
         for (link, parcel) in retract {
             self.change(link, parcel, |sent| sent.retracted = true);
-            orders.push(Order::Retract(link, parcel));
+            turn.out.push(Order::Retract(link, parcel));
         }
         if self.ending && !asked {
-            self.speculate(now, orders);
+            self.speculate(turn);
         }
     }
 
     /// Gives each idle worker a copy of what another one has had for longest.
-    fn speculate(&mut self, now: Time, orders: &mut Vec<Order>) {
+    fn speculate(&mut self, turn: &mut Turn<'_, Order>) {
         let idle: Vec<LinkId> =
             self.crew.iter().filter(|(_, peer)| peer.is_idle()).map(|(link, _)| link).collect();
         let mut late = Vec::new();
@@ -646,7 +648,7 @@ impl Dispatch {
             for (parcel, sent) in &peer.pending {
                 let expected = peer.sizing.expected(sent.units.len()).unwrap_or_default();
                 let patience = (expected * 2).max(COPY_AFTER);
-                if now.since(sent.at) >= patience
+                if turn.now.since(sent.at) >= patience
                     && !(sent.copy || sent.copied || sent.history.suspect)
                 {
                     late.push((sent.at, link, *parcel));
@@ -662,7 +664,7 @@ impl Dispatch {
             let Some((units, history)) = original else { continue };
             self.kept_bytes += units.bytes();
             self.copies += 1;
-            self.send(now, idle, units, history, true, orders);
+            self.send(turn, idle, units, history, true);
         }
     }
 

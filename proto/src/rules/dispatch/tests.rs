@@ -30,7 +30,7 @@ impl Script {
 
     fn orders(&mut self) -> Vec<Order> {
         let mut orders = Vec::new();
-        self.dispatch.dispatch(self.now, &self.committed, &mut orders);
+        self.dispatch.dispatch(&mut Turn::new(self.now, &mut orders), &self.committed);
         orders
     }
 
@@ -51,13 +51,13 @@ impl Script {
     fn done(&mut self, link: LinkId, parcel: ParcelId, ns: u64, failed: Vec<Failed>) -> Vec<Order> {
         let mut orders = Vec::new();
         let done = Done { parcel, busy_ns: ns, failed };
-        self.dispatch.done(self.now, link, &done, &self.committed, &mut orders);
+        self.dispatch.done(&mut Turn::new(self.now, &mut orders), link, &done, &self.committed);
         orders
     }
 
     fn lost(&mut self, link: LinkId, loss: Loss) -> Vec<Order> {
         let mut orders = Vec::new();
-        self.dispatch.lost(self.now, link, loss, &self.committed, &mut orders);
+        self.dispatch.lost(&mut Turn::new(self.now, &mut orders), link, loss, &self.committed);
         orders
     }
 

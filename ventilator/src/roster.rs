@@ -1,0 +1,160 @@
+//! The workers of all stages.
+//!
+//! Owns who is there, in which stage, and what each one says of itself; tells the workers of a stage
+//! who those of the next one are. Refuses to admit anybody, and to know of units.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proto::{
+    frame::{Contact, Frame, Hello, PeerId, WorkerTally},
+    role::{Effect, LinkId},
+    rules::mesh::{Loss, Mesh},
+};
+
+/// A worker that was admitted.
+#[derive(Debug)]
+pub(crate) struct Member {
+    /// The index of its stage.
+    pub stage: u32,
+    contact: Contact,
+    figures: WorkerTally,
+}
+
+impl Member {
+    /// Its human-readable name.
+    pub fn name(&self) -> &str {
+        &self.contact.name
+    }
+}
+
+/// The workers of all stages, those that were there included.
+#[derive(Debug, Default)]
+pub(crate) struct Roster {
+    members: BTreeMap<LinkId, Member>,
+    // Whose session is over although nothing says that they are dead.
+    astray: BTreeSet<PeerId>,
+    former: Vec<WorkerTally>,
+}
+
+/// Whether the workers of one stage send to those of another: the one place that knows that stages
+/// are a line.
+fn is_before(stage: u32, next: u32) -> bool {
+    stage.checked_add(1) == Some(next)
+}
+
+impl Roster {
+    /// A worker is admitted to a stage.
+    pub fn admit(&mut self, link: LinkId, peer: PeerId, stage: u32, hello: Hello) {
+        let Hello { name, host, endpoints, .. } = hello;
+        self.astray.remove(&peer);
+        let figures = WorkerTally { name: name.clone(), stage, ..Default::default() };
+        let contact = Contact { peer, name, host, endpoints };
+        self.members.insert(link, Member { stage, contact, figures });
+    }
+
+    /// How many are there.
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Whether none is there, and none is expected to come back.
+    pub fn is_gone(&self) -> bool {
+        self.members.is_empty() && self.astray.is_empty()
+    }
+
+    /// Whether a stage has a worker.
+    pub fn has_stage(&self, stage: u32) -> bool {
+        self.members.values().any(|member| member.stage == stage)
+    }
+
+    /// A worker.
+    pub fn get(&self, link: LinkId) -> Option<&Member> {
+        self.members.get(&link)
+    }
+
+    /// All workers, in order.
+    pub fn links(&self) -> impl Iterator<Item = LinkId> {
+        self.links_from(0)
+    }
+
+    /// All workers in order, from a link on.
+    pub fn links_from(&self, first: LinkId) -> impl Iterator<Item = LinkId> {
+        self.members.range(first..).map(|(link, _)| *link)
+    }
+
+    /// A worker says how it gets on.
+    pub fn figures(&mut self, link: LinkId, figures: WorkerTally) {
+        if let Some(member) = self.members.get_mut(&link) {
+            member.figures = WorkerTally { name: member.contact.name.clone(), ..figures };
+        }
+    }
+
+    /// What all of them say.
+    pub fn tallies(&self) -> Vec<WorkerTally> {
+        let present = self.members.values().map(|member| member.figures.clone());
+        present.chain(self.former.iter().cloned()).collect()
+    }
+
+    /// A worker has said goodbye.
+    pub fn left(&mut self, link: LinkId) -> Option<Member> {
+        let member = self.members.remove(&link)?;
+        self.former.push(member.figures.clone());
+        Some(member)
+    }
+
+    /// A worker's session has ended. Unless its lane says that it is gone it may come back, and is
+    /// waited for at the end; `peers_max` bounds how many are.
+    pub fn lost(&mut self, link: LinkId, loss: Loss, peers_max: u32) -> Option<Member> {
+        let member = self.left(link)?;
+        if loss != Loss::Disconnected && self.astray.len() < peers_max as usize {
+            self.astray.insert(member.contact.peer);
+        }
+        Some(member)
+    }
+
+    /// Tells the workers before `stage` who is in it.
+    pub fn tell<Q>(&self, stage: u32, mesh: &mut Mesh, out: &mut Vec<Effect<Q>>) {
+        self.tell_but(None, stage, mesh, out);
+    }
+
+    /// A worker takes no more. Those that have a lane to it see its own Leaving; new ones must not
+    /// learn of it.
+    pub fn tell_leaving<Q>(&self, link: LinkId, mesh: &mut Mesh, out: &mut Vec<Effect<Q>>) {
+        if let Some(member) = self.members.get(&link) {
+            self.tell_but(Some(member.contact.peer), member.stage, mesh, out);
+        }
+    }
+
+    /// Tells a worker who is in the stages after its own.
+    pub fn introduce<Q>(
+        &self,
+        link: LinkId,
+        stages: u32,
+        mesh: &mut Mesh,
+        out: &mut Vec<Effect<Q>>,
+    ) {
+        let Some(member) = self.members.get(&link) else { return };
+        for next in (0..stages).filter(|next| is_before(member.stage, *next)) {
+            mesh.send(link, Frame::Roster(self.contacts(next, None)), out);
+        }
+    }
+
+    fn tell_but<Q>(
+        &self,
+        but: Option<PeerId>,
+        stage: u32,
+        mesh: &mut Mesh,
+        out: &mut Vec<Effect<Q>>,
+    ) {
+        let before = self.members.iter().filter(|(_, member)| is_before(member.stage, stage));
+        for (link, _) in before {
+            mesh.send(*link, Frame::Roster(self.contacts(stage, but)), out);
+        }
+    }
+
+    fn contacts(&self, stage: u32, but: Option<PeerId>) -> Vec<Contact> {
+        let members = self.members.values().filter(|member| member.stage == stage);
+        let contacts = members.map(|member| &member.contact);
+        contacts.filter(|contact| Some(contact.peer) != but).cloned().collect()
+    }
+}

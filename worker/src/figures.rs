@@ -1,0 +1,58 @@
+//! What a worker says of itself to the ventilator.
+//!
+//! Owns the figures, and how often they are told; refuses to send them.
+
+use std::time::Duration;
+
+use proto::{frame::WorkerTally, time::Time, turned_away::TurnedAway};
+
+/// Interval between two of its reports to the ventilator.
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// The figures of one worker.
+#[derive(Debug)]
+pub(crate) struct Figures {
+    tally: WorkerTally,
+    joined: Time,
+    // When they were told, and how many units there were then.
+    told: Time,
+    told_units: u64,
+}
+
+impl Figures {
+    /// Those of a worker that has done nothing.
+    pub fn new(name: String) -> Self {
+        let tally = WorkerTally { name, ..WorkerTally::default() };
+        Self { tally, joined: Time::default(), told: Time::default(), told_units: 0 }
+    }
+
+    /// It is part of a stage from now on.
+    pub fn join(&mut self, now: Time, stage: u32) {
+        self.tally.stage = stage;
+        self.joined = now;
+    }
+
+    /// So many outputs were made.
+    pub fn outputs(&mut self, count: usize) {
+        self.tally.outputs += count as u64;
+    }
+
+    /// A parcel has ended: its units, and nanoseconds in the function.
+    pub fn finished(&mut self, units: usize, busy_ns: u64) {
+        self.tally.units += units as u64;
+        self.tally.busy_ns = self.tally.busy_ns.saturating_add(busy_ns);
+    }
+
+    /// Whether they are to be told: something has been done since, and not just now.
+    pub fn are_due(&self, now: Time) -> bool {
+        self.tally.units != self.told_units && now.since(self.told) >= INTERVAL
+    }
+
+    /// The figures, to be told now.
+    pub fn tell(&mut self, now: Time, turned_away: TurnedAway) -> WorkerTally {
+        (self.told, self.told_units) = (now, self.tally.units);
+        self.tally.turned_away = turned_away;
+        self.tally.present_ns = now.since(self.joined).as_nanos() as u64;
+        self.tally.clone()
+    }
+}

@@ -1,0 +1,404 @@
+//! Parcels from their arrival to the word that they are done.
+//!
+//! Owns what senders may send, what waits, what is executed, and what is given back: since the
+//! worker leaves, since a sender asks for it, or since there is no room for what would come of it.
+//! Refuses to know where outcomes go.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+use proto::{
+    frame::{Done, Failed, Frame, ParcelId, Work},
+    limits::Limits,
+    role::LinkId,
+    rules::{credit::Intake, dispatch::PARCELS_PER_PEER, mesh::Mesh},
+    time::Time,
+    unit::UnitId,
+};
+use tracing::warn;
+
+use crate::{
+    product::Product,
+    request::{Request, Share, Ticket, Turn},
+};
+
+/// Outputs that are ready are fetched from a long parcel as often.
+const COLLECT_INTERVAL: Duration = Duration::from_millis(25);
+
+/// How long a worker stays over its memory limit before it returns parcels that are not begun.
+pub(crate) const FULL_PATIENCE: Duration = Duration::from_millis(100);
+
+/// How much room there is for outcomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// Enough to begin whatever comes.
+    Free,
+    /// What is kept for others takes all the memory that it may.
+    Full {
+        /// The unit that everything may wait for; none while that is the sink, which has still to
+        /// hear of outcomes.
+        awaited: Option<UnitId>,
+    },
+}
+
+#[derive(Debug)]
+struct Parcel {
+    link: LinkId,
+    work: Work,
+    // It came without credit, and is not given back to make way.
+    pressed: bool,
+}
+
+#[derive(Debug)]
+struct Executing {
+    ticket: Ticket,
+    link: LinkId,
+    parcel: ParcelId,
+    attempt: u32,
+    units: usize,
+    bytes: usize,
+    failed: Vec<Failed>,
+    collected: Time,
+    // Units not begun have been given back already.
+    curtailed: bool,
+    // Of a run that is over.
+    void: bool,
+}
+
+/// What has come of a parcel since it was asked last.
+#[derive(Debug)]
+pub(crate) struct Yield {
+    /// Which try it was.
+    pub attempt: u32,
+    /// The outputs; what failed is kept for the word to the sender.
+    pub product: Product,
+    /// Its units, and nanoseconds in the function, if the parcel has ended.
+    pub finished: Option<(usize, u64)>,
+}
+
+/// All parcels that are here.
+#[derive(Debug)]
+pub(crate) struct Parcels {
+    loaded: bool,
+    // The worker leaves, and takes no more.
+    closed: bool,
+    intake: Intake,
+    senders: Vec<LinkId>,
+    queue: VecDeque<Parcel>,
+    executing: Option<Executing>,
+    // Said once the results are on their way: those somebody waits for.
+    done: Vec<(LinkId, Done)>,
+    full_since: Option<Time>,
+    // Units and bytes by sender that were given back since there was no room, for which credit
+    // grows only once there is.
+    withheld: BTreeMap<LinkId, (usize, usize)>,
+    next_ticket: Ticket,
+    next_execution: u64,
+}
+
+impl Parcels {
+    /// None yet, and nobody may send any; executions are numbered from `first_execution`.
+    pub fn new(limits: &Limits, first_execution: u64) -> Self {
+        Self {
+            loaded: false,
+            closed: false,
+            intake: Intake::new(limits.intake_units_max, limits.intake_bytes_max),
+            senders: Vec::new(),
+            queue: VecDeque::new(),
+            executing: None,
+            done: Vec::new(),
+            full_since: None,
+            withheld: BTreeMap::new(),
+            next_ticket: 0,
+            next_execution: first_execution,
+        }
+    }
+
+    /// Units that have come and are not done, and bytes of their values.
+    pub fn intake(&self) -> (usize, usize) {
+        let queued = self.queue.iter().map(|p| (p.work.units.len(), p.work.units.bytes()));
+        let begun = self.executing.iter().map(|executing| (executing.units, executing.bytes));
+        queued.chain(begun).fold((0, 0), |sum, each| (sum.0 + each.0, sum.1 + each.1))
+    }
+
+    /// Those who send, in the order in which they came.
+    pub fn senders(&self) -> &[LinkId] {
+        &self.senders
+    }
+
+    /// Whether the worker takes no more.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Whether the executor has nothing.
+    pub fn is_idle(&self) -> bool {
+        self.executing.is_none()
+    }
+
+    /// Another plan holds from now on: its function has still to be made ready, and what the
+    /// executor has belongs to no run. It goes on to its next unit; what it makes is thrown away.
+    pub fn begin_anew(&mut self, limits: &Limits) {
+        self.loaded = false;
+        self.intake = Intake::new(limits.intake_units_max, limits.intake_bytes_max);
+        if let Some(executing) = &mut self.executing {
+            executing.void = true;
+        }
+    }
+
+    /// The function is ready. A worker whose function cannot work must never be sent anything, so
+    /// credit is granted from here on.
+    pub fn loaded(&mut self) {
+        self.loaded = true;
+    }
+
+    /// A sender's session begins.
+    pub fn join(&mut self, link: LinkId) {
+        self.intake.join(link);
+        self.senders.push(link);
+    }
+
+    /// A sender that is gone has its units sent to others; those not begun here are dropped.
+    pub fn lose(&mut self, turn: &mut Turn<'_>, link: LinkId) {
+        self.senders.retain(|sender| *sender != link);
+        self.intake.leave(link);
+        self.withheld.remove(&link);
+        self.queue.retain(|parcel| parcel.link != link);
+        if self.executing.as_ref().is_some_and(|executing| executing.link == link) {
+            turn.request(Request::Curtail { share: Share::All });
+        }
+    }
+
+    /// A sender has sent a parcel; from anybody else it is nothing.
+    pub fn take(&mut self, turn: &mut Turn<'_>, mesh: &mut Mesh, link: LinkId, work: Work) {
+        if !self.senders.contains(&link) {
+            return;
+        }
+        let (units, bytes) = (work.units.len(), work.units.bytes());
+        let within = self.intake.received(link, units, bytes);
+        let pressed = !within && self.may_press(link, &work);
+        if pressed {
+            self.intake.overdrawn(link, units, bytes);
+        }
+        let parcel = Parcel { link, work, pressed };
+        if !within && !pressed {
+            warn!("a sender does not keep to its credit; it has to begin anew");
+            mesh.overdrawn(turn, link);
+        } else if self.closed {
+            self.give_back(turn, mesh, parcel);
+        } else {
+            self.queue.push_back(parcel);
+        }
+    }
+
+    /// Whether a parcel may come without credit: it is part of one unit, which everything else may
+    /// wait for, and there are no more of its kind than a sender may have under way.
+    fn may_press(&self, link: LinkId, work: &Work) -> bool {
+        let others = self.queue.iter().filter(|known| known.link == link && known.pressed).count();
+        others < PARCELS_PER_PEER && work.units.has_one_root()
+    }
+
+    fn give_back(&mut self, turn: &mut Turn<'_>, mesh: &mut Mesh, parcel: Parcel) {
+        let Parcel { link, work, .. } = parcel;
+        self.intake.processed(link, work.units.len(), work.units.bytes());
+        mesh.send(link, Frame::Returned { parcel: work.parcel, keep: 0 }, turn.out);
+    }
+
+    /// A sender wants back what is not begun of a parcel.
+    pub fn retract(
+        &mut self,
+        turn: &mut Turn<'_>,
+        mesh: &mut Mesh,
+        link: LinkId,
+        parcel: ParcelId,
+    ) {
+        let here = |known: &Parcel| known.link == link && known.work.parcel == parcel;
+        if let Some(index) = self.queue.iter().position(here) {
+            if let Some(parcel) = self.queue.remove(index) {
+                self.give_back(turn, mesh, parcel);
+            }
+        } else if let Some(executing) = &self.executing
+            && (executing.link, executing.parcel) == (link, parcel)
+        {
+            turn.request(Request::Curtail { share: Share::Half });
+        }
+    }
+
+    /// The worker leaves: takes no more, gives back what is not begun.
+    pub fn close(&mut self, turn: &mut Turn<'_>, mesh: &mut Mesh) {
+        self.closed = true;
+        for parcel in std::mem::take(&mut self.queue) {
+            self.give_back(turn, mesh, parcel);
+        }
+        if self.executing.is_some() {
+            turn.request(Request::Curtail { share: Share::All });
+        }
+    }
+
+    /// The executor has given up all but the first units of a parcel.
+    pub fn curtailed(&mut self, turn: &mut Turn<'_>, mesh: &mut Mesh, ticket: Ticket, keep: u32) {
+        let Some(executing) = &mut self.executing else { return };
+        if executing.ticket != ticket {
+            return;
+        }
+        let given = executing.units.saturating_sub(keep as usize);
+        let bytes = (executing.bytes * given).checked_div(executing.units).unwrap_or_default();
+        executing.units -= given;
+        executing.bytes -= bytes;
+        let (link, parcel) = (executing.link, executing.parcel);
+        self.intake.processed(link, given, bytes);
+        mesh.send(link, Frame::Returned { parcel, keep }, turn.out);
+    }
+
+    /// The executor has made something of a parcel, and has ended it after so many nanoseconds in
+    /// the function, if it has.
+    pub fn produced(
+        &mut self,
+        now: Time,
+        ticket: Ticket,
+        mut product: Product,
+        busy_ns: Option<u64>,
+    ) -> Option<Yield> {
+        let executing = self.executing.as_mut().filter(|known| known.ticket == ticket)?;
+        if executing.void {
+            if busy_ns.is_some() {
+                self.executing = None;
+            }
+            return None;
+        }
+        executing.collected = now;
+        executing.failed.append(&mut product.failed);
+        let attempt = executing.attempt;
+        let finished = busy_ns.and_then(|busy_ns| Some((self.finish(busy_ns)?, busy_ns)));
+        Some(Yield { attempt, product, finished })
+    }
+
+    /// What was executed is done; how many units it was.
+    fn finish(&mut self, busy_ns: u64) -> Option<usize> {
+        let Executing { link, parcel, units, bytes, failed, .. } = self.executing.take()?;
+        self.intake.processed(link, units, bytes);
+        self.done.push((link, Done { parcel, busy_ns, failed }));
+        Some(units)
+    }
+
+    /// Says what is done, and grants what may come next.
+    pub fn tell(&mut self, turn: &mut Turn<'_>, mesh: &mut Mesh) {
+        for (link, done) in std::mem::take(&mut self.done) {
+            mesh.send(link, Frame::Done(done), turn.out);
+        }
+        let grants = if self.loaded { self.intake.grants() } else { Vec::new() };
+        for (link, credit) in grants {
+            mesh.grant(link, credit, turn.out);
+        }
+    }
+
+    /// Starts the next parcel. Without room that is one with the oldest unit that is not committed:
+    /// everything that is kept may wait for it.
+    pub fn execute(&mut self, turn: &mut Turn<'_>, mesh: &mut Mesh, room: Room) {
+        match room {
+            Room::Free => self.has_room(),
+            Room::Full { .. } => {
+                self.full_since.get_or_insert(turn.now);
+            }
+        }
+        if self.executing.is_some() {
+            return self.look_after(turn, room);
+        }
+        if !self.loaded {
+            return;
+        }
+        let next = match room {
+            Room::Free => self.queue.pop_front(),
+            Room::Full { awaited } => awaited.and_then(|oldest| self.take_oldest(oldest)),
+        };
+        match next {
+            Some(parcel) => self.begin(turn, parcel, room),
+            None if self.is_stuck(turn.now) => self.make_way(turn, mesh),
+            None => {}
+        }
+    }
+
+    fn has_room(&mut self) {
+        self.full_since = None;
+        for (link, (units, bytes)) in std::mem::take(&mut self.withheld) {
+            self.intake.processed(link, units, bytes);
+        }
+    }
+
+    /// Fetches what a long parcel has ready; gives back the rest of it if there is no room.
+    fn look_after(&mut self, turn: &mut Turn<'_>, room: Room) {
+        let Some(executing) = &mut self.executing else { return };
+        if room != Room::Free && !executing.curtailed {
+            // Its outputs fill the memory: what is not begun may come again later.
+            executing.curtailed = true;
+            turn.request(Request::Curtail { share: Share::All });
+        }
+        if turn.now.since(executing.collected) >= COLLECT_INTERVAL {
+            executing.collected = turn.now;
+            turn.request(Request::Collect);
+        }
+    }
+
+    /// The parcel that everything may wait for. What its sender took for part of the oldest unit
+    /// counts too, if that is committed by now: it is in the way.
+    fn take_oldest(&mut self, oldest: UnitId) -> Option<Parcel> {
+        let must = |Parcel { work, pressed, .. }: &Parcel| {
+            let late = *pressed && work.units.spans().iter().all(|span| span.first < oldest);
+            late || work.units.find_root(oldest, 0).is_some()
+        };
+        let place = self.queue.iter().position(must)?;
+        self.queue.remove(place)
+    }
+
+    fn is_stuck(&self, now: Time) -> bool {
+        self.full_since.is_some_and(|since| now.since(since) >= FULL_PATIENCE)
+    }
+
+    /// What cannot be begun takes the place of what can: it goes back, and credit for it comes
+    /// once there is room.
+    fn make_way(&mut self, turn: &mut Turn<'_>, mesh: &mut Mesh) {
+        let (stays, goes): (VecDeque<_>, VecDeque<_>) =
+            std::mem::take(&mut self.queue).into_iter().partition(|parcel| parcel.pressed);
+        self.queue = stays;
+        for Parcel { link, work, .. } in goes {
+            let (units, bytes) = self.withheld.entry(link).or_default();
+            *units += work.units.len();
+            *bytes += work.units.bytes();
+            mesh.send(link, Frame::Returned { parcel: work.parcel, keep: 0 }, turn.out);
+        }
+    }
+
+    fn begin(&mut self, turn: &mut Turn<'_>, parcel: Parcel, room: Room) {
+        let Parcel { link, work, .. } = parcel;
+        let Work { parcel, attempt, units } = work;
+        let (ticket, execution) = (self.next_ticket, self.next_execution);
+        self.next_ticket += 1;
+        self.next_execution = execution.wrapping_add(units.len() as u64);
+        self.executing = Some(Executing {
+            ticket,
+            link,
+            parcel,
+            attempt,
+            units: units.len(),
+            bytes: units.bytes(),
+            failed: Vec::new(),
+            collected: turn.now,
+            // Without room only what must be is begun, and finished.
+            curtailed: room != Room::Free,
+            void: false,
+        });
+        turn.request(Request::Execute { ticket, attempt, execution, units });
+    }
+
+    /// When outputs are fetched, or room has been missing for too long.
+    pub fn deadline(&self) -> Option<Time> {
+        let collect = self.executing.as_ref().map(|e| e.collected + COLLECT_INTERVAL);
+        let waits = self.loaded
+            && self.executing.is_none()
+            && self.queue.iter().any(|parcel| !parcel.pressed);
+        let stuck = self.full_since.filter(|_| waits).map(|since| since + FULL_PATIENCE);
+        collect.into_iter().chain(stuck).min()
+    }
+}
