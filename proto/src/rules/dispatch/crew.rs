@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::Sent;
+use super::sent::Sent;
 use crate::{
     frame::ParcelId,
     role::LinkId,
@@ -25,10 +25,52 @@ pub(super) struct Peer {
     pub allowance: Allowance,
     pub sizing: Sizing,
     pub pending: BTreeMap<ParcelId, Sent>,
-    pub leaving: bool,
-    /// It has missed heartbeats; others have what it holds.
-    pub quiet: bool,
+    pub presence: Presence,
     filed: Filed,
+}
+
+/// Whether a worker may be sent anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Presence {
+    Here,
+    /// It takes no more.
+    Leaving,
+    /// It has missed heartbeats; others have what it holds.
+    Quiet {
+        leaving: bool,
+    },
+}
+
+impl Presence {
+    pub fn is_quiet(self) -> bool {
+        matches!(self, Self::Quiet { .. })
+    }
+
+    pub fn is_leaving(self) -> bool {
+        matches!(self, Self::Leaving | Self::Quiet { leaving: true })
+    }
+
+    /// It takes no more.
+    pub fn leave(&mut self) {
+        *self = match self {
+            Self::Here | Self::Leaving => Self::Leaving,
+            Self::Quiet { .. } => Self::Quiet { leaving: true },
+        };
+    }
+
+    /// It is not heard; whether that is new.
+    pub fn fall_quiet(&mut self) -> bool {
+        let is_new = !self.is_quiet();
+        *self = Self::Quiet { leaving: self.is_leaving() };
+        is_new
+    }
+
+    /// It is heard; whether that is new.
+    pub fn come_back(&mut self) -> bool {
+        let is_new = self.is_quiet();
+        *self = if self.is_leaving() { Self::Leaving } else { Self::Here };
+        is_new
+    }
 }
 
 /// Expected to be busy for so long, with so many units in so many parcels.
@@ -42,24 +84,24 @@ struct Filed {
     closed: Option<(usize, LinkId)>,
     idle: bool,
     busy: bool,
+    // Bytes of what it holds.
+    bytes: usize,
 }
 
 impl Peer {
     /// Has nothing, and may be sent something.
     pub fn is_idle(&self) -> bool {
-        self.pending.is_empty() && self.is_able() && self.allowance.room().is_some()
-    }
-
-    fn is_able(&self) -> bool {
-        !self.leaving && !self.quiet
+        self.pending.is_empty()
+            && self.presence == Presence::Here
+            && self.allowance.room().is_some()
     }
 
     fn file(&self, link: LinkId) -> Filed {
-        let has_place = self.is_able()
+        let has_place = self.presence == Presence::Here
             && self.pending.len() < PARCELS_PER_PEER
             // What is suspect is all that its worker has: what one that dies has done just
             // before may be unheard of.
-            && !self.pending.values().any(|sent| sent.history.suspect);
+            && !self.pending.values().any(|sent| sent.history.is_suspect());
         let closed =
             (has_place && self.allowance.is_used_up()).then_some((self.pending.len(), link));
         let place = (has_place && self.allowance.room().is_some()).then(|| {
@@ -67,7 +109,8 @@ impl Peer {
             let expected = self.sizing.expected(held).unwrap_or_default();
             (expected, held, self.pending.len(), link)
         });
-        Filed { place, closed, idle: self.is_idle(), busy: !self.pending.is_empty() }
+        let bytes = self.pending.values().map(|sent| sent.units.bytes()).sum();
+        Filed { place, closed, idle: self.is_idle(), busy: !self.pending.is_empty(), bytes }
     }
 }
 
@@ -78,11 +121,17 @@ pub(super) struct Crew {
     closed: BTreeSet<(usize, LinkId)>,
     idle: usize,
     busy: usize,
+    bytes: usize,
 }
 
 impl Crew {
     pub fn len(&self) -> usize {
         self.peers.len()
+    }
+
+    /// Bytes of values that workers hold.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     pub fn any_idle(&self) -> bool {
@@ -100,8 +149,7 @@ impl Crew {
             allowance: Allowance::default(),
             sizing,
             pending: BTreeMap::new(),
-            leaving: false,
-            quiet: false,
+            presence: Presence::Here,
             filed: Filed::default(),
         };
         self.peers.insert(link, peer);
@@ -123,6 +171,16 @@ impl Crew {
     /// Those that hold anything.
     pub fn links(&self) -> Vec<LinkId> {
         self.peers.keys().copied().collect()
+    }
+
+    /// Changes a parcel that a worker holds.
+    pub fn change<T>(
+        &mut self,
+        link: LinkId,
+        parcel: ParcelId,
+        change: impl FnOnce(&mut Sent) -> T,
+    ) -> Option<T> {
+        self.update(link, |peer| peer.pending.get_mut(&parcel).map(change)).flatten()
     }
 
     /// Changes a worker, and files it anew.
@@ -162,5 +220,6 @@ impl Crew {
         }
         self.idle = self.idle + usize::from(filed.idle) - usize::from(before.idle);
         self.busy = self.busy + usize::from(filed.busy) - usize::from(before.busy);
+        self.bytes = self.bytes + filed.bytes - before.bytes;
     }
 }

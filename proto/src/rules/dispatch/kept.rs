@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use super::Sent;
+use super::sent::Sent;
 use crate::{ranges::RangeSet, role::LinkId, unit::UnitId};
 
 #[derive(Debug, Default)]
@@ -13,6 +13,7 @@ pub(super) struct Kept {
     // By the first unit's root; the number tells parcels over one root apart.
     parcels: BTreeMap<(UnitId, u64), (LinkId, Sent)>,
     next: u64,
+    bytes: usize,
 }
 
 impl Kept {
@@ -20,9 +21,15 @@ impl Kept {
         self.parcels.is_empty()
     }
 
+    /// Bytes of their values.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Keeps what a worker has executed.
     pub fn push(&mut self, link: LinkId, sent: Sent) {
         let root = sent.units.spans().first().map_or(0, |span| span.first);
+        self.bytes += sent.units.bytes();
         self.parcels.insert((root, self.next), (link, sent));
         self.next += 1;
     }
@@ -36,7 +43,10 @@ impl Kept {
 
     /// What a worker has executed, but for copies of what another one has or had.
     pub fn take_own_of(&mut self, link: LinkId) -> Vec<Sent> {
-        let own = self.parcels.iter().filter(|(_, (owner, sent))| *owner == link && !sent.copy);
+        let own = self
+            .parcels
+            .iter()
+            .filter(|(_, (owner, sent))| *owner == link && !sent.holding.is_copy());
         let keys = own.map(|(key, _)| *key).collect();
         self.take(keys)
     }
@@ -56,19 +66,21 @@ impl Kept {
     }
 
     fn take(&mut self, keys: Vec<(UnitId, u64)>) -> Vec<Sent> {
-        keys.iter().filter_map(|key| self.parcels.remove(key)).map(|(_, sent)| sent).collect()
+        let taken = keys.iter().filter_map(|key| self.parcels.remove(key));
+        let taken: Vec<Sent> = taken.map(|(_, sent)| sent).collect();
+        self.bytes -= taken.iter().map(|sent| sent.units.bytes()).sum::<usize>();
+        taken
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{rules::dispatch::FRESH, time::Time, units::Units};
+    use crate::{rules::dispatch::sent::FRESH, time::Time, units::Units};
 
     fn sent(first: UnitId, count: u32) -> Sent {
         let units = Units::from_source(first, vec![0; count as usize], (1..=count).collect());
-        let at = Time::default();
-        Sent { units, history: FRESH, at, retracted: false, copy: false, copied: false }
+        Sent::then(Time::default(), units, FRESH)
     }
 
     #[test]

@@ -5,7 +5,10 @@
 //! that is heard again keeps what no other one has been sent. Units have one holder that counts, as
 //! ever: what a quiet worker has is a copy from then on, and the stock has the units themselves.
 
-use super::{Dispatch, History, Loan, Order, PIECES, Sent, Stock};
+use super::{
+    Dispatch, History, Order, Sent,
+    stocks::{Loan, Stock},
+};
 use crate::{
     frame::ParcelId,
     ranges::RangeSet,
@@ -18,51 +21,37 @@ impl Dispatch {
     /// A worker that was heard last at `since` has missed heartbeats: it is sent nothing more, and
     /// what it has, executed or not, is for others as well.
     pub fn quiet(&mut self, link: LinkId, since: Time, committed: &RangeSet) {
-        let Some(false) = self.crew.update(link, |peer| std::mem::replace(&mut peer.quiet, true))
-        else {
-            return;
-        };
+        let Some(true) = self.crew.update(link, |peer| peer.presence.fall_quiet()) else { return };
         let pending = self.crew.get(link).into_iter().flat_map(|peer| &peer.pending);
-        let own = pending.filter(|(_, sent)| !sent.copy && !sent.units.all_in(committed));
+        let own =
+            pending.filter(|(_, sent)| !sent.holding.is_copy() && !sent.units.all_in(committed));
         let parcels: Vec<ParcelId> = own.map(|(parcel, _)| *parcel).collect();
         for parcel in parcels {
             self.lend(link, parcel);
         }
         for sent in self.kept.take_own_of(link) {
-            let before = sent.units.bytes();
             let units = sent.units.without(committed);
-            self.kept_bytes -= before - units.bytes();
             if !units.is_empty() {
-                let loan = Some(Loan { link, at: sent.at, parcel: None });
-                self.stock_again(Stock { loan, ..Stock::new(units, sent.history) });
-                self.lent += 1;
+                let loan = Loan { link, at: sent.at, parcel: None };
+                self.stocks.put_back(Stock::lent(units, sent.history, loan));
+                self.counts.lent += 1;
             }
         }
-        if !self.again.is_empty() {
-            self.lost_at.get_or_insert(since);
-        }
+        self.recovery.begin(since, &self.stocks);
     }
 
     /// A worker that was quiet is heard: what has not been sent to others stays with it, and what
     /// has been needs not be begun.
     pub fn back(&mut self, link: LinkId, orders: &mut Vec<Order>) {
-        let Some(true) = self.crew.update(link, |peer| std::mem::take(&mut peer.quiet)) else {
-            return;
-        };
-        for stock in std::mem::take(&mut self.again) {
-            let left = match stock.loan {
-                Some(loan) if loan.link == link => self.restore(loan, stock),
-                _ => Some(stock),
-            };
-            self.again.extend(left);
-        }
-        if self.again.is_empty() {
-            self.lost_at = None;
-        }
+        let Some(true) = self.crew.update(link, |peer| peer.presence.come_back()) else { return };
+        self.reclaim(link);
+        self.recovery.cancel(&self.stocks);
         let others = self.crew.update(link, |peer| {
-            let others = peer.pending.iter_mut().filter(|(_, sent)| sent.copy && !sent.retracted);
+            let pending = peer.pending.iter_mut();
+            let others =
+                pending.filter(|(_, sent)| sent.holding.is_copy() && !sent.holding.is_retracting());
             others.fold(Vec::new(), |mut parcels, (parcel, sent)| {
-                sent.retracted = true;
+                sent.holding.retract();
                 parcels.push(*parcel);
                 parcels
             })
@@ -70,80 +59,56 @@ impl Dispatch {
         orders.extend(others.into_iter().flatten().map(|parcel| Order::Retract(link, parcel)));
     }
 
-    /// A worker is gone, and no longer has what waits for others.
-    pub(super) fn forget_loans(&mut self, link: LinkId) {
-        for stock in &mut self.again {
-            stock.loan = stock.loan.filter(|loan| loan.link != link);
-        }
+    /// What waits for others stays with the worker that has it, if it still has all of it.
+    fn reclaim(&mut self, link: LinkId) {
+        let Self { stocks, crew, kept, .. } = self;
+        stocks.reclaim(link, |loan, units, history| {
+            let Some(parcel) = loan.parcel else {
+                kept.push(link, Sent::then(loan.at, units, history));
+                return true;
+            };
+            let whole = crew.change(link, parcel, |sent| {
+                let whole = sent.holding.is_copy() && sent.units.spans() == units.spans();
+                if whole {
+                    sent.holding.take_over();
+                }
+                whole
+            });
+            whole == Some(true)
+        });
     }
 
     /// A parcel is for others as well, unless one of them has it already.
     fn lend(&mut self, link: LinkId, parcel: ParcelId) {
-        let lent = self.change(link, parcel, |sent| {
-            sent.copy = true;
+        let lent = self.crew.change(link, parcel, |sent| {
+            sent.holding.give_up();
             (sent.units.clone(), sent.history, sent.at)
         });
         let Some((units, history, at)) = lent else { return };
-        self.kept_bytes += units.bytes();
-        self.lent += 1;
+        self.counts.lent += 1;
         if self.promote(link, &units) {
-            self.kept_bytes -= units.bytes();
             return;
         }
-        if history.suspect && units.len() > 1 {
+        if history.is_suspect() && units.len() > 1 {
             // It may be the cause: what is left of it is cut as after a death.
             return self.cut(&units, history);
         }
-        let loan = Some(Loan { link, at, parcel: Some(parcel) });
-        self.stock_again(Stock { loan, ..Stock::new(units, history) });
-    }
-
-    /// Cuts what may have killed a worker into pieces that travel alone.
-    pub(super) fn cut(&mut self, units: &Units, history: History) {
-        let size = units.len().div_ceil(PIECES).max(1);
-        for from in (0..units.len()).step_by(size) {
-            let piece = units.slice(from..(from + size).min(units.len()));
-            self.stock_again(Stock::new(piece, history));
-        }
+        let loan = Loan { link, at, parcel: Some(parcel) };
+        self.stocks.put_back(Stock::lent(units, history, loan));
     }
 
     /// Whether another worker that is heard was given a copy of these units: then that one counts.
     fn promote(&mut self, lender: LinkId, units: &Units) -> bool {
-        let same = |sent: &Sent| sent.copy && sent.units.spans() == units.spans();
+        let same = |sent: &Sent| sent.holding.is_copy() && sent.units.spans() == units.spans();
         let found = self.crew.iter().find_map(|(link, peer)| {
-            if link == lender || peer.quiet {
+            if link == lender || peer.presence.is_quiet() {
                 return None;
             }
             let parcel = peer.pending.iter().find(|(_, sent)| same(sent))?.0;
             Some((link, *parcel))
         });
         let Some((link, parcel)) = found else { return false };
-        self.change(link, parcel, |sent| sent.copy = false).is_some()
-    }
-
-    /// Takes what waits back for the worker that has it; what is left for others, if it has not got
-    /// all of it any more.
-    fn restore(&mut self, loan: Loan, stock: Stock) -> Option<Stock> {
-        let units = stock.units.slice(stock.next..stock.units.len());
-        let (count, bytes) = (units.len(), units.bytes());
-        let Some(parcel) = loan.parcel else {
-            self.ready_units -= count;
-            self.ready_bytes -= bytes;
-            self.kept.push(loan.link, Sent::then(loan.at, units, stock.history));
-            return None;
-        };
-        let whole = self.change(loan.link, parcel, |sent| {
-            let whole = sent.copy && sent.units.spans() == units.spans();
-            sent.copy &= !whole;
-            whole
-        });
-        if whole != Some(true) {
-            return Some(stock);
-        }
-        self.ready_units -= count;
-        self.ready_bytes -= bytes;
-        self.kept_bytes -= bytes;
-        None
+        self.crew.change(link, parcel, |sent| sent.holding.take_over()).is_some()
     }
 
     /// A worker has died after it was quiet. What it executed may be the cause, and is with others,
@@ -151,57 +116,45 @@ impl Dispatch {
     pub(super) fn accuse(
         &mut self,
         executed: &Sent,
-        (link, name): (LinkId, &str),
+        link: LinkId,
+        name: &str,
         committed: &RangeSet,
         orders: &mut Vec<Order>,
     ) {
-        let waits = |stock: &Stock| {
-            let of = stock.loan.is_some_and(|loan| loan.link == link && loan.parcel.is_some());
-            of && stock.units.spans() == executed.units.spans()
-        };
-        if let Some(stock) =
-            self.again.iter().position(waits).and_then(|place| self.again.remove(place))
-        {
-            let units = stock.units.slice(stock.next..stock.units.len());
-            self.ready_units -= units.len();
-            self.ready_bytes -= units.bytes();
-            let sent = Sent::then(executed.at, units, stock.history);
+        if let Some((units, history)) = self.stocks.take_lent(link, executed.units.spans()) {
+            let sent = Sent::then(executed.at, units, history);
             return self.charge(sent, name, committed, orders);
         }
         for holder in self.crew.links() {
-            self.accuse_holder(holder, executed, name, orders);
+            for (units, history) in self.accuse_holder(holder, executed) {
+                self.bury_killer(&units, history, name, orders);
+            }
         }
     }
 
-    fn accuse_holder(
-        &mut self,
-        holder: LinkId,
-        executed: &Sent,
-        name: &str,
-        orders: &mut Vec<Order>,
-    ) {
-        let limit = self.crash_limit;
+    /// What a worker has of the units that may have killed another one is suspect; and given up, if
+    /// it has killed enough.
+    fn accuse_holder(&mut self, holder: LinkId, executed: &Sent) -> Vec<(Units, History)> {
+        let limit = self.terms.crash_limit;
         let given_up = self.crew.update(holder, |peer| {
-            let own = peer.pending.values_mut().filter(|sent| !sent.copy);
+            let own = peer.pending.values_mut().filter(|sent| !sent.holding.is_copy());
             let touched = own.filter(|sent| overlap(&sent.units, &executed.units));
             let mut given_up = Vec::new();
             for sent in touched {
                 // Only what was suspect before was all that its worker had.
-                if executed.history.suspect && executed.units.len() == 1 && sent.units.len() == 1 {
-                    sent.history.deaths += 1;
-                    if sent.history.deaths >= limit {
-                        sent.copy = true;
-                        given_up.push((sent.units.clone(), sent.history));
-                    }
+                let charged = executed.history.is_suspect()
+                    && executed.units.len() == 1
+                    && sent.units.len() == 1;
+                let deaths = sent.history.deaths() + u32::from(charged);
+                sent.history = sent.history.suspected(deaths);
+                if charged && deaths >= limit {
+                    sent.holding.give_up();
+                    given_up.push((sent.units.clone(), sent.history));
                 }
-                sent.history.suspect = true;
             }
             given_up
         });
-        for (units, history) in given_up.into_iter().flatten() {
-            self.kept_bytes += units.bytes();
-            self.bury_killer(&units, history, name, orders);
-        }
+        given_up.unwrap_or_default()
     }
 }
 

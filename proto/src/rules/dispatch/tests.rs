@@ -1,5 +1,7 @@
 //! Scripts: what happens, and what the dispatcher orders.
 
+use std::collections::VecDeque;
+
 use super::*;
 use crate::{frame::Failed, plan::Function};
 
@@ -567,7 +569,7 @@ fn what_fails_together_is_tried_again_together() {
             parcels += 1;
         }
     }
-    assert!(script.dispatch.delayed.len() <= parcels);
+    assert!(script.dispatch.stocks.delayed_stocks() <= parcels);
     assert_eq!((script.dispatch.waiting(), script.dispatch.bytes()), (4_000, 4_000));
     script.pass(50);
     let again = script.works();

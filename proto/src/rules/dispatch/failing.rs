@@ -1,0 +1,122 @@
+//! Units that fail, and units that kill workers.
+//!
+//! Owns what becomes of them: another try after a pause, the search for the one that is the cause,
+//! or a dead letter. Refuses to know where they were.
+
+use std::time::Duration;
+
+use super::{Dispatch, History, Order, Sent, Stock};
+use crate::{
+    frame::Dead, limits::BACKOFF_MS_MAX, ranges::RangeSet, role::Turn, time::Time, units::Units,
+};
+
+/// Into how many pieces a parcel is cut when its worker died.
+const PIECES: usize = 16;
+
+/// Why units are given up.
+struct Verdict<'a> {
+    attempts: u32,
+    error: &'a str,
+    worker: &'a str,
+}
+
+impl Dispatch {
+    /// Units have failed in one attempt, each with its error. What failed together is tried again
+    /// together, unless it has to travel alone: a million that fail must not take a place each.
+    pub(super) fn failed<'a>(
+        &mut self,
+        turn: &mut Turn<'_, Order>,
+        failed: impl Iterator<Item = (Units, &'a str)>,
+        history: History,
+        worker: &str,
+        committed: &RangeSet,
+    ) {
+        let mut again = Units::new();
+        for (units, error) in failed.filter(|(units, _)| !units.all_in(committed)) {
+            if history.attempt > self.terms.retries {
+                let verdict = Verdict { attempts: history.attempt, error, worker };
+                self.bury(&units, &verdict, turn.out);
+            } else if history.is_suspect() {
+                self.later(turn.now, units, history);
+            } else {
+                again.append(&units);
+            }
+        }
+        if !again.is_empty() {
+            self.later(turn.now, again, history);
+        }
+    }
+
+    /// Tries units that have failed once more, after a pause.
+    fn later(&mut self, now: Time, units: Units, history: History) {
+        let doubled = self.terms.backoff.saturating_mul(1 << (history.attempt - 1).min(20));
+        let due = now + doubled.min(Duration::from_millis(BACKOFF_MS_MAX));
+        let history = History { attempt: history.attempt + 1, ..history };
+        let order = self.next_number();
+        self.stocks.delay(due, order, Stock::new(units, history));
+    }
+
+    /// The worker died while it executed this parcel, probably: one of its units may be the
+    /// cause. It is cut into pieces; a unit that was all its worker had when workers died often
+    /// enough is dead.
+    pub(super) fn charge(
+        &mut self,
+        mut sent: Sent,
+        worker: &str,
+        committed: &RangeSet,
+        orders: &mut Vec<Order>,
+    ) {
+        sent.units = std::mem::take(&mut sent.units).without(committed);
+        let mut deaths = sent.history.deaths();
+        // Only what was suspect before was all that its worker had.
+        if sent.units.len() == 1 && sent.history.is_suspect() {
+            deaths += 1;
+            if deaths >= self.terms.crash_limit {
+                return self.bury_killer(
+                    &sent.units,
+                    sent.history.suspected(deaths),
+                    worker,
+                    orders,
+                );
+            }
+        }
+        self.cut(&sent.units, sent.history.suspected(deaths));
+    }
+
+    /// Cuts what may have killed a worker into pieces that travel alone.
+    pub(super) fn cut(&mut self, units: &Units, history: History) {
+        let size = units.len().div_ceil(PIECES).max(1);
+        for from in (0..units.len()).step_by(size) {
+            let piece = units.slice(from..(from + size).min(units.len()));
+            self.stocks.put_back(Stock::new(piece, history));
+        }
+    }
+
+    /// A unit has killed as many workers as one may.
+    pub(super) fn bury_killer(
+        &mut self,
+        units: &Units,
+        history: History,
+        worker: &str,
+        orders: &mut Vec<Order>,
+    ) {
+        let deaths = history.deaths();
+        let error = format!("{deaths} workers died while executing it");
+        let attempts = history.attempt + deaths - 1;
+        self.bury(units, &Verdict { attempts, error: &error, worker }, orders);
+    }
+
+    fn bury(&self, units: &Units, verdict: &Verdict<'_>, orders: &mut Vec<Order>) {
+        for (root, path, value) in units.iter() {
+            orders.push(Order::Dead(Dead {
+                root,
+                path,
+                stage: self.terms.stage_index,
+                input: value.to_vec(),
+                error: verdict.error.to_owned(),
+                attempts: verdict.attempts,
+                worker: verdict.worker.to_owned(),
+            }));
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! A parcel that a worker has, and what happened to its units before.
+//!
+//! Owns the states of both; refuses to know who the worker is.
+
+use crate::{time::Time, units::Units};
+
+/// What happened to units before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct History {
+    /// Which try it is, from 1.
+    pub attempt: u32,
+    pub trust: Trust,
+}
+
+/// Whether units may be what kills workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// Nothing speaks against them.
+    Clear,
+    /// A worker died over them: they travel without others. So many have died over a unit that was
+    /// all they had, which is what it can be charged with.
+    Suspect { deaths: u32 },
+}
+
+/// Of units that are sent for the first time.
+pub(super) const FRESH: History = History { attempt: 1, trust: Trust::Clear };
+
+impl History {
+    pub fn is_suspect(&self) -> bool {
+        self.trust != Trust::Clear
+    }
+
+    pub fn deaths(&self) -> u32 {
+        match self.trust {
+            Trust::Clear => 0,
+            Trust::Suspect { deaths } => deaths,
+        }
+    }
+
+    /// The same, with so many deaths to account for.
+    pub fn suspected(self, deaths: u32) -> Self {
+        Self { trust: Trust::Suspect { deaths }, ..self }
+    }
+}
+
+/// What it means for units that a worker has them. At any time one holder of a unit counts, be it
+/// a worker or the stock: what is lost or fails there is tried again, and nowhere else, or units
+/// would multiply. All others have copies.
+///
+/// ```text
+///          sent             an idle worker gets a copy
+///   stock ──────► Sole ─────────────────────────────► Doubled
+///                 ▲  │ its worker is quiet, and           │
+///   it is heard   │  │ the units are for others           │ the same
+///   again, or the │  ▼                                    ▼
+///   other is lost Copy ◄──────────────────────────────────┘
+/// ```
+///
+/// From each of them the worker may be asked to give back what it has not begun, until it answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Holding {
+    /// It counts.
+    Sole,
+    /// It counts, and another worker was given a copy: there is no second one.
+    Doubled,
+    /// It counts, and shall be given back as far as it is not begun.
+    Retracting { doubled: bool },
+    /// It does not count.
+    Copy,
+    /// It does not count, and needs not be begun.
+    RetractingCopy,
+}
+
+impl Holding {
+    pub fn is_copy(self) -> bool {
+        matches!(self, Self::Copy | Self::RetractingCopy)
+    }
+
+    /// Whether the worker has been asked to give back, and has not answered.
+    pub fn is_retracting(self) -> bool {
+        matches!(self, Self::Retracting { .. } | Self::RetractingCopy)
+    }
+
+    /// Whether another worker may be given a copy.
+    pub fn may_double(self) -> bool {
+        matches!(self, Self::Sole | Self::Retracting { doubled: false })
+    }
+
+    /// Another worker is given a copy.
+    pub fn double(&mut self) {
+        *self = match *self {
+            Self::Sole => Self::Doubled,
+            Self::Retracting { .. } => Self::Retracting { doubled: true },
+            other => other,
+        };
+    }
+
+    /// The worker is asked to give back what it has not begun.
+    pub fn retract(&mut self) {
+        *self = match *self {
+            Self::Sole => Self::Retracting { doubled: false },
+            Self::Doubled => Self::Retracting { doubled: true },
+            Self::Copy => Self::RetractingCopy,
+            asked => asked,
+        };
+    }
+
+    /// The worker has answered.
+    pub fn answered(&mut self) {
+        *self = match *self {
+            Self::Retracting { doubled: false } => Self::Sole,
+            Self::Retracting { doubled: true } => Self::Doubled,
+            Self::RetractingCopy => Self::Copy,
+            not_asked => not_asked,
+        };
+    }
+
+    /// Somebody else counts from now on.
+    pub fn give_up(&mut self) {
+        *self = if self.is_retracting() { Self::RetractingCopy } else { Self::Copy };
+    }
+
+    /// This one counts from now on.
+    pub fn take_over(&mut self) {
+        *self = match *self {
+            Self::Copy => Self::Sole,
+            Self::RetractingCopy => Self::Retracting { doubled: false },
+            counts => counts,
+        };
+    }
+}
+
+/// A parcel that a worker has, or has executed.
+#[derive(Debug)]
+pub(super) struct Sent {
+    pub units: Units,
+    pub history: History,
+    /// When it was sent.
+    pub at: Time,
+    pub holding: Holding,
+}
+
+impl Sent {
+    /// What a worker was sent then, and nobody else has.
+    pub fn then(at: Time, units: Units, history: History) -> Self {
+        Self { units, history, at, holding: Holding::Sole }
+    }
+}
