@@ -324,3 +324,7 @@ impl<W> Downstream<W> {
 fn stage_of(stages: &mut BTreeMap<u32, Dispatch>, link: LinkId) -> Option<&mut Dispatch> {
     stages.values_mut().find(|stage| stage.name_of(link).is_some())
 }
+
+#[cfg(test)]
+#[path = "downstream_tests.rs"]
+mod tests;

@@ -146,3 +146,53 @@ impl Sent {
         Self { units, history, at, holding: Holding::Sole }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [Holding; 6] = [
+        Holding::Sole,
+        Holding::Doubled,
+        Holding::Retracting { doubled: false },
+        Holding::Retracting { doubled: true },
+        Holding::Copy,
+        Holding::RetractingCopy,
+    ];
+
+    fn after(mut holding: Holding, change: fn(&mut Holding)) -> Holding {
+        change(&mut holding);
+        holding
+    }
+
+    #[test]
+    fn whether_it_counts_is_changed_by_giving_up_and_taking_over_alone() {
+        for holding in ALL {
+            assert!(after(holding, Holding::give_up).is_copy());
+            assert!(!after(holding, Holding::take_over).is_copy());
+            for change in [Holding::double, Holding::retract, Holding::answered] {
+                assert_eq!(after(holding, change).is_copy(), holding.is_copy());
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_asked_for_stays_so_until_the_worker_has_answered() {
+        for holding in ALL {
+            let asked = after(holding, Holding::retract);
+            for change in [Holding::double, Holding::give_up, Holding::take_over] {
+                assert!(after(asked, change).is_retracting());
+            }
+            assert!(!after(asked, Holding::answered).is_retracting());
+        }
+    }
+
+    #[test]
+    fn nothing_is_copied_twice() {
+        for holding in ALL {
+            assert!(!after(holding, Holding::double).may_double());
+        }
+        let asked = after(Holding::Doubled, Holding::retract);
+        assert_eq!(after(asked, Holding::answered), Holding::Doubled);
+    }
+}
