@@ -23,6 +23,7 @@ pub mod footing;
 pub mod frame;
 pub mod gist;
 pub mod kin;
+mod launcher;
 pub mod limits;
 pub mod net;
 pub mod plan;

@@ -17,10 +17,9 @@ use std::{
 use rustix::process::{Pid, Signal, getpid, getppid, set_parent_process_death_signal};
 use tracing_subscriber::EnvFilter;
 
-use crate::{footing, kin, net::driver::Handle, signals};
+pub use crate::launcher::{PARENT_VARIABLE, has_launcher};
+use crate::{footing, kin, launcher::launcher, net::driver::Handle, signals};
 
-/// The variable that holds the process id of a launcher whose children end with it.
-pub const PARENT_VARIABLE: &str = "PIPELINE_PARENT";
 /// The variable that sets what is logged, as in `PIPELINE_LOG=debug`.
 pub const LOG_VARIABLE: &str = "PIPELINE_LOG";
 /// What is logged unless someone asks for something else.
@@ -81,15 +80,6 @@ fn own_name() -> String {
     let program = env::args_os().next().map(PathBuf::from);
     let name = program.as_deref().and_then(Path::file_name).map(OsStr::to_string_lossy);
     name.map_or_else(|| "pipeline".into(), Cow::into_owned)
-}
-
-fn launcher() -> Option<i32> {
-    env::var(PARENT_VARIABLE).ok().and_then(|pid| pid.parse().ok())
-}
-
-/// Whether this process was started by a launcher, which looks after it.
-pub fn has_launcher() -> bool {
-    launcher().is_some() && launcher() == getppid().map(Pid::as_raw_nonzero).map(i32::from)
 }
 
 /// Ends this process when the launcher that started it ends, however that happens.

@@ -17,7 +17,7 @@ use rustix::process::Signal;
 use signal_hook::{iterator::Signals, low_level};
 use thiserror::Error;
 
-use crate::{kin, process};
+use crate::{kin, launcher};
 
 /// Signals within so long after one that was heard are the same wish: a terminal that closes, a
 /// service manager, and `timeout` send more than one, and a person needs longer.
@@ -72,7 +72,7 @@ pub fn listen(heard: impl Fn(u32) + Send + Sync + 'static) -> Result<(), Signals
         let ear = ear.clone();
         ctrlc::set_handler(move || ear.hear())?;
     }
-    let pauses: &[Signal] = if process::has_launcher() { &[] } else { &PAUSES };
+    let pauses: &[Signal] = if launcher::has_launcher() { &[] } else { &PAUSES };
     let wanted = ENDS.iter().chain(pauses).filter(|signal| listened_to(signal));
     let mut signals = Signals::new(wanted.map(|signal| signal.as_raw()))?;
     thread::Builder::new().name("signals".into()).spawn(move || {

@@ -30,7 +30,7 @@ use rustix::process::{
 };
 
 use self::{guard::Guard, table::State};
-use crate::process::PARENT_VARIABLE;
+use crate::launcher::PARENT_VARIABLE;
 
 /// How long processes that were killed may take to be gone: only what hangs in the kernel needs
 /// more than a moment.

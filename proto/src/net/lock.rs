@@ -20,7 +20,7 @@ use std::{
 use rustix::fs::{FlockOperation, flock};
 use thiserror::Error;
 
-use crate::process::has_launcher;
+use crate::launcher::has_launcher;
 
 /// Why a lock was not taken.
 #[derive(Debug, Error)]

@@ -16,9 +16,10 @@ use std::{
 use tracing::{debug, info, warn};
 
 use super::{
-    DriverError, InlineJob, Performed, STOPPED,
+    end::{DriverError, STOPPED},
     handle::{Handle, Note},
     lanes::{Lanes, News},
+    performed::{InlineJob, Performed},
 };
 use crate::{
     frame::{Envelope, FrameError},

@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Handle, Performed};
+use super::{handle::Handle, performed::Performed};
 
 /// A job that is expected to last no longer is done inline.
 const INLINE_MAX: Duration = Duration::from_micros(50);

@@ -35,9 +35,10 @@ use std::{
 use tracing::warn;
 
 use super::{
-    DriverError, Performed,
+    end::DriverError,
     event_loop::{EventLoop, Yielded},
     handle::{Enter, Handle},
+    performed::Performed,
 };
 use crate::role::Role;
 

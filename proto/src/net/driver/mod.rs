@@ -4,14 +4,15 @@
 //! happens into events and does what the role answers. It polls its inbox and one wake-up,
 //! however many peers there are, and always drains the inbox.
 
+mod end;
 mod event_loop;
 mod handle;
 mod job_queue;
 mod lanes;
 mod leader_followers;
+mod performed;
 
 use std::{
-    io,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -20,17 +21,17 @@ use std::{
     time::Instant,
 };
 
-use thiserror::Error;
-
+pub use self::{
+    end::{DriverError, STOPPED},
+    handle::Handle,
+    job_queue::{JobQueue, Runner},
+    performed::{InlineJob, Performed},
+};
 use self::{
     event_loop::{EventLoop, Sockets},
     handle::Note,
     lanes::Lanes,
     leader_followers::LeaderFollowers,
-};
-pub use self::{
-    handle::Handle,
-    job_queue::{JobQueue, Runner},
 };
 use super::{
     endpoint::Endpoint,
@@ -42,45 +43,6 @@ use crate::{
     limits::Limits,
     role::{Effect, Role},
 };
-
-/// What [`Driver::run`] returns when it was [stopped](Handle::stop), whatever the role says.
-pub const STOPPED: i32 = 130;
-
-/// Why a process could not go on.
-#[derive(Debug, Error)]
-pub enum DriverError {
-    /// The sockets failed.
-    #[error(transparent)]
-    Net(#[from] NetError),
-    /// A thread that must live has ended.
-    #[error("the handler that admits keys has ended; without it every key would be admitted")]
-    Unguarded,
-    /// No thread could be had.
-    #[error("cannot start: {0}")]
-    Io(#[from] io::Error),
-    /// A thread that brought a reply in has panicked.
-    #[error("a thread of this process has panicked")]
-    Panicked,
-}
-
-/// A job that is expected to take a few dozen microseconds at most, and the replies that come of it.
-pub type InlineJob<R> = Box<dyn FnOnce() -> Vec<R> + Send>;
-
-/// What became of a role's request.
-pub enum Performed<R> {
-    /// It is done.
-    Replied(R),
-    /// A reply comes later through a [`Handle`], or none does.
-    Underway,
-    /// The thread that runs the event loop shall do it itself, once everything else is done.
-    Inline(InlineJob<R>),
-}
-
-impl<R> From<Option<R>> for Performed<R> {
-    fn from(reply: Option<R>) -> Self {
-        reply.map_or(Self::Underway, Self::Replied)
-    }
-}
 
 /// One process's sockets and loop.
 pub struct Driver<R>(Sockets<R>);
