@@ -1,8 +1,15 @@
 //! The commit log: what has been accepted and is not yet covered by a checkpoint.
 //!
-//! Owns numbered files of records, each with its length and checksum; refuses to know what a
-//! record holds. A record that is not whole was never acknowledged: reading ends there, and
-//! writing goes on from there.
+//! Owns numbered files of records, which of them are this run's, and what may be done to them: a
+//! file that another version or somebody else has written is refused by its name and left as it is.
+//! A record that is not whole was never acknowledged: reading ends there, and writing goes on from
+//! there. Refuses to know what a record says.
+//!
+//! - [`header`]: what a file begins with, and whose it is by that
+//! - `records`: the frame of a record
+
+pub mod header;
+mod records;
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -14,10 +21,10 @@ use std::{
 use proto::durable;
 use thiserror::Error;
 
-/// Length and checksum in front of each record.
-const HEADER_BYTES: usize = 8;
-/// A longer record is taken for rubbish.
-const RECORD_BYTES_MAX: usize = 1 << 30;
+use self::{
+    header::{Beginning, HEADER_BYTES, LogFault, header, read_header},
+    records::{append_record, read_records},
+};
 
 /// Why the log can't be used.
 #[derive(Debug, Error)]
@@ -25,7 +32,7 @@ const RECORD_BYTES_MAX: usize = 1 << 30;
 pub struct LogError {
     action: &'static str,
     path: PathBuf,
-    source: io::Error,
+    source: LogFault,
 }
 
 /// A segment that is being written.
@@ -75,8 +82,11 @@ fn segment_path(folder: &Path, segment: u64) -> PathBuf {
     folder.join(format!("log-{segment:08}"))
 }
 
-fn failed<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> LogError + 'a {
-    move |source| LogError { action, path: path.into(), source }
+fn failed<'a, E: Into<LogFault>>(
+    action: &'static str,
+    path: &'a Path,
+) -> impl FnOnce(E) -> LogError + 'a {
+    move |source| LogError { action, path: path.into(), source: source.into() }
 }
 
 impl Log {
@@ -84,12 +94,9 @@ impl Log {
     /// the last one. Segments before it are removed.
     ///
     /// # Errors
-    /// [`LogError`] when the file can't be read or written.
-    pub fn open(
-        folder: &Path,
-        segment: u64,
-        mut replay: impl FnMut(&[u8]),
-    ) -> Result<Self, LogError> {
+    /// [`LogError`] when the file can't be read or written, or is not this format's; it is as it was
+    /// then.
+    pub fn open(folder: &Path, segment: u64, replay: impl FnMut(&[u8])) -> Result<Self, LogError> {
         let path = segment_path(folder, segment);
         let mut file = OpenOptions::new()
             .create(true)
@@ -99,7 +106,10 @@ impl Log {
             .open(&path)
             .map_err(failed("open", &path))?;
         let mut reader = io::BufReader::with_capacity(1 << 20, &file);
-        let bytes = read_records(&mut reader, &mut replay).map_err(failed("read", &path))?;
+        let bytes = match read_log(&mut reader, replay).map_err(failed("read", &path))? {
+            0 => begin(&file).map_err(failed("write", &path))?,
+            bytes => bytes,
+        };
         file.set_len(bytes).map_err(failed("cut", &path))?;
         file.seek(SeekFrom::Start(bytes)).map_err(failed("read", &path))?;
         durable::sync_folder_of(&path).map_err(failed("open", &path))?;
@@ -126,14 +136,7 @@ impl Log {
 
     /// Adds the record that `write` appends, as [`append`](Self::append).
     pub fn append_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        let start = self.buffer.len();
-        let record = start + HEADER_BYTES;
-        self.buffer.resize(record, 0);
-        write(&mut self.buffer);
-        let len = (self.buffer.len() - record) as u32;
-        let sum = crc32fast::hash(&self.buffer[record..]);
-        self.buffer[start..start + 4].copy_from_slice(&len.to_le_bytes());
-        self.buffer[start + 4..record].copy_from_slice(&sum.to_le_bytes());
+        append_record(&mut self.buffer, write);
     }
 
     /// Takes out what was appended, for whoever makes it safe.
@@ -158,33 +161,56 @@ impl Log {
     /// Starts the next segment; the one before is kept until [`Log::remove_before`].
     ///
     /// # Errors
-    /// [`LogError`] when it can't be made.
+    /// [`LogError`] when it can't be made, or somebody else's file is in its place.
     pub fn rotate(&mut self) -> Result<(), LogError> {
         let path = segment_path(&self.folder, self.segment + 1);
-        self.file = Arc::new(File::create(&path).map_err(failed("create", &path))?);
+        // One that is there was begun by a sink that died before a checkpoint counted on it.
+        whose(&path).map_err(failed("replace", &path))?;
+        let file = File::create(&path).map_err(failed("create", &path))?;
+        self.bytes = begin(&file).map_err(failed("write", &path))?;
+        self.file = Arc::new(file);
         durable::sync_folder_of(&path).map_err(failed("create", &path))?;
         self.segment += 1;
-        self.bytes = 0;
         Ok(())
     }
 
     /// Removes the segments that a checkpoint has made superfluous.
     pub fn remove_before(&self) {
         for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
-            let number =
-                entry.file_name().to_str().and_then(|name| name.strip_prefix("log-")?.parse().ok());
-            if number.is_some_and(|number: u64| number < self.segment) {
+            let (name, path) = (entry.file_name(), entry.path());
+            let number = name.to_str().and_then(|name| name.strip_prefix("log-")?.parse().ok());
+            if number.is_some_and(|number: u64| {
+                number < self.segment && path == segment_path(&self.folder, number)
+            }) && whose(&path).is_ok()
+            {
                 // One that stays is removed at the next start.
-                let _ = fs::remove_file(entry.path());
+                let _ = fs::remove_file(path);
             }
         }
+    }
+}
+
+/// Writes the header of a new segment, and makes it safe: only a file without a record can have a
+/// torn one. How long the file is then.
+fn begin(mut file: &File) -> io::Result<u64> {
+    file.rewind()?;
+    file.write_all(&header())?;
+    file.sync_data()?;
+    Ok(HEADER_BYTES)
+}
+
+/// Whether a file, if it is there, is a segment in this format.
+fn whose(path: &Path) -> Result<(), LogFault> {
+    match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        file => read_header(&mut file?).map(drop),
     }
 }
 
 /// Gives each whole record of segment `segment` to `replay`; none if there is no such segment.
 ///
 /// # Errors
-/// [`LogError`] when the file can't be read.
+/// [`LogError`] when the file can't be read, or is not this format's.
 pub fn read_segment(
     folder: &Path,
     segment: u64,
@@ -196,52 +222,27 @@ pub fn read_segment(
         file => {
             let mut reader =
                 io::BufReader::with_capacity(1 << 20, file.map_err(failed("open", &path))?);
-            read_records(&mut reader, replay).map(drop).map_err(failed("read", &path))
+            read_log(&mut reader, replay).map(drop).map_err(failed("read", &path))
         }
     }
 }
 
-/// Gives each whole record to `replay`, up to the first that is not; where that one begins.
+/// Gives each whole record of a segment to `replay`, up to the first that is not; where that one
+/// begins. 0: the segment itself has not begun.
 ///
 /// # Errors
-/// When the file can't be read.
-pub fn read_records(reader: &mut impl Read, mut replay: impl FnMut(&[u8])) -> io::Result<u64> {
-    let mut bytes = 0;
-    while let Some(record) = next_record(reader)? {
-        bytes += (HEADER_BYTES + record.len()) as u64;
-        replay(&record);
-    }
-    Ok(bytes)
-}
-
-/// The next whole record, or none at the first that is not.
-fn next_record(reader: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
-    let mut header = [0; HEADER_BYTES];
-    if !read_whole(reader, &mut header)? {
-        return Ok(None);
-    }
-    let word = |at: usize| {
-        u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
-    };
-    let (len, sum) = (word(0) as usize, word(4));
-    if len > RECORD_BYTES_MAX {
-        return Ok(None);
-    }
-    let mut record = Vec::new();
-    reader.take(len as u64).read_to_end(&mut record)?;
-    Ok((record.len() == len && crc32fast::hash(&record) == sum).then_some(record))
-}
-
-fn read_whole(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
-    match reader.read_exact(buffer) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
-        Err(error) => Err(error),
+/// [`LogFault`] when it is not this format's, or can't be read.
+pub fn read_log(reader: &mut impl Read, replay: impl FnMut(&[u8])) -> Result<u64, LogFault> {
+    match read_header(reader)? {
+        Beginning::Torn => Ok(0),
+        Beginning::Whole => Ok(HEADER_BYTES + read_records(reader, replay)?),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proto::causes::with_causes;
+
     use super::*;
 
     fn records(folder: &Path, segment: u64) -> Vec<Vec<u8>> {
@@ -272,7 +273,8 @@ mod tests {
         drop(log);
         let path = segment_path(folder.path(), 1);
         let bytes = fs::read(&path).unwrap();
-        for len in 13..bytes.len() {
+        let whole = HEADER_BYTES as usize + 8 + b"whole".len();
+        for len in whole..bytes.len() {
             fs::write(&path, &bytes[..len]).unwrap();
             let mut log = Log::open(folder.path(), 1, |_| {}).unwrap();
             log.append(b"next");
@@ -280,7 +282,7 @@ mod tests {
             assert_eq!(records(folder.path(), 1), [b"whole".to_vec(), b"next".to_vec()], "{len}");
         }
         let mut flipped = bytes;
-        flipped[20] ^= 1;
+        flipped[whole + 8] ^= 1;
         fs::write(&path, &flipped).unwrap();
         assert_eq!(records(folder.path(), 1), [b"whole".to_vec()]);
     }
@@ -295,6 +297,73 @@ mod tests {
         assert!(segment_path(folder.path(), 1).exists());
         log.remove_before();
         assert!(!segment_path(folder.path(), 1).exists());
-        assert_eq!(log.bytes(), 0);
+        assert_eq!(log.bytes(), HEADER_BYTES);
+    }
+
+    /// Files that no segment of this format begins with, and what is said of them.
+    fn others() -> [(Vec<u8>, &'static str); 4] {
+        let mut newer = header().to_vec();
+        newer[7] += 1;
+        newer.extend_from_slice(b"records of a form that nobody knows yet");
+        let mut old = Vec::new();
+        append_record(&mut old, |record| record.extend_from_slice(b"without a header"));
+        [
+            (newer, "it is in format 2, and this version reads format 1"),
+            (old, "it is in format 0, and this version reads format 1"),
+            (b"a thesis, in many words".to_vec(), "it is no commit log"),
+            (b"notes".to_vec(), "it is no commit log"),
+        ]
+    }
+
+    #[test]
+    fn a_log_of_another_version_or_of_somebody_else_is_refused_by_its_name_and_stays() {
+        for (bytes, problem) in others() {
+            let folder = tempfile::tempdir().unwrap();
+            let path = segment_path(folder.path(), 3);
+            fs::write(&path, &bytes).unwrap();
+            let opened = Log::open(folder.path(), 3, |_| panic!("a record of {problem}"));
+            let read = read_segment(folder.path(), 3, |_| panic!("a record of {problem}"));
+            for error in [opened.map(drop).unwrap_err(), read.unwrap_err()] {
+                let told = with_causes(&error);
+                let beginning = format!("cannot read the commit log {}: {problem}", path.display());
+                assert!(told.starts_with(&beginning), "{told}");
+            }
+            assert!(fs::read(&path).unwrap() == bytes, "{problem}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_no_segment_is_neither_replaced_by_one_nor_removed_with_them() {
+        for (bytes, problem) in others() {
+            let folder = tempfile::tempdir().unwrap();
+            let mut log = Log::open(folder.path(), 5, |_| {}).unwrap();
+            let paths = [4, 6].map(|segment| segment_path(folder.path(), segment));
+            paths.iter().for_each(|path| fs::write(path, &bytes).unwrap());
+            log.remove_before();
+            let told = with_causes(&log.rotate().unwrap_err());
+            assert!(told.contains("log-00000006") && told.contains(problem), "{told}");
+            paths.iter().for_each(|path| assert!(fs::read(path).unwrap() == bytes, "{problem}"));
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = Log::open(folder.path(), 5, |_| {}).unwrap();
+        let (named_otherwise, left) = (folder.path().join("log-4"), segment_path(folder.path(), 6));
+        fs::write(&named_otherwise, header()).unwrap();
+        fs::write(&left, header()).unwrap();
+        log.remove_before();
+        assert!(named_otherwise.exists(), "no segment has this name");
+        log.rotate().unwrap();
+    }
+
+    /// A kill, or a loss of power, in the moment in which a segment is made.
+    #[test]
+    fn a_segment_whose_header_is_torn_is_begun_anew() {
+        for torn in 0..HEADER_BYTES as usize {
+            let folder = tempfile::tempdir().unwrap();
+            fs::write(segment_path(folder.path(), 1), &header()[..torn]).unwrap();
+            let mut log = Log::open(folder.path(), 1, |_| {}).unwrap();
+            log.append(b"first");
+            log.sync().unwrap();
+            assert_eq!(records(folder.path(), 1), [b"first".to_vec()], "{torn}");
+        }
     }
 }

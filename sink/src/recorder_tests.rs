@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     config::OutputSpec,
     entry::{Origin, Outcome},
-    log::read_segment,
+    log::{header::HEADER_BYTES, read_segment},
 };
 
 /// Bytes of a value in a batch that is written without being logged.
@@ -146,7 +146,7 @@ fn a_recorder_that_dies_anywhere_goes_on_with_what_its_log_says_and_writes_the_s
     assert!(written(folder.path()).into_iter().eq(0..UNITS));
     let log = folder.path().join("run").join(format!("log-{segment:08}"));
     let (kept, all) = (files(folder.path()), fs::read(&log).unwrap());
-    let mut ends = vec![0];
+    let mut ends = vec![0, HEADER_BYTES as usize];
     read_segment(&folder.path().join("run"), segment, |record| {
         ends.push(ends.last().unwrap() + 8 + record.len());
     })

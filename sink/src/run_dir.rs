@@ -35,6 +35,9 @@ const LOCK: &str = "sink.lock";
 const SUMMARY: &str = "summary";
 /// The file that holds the facts of a run.
 pub const DATABASE: &str = "run.sqlite";
+/// The format of the facts, which the database keeps as its `user_version`. 0: from before formats
+/// were numbered, and the same as 1.
+const FORMAT: i64 = 1;
 
 /// Why a run directory can't be used.
 #[derive(Debug, Error)]
@@ -76,6 +79,14 @@ pub enum RunDirError {
         path: PathBuf,
         /// Why.
         source: rusqlite::Error,
+    },
+    /// A newer version has written it.
+    #[error("{} is in format {found}, and this version reads formats up to {FORMAT}: go on with the version that began the run, or start over", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: i64,
     },
     /// What it holds cannot be understood.
     #[error("{} holds a `{key}` that this version cannot read", path.display())]
@@ -168,12 +179,44 @@ fn in_the_way(folder: &Path) -> Option<String> {
     names.find(|name| is_own_name(OsStr::new(name)) && sinks(name))
 }
 
+/// Opens the database of a run that was begun before.
+///
+/// # Errors
+/// [`RunDirError`] when it is somebody else's or a newer version's; nothing is changed then.
+fn open_existing(folder: &Path, file: &Path) -> Result<Connection, RunDirError> {
+    let failed = |source| RunDirError::Database { path: file.into(), source };
+    let database = Connection::open(file).map_err(failed)?;
+    if is_foreign(&database).map_err(failed)? {
+        return Err(RunDirError::Foreign { path: folder.into(), name: DATABASE.into() });
+    }
+    match format_of(&database).map_err(failed)? {
+        found if found > FORMAT => Err(RunDirError::Format { path: file.into(), found }),
+        _ => Ok(database),
+    }
+}
+
 /// Whether a database has tables, but none of a run.
 fn is_foreign(database: &Connection) -> rusqlite::Result<bool> {
     let query = "SELECT count(*), coalesce(sum(name = 'fact'), 0) FROM sqlite_master";
     let (all, ours): (i64, i64) =
         database.query_row(query, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(all > 0 && ours == 0)
+}
+
+fn format_of(database: &Connection) -> rusqlite::Result<i64> {
+    database.query_row("PRAGMA user_version", [], |row| row.get(0))
+}
+
+/// Makes the table of facts, if it is not there.
+fn set_up(database: &Connection) -> rusqlite::Result<()> {
+    database.execute_batch(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+         CREATE TABLE IF NOT EXISTS fact (key TEXT PRIMARY KEY, value BLOB NOT NULL);",
+    )?;
+    if format_of(database)? < FORMAT {
+        database.pragma_update(None, "user_version", FORMAT)?;
+    }
+    Ok(())
 }
 
 impl RunDir {
@@ -183,26 +226,19 @@ impl RunDir {
     /// [`RunDirError`] when it is in use or can't be.
     pub fn open(path: &Path) -> Result<Self, RunDirError> {
         let create = |source| RunDirError::Create { path: path.into(), source };
-        let foreign = |name| RunDirError::Foreign { path: path.into(), name };
         if let Some(name) = in_the_way(path) {
-            return Err(foreign(name));
+            return Err(RunDirError::Foreign { path: path.into(), name });
         }
         fs::create_dir_all(path).map_err(create)?;
         let lock = Lock::take(&path.join(LOCK))?;
         let file = path.join(DATABASE);
         let failed = |source| RunDirError::Database { path: file.clone(), source };
+        // Before anything is made: a folder that is refused stays as it is.
+        let existing = file.is_file().then(|| open_existing(path, &file)).transpose()?;
         let made = Made::open(path)
             .map_err(|source| RunDirError::Made { path: path.join(made::FILE), source })?;
-        let database = Connection::open(&file).map_err(failed)?;
-        if is_foreign(&database).map_err(failed)? {
-            return Err(foreign(DATABASE.into()));
-        }
-        database
-            .execute_batch(
-                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
-                 CREATE TABLE IF NOT EXISTS fact (key TEXT PRIMARY KEY, value BLOB NOT NULL);",
-            )
-            .map_err(failed)?;
+        let database = existing.map_or_else(|| Connection::open(&file), Ok).map_err(failed)?;
+        set_up(&database).map_err(failed)?;
         let run_dir = Self { path: path.into(), database, made, _lock: lock };
         run_dir.finish_letters()?;
         Ok(run_dir)
@@ -400,6 +436,26 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("notes.txt"), "a thesis").unwrap();
         RunDir::open(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn a_run_of_a_newer_version_is_refused_by_name_and_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(DATABASE);
+        RunDir::open(folder.path()).unwrap().record("plan", &"a").unwrap();
+        let database = Connection::open(&file).unwrap();
+        assert_eq!(format_of(&database).unwrap(), FORMAT);
+        // Runs from before formats were numbered are read.
+        database.pragma_update(None, "user_version", 0).unwrap();
+        drop(database);
+        let plan = RunDir::open(folder.path()).unwrap().fact::<String>("plan").unwrap();
+        assert_eq!(plan.as_deref(), Some("a"));
+        Connection::open(&file).unwrap().pragma_update(None, "user_version", 2).unwrap();
+        let before = fs::read(&file).unwrap();
+        let refused = RunDir::open(folder.path()).unwrap_err().to_string();
+        let told = "is in format 2, and this version reads formats up to 1";
+        assert!(refused.contains(DATABASE) && refused.contains(told), "{refused}");
+        assert!(fs::read(&file).unwrap() == before);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use pipeline::topology::{Colour, Topology};
+use sink::log::header::LogFault;
 
 use super::script::about;
 
@@ -32,14 +33,19 @@ pub fn topology(data: &[u8]) -> u64 {
 pub fn log(data: &[u8]) -> u64 {
     let mut records = 0;
     let mut bytes = 0;
-    let read = sink::log::read_records(&mut &*data, |record| {
+    let read = sink::log::read_log(&mut &*data, |record| {
         records += 1;
         bytes += record.len();
         if let Ok(entries) = rmp_serde::from_slice::<Vec<sink::entry::Entry>>(record) {
             records += entries.iter().filter(|entry| entry.bytes() > 0).count();
         }
     });
-    let end = read.expect("memory can be read") as usize;
+    let end = match read {
+        Ok(end) => end as usize,
+        Err(LogFault::Format(format)) => return 1 << 24 | u64::from(format),
+        Err(LogFault::Foreign) => return 1 << 25,
+        Err(LogFault::Io(error)) => panic!("memory can be read: {error}"),
+    };
     assert!(end <= data.len() && bytes <= end, "no more than there was");
     records as u64 | about(end as u64) << 32
 }

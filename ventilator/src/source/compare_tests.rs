@@ -188,3 +188,30 @@ fn a_table_that_lost_its_end_asks_for_a_file_that_looks_the_same() {
         file.set_modified(before).unwrap();
     }
 }
+
+#[test]
+fn digests_of_another_version_or_of_somebody_else_are_refused_by_name_and_stay() {
+    for (table, problem) in [
+        (&b"digests2, in another form"[..], "is in format 2, and this version reads format 1"),
+        (b"digests", "is torn"),
+        (b"a thesis", "is no table of digests"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("in");
+        fs::write(&path, lines(10)).unwrap();
+        let file = folder.path().join(super::super::digests::FILE);
+        fs::write(&file, table).unwrap();
+        let spec = SourceSpec::Lines { path };
+        match open(&spec, Some(folder.path())) {
+            Err(error) => {
+                let told = error.to_string();
+                assert!(
+                    told.contains(&format!("{} {problem}", super::super::digests::FILE)),
+                    "{told}"
+                );
+                assert!(fs::read(&file).unwrap() == table);
+            }
+            Ok(_) => assert_eq!(table, b"digests", "what a kill has torn is begun anew"),
+        }
+    }
+}

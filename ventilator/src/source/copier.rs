@@ -28,9 +28,15 @@ const AGAIN_FILE: &str = "stdin.again";
 
 const PIECE_BYTES: usize = 256 << 10;
 
+/// The format of the record of the stream.
+const FORMAT: u32 = 1;
+
 /// Which stream is read, and where it stands. Replaced as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Standing {
+    /// [`FORMAT`]. Before formats were numbered there was none, and the rest the same.
+    #[serde(default = "first_format")]
+    format: u32,
     /// By what it is known again.
     stream: Option<String>,
     /// Device and inode of a regular file.
@@ -38,6 +44,45 @@ struct Standing {
     /// The byte of a regular file at which it begins.
     start: u64,
     phase: Phase,
+}
+
+fn first_format() -> u32 {
+    FORMAT
+}
+
+impl Standing {
+    /// The record in a run directory; none if there is none, or only what a loss of power left of one.
+    fn read(folder: &Path) -> io::Result<Option<Self>> {
+        /// All that other formats have in common with this one.
+        #[derive(Deserialize)]
+        struct Numbered {
+            #[serde(default = "first_format")]
+            format: u32,
+        }
+        let json = match fs::read(folder.join(STANDING_FILE)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            json => json?,
+        };
+        if json.iter().all(|byte| *byte == 0) {
+            return Ok(None);
+        }
+        match serde_json::from_slice(&json) {
+            Ok(Numbered { format: FORMAT }) => {}
+            Ok(Numbered { format }) => {
+                return Err(io::Error::other(format!(
+                    "{STANDING_FILE} is in format {format}, and this version reads format {FORMAT}: go on with the version that began the run, or start over with --fresh"
+                )));
+            }
+            Err(_) => return Err(no_record()),
+        }
+        serde_json::from_slice(&json).map(Some).map_err(|_| no_record())
+    }
+}
+
+fn no_record() -> io::Error {
+    io::Error::other(format!(
+        "{STANDING_FILE} is no record of a stream: put back what was there, or start over with --fresh"
+    ))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,9 +132,7 @@ impl Copier {
         let copy = options.create(true).truncate(false).write(true).open(folder.join(FILE))?;
         let bytes = copy.metadata()?.len();
         let ended = folder.join(ENDED_FILE).exists();
-        let known = fs::read(folder.join(STANDING_FILE))
-            .ok()
-            .and_then(|json| serde_json::from_slice::<Standing>(&json).ok());
+        let known = Standing::read(folder)?;
         let (standing, is_new) = match known {
             Some(known)
                 if feed.identity().is_some() && known.stream.as_deref() == feed.identity() =>
@@ -368,7 +411,7 @@ fn new_standing(feed: &Feed, known: Option<&Standing>, phase: Phase) -> io::Resu
     let (file, offset) = (feed.place()?, feed.offset()?);
     let begun = known.filter(|known| file.is_some() && known.file == file);
     let start = begun.map_or(offset, |known| known.start.min(offset));
-    Ok(Standing { stream: feed.identity().map(Into::into), file, start, phase })
+    Ok(Standing { format: FORMAT, stream: feed.identity().map(Into::into), file, start, phase })
 }
 
 /// A moment at which a kill leaves something else behind than one before it: tests end it here.

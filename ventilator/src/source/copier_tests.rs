@@ -167,3 +167,31 @@ fn a_socket_that_was_read_before_is_refused() {
     let error = live(folder.path(), &socket, None, u32::MAX).unwrap().unwrap_err().to_string();
     assert!(error.starts_with("how far a socket or a device was read"), "{error}");
 }
+
+#[test]
+fn a_record_of_another_version_or_of_somebody_else_is_refused_by_name_and_stays() {
+    for (record, problem) in [
+        (&br#"{"format":2,"streams":[]}"#[..], "is in format 2, and this version reads format 1"),
+        (br#"{"format":1,"streams":[]}"#, "is no record of a stream"),
+        (b"a thesis", "is no record of a stream"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(FILE), "1\n").unwrap();
+        fs::write(folder.path().join(STANDING_FILE), record).unwrap();
+        let refused = live(folder.path(), &offer(b"1\n2\n"), None, u32::MAX).unwrap();
+        let told = refused.unwrap_err().to_string();
+        assert!(told.starts_with(&format!("{STANDING_FILE} {problem}")), "{told}");
+        assert!(fs::read(folder.path().join(STANDING_FILE)).unwrap() == record);
+    }
+    for torn in [&b""[..], &[0; 50]] {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(STANDING_FILE), torn).unwrap();
+        let whole = live(folder.path(), &offer(b"1\n2\n"), None, u32::MAX).unwrap();
+        assert_eq!(whole.unwrap(), End::Whole);
+    }
+    // As it was before formats were numbered.
+    let folder = tempfile::tempdir().unwrap();
+    let old = br#"{"stream":"a","file":null,"start":0,"phase":"Copying"}"#;
+    fs::write(folder.path().join(STANDING_FILE), old).unwrap();
+    assert_eq!(Standing::read(folder.path()).unwrap().unwrap().stream.as_deref(), Some("a"));
+}

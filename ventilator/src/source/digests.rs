@@ -25,6 +25,8 @@ pub(super) const BLOCK_BYTES: u64 = 4 << 20;
 pub(super) const LISTING_BLOCK_BYTES: u64 = 4 << 10;
 
 const MAGIC: &[u8; 8] = b"digests1";
+/// What every format of it begins with; its number follows.
+const MAGIC_OF_ALL: &[u8] = b"digests";
 /// Behind it the blocks begin.
 const HEAD_BYTES: u64 = 64;
 /// A length (u32), a digest, and the first bytes of the digest of both.
@@ -110,12 +112,17 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// Reads the table of a run directory; nothing if there is none.
+    /// Reads the table of a run directory; nothing if there is none, or only a beginning that a kill
+    /// has torn.
+    ///
+    /// # Errors
+    /// [`io::Error`] when it can't be read, or is not of this format: then it is nobody's to replace.
     pub(super) fn read(run_dir: &Path, block_bytes: u64) -> io::Result<Option<Self>> {
         let bytes = match std::fs::read(run_dir.join(FILE)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             bytes => bytes?,
         };
+        refuse_others(&bytes)?;
         let Some((head, slots)) = bytes.split_at_checked(HEAD_BYTES as usize) else {
             return Ok(None);
         };
@@ -156,6 +163,21 @@ impl Known {
         let length = self.slots.get(block).map_or(0, |(length, _)| u64::from(*length));
         Difference::Bytes { from, to: from + length }
     }
+}
+
+fn refuse_others(table: &[u8]) -> io::Result<()> {
+    let beginning = &table[..table.len().min(MAGIC.len())];
+    let is_torn = MAGIC.starts_with(beginning) || table.iter().all(|byte| *byte == 0);
+    if is_torn {
+        return Ok(());
+    }
+    Err(io::Error::other(match beginning.strip_prefix(MAGIC_OF_ALL) {
+        Some(format) if !format.is_empty() => format!(
+            "{FILE} is in format {}, and this version reads format 1: go on with the version that began the run, or start over",
+            String::from_utf8_lossy(format)
+        ),
+        _ => format!("{FILE} is no table of digests: put back what was there, or start over"),
+    }))
 }
 
 fn read_head(head: &[u8]) -> Option<Known> {
