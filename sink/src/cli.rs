@@ -15,10 +15,9 @@ use proto::{
 };
 
 use crate::{
-    Existing, Spared,
-    claim::Files,
     config::{Aggregate, Field, GroupBy, Order, OutputSpec, SinkConfig},
-    recorder::Told,
+    output::claim::{Existing, Files, Spared},
+    record::recorder::Told,
     run::{self, Setup},
 };
 

@@ -16,10 +16,14 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    Claim, SinkConfig, Spared,
-    core::{Reply, Sink, Standing},
-    recorder::{RecordError, Recorder, Terms, Told},
-    run_dir::{RunDir, RunDirError},
+    config::SinkConfig,
+    core::{requests::Reply, sink::Sink, standing::Standing},
+    output::claim::{Claim, Spared},
+    record::{
+        error::RecordError,
+        recorder::{Recorder, Terms, Told},
+        run_dir::{RunDir, RunDirError},
+    },
 };
 
 /// Everything that a sink has to know.

@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use crate::figures::{Grid, Side, cell};
+use crate::report::figures::{Grid, Side, cell};
 
 /// No more groups than this are shown; the JSON has them all.
 const GROUPS_SHOWN_MAX: usize = 20;

@@ -4,54 +4,30 @@
 //! decides: a map gives a column a key, anything else the single column `value`. A later map may
 //! lack keys (empty cells), but not bring new ones: the header is written, so that is an error.
 //! Strings stand as they are, null and NaN are empty, arrays and maps are JSON text.
+#![cfg_attr(
+    not(test),
+    expect(
+        clippy::indexing_slicing,
+        clippy::expect_used,
+        reason = "as many cells as columns; a vector takes every byte"
+    )
+)]
 
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-
+use super::claim::Claim;
+use super::columns::{Columns, key_text};
+use super::contract::{Mark, Output, Row};
+use super::error::OutputError;
 use super::jsonl::{NIL, round_ms};
-use super::{Mark, Output, OutputError, Row, Tail};
-use crate::claim::Claim;
-use crate::config::{Field, Named};
-use crate::manifest::{Followed, Follower};
-use crate::secure::Unsynced;
+use super::tail::Tail;
+use super::unsynced::Unsynced;
+use crate::config::Field;
+use crate::report::manifest::follow::{Followed, Follower};
 use crate::walk::{Scalar, append_json, entries, scalar};
 
 /// What a row of the csv crate's own buffer takes at first; it grows with the row.
 const ROW_BYTES: usize = 1024;
-
-/// The columns of a csv file, once they are fixed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Columns {
-    /// The asked fields.
-    Fields(Vec<Field>),
-    /// The keys of the first result.
-    Keys(Vec<String>),
-    /// The whole result, in one column named `value`.
-    Value,
-}
-
-impl Columns {
-    fn of(first: &Row<'_>) -> Self {
-        let mut keys = Vec::new();
-        for (key, _) in entries(first.value).into_iter().flatten() {
-            let name = key_text(key);
-            if !keys.contains(&name) {
-                keys.push(name);
-            }
-        }
-        if keys.is_empty() { Columns::Value } else { Columns::Keys(keys) }
-    }
-
-    fn header(&self) -> Vec<&str> {
-        match self {
-            Columns::Fields(fields) => fields.iter().map(|field| field.name()).collect(),
-            Columns::Keys(keys) => keys.iter().map(String::as_str).collect(),
-            Columns::Value => vec!["value"],
-        }
-    }
-}
 
 /// See the module.
 pub(super) struct Csv {
@@ -93,7 +69,7 @@ impl Csv {
 impl Output for Csv {
     fn write(&mut self, row: &Row<'_>) -> Result<(), OutputError> {
         let new = match self.columns {
-            None => Some(Columns::of(row)),
+            None => Some(Columns::of(row.value)),
             Some(_) => None,
         };
         let Some(columns) = new.as_ref().or(self.columns.as_ref()) else {
@@ -228,18 +204,6 @@ fn append_cell(id: u64, value: &[u8], cell: &mut Vec<u8>) -> Result<(), OutputEr
             Ok(())
         }
         _ => append_json(value, cell).map_err(|source| OutputError::Value { id, source }),
-    }
-}
-
-/// A key as a column's name: strings as they are, other keys (numbers, …) as JSON.
-fn key_text(key: &[u8]) -> String {
-    if let Scalar::Text(text) = scalar(key) {
-        return text.to_owned();
-    }
-    let mut json = Vec::new();
-    match append_json(key, &mut json) {
-        Ok(()) => String::from_utf8_lossy(&json).into_owned(),
-        Err(_) => format!("{key:02x?}"),
     }
 }
 

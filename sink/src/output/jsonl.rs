@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 
 use proto::units::ValueIter;
 
-use super::{Mark, Output, OutputError, Row, Tail};
-use crate::claim::Claim;
+use super::claim::Claim;
+use super::contract::{Mark, Output, Row};
+use super::error::OutputError;
+use super::tail::Tail;
+use super::unsynced::Unsynced;
 use crate::config::{Field, Named};
-use crate::manifest::{Followed, Follower};
-use crate::secure::Unsynced;
+use crate::report::manifest::follow::{Followed, Follower};
 use crate::walk::append_json;
 
 /// MessagePack's null, for an input that was not kept.

@@ -3,6 +3,7 @@
 //! Owns the transaction, which holds all that was written since the last sync; the tables are
 //! [`tables`]'. Refuses to be two files: the write-ahead log, which lets others read during the run,
 //! is folded in and given up at the end.
+#![cfg_attr(not(test), expect(clippy::expect_used, reason = "a text takes every character"))]
 
 use std::path::{Path, PathBuf};
 
@@ -10,11 +11,12 @@ use proto::unit::Step;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags};
 
+use super::claim::Claim;
+use super::contract::{Mark, Output, Row};
+use super::error::OutputError;
 use super::jsonl::{NIL, round_ms};
 use super::tables::{self, Column};
 use super::tail::require_folder;
-use super::{Mark, Output, OutputError, Row};
-use crate::claim::Claim;
 use crate::config::Field;
 use crate::walk::{Scalar, append_json, scalar};
 
@@ -237,7 +239,7 @@ fn append_indices(path: &[Step], text: &mut String) {
 
 #[cfg(test)]
 mod tests {
-    use crate::claim::Existing;
+    use crate::output::claim::Existing;
 
     use super::super::test_rows::{claim, pack, row, write_all};
     use super::*;

@@ -10,8 +10,9 @@ use std::time::Duration;
 use proto::frame::RunId;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{Mark, OutputError};
-use crate::claim::{Claim, Existing};
+use super::claim::{Claim, Existing};
+use super::contract::Mark;
+use super::error::OutputError;
 use crate::config::{Field, Named};
 
 /// How long another program's lock on the database is waited for before that is an error.

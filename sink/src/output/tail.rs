@@ -14,10 +14,10 @@ use std::sync::Arc;
 use proto::durable;
 use rustix::fs::{FlockOperation, flock};
 
-use super::OutputError;
-use crate::claim::Claim;
-use crate::manifest::{Followed, Follower};
-use crate::secure::Unsynced;
+use super::claim::Claim;
+use super::error::OutputError;
+use super::unsynced::Unsynced;
+use crate::report::manifest::follow::{Followed, Follower};
 
 /// Once so much is waiting it is handed to the system, so that a write is not a system call.
 const BUFFER_BYTES: usize = 256 * 1024;

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use sink::run_dir::DATABASE;
+use sink::names::DATABASE;
 use thiserror::Error;
 
 use crate::topology::Topology;

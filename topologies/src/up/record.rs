@@ -12,7 +12,10 @@ use proto::durable;
 use proto::frame::RunId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sink::run_dir::{DATABASE, RunDir, RunDirError};
+use sink::{
+    names::DATABASE,
+    run_dir::{RunDir, RunDirError},
+};
 use thiserror::Error;
 use ventilator::source::{Depth, SourceError, difference};
 

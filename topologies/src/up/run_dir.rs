@@ -11,8 +11,10 @@ use std::{
 use proto::net::lock::{Lock, LockError};
 use sink::{
     figures::counted,
+    ledger::checkpoint::Checkpoint,
     made::{self, Made},
-    run_dir::{Checkpoint, DATABASE, RunDir, is_own_name},
+    names::{DATABASE, is_own_name},
+    run_dir::RunDir,
 };
 use thiserror::Error;
 

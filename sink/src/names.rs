@@ -1,0 +1,52 @@
+//! The names that files have in a run directory.
+//!
+//! Owns which names are the run's own, so that files of anybody else's are left alone; opens nothing.
+
+use std::ffi::OsStr;
+
+use proto::diary;
+
+/// The file that holds the facts of a run.
+pub const DATABASE: &str = "run.sqlite";
+/// What is locked as long as a sink has the run.
+pub const LOCK: &str = "sink.lock";
+/// The list of what the run has made elsewhere.
+pub const MADE: &str = "made";
+/// The proof at the end of a run.
+pub const MANIFEST: &str = "manifest.json";
+/// What it is written as, until it is whole.
+pub const MANIFEST_DRAFT: &str = "manifest.json.new";
+/// The sums of the output's lines.
+pub const OUTPUT_SUMS: &str = "manifest.output.sums";
+/// Those of the dead letters.
+pub const DEAD_SUMS: &str = "manifest.dead.sums";
+/// Segments of the commit log begin with this, and a number follows.
+pub const SEGMENT: &str = "log-";
+
+/// Whether a run keeps a file of this name in its directory: the sink, the ventilator or the
+/// launcher.
+pub fn is_own_name(name: &OsStr) -> bool {
+    const NAMES: [&str; 18] = [
+        DATABASE,
+        "run.sqlite-wal",
+        "run.sqlite-shm",
+        "run.sqlite-journal",
+        LOCK,
+        MADE,
+        MANIFEST,
+        MANIFEST_DRAFT,
+        OUTPUT_SUMS,
+        DEAD_SUMS,
+        diary::SINK_FILE,
+        diary::VENTILATOR_FILE,
+        "stdin",
+        "stdin.ended",
+        "up.lock",
+        "ventilator.lock",
+        "topology.json",
+        "topology.json.new",
+    ];
+    let Some(name) = name.to_str() else { return false };
+    let is_segment = |rest: &str| rest.bytes().all(|byte| byte.is_ascii_digit());
+    NAMES.contains(&name) || name.strip_prefix(SEGMENT).is_some_and(is_segment)
+}

@@ -1,0 +1,39 @@
+//! Why outcomes can't be recorded.
+
+use std::io;
+
+use thiserror::Error;
+
+use super::{log::LogError, run_dir::RunDirError};
+use crate::{output::error::OutputError, report::manifest::ManifestError};
+
+/// Why outcomes can't be recorded.
+#[derive(Debug, Error)]
+pub enum RecordError {
+    /// An output can't be opened or written.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// The log can't be written.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The run directory can't be used.
+    #[error(transparent)]
+    RunDir(#[from] RunDirError),
+    /// The manifest can't be written.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The run directory belongs to a sink that writes something else.
+    #[error(
+        "the run directory holds a run whose sink has another output, order, fields or aggregates"
+    )]
+    OtherConfig,
+    /// What was written before could not be made safe.
+    #[error("what was recorded before could not be made safe")]
+    NotSafe,
+    /// No thread could be made.
+    #[error("cannot start: {0}")]
+    Io(#[from] io::Error),
+    /// The summary could not be told.
+    #[error("{0}")]
+    Told(String),
+}

@@ -1,0 +1,171 @@
+//! Gives units that failed for good another try.
+//!
+//! Owns the step from a finished run to one that lacks these units again; refuses to run it: the
+//! next start of the pipeline finds them uncommitted and does what it always does. What they
+//! give then is written behind what is there, since its place in the middle has been passed.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use proto::ranges::RangeSet;
+use thiserror::Error;
+
+use super::run_dir::{RunDir, RunDirError};
+use crate::{ledger::checkpoint::Checkpoint, names::MANIFEST, output::dead::DeadLetter};
+
+/// Why units can't be tried again.
+#[derive(Debug, Error)]
+pub enum RetryError {
+    /// The run directory can't be used.
+    #[error(transparent)]
+    RunDir(#[from] RunDirError),
+    /// The run has not come to its end.
+    #[error("the run in {} is not finished; finish it first", path.display())]
+    Unfinished {
+        /// The run directory.
+        path: PathBuf,
+    },
+    /// No letter of these units is there.
+    #[error("unit {id} is not among the dead letters")]
+    NotDead {
+        /// The unit.
+        id: u64,
+    },
+    /// The letters can't be read or written.
+    #[error("cannot use {}: {source}", path.display())]
+    Letters {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// The dead letters of a run, and the file they are in.
+///
+/// # Errors
+/// [`RetryError`] when the file can't be read; one that does not exist holds no letters.
+pub fn letters(run_dir: &RunDir) -> Result<(PathBuf, Vec<DeadLetter>), RetryError> {
+    let path: PathBuf = run_dir.fact("dead_path")?.unwrap_or_default();
+    let text = match fs::read_to_string(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        other => other.map_err(|source| RetryError::Letters { path: path.clone(), source })?,
+    };
+    let parsed = text.lines().map(serde_json::from_str::<DeadLetter>).collect::<Result<_, _>>();
+    let letters = parsed.map_err(|error| RetryError::Letters {
+        path: path.clone(),
+        source: io::Error::new(io::ErrorKind::InvalidData, error),
+    })?;
+    Ok((path, letters))
+}
+
+/// Takes the letters of these units, or of all if none are named, out of a finished run; which
+/// units they were. It happens whole or not at all, whenever it is interrupted.
+///
+/// # Errors
+/// [`RetryError`] when the run is not finished, or a unit is not dead.
+pub fn retry(path: &Path, ids: &[u64]) -> Result<Vec<u64>, RetryError> {
+    let run_dir = RunDir::open(path)?;
+    let unfinished = || RetryError::Unfinished { path: path.into() };
+    if run_dir.fact("finished")? != Some(true) {
+        return Err(unfinished());
+    }
+    let mut checkpoint: Checkpoint = run_dir.fact("checkpoint")?.ok_or_else(unfinished)?;
+    let (file, letters) = letters(&run_dir)?;
+    if let Some(id) = ids.iter().find(|id| !letters.iter().any(|letter| letter.id == **id)) {
+        return Err(RetryError::NotDead { id: *id });
+    }
+    let wanted = |letter: &DeadLetter| ids.is_empty() || ids.contains(&letter.id);
+    let (again, stay): (Vec<_>, Vec<_>) = letters.into_iter().partition(wanted);
+    let mut covered = RangeSet::from_parts(0, checkpoint.covered.clone());
+    for letter in &again {
+        covered.remove(letter.id..letter.id + 1);
+    }
+    let below = (covered.watermark() > 0).then_some((0, covered.watermark()));
+    checkpoint.covered = below.into_iter().chain(covered.above()).collect();
+    checkpoint.counts.dead -= again.len() as u64;
+    let stages: Vec<String> = run_dir.fact("stages")?.unwrap_or_default();
+    for letter in &again {
+        if let Some(stage) = stages.iter().position(|name| *name == letter.stage) {
+            checkpoint.flow.revived(stage);
+        }
+    }
+    checkpoint.late = true;
+    let mut text = Vec::new();
+    for letter in &stay {
+        // A letter was read from JSON, so it has a JSON form.
+        let _ = serde_json::to_writer(&mut text, letter);
+        text.push(b'\n');
+    }
+    checkpoint.dead.bytes = text.len() as u64;
+    checkpoint.dead.rows = stay.len() as u64;
+    run_dir.record_letters(&checkpoint, &file, &text)?;
+    let _ = fs::remove_file(path.join(MANIFEST));
+    Ok(again.iter().map(|letter| letter.id).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Claim, SinkConfig,
+        accept::entry::{Entry, Origin, Outcome},
+        ledger::Ledger,
+    };
+    use proto::frame::Dead;
+
+    fn dead(id: u64) -> Entry {
+        let origin = Origin { stage: 0, attempt: 1, worker: "w".into() };
+        let dead = Dead {
+            root: id,
+            path: vec![],
+            stage: 0,
+            input: vec![1],
+            error: "e".into(),
+            attempts: 3,
+            worker: "w".into(),
+        };
+        Entry { first: id, count: 1, outcome: Outcome::Dead { origin, dead } }
+    }
+
+    fn finished(folder: &Path) -> RunDir {
+        let config = SinkConfig { dead: Some(folder.join("dead.jsonl")), ..SinkConfig::default() };
+        let run_dir = RunDir::open(&folder.join("run")).unwrap();
+        let claim = Claim { made: Some(run_dir.made().clone()), ..Claim::default() };
+        let mut ledger = Ledger::open(config, false, None, &claim).unwrap();
+        ledger.take(vec![dead(0), dead(1), dead(2)]).unwrap();
+        run_dir.record("checkpoint", &ledger.checkpoint(1, String::new()).unwrap()).unwrap();
+        run_dir.record("dead_path", &folder.join("dead.jsonl")).unwrap();
+        run_dir.record("finished", &true).unwrap();
+        run_dir
+    }
+
+    #[test]
+    fn a_retried_unit_is_uncommitted_again_and_its_letter_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(finished(folder.path()));
+        let run = folder.path().join("run");
+        assert_eq!(retry(&run, &[1]).unwrap(), [1]);
+        let run_dir = RunDir::open(&run).unwrap();
+        let checkpoint: Checkpoint = run_dir.fact("checkpoint").unwrap().unwrap();
+        assert_eq!(checkpoint.covered, [(0, 1), (2, 3)]);
+        assert_eq!((checkpoint.counts.dead, checkpoint.dead.rows), (2, 2));
+        let ids: Vec<u64> = letters(&run_dir).unwrap().1.iter().map(|letter| letter.id).collect();
+        assert_eq!(ids, [0, 2]);
+        assert_eq!(run_dir.fact::<bool>("finished").unwrap(), Some(false));
+    }
+
+    #[test]
+    fn a_unit_that_is_not_dead_and_a_run_that_is_not_finished_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let run_dir = finished(folder.path());
+        let run = folder.path().join("run");
+        run_dir.record("finished", &false).unwrap();
+        drop(run_dir);
+        assert!(matches!(retry(&run, &[]), Err(RetryError::Unfinished { .. })));
+        RunDir::open(&run).unwrap().record("finished", &true).unwrap();
+        assert!(matches!(retry(&run, &[9]), Err(RetryError::NotDead { id: 9 })));
+    }
+}

@@ -1,0 +1,234 @@
+//! What is committed when a recorder dies at any moment, and that the outputs hold exactly that.
+
+use std::{fs, path::Path};
+
+use proto::units::{Span, Units};
+
+use super::*;
+use crate::{
+    accept::entry::{Origin, Outcome},
+    config::OutputSpec,
+    record::log::{header::HEADER_BYTES, read_segment},
+};
+
+/// Bytes of a value in a batch that is written without being logged.
+const LARGE: usize = 5_000;
+
+/// Consecutive units with one value each, of so many bytes.
+fn values(first: u64, count: u64, bytes: usize) -> Entry {
+    let mut units = Units::new();
+    for id in first..first + count {
+        let value = rmp_serde::to_vec(&format!("{id:0bytes$}")).unwrap();
+        units.push(Span::one(id, vec![]), &value);
+    }
+    let origin = Origin { stage: 0, attempt: 1, worker: "w".into() };
+    let outcome = Outcome::Values { origin, units, timing: vec![(count as u32, 5)] };
+    Entry { first, count, outcome }
+}
+
+/// Batches with everything: some are large and some small, some come too early.
+fn batches() -> Vec<Vec<Entry>> {
+    vec![
+        vec![values(0, 40, LARGE)],
+        vec![values(120, 40, LARGE), values(60, 5, 8)],
+        vec![values(40, 20, 8)],
+        vec![values(200, 2, 8)],
+        vec![values(65, 55, LARGE), values(190, 10, LARGE)],
+        vec![values(160, 30, 8)],
+    ]
+}
+
+const UNITS: u64 = 202;
+
+fn config(folder: &Path) -> SinkConfig {
+    SinkConfig {
+        output: Some(OutputSpec::Jsonl(folder.join("out.jsonl"))),
+        aggregate: vec![crate::config::Aggregate::Count],
+        ..SinkConfig::default()
+    }
+}
+
+/// Records a batch and makes it safe, as the other thread does; the last batch that is answered
+/// for then, and those before it that are not.
+fn make_safe(recorder: &mut Recorder, number: u64, entries: Vec<Entry>) -> Option<(u64, Vec<u64>)> {
+    let batch = recorder.write(vec![(number, entries)]).unwrap().unwrap();
+    secured(recorder, batch)
+}
+
+fn secured(recorder: &Recorder, batch: Batch) -> Option<(u64, Vec<u64>)> {
+    let mut securer = Securer::new(recorder.durable.as_ref().unwrap().diary.clone());
+    match securer.run(vec![Order::Secure(Box::new(batch))])[..] {
+        [] => None,
+        [Reply::Recorded { number, ref waiting, .. }] => Some((number, waiting.clone())),
+        ref other => panic!("{other:?}"),
+    }
+}
+
+fn open(folder: &Path) -> Result<(Recorder, Standing), RecordError> {
+    let run_dir = RunDir::open(&folder.join("run")).unwrap();
+    let terms = Terms { claim: Claim::default(), summary: None, told: Box::new(|_, _| Ok(())) };
+    Recorder::durable(config(folder), false, run_dir, 7, terms)
+}
+
+/// The units that a reader of the output finds there, in their order.
+fn written(folder: &Path) -> Vec<u64> {
+    let text = fs::read_to_string(folder.join("out.jsonl")).unwrap();
+    assert!(text.is_empty() || text.ends_with('\n'));
+    text.lines().map(|line| line.trim_matches('"').parse().unwrap()).collect()
+}
+
+/// A copy of every file, and the way back to it.
+fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let run = fs::read_dir(folder.join("run")).unwrap();
+    let all = run.chain(fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path());
+    all.filter(|path| path.is_file()).map(|path| (path.clone(), fs::read(path).unwrap())).collect()
+}
+
+fn put_back(folder: &Path, files: &[(PathBuf, Vec<u8>)]) {
+    fs::remove_dir_all(folder.join("run")).unwrap();
+    fs::create_dir(folder.join("run")).unwrap();
+    for (path, bytes) in files {
+        fs::write(path, bytes).unwrap();
+    }
+}
+
+/// The sink is started again with other limits, by the ventilator that it had before.
+#[test]
+fn what_a_next_sink_has_to_know_of_a_begun_run_is_safe_when_that_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    for (window_units, known, widest) in
+        [(500, None, 500), (90, Some(500), 500), (700, Some(500), 700)]
+    {
+        let (mut recorder, standing) = open(folder.path()).unwrap();
+        assert_eq!(standing.window_units, known);
+        assert_eq!(standing.plan.is_some(), known.is_some());
+        let (plan, stages) = ("plan".to_owned(), vec!["s".to_owned()]);
+        let begin = Request::Begin { ventilator: 3, committed: 0, plan, stages, window_units };
+        let mut replies = Vec::new();
+        recorder.serve(vec![begin], &mut replies).unwrap();
+        assert!(matches!(replies[..], [Reply::Begun]), "{replies:?}");
+        // A kill: nothing of the recorder does anything any more.
+        drop(recorder);
+        let (recorder, standing) = open(folder.path()).unwrap();
+        assert_eq!((standing.plan.as_deref(), standing.window_units), (Some("plan"), Some(widest)));
+        assert_eq!(recorder.ledger.stages(), ["s"]);
+    }
+}
+
+#[test]
+fn large_outcomes_in_order_are_written_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut recorder, standing) = open(folder.path()).unwrap();
+    assert_eq!(standing.committed.len(), 0);
+    for first in 0..20 {
+        let answered = make_safe(&mut recorder, first, vec![values(first * 40, 40, LARGE)]);
+        assert_eq!(answered, Some((first, vec![])));
+    }
+    let logged = recorder.durable.as_ref().unwrap().log.bytes();
+    assert!(logged < 20_000, "{logged} bytes in the log");
+    drop(recorder);
+    let (recorder, standing) = open(folder.path()).unwrap();
+    assert_eq!(standing.committed.watermark(), 800);
+    assert_eq!(recorder.ledger.counts().results, 800);
+    assert_eq!(recorder.ledger.aggregates().report()["count"], 800);
+    assert!(written(folder.path()).into_iter().eq(0..800));
+}
+
+#[test]
+fn a_recorder_that_dies_anywhere_goes_on_with_what_its_log_says_and_writes_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut recorder, _) = open(folder.path()).unwrap();
+    for (number, batch) in (0..).zip(batches()) {
+        make_safe(&mut recorder, number, batch);
+    }
+    let segment = recorder.durable.as_ref().unwrap().log.segment();
+    drop(recorder);
+    assert!(written(folder.path()).into_iter().eq(0..UNITS));
+    let log = folder.path().join("run").join(format!("log-{segment:08}"));
+    let (kept, all) = (files(folder.path()), fs::read(&log).unwrap());
+    let mut ends = vec![0, HEADER_BYTES as usize];
+    read_segment(&folder.path().join("run"), segment, |record| {
+        ends.push(ends.last().unwrap() + 8 + record.len());
+    })
+    .unwrap();
+    assert_eq!(ends.last(), Some(&all.len()));
+    let mut known = 0;
+    for end in ends.iter().flat_map(|end| [end.saturating_sub(1), *end]) {
+        // The output may hold more than the log knows of, and that torn in the middle of a line.
+        put_back(folder.path(), &kept);
+        fs::write(&log, &all[..end]).unwrap();
+        let (mut recorder, standing) = open(folder.path()).unwrap();
+        assert!(standing.committed.len() >= known, "what was known is known");
+        known = standing.committed.len();
+        assert!(written(folder.path()).into_iter().eq(0..standing.committed.watermark()));
+        for (number, batch) in (0..).zip(batches()) {
+            make_safe(&mut recorder, number, batch);
+        }
+        assert_eq!(recorder.ledger.counts().results, UNITS);
+        assert_eq!(recorder.ledger.aggregates().report()["count"], UNITS);
+        recorder.checkpoint().unwrap();
+        assert!(written(folder.path()).into_iter().eq(0..UNITS), "the log ends at {end}");
+    }
+    assert_eq!(known, UNITS);
+}
+
+#[test]
+fn an_output_that_lacks_what_the_log_counts_on_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut recorder, _) = open(folder.path()).unwrap();
+    make_safe(&mut recorder, 0, vec![values(0, 40, LARGE)]);
+    drop(recorder);
+    let output = folder.path().join("out.jsonl");
+    let length = fs::metadata(&output).unwrap().len();
+    fs::File::options().write(true).open(&output).unwrap().set_len(length - 1).unwrap();
+    let refused = open(folder.path()).err().unwrap().to_string();
+    assert!(refused.contains("put it back, or start over"), "{refused}");
+    assert_eq!(fs::metadata(&output).unwrap().len(), length - 1);
+}
+
+#[test]
+fn large_outcomes_that_come_too_early_are_neither_logged_nor_answered_for_until_they_are_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut recorder, _) = open(folder.path()).unwrap();
+    let large = |first| vec![values(first, 40, LARGE)];
+    let before = recorder.durable.as_ref().unwrap().log.bytes();
+    for (number, pair) in (0..10).zip((0..).step_by(80)) {
+        assert_eq!(make_safe(&mut recorder, 2 * number, large(pair + 40)), None);
+        let all = Some((2 * number + 1, vec![]));
+        assert_eq!(make_safe(&mut recorder, 2 * number + 1, large(pair)), all);
+    }
+    let logged = recorder.durable.as_ref().unwrap().log.bytes() - before;
+    assert!(logged < 20_000, "{logged} bytes in the log");
+    assert_eq!(make_safe(&mut recorder, 20, large(840)), None);
+    drop(recorder);
+    let (_, standing) = open(folder.path()).unwrap();
+    assert_eq!(standing.committed.watermark(), 800);
+    assert_eq!(standing.committed.len(), 800, "nobody was told of the others");
+    assert!(written(folder.path()).into_iter().eq(0..800));
+}
+
+#[test]
+fn what_waits_for_a_late_outcome_is_logged_until_that_has_come() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut recorder, _) = open(folder.path()).unwrap();
+    let large = |first| vec![values(first, 40, LARGE)];
+    assert_eq!(make_safe(&mut recorder, 0, large(80)), None);
+    let batch = recorder.log_waiting().unwrap();
+    let all_to = |number| Some((number, vec![]));
+    assert_eq!(secured(&recorder, batch), all_to(0));
+    assert!(recorder.log_waiting().is_none());
+    assert_eq!(make_safe(&mut recorder, 1, large(120)), all_to(1), "the first one is still late");
+    let copy = files(folder.path());
+    assert_eq!(make_safe(&mut recorder, 2, vec![values(0, 80, LARGE)]), all_to(2));
+    assert_eq!(make_safe(&mut recorder, 3, large(280)), None, "nothing is late any more");
+    assert_eq!(make_safe(&mut recorder, 4, large(160)), Some((4, vec![3])));
+    assert_eq!(make_safe(&mut recorder, 5, vec![values(200, 80, 8)]), all_to(5));
+    drop(recorder);
+    let (recorder, standing) = open(folder.path()).unwrap();
+    assert_eq!(standing.committed.watermark(), 320);
+    assert!(written(folder.path()).into_iter().eq(0..320));
+    drop(recorder);
+    put_back(folder.path(), &copy);
+    let (_, standing) = open(folder.path()).unwrap();
+    assert_eq!(standing.committed.above().collect::<Vec<_>>(), [(80, 160)]);
+}
