@@ -211,8 +211,8 @@ impl Ledger {
     }
 
     /// Whether the outputs can be synced and cut back, so that they may be written first.
-    pub fn has_files_only(&self) -> bool {
-        self.output.as_ref().is_none_or(|output| output.can_be_the_log())
+    pub fn has_files_only(&mut self) -> bool {
+        self.output.as_mut().is_none_or(|output| output.can_be_the_log())
     }
 
     /// Those of the outcomes that begin with these units that wait for an earlier one.
@@ -223,7 +223,7 @@ impl Ledger {
     /// Whether these outcomes are better written to the outputs alone, with a
     /// [checkpoint](Self::unsynced_checkpoint), than to the log as well. Those that wait for an
     /// earlier one are only if they `may_wait` without being logged.
-    pub fn can_be_the_log(&self, entries: &[Entry], may_wait: bool) -> bool {
+    pub fn can_be_the_log(&mut self, entries: &[Entry], may_wait: bool) -> bool {
         let ranges = self.taken.ranges() as u64 * size_of::<(UnitId, UnitId)>() as u64;
         let checkpoint = CHECKPOINT_BYTES + self.aggregates.size_hint() as u64 + ranges;
         let bytes: u64 = entries.iter().map(Entry::bytes).sum();

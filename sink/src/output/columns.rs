@@ -34,6 +34,15 @@ impl Columns {
         if keys.is_empty() { Columns::Value } else { Columns::Keys(keys) }
     }
 
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        match self {
+            Columns::Fields(fields) => fields.len(),
+            Columns::Keys(keys) => keys.len(),
+            Columns::Value => 1,
+        }
+    }
+
     /// What stands in the first line.
     pub(super) fn header(&self) -> Vec<&str> {
         match self {

@@ -6,7 +6,7 @@
 use proto::{unit::Step, units::ValueIter};
 use serde::{Deserialize, Serialize};
 
-use super::{columns::Columns, error::OutputError, unsynced::Unsynced};
+use super::{columns::Columns, error::OutputError, tail::Tail, unsynced::Unsynced};
 use crate::report::manifest::follow::{Followed, Follower};
 
 /// One result and what is known of it.
@@ -82,31 +82,6 @@ pub trait Output: Send {
     /// [`sync`](Output::sync) will return.
     fn mark(&self) -> Mark;
 
-    /// Whether a [`sync`](Output::sync) costs so little, and what was written after it is taken back
-    /// so surely, that results are as safe here as in a log.
-    fn can_be_the_log(&self) -> bool {
-        false
-    }
-
-    /// As [`sync`](Output::sync), but leaves the sync itself to the caller, before whose end
-    /// [`mark`](Output::mark) may not be recorded; none if there is nothing to be synced.
-    ///
-    /// # Errors
-    /// As [`sync`](Output::sync).
-    fn unsynced(&mut self) -> Result<Option<Unsynced>, OutputError> {
-        self.sync().map(|_| None)
-    }
-
-    /// Lets the follower that `start` gives go along with what is written, if nothing is yet and
-    /// this output is a file.
-    fn follow(&mut self, _start: &dyn Fn() -> Option<Follower>) {}
-
-    /// What a follower says of everything that was written, once that is flushed; none if nobody
-    /// followed all of it.
-    fn followed(&mut self) -> Option<Followed> {
-        None
-    }
-
     /// Takes back everything after `to`.
     ///
     /// # Errors
@@ -114,10 +89,61 @@ pub trait Output: Send {
     /// when it has left already.
     fn rewind(&mut self, to: &Mark) -> Result<(), OutputError>;
 
+    /// The last sync, after which the output is left in the form in which it is kept.
+    ///
+    /// # Errors
+    /// Those of [`sync`](Output::sync).
+    fn finish(&mut self) -> Result<Mark, OutputError> {
+        self.sync()
+    }
+
+    /// The file or stream that rows are appended to; none for a database.
+    fn tail(&mut self) -> Option<&mut Tail> {
+        None
+    }
+}
+
+/// What follows for all outputs from what each of them is.
+impl dyn Output {
+    /// Whether a [`sync`](Output::sync) costs so little, and what was written after it is taken back
+    /// so surely, that results are as safe here as in a log.
+    pub fn can_be_the_log(&mut self) -> bool {
+        self.tail().is_some_and(|tail| tail.is_file())
+    }
+
+    /// As [`sync`](Output::sync), but leaves the sync itself to the caller, before whose end
+    /// [`mark`](Output::mark) may not be recorded; none if there is nothing to be synced.
+    ///
+    /// # Errors
+    /// As [`sync`](Output::sync).
+    pub fn unsynced(&mut self) -> Result<Option<Unsynced>, OutputError> {
+        match self.tail() {
+            Some(tail) => tail.unsynced(),
+            None => self.sync().map(|_| None),
+        }
+    }
+
+    /// Lets the follower that `start` gives go along with what is written, if nothing is yet and
+    /// this output is a file.
+    pub fn follow(&mut self, start: &dyn Fn() -> Option<Follower>) {
+        if let Some(tail) = self.tail() {
+            tail.follow(start);
+        }
+    }
+
+    /// What a follower says of everything that was written, once that is flushed; none if nobody
+    /// followed all of it.
+    pub fn followed(&mut self) -> Option<Followed> {
+        self.tail()?.followed()
+    }
+
     /// How far the output has come, before the rows of a unit that has several. Until
-    /// [`end_unit`](Output::end_unit) they stay in memory, so that every output can
+    /// [`end_unit`](Self::end_unit) they stay in memory, so that every output can
     /// [`rewind`](Output::rewind) to before them.
-    fn begin_unit(&mut self) -> Mark {
+    pub fn begin_unit(&mut self) -> Mark {
+        if let Some(tail) = self.tail() {
+            tail.begin_unit();
+        }
         self.mark()
     }
 
@@ -125,15 +151,7 @@ pub trait Output: Send {
     ///
     /// # Errors
     /// [`OutputError::Write`], [`OutputError::Closed`].
-    fn end_unit(&mut self) -> Result<(), OutputError> {
-        Ok(())
-    }
-
-    /// The last sync, after which the output is left in the form in which it is kept.
-    ///
-    /// # Errors
-    /// Those of [`sync`](Output::sync).
-    fn finish(&mut self) -> Result<Mark, OutputError> {
-        self.sync()
+    pub fn end_unit(&mut self) -> Result<(), OutputError> {
+        self.tail().map_or(Ok(()), Tail::end_unit)
     }
 }

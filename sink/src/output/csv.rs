@@ -17,13 +17,11 @@ use std::path::Path;
 
 use super::claim::Claim;
 use super::columns::{Columns, key_text};
-use super::contract::{Mark, Output, Row};
+use super::contract::{Mark, Row};
 use super::error::OutputError;
 use super::jsonl::{NIL, round_ms};
-use super::tail::Tail;
-use super::unsynced::Unsynced;
+use super::rows::{RowFormat, Rows};
 use crate::config::Field;
-use crate::report::manifest::follow::{Followed, Follower};
 use crate::walk::{Scalar, append_json, entries, scalar};
 
 /// What a row of the csv crate's own buffer takes at first; it grows with the row.
@@ -31,113 +29,67 @@ const ROW_BYTES: usize = 1024;
 
 /// See the module.
 pub(super) struct Csv {
-    tail: Tail,
+    fields: Vec<Field>,
     /// Fixed, and the header written; `None` before the first row.
     columns: Option<Columns>,
     /// The cells of one row, kept for their memory.
     cells: Vec<Vec<u8>>,
-    rows: u64,
 }
 
 impl Csv {
+    /// Rows in a file.
     pub(super) fn open(
         path: &Path,
         fields: Vec<Field>,
         resume: Option<Mark>,
         claim: &Claim,
-    ) -> Result<Self, OutputError> {
-        let tail = Tail::open(path, resume.as_ref().map(|mark| mark.bytes), claim)?;
-        let resume = resume.unwrap_or_default();
-        let mut csv = Csv { tail, columns: resume.columns, cells: Vec::new(), rows: resume.rows };
-        if csv.columns.is_none() && !fields.is_empty() {
-            csv.fix(Columns::Fields(fields))?;
-        }
-        Ok(csv)
-    }
-
-    fn fix(&mut self, columns: Columns) -> Result<(), OutputError> {
-        let header = columns.header();
-        self.tail.append(|line| {
-            append_record(&header, line);
-            Ok(())
-        })?;
-        self.columns = Some(columns);
-        Ok(())
+    ) -> Result<Rows<Self>, OutputError> {
+        let format = Self { fields, columns: None, cells: Vec::new() };
+        Rows::open(path, format, resume, claim)
     }
 }
 
-impl Output for Csv {
-    fn write(&mut self, row: &Row<'_>) -> Result<(), OutputError> {
-        let new = match self.columns {
-            None => Some(Columns::of(row.value)),
-            Some(_) => None,
-        };
-        let Some(columns) = new.as_ref().or(self.columns.as_ref()) else {
-            return Ok(());
-        };
-        let header = columns.header();
-        self.cells.resize_with(header.len(), Vec::new);
-        self.cells.iter_mut().for_each(Vec::clear);
-        fill(columns, row, &mut self.cells)?;
-        let cells = &self.cells;
-        self.tail.append(|line| {
-            if new.is_some() {
-                append_record(&header, line);
-            }
-            append_record(cells, line);
-            Ok(())
-        })?;
-        if new.is_some() {
-            self.columns = new;
+impl RowFormat for Csv {
+    fn append(&mut self, row: &Row<'_>, line: &mut Vec<u8>) -> Result<(), OutputError> {
+        if let Some(columns) = &self.columns {
+            return append_row(columns, row, &mut self.cells, line);
         }
-        self.rows += 1;
+        let columns = Columns::of(row.value);
+        append_record(&columns.header(), line);
+        append_row(&columns, row, &mut self.cells, line)?;
+        // Only now: a row that could not be written takes the header with it.
+        self.columns = Some(columns);
         Ok(())
     }
 
-    fn flush(&mut self) -> Result<(), OutputError> {
-        self.tail.flush()
+    fn begin(&mut self, line: &mut Vec<u8>) {
+        if self.columns.is_none() && !self.fields.is_empty() {
+            let columns = Columns::Fields(self.fields.clone());
+            append_record(&columns.header(), line);
+            self.columns = Some(columns);
+        }
     }
 
-    fn sync(&mut self) -> Result<Mark, OutputError> {
-        self.tail.sync()?;
-        Ok(self.mark())
+    fn columns(&self) -> Option<&Columns> {
+        self.columns.as_ref()
     }
 
-    fn mark(&self) -> Mark {
-        Mark { bytes: self.tail.len(), rows: self.rows, columns: self.columns.clone() }
+    fn restore(&mut self, columns: Option<&Columns>) {
+        self.columns = columns.cloned();
     }
+}
 
-    fn can_be_the_log(&self) -> bool {
-        self.tail.is_file()
-    }
-
-    fn unsynced(&mut self) -> Result<Option<Unsynced>, OutputError> {
-        self.tail.unsynced()
-    }
-
-    fn follow(&mut self, start: &dyn Fn() -> Option<Follower>) {
-        self.tail.follow(start);
-    }
-
-    fn followed(&mut self) -> Option<Followed> {
-        self.tail.followed()
-    }
-
-    fn begin_unit(&mut self) -> Mark {
-        self.tail.begin_unit();
-        self.mark()
-    }
-
-    fn end_unit(&mut self) -> Result<(), OutputError> {
-        self.tail.end_unit()
-    }
-
-    fn rewind(&mut self, to: &Mark) -> Result<(), OutputError> {
-        self.tail.rewind(to.bytes)?;
-        self.rows = to.rows;
-        self.columns.clone_from(&to.columns);
-        Ok(())
-    }
+fn append_row(
+    columns: &Columns,
+    row: &Row<'_>,
+    cells: &mut Vec<Vec<u8>>,
+    line: &mut Vec<u8>,
+) -> Result<(), OutputError> {
+    cells.resize_with(columns.count(), Vec::new);
+    cells.iter_mut().for_each(Vec::clear);
+    fill(columns, row, cells)?;
+    append_record(cells, line);
+    Ok(())
 }
 
 /// Appends one record, quoted where it must be.
@@ -211,6 +163,7 @@ fn append_cell(id: u64, value: &[u8], cell: &mut Vec<u8>) -> Result<(), OutputEr
 mod tests {
     use super::super::test_rows::{claim, pack, row, write_all};
     use super::*;
+    use crate::output::contract::Output;
     use std::fs;
 
     /// What a file holds after these results.

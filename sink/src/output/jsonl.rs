@@ -3,17 +3,13 @@
 //! Owns the form of a line: the value alone, or an object with the asked fields in the asked order.
 
 use std::io;
-use std::path::{Path, PathBuf};
-
-use proto::units::ValueIter;
+use std::path::Path;
 
 use super::claim::Claim;
-use super::contract::{Mark, Output, Row};
+use super::contract::{Mark, Row};
 use super::error::OutputError;
-use super::tail::Tail;
-use super::unsynced::Unsynced;
+use super::rows::{RowFormat, Rows};
 use crate::config::{Field, Named};
-use crate::report::manifest::follow::{Followed, Follower};
 use crate::walk::append_json;
 
 /// MessagePack's null, for an input that was not kept.
@@ -21,108 +17,35 @@ pub(super) const NIL: u8 = 0xc0;
 
 /// See the module.
 pub(super) struct Jsonl {
-    tail: Tail,
     fields: Vec<Field>,
-    rows: u64,
 }
 
 impl Jsonl {
-    pub(super) fn stdout(fields: Vec<Field>) -> Self {
-        Jsonl {
-            tail: Tail::stream(PathBuf::from("standard output"), Box::new(io::stdout())),
-            fields,
-            rows: 0,
-        }
+    /// Lines on standard output.
+    pub(super) fn stdout(fields: Vec<Field>) -> Rows<Self> {
+        Rows::stream("standard output", Box::new(io::stdout()), Self { fields })
     }
 
+    /// Lines in a file.
     pub(super) fn open(
         path: &Path,
         fields: Vec<Field>,
         resume: Option<Mark>,
         claim: &Claim,
-    ) -> Result<Self, OutputError> {
-        Ok(Jsonl {
-            tail: Tail::open(path, resume.as_ref().map(|mark| mark.bytes), claim)?,
-            fields,
-            rows: resume.map_or(0, |mark| mark.rows),
-        })
+    ) -> Result<Rows<Self>, OutputError> {
+        Rows::open(path, Self { fields }, resume, claim)
     }
 }
 
-impl Output for Jsonl {
-    fn write(&mut self, row: &Row<'_>) -> Result<(), OutputError> {
-        let fields = &self.fields;
-        self.tail.append(|line| {
-            if fields.is_empty() {
-                append_value(row.id, row.value, line)?;
-            } else {
-                append_object(row, fields, line)?;
-            }
-            line.push(b'\n');
-            Ok(())
-        })?;
-        self.rows += 1;
-        Ok(())
-    }
-
-    fn write_run(&mut self, row: &Row<'_>, values: &mut ValueIter<'_>) -> Result<(), OutputError> {
-        let (fields, rows, mut id) = (&self.fields, &mut self.rows, row.id);
-        self.tail.append_all(|line| {
-            let value = values.next()?;
-            let added = if fields.is_empty() {
-                append_value(id, value, line)
-            } else {
-                append_object(&Row { id, value, ..*row }, fields, line)
-            };
-            id += 1;
-            Some(added.map(|()| {
-                line.push(b'\n');
-                *rows += 1;
-            }))
-        })
-    }
-
-    fn flush(&mut self) -> Result<(), OutputError> {
-        self.tail.flush()
-    }
-
-    fn sync(&mut self) -> Result<Mark, OutputError> {
-        self.tail.sync()?;
-        Ok(self.mark())
-    }
-
-    fn mark(&self) -> Mark {
-        Mark { bytes: self.tail.len(), rows: self.rows, columns: None }
-    }
-
-    fn can_be_the_log(&self) -> bool {
-        self.tail.is_file()
-    }
-
-    fn unsynced(&mut self) -> Result<Option<Unsynced>, OutputError> {
-        self.tail.unsynced()
-    }
-
-    fn follow(&mut self, start: &dyn Fn() -> Option<Follower>) {
-        self.tail.follow(start);
-    }
-
-    fn followed(&mut self) -> Option<Followed> {
-        self.tail.followed()
-    }
-
-    fn begin_unit(&mut self) -> Mark {
-        self.tail.begin_unit();
-        self.mark()
-    }
-
-    fn end_unit(&mut self) -> Result<(), OutputError> {
-        self.tail.end_unit()
-    }
-
-    fn rewind(&mut self, to: &Mark) -> Result<(), OutputError> {
-        self.tail.rewind(to.bytes)?;
-        self.rows = to.rows;
+impl RowFormat for Jsonl {
+    #[inline]
+    fn append(&mut self, row: &Row<'_>, line: &mut Vec<u8>) -> Result<(), OutputError> {
+        if self.fields.is_empty() {
+            append_value(row.id, row.value, line)?;
+        } else {
+            append_object(row, &self.fields, line)?;
+        }
+        line.push(b'\n');
         Ok(())
     }
 }
@@ -166,6 +89,7 @@ pub(super) fn round_ms(ms: f64) -> f64 {
 mod tests {
     use super::super::test_rows::{claim, pack, row, write_all};
     use super::*;
+    use crate::output::contract::Output;
     use std::fs;
 
     const ALL: [Field; 7] = [

@@ -23,7 +23,7 @@ use crate::report::manifest::follow::{Followed, Follower};
 const BUFFER_BYTES: usize = 256 * 1024;
 
 /// See the module.
-pub(crate) struct Tail {
+pub struct Tail {
     path: PathBuf,
     target: Target,
     /// What the system has not been given yet.
@@ -31,8 +31,8 @@ pub(crate) struct Tail {
     /// What it has been given.
     handed_over: u64,
     state: State,
-    /// What is appended belongs together, and may yet be taken back: nothing is handed over.
-    together: bool,
+    /// What is appended is of one unit, and may yet be taken back: nothing is handed over.
+    in_unit: bool,
     /// The system has been given something since the last sync.
     unsynced: bool,
     /// Goes along with what the system is given.
@@ -87,7 +87,7 @@ impl Tail {
             target: Target::File(Arc::new(file)),
             pending: Vec::new(),
             state: State::NameUnsynced,
-            together: false,
+            in_unit: false,
             unsynced: true,
             follower: None,
         };
@@ -104,7 +104,7 @@ impl Tail {
             pending: Vec::new(),
             handed_over: 0,
             state: State::Healthy,
-            together: false,
+            in_unit: false,
             unsynced: false,
             follower: None,
         }
@@ -144,7 +144,7 @@ impl Tail {
             self.pending.truncate(before);
             return Err(error);
         }
-        if self.pending.len() >= BUFFER_BYTES && !self.together {
+        if self.pending.len() >= BUFFER_BYTES && !self.in_unit {
             self.hand_over()?;
         }
         Ok(())
@@ -162,7 +162,7 @@ impl Tail {
                 self.pending.truncate(before);
                 return Err(error);
             }
-            if self.pending.len() >= BUFFER_BYTES && !self.together {
+            if self.pending.len() >= BUFFER_BYTES && !self.in_unit {
                 self.hand_over()?;
             }
             before = self.pending.len();
@@ -172,12 +172,12 @@ impl Tail {
 
     /// What is appended from here on stays in the buffer, so that also a stream can be rewound.
     pub(crate) fn begin_unit(&mut self) {
-        self.together = true;
+        self.in_unit = true;
     }
 
     /// What was appended stays; a buffer that is full is handed over.
     pub(crate) fn end_unit(&mut self) -> Result<(), OutputError> {
-        self.together = false;
+        self.in_unit = false;
         if self.pending.len() >= BUFFER_BYTES { self.hand_over() } else { Ok(()) }
     }
 
