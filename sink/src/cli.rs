@@ -17,7 +17,7 @@ use proto::{
 use crate::{
     config::{Aggregate, Field, GroupBy, Order, OutputSpec, SinkConfig},
     output::claim::{Existing, Files, Spared},
-    record::recorder::Told,
+    record::terms::Told,
     run::{self, Setup},
 };
 

@@ -56,7 +56,7 @@ pub use output::{
     dead::{self, DeadLetter, DeadLetters},
     made,
 };
-pub use record::{log, retry, run_dir, unlogged};
+pub use record::{log, retry, run_dir};
 pub use report::{
     figures, manifest,
     summary::{self, Summary},

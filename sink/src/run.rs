@@ -17,12 +17,13 @@ use thiserror::Error;
 
 use crate::{
     config::SinkConfig,
-    core::{requests::Reply, sink::Sink, standing::Standing},
+    core::{requests::Reply, resume_point::ResumePoint, sink::Sink},
     output::claim::{Claim, Spared},
     record::{
         error::RecordError,
-        recorder::{Recorder, Terms, Told},
+        recorder::Recorder,
         run_dir::{RunDir, RunDirError},
+        terms::{Terms, Told},
     },
 };
 
@@ -97,10 +98,10 @@ pub fn run(
         summary: setup.summary.clone(),
         told,
     };
-    let (recorder, standing) = match &setup.run_dir {
+    let (recorder, point) = match &setup.run_dir {
         None => {
-            let standing = Standing { run: draw, epoch: 1, ..Standing::default() };
-            (Recorder::ephemeral(setup.config.clone(), setup.carries_input, terms)?, standing)
+            let point = ResumePoint { run: draw, epoch: 1, ..ResumePoint::default() };
+            (Recorder::ephemeral(setup.config.clone(), setup.carries_input, terms)?, point)
         }
         Some(path) => {
             let run_dir = RunDir::open(path)?;
@@ -120,6 +121,6 @@ pub fn run(
         host: this_host(),
         pid: process::id(),
     };
-    let (sink, first) = Sink::new(random()?, hello, setup.limits.clone(), standing);
+    let (sink, first) = Sink::new(random()?, hello, setup.limits.clone(), point);
     Ok(driver.run(sink, first, move |request| recorder.perform(request))?)
 }

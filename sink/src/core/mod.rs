@@ -2,16 +2,16 @@
 //!
 //! - [`sink`]: what a frame, a reply and the passing of time lead to
 //! - [`requests`]: what it asks of its recorder, what comes back, and the exit codes
-//! - [`standing`]: where a run stands when its sink starts
+//! - [`resume_point`]: where a run stands when its sink starts
 
 pub mod requests;
+pub mod resume_point;
 pub mod sink;
-pub mod standing;
 #[cfg(test)]
 mod tests;
 
 pub use self::{
     requests::{Conclusion, Reply, Request, exit},
+    resume_point::ResumePoint,
     sink::{Sink, reach},
-    standing::Standing,
 };

@@ -29,7 +29,7 @@ use tracing::{error, info, warn};
 
 use super::{
     requests::{Conclusion, Reply, Request, exit},
-    standing::Standing,
+    resume_point::ResumePoint,
 };
 use crate::accept::{
     arrivals::{Arrival, Arrivals, Turn},
@@ -76,7 +76,7 @@ enum Phase {
 pub struct Sink {
     limits: Limits,
     mesh: Mesh,
-    standing: Standing,
+    run: ResumePoint,
     // Units that were committed before this start.
     inherited: u64,
     committed_units: u64,
@@ -115,24 +115,24 @@ pub struct Sink {
 type Effects = Vec<Effect<Request>>;
 
 impl Sink {
-    /// A sink for the run that `standing` describes. `me` is drawn at random once a start.
-    pub fn new(me: PeerId, hello: Hello, limits: Limits, standing: Standing) -> (Self, Effects) {
+    /// A sink for the run that `run` describes. `me` is drawn at random once a start.
+    pub fn new(me: PeerId, hello: Hello, limits: Limits, run: ResumePoint) -> (Self, Effects) {
         let mut mesh = Mesh::new(me, hello, &limits);
-        mesh.join(standing.run);
-        let watermark = standing.committed.watermark();
-        let horizon = Horizon::new(&limits, watermark, standing.committed.len());
-        let promised = match standing.plan {
+        mesh.join(run.run);
+        let watermark = run.committed.watermark();
+        let horizon = Horizon::new(&limits, watermark, run.committed.len());
+        let promised = match run.plan {
             Some(_) => {
-                let window = standing.window_units.unwrap_or_default();
+                let window = run.window_units.unwrap_or_default();
                 watermark.saturating_add(window.max(limits.window_units_max))
             }
             None => 0,
         };
         let sink = Self {
             mesh,
-            inherited: standing.committed.len(),
-            committed_units: standing.committed.len(),
-            accept: Accept::new(standing.committed.clone()),
+            inherited: run.committed.len(),
+            committed_units: run.committed.len(),
+            accept: Accept::new(run.committed.clone()),
             horizon,
             horizon_at: watermark,
             promised,
@@ -153,7 +153,7 @@ impl Sink {
             next_number: 0,
             late_told: 0,
             held_bytes: 0,
-            end: standing.units.map(|units| End { units, drained: false }),
+            end: run.units.map(|units| End { units, drained: false }),
             end_by: None,
             began: None,
             finished: Time::default(),
@@ -162,7 +162,7 @@ impl Sink {
             drain: false,
             news: false,
             exit: None,
-            standing,
+            run,
             limits,
         };
         let mut sink = sink;
@@ -185,7 +185,7 @@ impl Sink {
 
     /// How far beyond the watermark it has let the ventilator read.
     pub fn window_units(&self) -> u64 {
-        self.horizon_at.saturating_sub(self.standing.committed.watermark())
+        self.horizon_at.saturating_sub(self.run.committed.watermark())
     }
 
     fn mesh_event(&mut self, now: Time, event: MeshEvent, out: &mut Effects) {
@@ -215,7 +215,7 @@ impl Sink {
     /// A worker that was given up for dead has done its work all the same. Nothing bounds what comes
     /// from it, so it is heard only while there is room; others do its units anyway.
     fn stray(&mut self, now: Time, envelope: Envelope, out: &mut Effects) {
-        let ours = envelope.run == self.standing.run;
+        let ours = envelope.run == self.run.run;
         let room = self.recording_bytes < self.limits.window_bytes_max;
         match envelope.frame {
             Frame::Results(results) if ours && room => {
@@ -228,7 +228,7 @@ impl Sink {
     fn asked(&mut self, now: Time, link: LinkId, peer: PeerId, hello: Hello, out: &mut Effects) {
         match hello.role {
             Role::Ventilator { plan, run, stages } => {
-                if run != 0 && run != self.standing.run {
+                if run != 0 && run != self.run.run {
                     // It will see that this is another run, and say what that means.
                     warn!("a ventilator of another run has called");
                 }
@@ -263,12 +263,12 @@ impl Sink {
     /// Answers the ventilators that have said Hello, one after the other, as far as what the
     /// answer counts on is recorded.
     fn answer_arrivals(&mut self, out: &mut Effects) {
-        while let Some(turn) = self.arrivals.next(self.standing.plan.as_deref()) {
+        while let Some(turn) = self.arrivals.next(self.run.plan.as_deref()) {
             match turn {
                 Turn::Refuse(link) => self.mesh.refuse(link, Refusal::OtherPlan, out),
                 Turn::Welcome(link) => self.welcome_ventilator(link, out),
                 Turn::Record(Arrival { ventilator, plan, stages, .. }) => {
-                    let committed = self.standing.committed.len();
+                    let committed = self.run.committed.len();
                     let window_units = self.limits.window_units_max;
                     out.push(Effect::Request(Request::Begin {
                         ventilator,
@@ -284,7 +284,7 @@ impl Sink {
 
     fn begun(&mut self, out: &mut Effects) {
         if let Some(plan) = self.arrivals.recorded() {
-            self.standing.plan = Some(plan);
+            self.run.plan = Some(plan);
         }
         self.answer_arrivals(out);
     }
@@ -295,7 +295,7 @@ impl Sink {
         }
         self.ventilators.push(link);
         self.forget_end();
-        let (commit, epoch) = (self.report(), self.standing.epoch);
+        let (commit, epoch) = (self.report(), self.run.epoch);
         self.mesh.welcome(link, Welcome::Resume { commit, epoch }, out);
         self.intake.join(link);
         if self.drain {
@@ -324,7 +324,7 @@ impl Sink {
         if lost && self.ventilators.is_empty() {
             match self.phase {
                 // One that is cut off or on its way back has still to be told.
-                Phase::Closed { .. } if loss == Loss::Disconnected && !self.standing.durable => {
+                Phase::Closed { .. } if loss == Loss::Disconnected && !self.run.durable => {
                     self.conclude(out);
                 }
                 Phase::Running | Phase::Closing | Phase::Closed { .. } => {
@@ -412,7 +412,7 @@ impl Sink {
             Reply::Begun => self.begun(out),
             Reply::Recorded { number, waiting, held_bytes, dead } => {
                 self.held_bytes = held_bytes;
-                self.standing.dead = dead;
+                self.run.dead = dead;
                 self.recorded(number, &waiting);
             }
             Reply::Closed => {
@@ -420,7 +420,7 @@ impl Sink {
                 self.finished = now;
                 self.news = true;
                 // A ventilator that is on its way back has still to be told; nobody else is.
-                if self.ventilators.is_empty() && (self.drain || !self.standing.durable) {
+                if self.ventilators.is_empty() && (self.drain || !self.run.durable) {
                     self.conclude(out);
                 }
             }
@@ -435,14 +435,14 @@ impl Sink {
 
     /// Up to this batch everything is safe but what waits: now it may be acknowledged.
     fn recorded(&mut self, number: u64, waiting: &[u64]) {
-        let Self { recording, standing, intake, .. } = self;
+        let Self { recording, run, intake, .. } = self;
         let (mut units, mut bytes) = (0, 0);
         recording.retain(|batch| {
             if batch.number > number || waiting.contains(&batch.number) {
                 return true;
             }
             for (start, end) in &batch.ranges {
-                standing.committed.insert(*start..*end);
+                run.committed.insert(*start..*end);
                 units += end - start;
             }
             bytes += batch.bytes as u64;
@@ -461,20 +461,19 @@ impl Sink {
     }
 
     fn report(&mut self) -> proto::frame::Commit {
-        let watermark = self.standing.committed.watermark();
+        let watermark = self.run.committed.watermark();
         let held = self.held_bytes + self.accept.open_bytes();
         self.horizon_at = self.horizon.update(watermark, self.committed_units, held);
         let complete = !matches!(self.phase, Phase::Running | Phase::Closing);
-        report(&self.standing.committed, self.horizon_at, complete)
+        report(&self.run.committed, self.horizon_at, complete)
     }
 
     fn conclude(&mut self, out: &mut Effects) {
         self.phase = Phase::Concluding;
-        let end =
-            self.end.unwrap_or(End { units: self.standing.committed.watermark(), drained: true });
+        let end = self.end.unwrap_or(End { units: self.run.committed.watermark(), drained: true });
         out.push(Effect::Request(Request::Conclude(Box::new(Conclusion {
             units: end.units,
-            committed_here: self.standing.committed.len() - self.inherited,
+            committed_here: self.run.committed.len() - self.inherited,
             drained: end.drained,
             duplicates: self.accept.duplicates(),
             elapsed: self.finished.since(self.began.unwrap_or_default()),
@@ -499,7 +498,7 @@ impl Sink {
 
     fn code(&self) -> i32 {
         match self.end {
-            Some(End { drained: false, .. }) if self.standing.dead > 0 => exit::DEAD,
+            Some(End { drained: false, .. }) if self.run.dead > 0 => exit::DEAD,
             Some(End { drained: false, .. }) => exit::COMPLETE,
             _ => exit::DRAINED,
         }
@@ -508,8 +507,8 @@ impl Sink {
     fn progress(&self) -> Report {
         Report {
             total: self.end.map(|end| end.units),
-            committed: self.standing.committed.len(),
-            dead: self.standing.dead,
+            committed: self.run.committed.len(),
+            dead: self.run.dead,
             ..Report::default()
         }
     }
@@ -526,13 +525,13 @@ impl Sink {
         }
         // One that is about to be answered is told then, and says itself where it stops.
         if self.ventilators.is_empty() && self.arrivals.is_empty() {
-            let units = self.standing.committed.watermark();
+            let units = self.run.committed.watermark();
             self.end = Some(End { units, drained: true });
         }
     }
 
     fn close_if_all(&mut self, out: &mut Effects) {
-        let watermark = self.standing.committed.watermark();
+        let watermark = self.run.committed.watermark();
         if let Some(end) = self.end.filter(|end| watermark >= end.units)
             && self.phase == Phase::Running
         {

@@ -9,7 +9,7 @@ use proto::{
     units::Units,
 };
 
-use crate::core::{Reply, Request, Sink, Standing};
+use super::{Reply, Request, ResumePoint, Sink};
 
 const RUN: u64 = 7;
 const COMMITTED: u64 = 1_000;
@@ -27,9 +27,15 @@ fn sink(plan: Option<&str>) -> Sink {
     let mut committed = RangeSet::default();
     committed.insert(0..COMMITTED);
     let plan = plan.map(str::to_owned);
-    let standing =
-        Standing { run: RUN, epoch: 2, committed, plan, durable: true, ..Standing::default() };
-    Sink::new(1, hello, limits, standing).0
+    let point = ResumePoint {
+        run: RUN,
+        epoch: 2,
+        committed,
+        plan,
+        durable: true,
+        ..ResumePoint::default()
+    };
+    Sink::new(1, hello, limits, point).0
 }
 
 /// The units that the sink wants to have recorded after a worker has sent the result of `unit`.
@@ -182,9 +188,15 @@ fn a_restarted_sink_with_a_smaller_window_keeps_what_its_predecessor_promised() 
     };
     let limits = Limits { window_units_max: 100, ..Limits::default() };
     let (plan, window_units) = (Some("plan".into()), Some(WINDOW));
-    let standing =
-        Standing { run: RUN, epoch: 2, plan, window_units, durable: true, ..Standing::default() };
-    let mut sink = Sink::new(1, hello, limits, standing).0;
+    let point = ResumePoint {
+        run: RUN,
+        epoch: 2,
+        plan,
+        window_units,
+        durable: true,
+        ..ResumePoint::default()
+    };
+    let mut sink = Sink::new(1, hello, limits, point).0;
     assert_eq!(recorded(&mut sink, WINDOW - 1), [WINDOW - 1]);
     assert_eq!(recorded(&mut sink, WINDOW), [0; 0]);
 }

@@ -221,7 +221,7 @@ impl Ledger {
     }
 
     /// Whether these outcomes are better written to the outputs alone, with a
-    /// [checkpoint](Self::unsynced_checkpoint), than to the log as well. Those that wait for an
+    /// [checkpoint](Self::unsynced_snapshot), than to the log as well. Those that wait for an
     /// earlier one are only if they `may_wait` without being logged.
     pub fn can_be_the_log(&mut self, entries: &[Entry], may_wait: bool) -> bool {
         let ranges = self.taken.ranges() as u64 * size_of::<(UnitId, UnitId)>() as u64;
@@ -232,9 +232,9 @@ impl Ledger {
             && (may_wait || entries.iter().any(|entry| self.arrange.would_release(entry.first)))
     }
 
-    /// Whether whoever read the output has gone.
-    pub fn reader_gone(&self) -> bool {
-        self.reader_gone
+    /// Whether whoever read the output has gone since this was last asked.
+    pub fn take_reader_gone(&mut self) -> bool {
+        std::mem::take(&mut self.reader_gone)
     }
 
     /// Where dead letters are.
@@ -268,7 +268,7 @@ impl Ledger {
         Ok(any)
     }
 
-    /// Hands everything to the operating system.
+    /// Runner everything to the operating system.
     ///
     /// # Errors
     /// [`OutputError`] when it does not take it.
@@ -282,7 +282,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`OutputError`] when the disk fails.
-    pub fn checkpoint(&mut self, segment: u64, config: String) -> Result<Checkpoint, OutputError> {
+    pub fn snapshot(&mut self, segment: u64, config: String) -> Result<Checkpoint, OutputError> {
         let synced = self.output.as_mut().map(|output| output.sync()).transpose();
         let output = match synced {
             Err(OutputError::Closed) => {
@@ -298,7 +298,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`OutputError`] when the disk fails.
-    pub fn unsynced_checkpoint(
+    pub fn unsynced_snapshot(
         &mut self,
         segment: u64,
         config: String,

@@ -127,7 +127,7 @@ fn a_sink_that_dies_anywhere_decides_the_same_when_it_writes_once_more() {
             let config = config(folder.path(), order);
             let mut ledger = open(&config, None);
             ledger.take(entries[..covered].to_vec()).unwrap();
-            let checkpoint = ledger.checkpoint(1, String::new()).unwrap();
+            let checkpoint = ledger.snapshot(1, String::new()).unwrap();
             ledger.take(entries[covered..].to_vec()).unwrap();
             ledger.flush().unwrap();
             drop(ledger);
@@ -167,7 +167,7 @@ fn several_outputs_larger_than_the_buffer_are_taken_back_from_a_stream_too() {
     let outputs = [pack(&large), pack(&large), vec![0x81, 0x91, 1, 2]];
     let entry = expanded_to(0, outputs.into_iter());
     ledger.take(vec![entry, values(1, &["5"])]).unwrap();
-    let checkpoint = ledger.checkpoint(1, String::new()).unwrap();
+    let checkpoint = ledger.snapshot(1, String::new()).unwrap();
     assert_eq!(checkpoint.output.unwrap().bytes, 2);
     assert_eq!(ledger.counts(), Counts { results: 1, outputs: 1, filtered: 0, dead: 1 });
 }
@@ -184,7 +184,7 @@ fn how_far_units_got_is_exact_over_restarts() {
         // Each life takes one more outcome in, and those of the last one again from its log.
         let mut ledger = open(&config, checkpoint.as_ref());
         ledger.take(entries[index.saturating_sub(1)..=index].to_vec()).unwrap();
-        checkpoint = Some(ledger.checkpoint(1, String::new()).unwrap());
+        checkpoint = Some(ledger.snapshot(1, String::new()).unwrap());
     }
     let ledger = open(&config, checkpoint.as_ref());
     let flow = ledger.flow().stages(ledger.stages(), ledger.counts());

@@ -115,7 +115,7 @@ impl DeadLetters {
         Ok(())
     }
 
-    /// Hands everything to the operating system.
+    /// Runner everything to the operating system.
     ///
     /// # Errors
     /// [`OutputError::Write`].

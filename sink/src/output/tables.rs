@@ -74,7 +74,7 @@ pub(super) fn insertion(columns: &[Column]) -> String {
 }
 
 /// What is in a database before this run has changed anything.
-struct Standing {
+struct Found {
     /// One of the tables that this run would make.
     taken: Option<&'static str>,
     /// The run that says it has made them.
@@ -97,10 +97,10 @@ pub(super) fn prepare(
 ) -> Result<(), OutputError> {
     let failed = |source| OutputError::Database { path: path.to_owned(), source };
     connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
-    let standing = standing(connection).map_err(failed)?;
-    let ours = standing.owner.is_some_and(|run| claim.owns_run(run));
+    let found = found(connection).map_err(failed)?;
+    let ours = found.owner.is_some_and(|run| claim.owns_run(run));
     let recorded = resume.map_or(0, |mark| mark.rows);
-    match standing.taken {
+    match found.taken {
         _ if ours => {}
         Some(_) if recorded > 0 => return Err(OutputError::OtherDatabase { path: path.into() }),
         None if recorded > 0 => {
@@ -118,13 +118,13 @@ pub(super) fn prepare(
     }
     set_up(connection).map_err(failed)?;
     if recorded == 0 {
-        make(connection, columns, &standing, claim.run).map_err(failed)
+        make(connection, columns, &found, claim.run).map_err(failed)
     } else {
         Ok(())
     }
 }
 
-fn standing(connection: &Connection) -> rusqlite::Result<Standing> {
+fn found(connection: &Connection) -> rusqlite::Result<Found> {
     let is_there = |name: &str| {
         let query = "SELECT count(*) FROM sqlite_master WHERE name = ?1 COLLATE NOCASE";
         connection.query_row(query, [name], |row| row.get::<_, i64>(0)).map(|count| count > 0)
@@ -142,7 +142,7 @@ fn standing(connection: &Connection) -> rusqlite::Result<Standing> {
     };
     let owner = stored(connection, RUN).unwrap_or_default().and_then(|run| run.parse().ok());
     let taken = if results { Some(RESULTS) } else { state.then_some("pipeline_state") };
-    Ok(Standing { taken, owner, journal })
+    Ok(Found { taken, owner, journal })
 }
 
 fn stored(connection: &Connection, key: &str) -> rusqlite::Result<Option<String>> {
@@ -159,7 +159,7 @@ fn set_up(connection: &Connection) -> rusqlite::Result<()> {
 fn make(
     connection: &Connection,
     columns: &[Column],
-    standing: &Standing,
+    found: &Found,
     run: RunId,
 ) -> rusqlite::Result<()> {
     let described: Vec<String> =
@@ -173,7 +173,7 @@ fn make(
     ))?;
     let record = "INSERT INTO pipeline_state (key, value) VALUES (?1, ?2)";
     transaction.execute(record, params![RUN, run.to_string()])?;
-    if let Some(mode) = &standing.journal {
+    if let Some(mode) = &found.journal {
         transaction.execute(record, params![JOURNAL, mode])?;
     }
     transaction.commit()

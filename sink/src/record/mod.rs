@@ -1,20 +1,26 @@
 //! Makes outcomes safe: the thread that records, its log, and the run directory.
 //!
-//! - [`recorder`]: the thread that decides how outcomes are made safe, and writes them out
-//! - [`secure`]: the thread that syncs, and answers for what is safe
-//! - [`log`]: the commit log; `logged`: what its records say
-//! - [`unlogged`]: large outcomes that are in memory only until an earlier one comes
+//! - [`recorder`]: the thread that records, and does all else that the sink asks for
+//! - `durable`: where outcomes are made safe, and **the order of the syncs**
+//! - `resume`: a start: how outputs and log are brought to one state again
+//! - [`syncer`]: the thread that syncs, and answers for what is safe
+//! - [`log`]: the commit log; [`logged`]: what its records say
+//! - [`deferred`]: large outcomes that are in memory only until an earlier one comes
 //! - [`run_dir`]: what outlives the sink
-//! - [`lives`]: what is counted over all starts of a run's processes
+//! - [`carried`]: what is counted over all starts of a run's processes
+//! - [`terms`]: what a recorder may write to, and whom it tells
 //! - [`retry`]: gives dead units another try
 //! - [`error`]: why outcomes can't be recorded
 
+pub mod carried;
+pub mod deferred;
+mod durable;
 pub mod error;
-pub mod lives;
 pub mod log;
 pub mod logged;
 pub mod recorder;
+mod resume;
 pub mod retry;
 pub mod run_dir;
-pub mod secure;
-pub mod unlogged;
+pub mod syncer;
+pub mod terms;

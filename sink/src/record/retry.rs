@@ -136,7 +136,7 @@ mod tests {
         let claim = Claim { made: Some(run_dir.made().clone()), ..Claim::default() };
         let mut ledger = Ledger::open(config, false, None, &claim).unwrap();
         ledger.take(vec![dead(0), dead(1), dead(2)]).unwrap();
-        run_dir.record("checkpoint", &ledger.checkpoint(1, String::new()).unwrap()).unwrap();
+        run_dir.record("checkpoint", &ledger.snapshot(1, String::new()).unwrap()).unwrap();
         run_dir.record("dead_path", &folder.join("dead.jsonl")).unwrap();
         run_dir.record("finished", &true).unwrap();
         run_dir

@@ -235,7 +235,7 @@ impl RunDir {
     ///
     /// # Errors
     /// [`RunDirError`] when the database fails, or what `record` gives; then none is recorded.
-    pub fn together(
+    pub fn in_one_transaction(
         &self,
         record: impl FnOnce() -> Result<(), RunDirError>,
     ) -> Result<(), RunDirError> {
@@ -406,13 +406,13 @@ mod tests {
     fn of_facts_that_are_recorded_together_all_are_known_or_none() {
         let folder = tempfile::tempdir().unwrap();
         let run_dir = RunDir::open(folder.path()).unwrap();
-        let cut_short = run_dir.together(|| {
+        let cut_short = run_dir.in_one_transaction(|| {
             run_dir.record("plan", &"a")?;
             Err(RunDirError::Content { path: folder.path().into(), key: "stages".into() })
         });
         assert!(cut_short.is_err());
         assert_eq!(run_dir.fact::<String>("plan").unwrap(), None);
-        run_dir.together(|| run_dir.record("plan", &"b")).unwrap();
+        run_dir.in_one_transaction(|| run_dir.record("plan", &"b")).unwrap();
         assert_eq!(run_dir.fact("plan").unwrap(), Some("b".to_owned()));
     }
 

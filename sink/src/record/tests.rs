@@ -1,6 +1,9 @@
 //! What is committed when a recorder dies at any moment, and that the outputs hold exactly that.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use proto::units::{Span, Units};
 
@@ -8,6 +11,7 @@ use super::*;
 use crate::{
     accept::entry::{Origin, Outcome},
     config::OutputSpec,
+    output::claim::Claim,
     record::log::{header::HEADER_BYTES, read_segment},
 };
 
@@ -51,20 +55,28 @@ fn config(folder: &Path) -> SinkConfig {
 /// Records a batch and makes it safe, as the other thread does; the last batch that is answered
 /// for then, and those before it that are not.
 fn make_safe(recorder: &mut Recorder, number: u64, entries: Vec<Entry>) -> Option<(u64, Vec<u64>)> {
-    let batch = recorder.write(vec![(number, entries)]).unwrap().unwrap();
-    secured(recorder, batch)
+    let Recorder { durable, ledger, duplicates, .. } = recorder;
+    let durable = durable.as_mut().unwrap();
+    let job = durable.write(vec![(number, entries)], *duplicates, ledger).unwrap();
+    synced(recorder, job)
 }
 
-fn secured(recorder: &Recorder, batch: Batch) -> Option<(u64, Vec<u64>)> {
-    let mut securer = Securer::new(recorder.durable.as_ref().unwrap().diary.clone());
-    match securer.run(vec![Order::Secure(Box::new(batch))])[..] {
+fn synced(recorder: &Recorder, job: SyncJob) -> Option<(u64, Vec<u64>)> {
+    let mut syncer = Syncer::new(recorder.durable.as_ref().unwrap().diary.clone());
+    match syncer.run(vec![SyncRequest::Sync(Box::new(job))])[..] {
         [] => None,
         [Reply::Recorded { number, ref waiting, .. }] => Some((number, waiting.clone())),
         ref other => panic!("{other:?}"),
     }
 }
 
-fn open(folder: &Path) -> Result<(Recorder, Standing), RecordError> {
+/// What waits for a late outcome, to be logged.
+fn late(recorder: &mut Recorder) -> Option<SyncJob> {
+    let Recorder { durable, ledger, .. } = recorder;
+    durable.as_mut().unwrap().log_waiting(ledger)
+}
+
+fn open(folder: &Path) -> Result<(Recorder, ResumePoint), RecordError> {
     let run_dir = RunDir::open(&folder.join("run")).unwrap();
     let terms = Terms { claim: Claim::default(), summary: None, told: Box::new(|_, _| Ok(())) };
     Recorder::durable(config(folder), false, run_dir, 7, terms)
@@ -99,9 +111,9 @@ fn what_a_next_sink_has_to_know_of_a_begun_run_is_safe_when_that_is_said() {
     for (window_units, known, widest) in
         [(500, None, 500), (90, Some(500), 500), (700, Some(500), 700)]
     {
-        let (mut recorder, standing) = open(folder.path()).unwrap();
-        assert_eq!(standing.window_units, known);
-        assert_eq!(standing.plan.is_some(), known.is_some());
+        let (mut recorder, point) = open(folder.path()).unwrap();
+        assert_eq!(point.window_units, known);
+        assert_eq!(point.plan.is_some(), known.is_some());
         let (plan, stages) = ("plan".to_owned(), vec!["s".to_owned()]);
         let begin = Request::Begin { ventilator: 3, committed: 0, plan, stages, window_units };
         let mut replies = Vec::new();
@@ -109,8 +121,8 @@ fn what_a_next_sink_has_to_know_of_a_begun_run_is_safe_when_that_is_said() {
         assert!(matches!(replies[..], [Reply::Begun]), "{replies:?}");
         // A kill: nothing of the recorder does anything any more.
         drop(recorder);
-        let (recorder, standing) = open(folder.path()).unwrap();
-        assert_eq!((standing.plan.as_deref(), standing.window_units), (Some("plan"), Some(widest)));
+        let (recorder, point) = open(folder.path()).unwrap();
+        assert_eq!((point.plan.as_deref(), point.window_units), (Some("plan"), Some(widest)));
         assert_eq!(recorder.ledger.stages(), ["s"]);
     }
 }
@@ -118,8 +130,8 @@ fn what_a_next_sink_has_to_know_of_a_begun_run_is_safe_when_that_is_said() {
 #[test]
 fn large_outcomes_in_order_are_written_once() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut recorder, standing) = open(folder.path()).unwrap();
-    assert_eq!(standing.committed.len(), 0);
+    let (mut recorder, point) = open(folder.path()).unwrap();
+    assert_eq!(point.committed.len(), 0);
     for first in 0..20 {
         let answered = make_safe(&mut recorder, first, vec![values(first * 40, 40, LARGE)]);
         assert_eq!(answered, Some((first, vec![])));
@@ -127,8 +139,8 @@ fn large_outcomes_in_order_are_written_once() {
     let logged = recorder.durable.as_ref().unwrap().log.bytes();
     assert!(logged < 20_000, "{logged} bytes in the log");
     drop(recorder);
-    let (recorder, standing) = open(folder.path()).unwrap();
-    assert_eq!(standing.committed.watermark(), 800);
+    let (recorder, point) = open(folder.path()).unwrap();
+    assert_eq!(point.committed.watermark(), 800);
     assert_eq!(recorder.ledger.counts().results, 800);
     assert_eq!(recorder.ledger.aggregates().report()["count"], 800);
     assert!(written(folder.path()).into_iter().eq(0..800));
@@ -157,10 +169,10 @@ fn a_recorder_that_dies_anywhere_goes_on_with_what_its_log_says_and_writes_the_s
         // The output may hold more than the log knows of, and that torn in the middle of a line.
         put_back(folder.path(), &kept);
         fs::write(&log, &all[..end]).unwrap();
-        let (mut recorder, standing) = open(folder.path()).unwrap();
-        assert!(standing.committed.len() >= known, "what was known is known");
-        known = standing.committed.len();
-        assert!(written(folder.path()).into_iter().eq(0..standing.committed.watermark()));
+        let (mut recorder, point) = open(folder.path()).unwrap();
+        assert!(point.committed.len() >= known, "what was known is known");
+        known = point.committed.len();
+        assert!(written(folder.path()).into_iter().eq(0..point.committed.watermark()));
         for (number, batch) in (0..).zip(batches()) {
             make_safe(&mut recorder, number, batch);
         }
@@ -201,9 +213,9 @@ fn large_outcomes_that_come_too_early_are_neither_logged_nor_answered_for_until_
     assert!(logged < 20_000, "{logged} bytes in the log");
     assert_eq!(make_safe(&mut recorder, 20, large(840)), None);
     drop(recorder);
-    let (_, standing) = open(folder.path()).unwrap();
-    assert_eq!(standing.committed.watermark(), 800);
-    assert_eq!(standing.committed.len(), 800, "nobody was told of the others");
+    let (_, point) = open(folder.path()).unwrap();
+    assert_eq!(point.committed.watermark(), 800);
+    assert_eq!(point.committed.len(), 800, "nobody was told of the others");
     assert!(written(folder.path()).into_iter().eq(0..800));
 }
 
@@ -213,10 +225,10 @@ fn what_waits_for_a_late_outcome_is_logged_until_that_has_come() {
     let (mut recorder, _) = open(folder.path()).unwrap();
     let large = |first| vec![values(first, 40, LARGE)];
     assert_eq!(make_safe(&mut recorder, 0, large(80)), None);
-    let batch = recorder.log_waiting().unwrap();
+    let batch = late(&mut recorder).unwrap();
     let all_to = |number| Some((number, vec![]));
-    assert_eq!(secured(&recorder, batch), all_to(0));
-    assert!(recorder.log_waiting().is_none());
+    assert_eq!(synced(&recorder, batch), all_to(0));
+    assert!(late(&mut recorder).is_none());
     assert_eq!(make_safe(&mut recorder, 1, large(120)), all_to(1), "the first one is still late");
     let copy = files(folder.path());
     assert_eq!(make_safe(&mut recorder, 2, vec![values(0, 80, LARGE)]), all_to(2));
@@ -224,11 +236,36 @@ fn what_waits_for_a_late_outcome_is_logged_until_that_has_come() {
     assert_eq!(make_safe(&mut recorder, 4, large(160)), Some((4, vec![3])));
     assert_eq!(make_safe(&mut recorder, 5, vec![values(200, 80, 8)]), all_to(5));
     drop(recorder);
-    let (recorder, standing) = open(folder.path()).unwrap();
-    assert_eq!(standing.committed.watermark(), 320);
+    let (recorder, point) = open(folder.path()).unwrap();
+    assert_eq!(point.committed.watermark(), 320);
     assert!(written(folder.path()).into_iter().eq(0..320));
     drop(recorder);
     put_back(folder.path(), &copy);
-    let (_, standing) = open(folder.path()).unwrap();
-    assert_eq!(standing.committed.above().collect::<Vec<_>>(), [(80, 160)]);
+    let (_, point) = open(folder.path()).unwrap();
+    assert_eq!(point.committed.above().collect::<Vec<_>>(), [(80, 160)]);
+}
+
+/// No harm: what another version has recorded is not cut, and neither is the output.
+#[test]
+fn a_log_of_another_version_is_refused_before_anything_is_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut recorder, _) = open(folder.path()).unwrap();
+    make_safe(&mut recorder, 0, vec![values(0, 40, 8)]);
+    let segment = recorder.durable.as_ref().unwrap().log.segment();
+    drop(recorder);
+    let log = folder.path().join("run").join(format!("log-{segment:08}"));
+    let ours = fs::read(&log).unwrap();
+    let mut theirs = ours.clone();
+    theirs[7] += 1;
+    fs::write(&log, &theirs).unwrap();
+    let output = fs::read(folder.path().join("out.jsonl")).unwrap();
+    assert!(!output.is_empty());
+    let refused = with_causes(&open(folder.path()).err().unwrap());
+    let problem = format!("cannot read the commit log {}: it is in format 2", log.display());
+    assert!(refused.starts_with(&problem), "{refused}");
+    assert!(fs::read(&log).unwrap() == theirs);
+    assert!(fs::read(folder.path().join("out.jsonl")).unwrap() == output);
+    fs::write(&log, &ours).unwrap();
+    let (_, point) = open(folder.path()).unwrap();
+    assert_eq!(point.committed.len(), 40);
 }

@@ -214,10 +214,11 @@ impl<P: Role> World<P> {
 
 /// A sink among workers and ventilators that say anything.
 pub fn sink(data: &[u8]) -> u64 {
-    use sink::core::{Reply, Request, Sink, Standing};
+    use sink::core::{Reply, Request, ResumePoint, Sink};
     let script = &mut Script::new(data);
-    let standing = Standing { run: RUN, epoch: 1, durable: script.coin(), ..Standing::default() };
-    let (role, first) = Sink::new(99, hello(Kind::Onlooker, "sink"), limits(), standing);
+    let point =
+        ResumePoint { run: RUN, epoch: 1, durable: script.coin(), ..ResumePoint::default() };
+    let (role, first) = Sink::new(99, hello(Kind::Onlooker, "sink"), limits(), point);
     let mut recorded = proto::ranges::RangeSet::new();
     World::new(role, first).run(script, |request, script| match request {
         Request::Record { number, entries, .. } => {

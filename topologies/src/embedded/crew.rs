@@ -29,7 +29,7 @@ use proto::{
 };
 use sink::{
     config::Order,
-    core::{Sink, Standing, exit},
+    core::{ResumePoint, Sink, exit},
 };
 use thiserror::Error;
 use ventilator::core::{Config, Ventilator};
@@ -159,9 +159,9 @@ impl Crew {
         limits: &Limits,
         order: Order,
     ) -> io::Result<()> {
-        let standing = Standing { run: RUN, epoch: 1, ..Standing::default() };
+        let point = ResumePoint { run: RUN, epoch: 1, ..ResumePoint::default() };
         let hello = hello(Role::Onlooker, SINK);
-        let (sink, first) = Sink::new(PEER_DISTANCE, hello, limits.clone(), standing);
+        let (sink, first) = Sink::new(PEER_DISTANCE, hello, limits.clone(), point);
         let mut collector = Collector::new(order, self.handover.clone());
         let handle = driver.handle();
         self.spawn(SINK, handle, move || {

@@ -50,19 +50,19 @@ pub struct Log {
 /// Records that were appended, and where to. They have to be written in their order, and by one at
 /// a time.
 #[derive(Debug)]
-pub struct Written {
+pub struct Appended {
     file: Arc<File>,
     path: PathBuf,
     records: Vec<u8>,
 }
 
-impl Written {
+impl Appended {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
 
-    /// Hands them to the system.
+    /// Runner them to the system.
     ///
     /// # Errors
     /// [`LogError`] when the disk is full or fails.
@@ -142,11 +142,11 @@ impl Log {
     }
 
     /// Takes out what was appended, for whoever makes it safe.
-    pub fn take(&mut self) -> Written {
+    pub fn take(&mut self) -> Appended {
         let records = std::mem::take(&mut self.buffer);
         self.bytes += records.len() as u64;
         let path = segment_path(&self.folder, self.segment);
-        Written { file: self.file.clone(), path, records }
+        Appended { file: self.file.clone(), path, records }
     }
 
     /// Makes everything appended safe, at once. Nothing that was [taken](Self::take) may be

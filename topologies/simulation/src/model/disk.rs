@@ -5,7 +5,7 @@
 
 use proto::{frame::RunId, ranges::RangeSet, unit::UnitId};
 use sink::{
-    core::Standing,
+    core::ResumePoint,
     entry::{Entry, Outcome},
 };
 
@@ -36,7 +36,7 @@ impl Disk {
     }
 
     /// What a sink that starts now is told.
-    pub fn standing(&mut self, mutation: Option<Mutation>) -> Standing {
+    pub fn standing(&mut self, mutation: Option<Mutation>) -> ResumePoint {
         self.epoch += 1;
         let watermark = self.committed.watermark();
         let ranges = self.committed.above().map(|(start, end)| match mutation {
@@ -44,7 +44,7 @@ impl Disk {
             Some(Mutation::RangeOneTooShort) => (start, end - 1),
             _ => (start, end),
         });
-        Standing {
+        ResumePoint {
             run: self.run,
             epoch: self.epoch,
             committed: RangeSet::from_parts(watermark, ranges),

@@ -10,7 +10,7 @@ use std::{cell::RefCell, collections::VecDeque, mem, rc::Rc, time::Duration};
 use sink::{
     core::{Reply, Request},
     entry::Entry,
-    unlogged::Unlogged,
+    record::deferred::Deferred,
 };
 
 use super::Disk;
@@ -45,7 +45,7 @@ pub(crate) struct Recorder {
     survives: f64,
     // Outcomes that wait for an earlier one and are on no disk.
     memory: Vec<Entry>,
-    unlogged: Unlogged,
+    deferred: Deferred,
 }
 
 impl Recorder {
@@ -59,7 +59,7 @@ impl Recorder {
             syncing: 0,
             survives: 0.0,
             memory: Vec::new(),
-            unlogged: Unlogged::default(),
+            deferred: Deferred::default(),
         }
     }
 
@@ -92,19 +92,19 @@ impl Recorder {
     /// Batches are made safe together, but for what may wait in memory.
     fn record(&mut self, batches: Vec<(u64, Vec<Entry>)>, context: &mut Context<'_>) {
         for (number, entries) in batches {
-            self.unlogged.add(number, &entries);
+            self.deferred.add(number, &entries);
             self.memory.extend(entries);
         }
         let large = context.rng.f64() < self.large;
-        let problem = if large && !self.unlogged.must_be_logged() {
+        let problem = if large && !self.deferred.must_be_logged() {
             let problem = self.write_in_order();
             self.settle();
-            problem.or_else(|| self.unlogged.must_be_logged().then(|| self.log_all()).flatten())
+            problem.or_else(|| self.deferred.must_be_logged().then(|| self.log_all()).flatten())
         } else {
             self.log_all()
         };
         let watermark = self.disk.borrow().watermark();
-        self.unlogged.hope(|first| first >= watermark);
+        self.deferred.resume(|first| first >= watermark);
         context.deeds.extend(problem.map(Deed::Violation));
     }
 
@@ -129,7 +129,7 @@ impl Recorder {
 
     fn settle(&mut self) {
         let memory = &self.memory;
-        self.unlogged.settle(|first| memory.iter().any(|entry| entry.first == first));
+        self.deferred.settle(|first| memory.iter().any(|entry| entry.first == first));
     }
 
     fn append(&mut self, entries: Vec<Entry>) -> Option<String> {
@@ -138,7 +138,7 @@ impl Recorder {
 
     /// What can be said of the batches, if there is anything new.
     fn answer(&mut self) -> Option<Reply> {
-        let (number, mut waiting) = self.unlogged.answer()?;
+        let (number, mut waiting) = self.deferred.answer()?;
         if self.mutation == Some(Mutation::WaitingAsRecorded) {
             waiting.clear();
         }
@@ -169,7 +169,7 @@ impl Recorder {
         match task {
             Task::Record(..) => None,
             Task::LogWaiting => {
-                self.unlogged.give_up();
+                self.deferred.stop_deferring();
                 let problem = self.log_all();
                 context.deeds.extend(problem.map(Deed::Violation));
                 self.answer()

@@ -20,7 +20,7 @@ use proto::{
     time::Time,
     units::Units,
 };
-use sink::core::{Sink, Standing};
+use sink::core::{ResumePoint, Sink};
 use ventilator::core::{Config, Ventilator};
 
 use super::Load;
@@ -113,14 +113,14 @@ impl World {
             digest: "plan".into(),
             carries_input: false,
         };
-        let standing = Standing { run: RUN, ..Standing::default() };
+        let point = ResumePoint { run: RUN, ..ResumePoint::default() };
         let greeting = hello(Who::Onlooker, "sink");
         Self {
             load,
             now: Time::default(),
             rng: Rng::with_seed(4),
             ventilator: Timed::new(Ventilator::new(VENTILATOR, hello(role, "ventilator"), config)),
-            sink: Timed::new(Sink::new(SINK, greeting, limits, standing)),
+            sink: Timed::new(Sink::new(SINK, greeting, limits, point)),
             fakes: (0..load.workers).map(|_| Fake::default()).collect(),
             busy: Vec::new(),
             next: 0,

@@ -4,7 +4,7 @@ use proto::{frame::RunId, ranges::RangeSet};
 
 /// Where a run stands when its sink starts.
 #[derive(Debug, Clone, Default)]
-pub struct Standing {
+pub struct ResumePoint {
     /// The run, drawn at random when it began.
     pub run: RunId,
     /// Counts starts of its sink.

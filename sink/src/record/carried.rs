@@ -1,4 +1,5 @@
-//! What is counted over all lives of a run's ventilators and sinks, as far as they lived to tell.
+//! Counts that are carried from one start of a run's ventilators and sinks to the next, as far as they
+//! lived to tell.
 //!
 //! Owns the sums; refuses to guess: of a ventilator that was killed nothing more is known than that
 //! each unit committed by then was tried once.
@@ -6,12 +7,12 @@
 use proto::frame::PeerId;
 use serde::{Deserialize, Serialize};
 
-/// Sums over the lives so far, kept in the run directory.
+/// Sums over the starts so far, kept in the run directory.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Lives {
+pub struct CarriedCounts {
     ventilator: PeerId,
-    /// Tries before this ventilator's life, at least.
+    /// Tries before this ventilator's start, at least.
     tries_before: u64,
     /// Tries up to the last Tally.
     tries: u64,
@@ -19,7 +20,7 @@ pub struct Lives {
     duplicates_before: u64,
 }
 
-impl Lives {
+impl CarriedCounts {
     /// A ventilator has said Hello when so many units were committed; true if it is a new one.
     pub fn joined(&mut self, ventilator: PeerId, committed: u64) -> bool {
         let new = self.ventilator != ventilator;
@@ -58,31 +59,31 @@ mod tests {
 
     #[test]
     fn tries_of_a_ventilator_that_was_killed_are_those_of_what_was_committed() {
-        let mut lives = Lives::default();
-        assert!(lives.joined(1, 0));
+        let mut carried = CarriedCounts::default();
+        assert!(carried.joined(1, 0));
         // It was killed after 60 units; the next one made 50 tries for the other 40.
-        assert!(lives.joined(2, 60));
+        assert!(carried.joined(2, 60));
         // The same ventilator, seen by a sink that was started again.
-        assert!(!lives.joined(2, 80));
-        lives.told(Some(50), 100);
-        assert_eq!(lives.tries(), 110);
+        assert!(!carried.joined(2, 80));
+        carried.told(Some(50), 100);
+        assert_eq!(carried.tries(), 110);
     }
 
     #[test]
     fn tries_of_a_run_that_was_drained_and_resumed_are_added_up() {
-        let mut lives = Lives::default();
-        lives.joined(1, 0);
-        lives.told(Some(75), 60);
-        lives.joined(2, 60);
-        lives.told(Some(40), 100);
-        assert_eq!(lives.tries(), 115);
+        let mut carried = CarriedCounts::default();
+        carried.joined(1, 0);
+        carried.told(Some(75), 60);
+        carried.joined(2, 60);
+        carried.told(Some(40), 100);
+        assert_eq!(carried.tries(), 115);
     }
 
     #[test]
     fn without_a_tally_each_committed_unit_was_tried_once() {
-        let mut lives = Lives::default();
-        lives.joined(1, 0);
-        lives.told(None, 30);
-        assert_eq!(lives.tries(), 30);
+        let mut carried = CarriedCounts::default();
+        carried.joined(1, 0);
+        carried.told(None, 30);
+        assert_eq!(carried.tries(), 30);
     }
 }

@@ -1,8 +1,9 @@
 //! Makes written files durable and answers for what they hold, while the next outcomes are written.
 //!
-//! Owns the order of the syncs: the output, then the records of the log that count on it, then the
-//! answer. It takes all that waits at once, so that disks set the number of syncs. A sync that has
-//! failed is never tried again, and nothing is answered for any more.
+//! Owns the order of the syncs of one [`SyncJob`]: the output, then the records of the log that count on
+//! it, then the answer; why, and what a crash in between leaves, is told in
+//! [`durable`](super::durable). It takes all that waits at once, so that disks set the number of syncs.
+//! A sync that has failed is never tried again, and nothing is answered for any more.
 
 use std::sync::{
     Arc, Mutex, PoisonError,
@@ -15,35 +16,38 @@ use proto::{
     net::driver::{JobQueue, Runner},
 };
 
-use super::{error::RecordError, log::Written};
+use super::{error::RecordError, log::Appended};
 use crate::{core::requests::Reply, output::unsynced::Unsynced};
 
 /// Outcomes that are written and not yet safe.
-#[derive(Debug)]
-pub struct Batch {
+#[derive(Debug, Default)]
+pub struct SyncJob {
     /// The output, where the records count on it.
     pub output: Option<Unsynced>,
     /// Records for the log.
-    pub records: Written,
+    pub records: Option<Appended>,
     /// For the diary, once it is true.
     pub events: Vec<Event>,
     /// What may be said then.
     pub replies: Vec<Reply>,
 }
 
-impl Batch {
+impl SyncJob {
     /// Whether there is nothing to do and nothing to say.
     pub fn is_empty(&self) -> bool {
         let Self { output, records, events, replies } = self;
-        output.is_none() && records.is_empty() && events.is_empty() && replies.is_empty()
+        output.is_none()
+            && records.as_ref().is_none_or(Appended::is_empty)
+            && events.is_empty()
+            && replies.is_empty()
     }
 }
 
 /// What is asked for.
 #[derive(Debug)]
-pub enum Order {
+pub enum SyncRequest {
     /// Make this safe.
-    Secure(Box<Batch>),
+    Sync(Box<SyncJob>),
     /// Say when everything before is safe; drop this if it is not.
     Await(Sender<()>),
 }
@@ -60,60 +64,61 @@ pub fn note(diary: &SharedDiary, events: Vec<Event>) {
 }
 
 /// Who does it.
-pub struct Securer {
+pub struct Syncer {
     diary: SharedDiary,
     failed: bool,
 }
 
-impl Securer {
+impl Syncer {
     /// Notes in that diary what is safe.
     pub fn new(diary: SharedDiary) -> Self {
         Self { diary, failed: false }
     }
 
-    fn secure(
-        &mut self,
-        batches: &mut Vec<Batch>,
-        out: &mut Vec<Reply>,
-    ) -> Result<(), RecordError> {
+    fn sync(&mut self, jobs: Vec<SyncJob>) -> Result<Vec<Reply>, RecordError> {
         // One sync is enough for all that was written before it.
-        if let Some(output) = batches.iter().rev().find_map(|batch| batch.output.as_ref()) {
+        if let Some(output) = jobs.iter().rev().find_map(|job| job.output.as_ref()) {
             output.sync()?;
         }
-        let records = batches.iter().map(|batch| &batch.records).filter(|all| !all.is_empty());
         let mut last = None;
-        for written in records {
-            written.write()?;
-            last = Some(written);
+        for appended in jobs.iter().filter_map(|job| job.records.as_ref()) {
+            if !appended.is_empty() {
+                appended.write()?;
+                last = Some(appended);
+            }
         }
-        last.map_or(Ok(()), Written::sync)?;
-        for batch in batches.drain(..) {
-            note(&self.diary, batch.events);
-            out.extend(batch.replies);
+        last.map_or(Ok(()), Appended::sync)?;
+        let mut replies = Vec::new();
+        for job in jobs {
+            note(&self.diary, job.events);
+            replies.extend(job.replies);
         }
-        Ok(())
+        Ok(replies)
     }
 }
 
-impl Runner for Securer {
-    type Job = Order;
+impl Runner for Syncer {
+    type Job = SyncRequest;
     type Reply = Reply;
 
-    fn run(&mut self, orders: Vec<Order>) -> Vec<Reply> {
-        let (mut batches, mut waiting, mut replies) = (Vec::new(), Vec::new(), Vec::new());
-        for order in orders {
-            match order {
-                Order::Secure(batch) => batches.push(*batch),
-                Order::Await(told) => waiting.push(told),
+    fn run(&mut self, requests: Vec<SyncRequest>) -> Vec<Reply> {
+        let (mut jobs, mut waiting) = (Vec::new(), Vec::new());
+        for request in requests {
+            match request {
+                SyncRequest::Sync(job) => jobs.push(*job),
+                SyncRequest::Await(told) => waiting.push(told),
             }
         }
         if self.failed {
             return Vec::new();
         }
-        if let Err(error) = self.secure(&mut batches, &mut replies) {
-            self.failed = true;
-            return vec![Reply::Failed(with_causes(&error))];
-        }
+        let replies = match self.sync(jobs) {
+            Ok(replies) => replies,
+            Err(error) => {
+                self.failed = true;
+                return vec![Reply::Failed(with_causes(&error))];
+            }
+        };
         // Whoever has gone does not want to know.
         for told in waiting {
             let _ = told.send(());
@@ -123,9 +128,9 @@ impl Runner for Securer {
 }
 
 /// Waits until everything that was ordered is safe; whether it is.
-pub fn settle(securer: &JobQueue<Securer>) -> bool {
+pub fn settle(syncer: &JobQueue<Syncer>) -> bool {
     let (told, hears) = channel();
-    securer.perform(Order::Await(told), None);
+    syncer.perform(SyncRequest::Await(told), None);
     hears.recv().is_ok()
 }
 
@@ -139,15 +144,15 @@ mod tests {
     use super::*;
     use crate::record::log::Log;
 
-    fn batch(log: &mut Log, number: u64, output: Option<Unsynced>) -> Order {
+    fn job(log: &mut Log, number: u64, output: Option<Unsynced>) -> SyncRequest {
         log.append(&[number as u8]);
         let replies = vec![Reply::Recorded { number, waiting: Vec::new(), held_bytes: 0, dead: 0 }];
-        let records = log.take();
-        Order::Secure(Box::new(Batch { output, records, events: Vec::new(), replies }))
+        let records = Some(log.take());
+        SyncRequest::Sync(Box::new(SyncJob { output, records, events: Vec::new(), replies }))
     }
 
-    fn securer(folder: &Path) -> Securer {
-        Securer::new(Arc::new(Mutex::new(Diary::open(&folder.join("diary")).unwrap())))
+    fn syncer(folder: &Path) -> Syncer {
+        Syncer::new(Arc::new(Mutex::new(Diary::open(&folder.join("diary")).unwrap())))
     }
 
     fn answered(replies: &[Reply]) -> Vec<u64> {
@@ -162,8 +167,8 @@ mod tests {
     fn what_waits_is_made_safe_together_in_its_order_and_then_answered() {
         let folder = tempfile::tempdir().unwrap();
         let mut log = Log::open(folder.path(), 1, |_| {}).unwrap();
-        let orders = (1..4).map(|number| batch(&mut log, number, None)).collect();
-        assert_eq!(answered(&securer(folder.path()).run(orders)), [1, 2, 3]);
+        let orders = (1..4).map(|number| job(&mut log, number, None)).collect();
+        assert_eq!(answered(&syncer(folder.path()).run(orders)), [1, 2, 3]);
         let mut records = Vec::new();
         Log::open(folder.path(), 1, |record| records.extend_from_slice(record)).unwrap();
         assert_eq!(records, [1, 2, 3]);
@@ -173,16 +178,16 @@ mod tests {
     fn after_a_sync_that_failed_nothing_is_written_or_answered() {
         let folder = tempfile::tempdir().unwrap();
         let mut log = Log::open(folder.path(), 1, |_| {}).unwrap();
-        let mut securer = securer(folder.path());
+        let mut syncer = syncer(folder.path());
         // Nobody can sync this.
         let path = PathBuf::from("/dev/null");
         let output = Unsynced { file: Arc::new(File::open(&path).unwrap()), path };
-        let replies = securer.run(vec![batch(&mut log, 1, Some(output))]);
+        let replies = syncer.run(vec![job(&mut log, 1, Some(output))]);
         let [Reply::Failed(problem)] = &replies[..] else { panic!("{replies:?}") };
         assert!(problem.starts_with("cannot make /dev/null durable"), "{problem}");
         let (told, hears) = channel();
-        let orders = vec![batch(&mut log, 2, None), Order::Await(told)];
-        assert!(securer.run(orders).is_empty());
+        let orders = vec![job(&mut log, 2, None), SyncRequest::Await(told)];
+        assert!(syncer.run(orders).is_empty());
         assert!(hears.recv().is_err());
         Log::open(folder.path(), 1, |record| panic!("{record:?}")).unwrap();
     }

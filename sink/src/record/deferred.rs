@@ -1,7 +1,7 @@
-//! Large outcomes that wait for an earlier one, in memory only.
+//! Large outcomes whose recording is deferred: they wait for an earlier one, in memory only.
 //!
 //! Most are written to the output a moment later, when the earlier one has come; to log them as well
-//! would write them twice. Owns which batches nobody may answer for yet, and whether waiting is
+//! would write them twice. Owns which batches nobody may answer for yet, and whether to defer is
 //! worth it; refuses to log or to write anything.
 
 use std::collections::VecDeque;
@@ -11,7 +11,7 @@ use proto::{diary::Event, unit::UnitId};
 use crate::accept::entry::Entry;
 
 /// What is logged all the same once so much waits: it would be lost with this process.
-const UNLOGGED_BYTES_MAX: u64 = 4 << 20;
+const DEFERRED_BYTES_MAX: u64 = 4 << 20;
 
 /// Outcomes that came together, of which some are neither logged nor written.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ struct Batch {
 
 /// See the module.
 #[derive(Debug, Default)]
-pub struct Unlogged {
+pub struct Deferred {
     batches: VecDeque<Batch>,
     bytes: u64,
     last: u64,
@@ -34,7 +34,7 @@ pub struct Unlogged {
     held_up: Option<UnitId>,
 }
 
-impl Unlogged {
+impl Deferred {
     /// Takes note of a batch that is about to be written.
     pub fn add(&mut self, number: u64, entries: &[Entry]) {
         let firsts = entries.iter().map(|entry| entry.first).collect();
@@ -76,18 +76,18 @@ impl Unlogged {
     }
 
     /// What is waited for is late: from here on what waits is logged.
-    pub fn give_up(&mut self) {
+    pub fn stop_deferring(&mut self) {
         self.held_up = self.firsts().min().or(self.held_up);
     }
 
-    /// Once the late one has come it is worth waiting again.
-    pub fn hope(&mut self, waits: impl Fn(UnitId) -> bool) {
+    /// Once the late one has come it is worth deferring again.
+    pub fn resume(&mut self, waits: impl Fn(UnitId) -> bool) {
         self.held_up = self.held_up.filter(|first| waits(*first));
     }
 
     /// Whether what waits is better logged.
     pub fn must_be_logged(&self) -> bool {
-        self.held_up.is_some() || self.bytes > UNLOGGED_BYTES_MAX
+        self.held_up.is_some() || self.bytes > DEFERRED_BYTES_MAX
     }
 
     /// The last batch, and those up to it that can't be answered for; nothing if there is nothing
@@ -109,18 +109,18 @@ mod tests {
 
     #[test]
     fn a_batch_is_answered_for_when_nothing_of_it_waits() {
-        let mut unlogged = Unlogged::default();
-        assert_eq!(unlogged.answer(), None);
-        unlogged.add(0, &[filtered(0)]);
-        assert_eq!(unlogged.settle(|_| false).len(), 1);
-        assert_eq!((unlogged.answer(), unlogged.answer()), (Some((0, vec![])), None));
-        unlogged.add(1, &[filtered(5), filtered(1)]);
-        unlogged.add(2, &[filtered(2)]);
-        unlogged.add(3, &[filtered(7)]);
-        assert_eq!(unlogged.settle(|first| first >= 5).len(), 1);
-        assert_eq!(unlogged.answer(), Some((3, vec![1, 3])));
-        assert_eq!(unlogged.firsts().collect::<Vec<_>>(), [5, 7]);
-        assert_eq!((unlogged.clear().len(), unlogged.is_empty()), (3, true));
-        assert_eq!(unlogged.answer(), Some((3, vec![])));
+        let mut deferred = Deferred::default();
+        assert_eq!(deferred.answer(), None);
+        deferred.add(0, &[filtered(0)]);
+        assert_eq!(deferred.settle(|_| false).len(), 1);
+        assert_eq!((deferred.answer(), deferred.answer()), (Some((0, vec![])), None));
+        deferred.add(1, &[filtered(5), filtered(1)]);
+        deferred.add(2, &[filtered(2)]);
+        deferred.add(3, &[filtered(7)]);
+        assert_eq!(deferred.settle(|first| first >= 5).len(), 1);
+        assert_eq!(deferred.answer(), Some((3, vec![1, 3])));
+        assert_eq!(deferred.firsts().collect::<Vec<_>>(), [5, 7]);
+        assert_eq!((deferred.clear().len(), deferred.is_empty()), (3, true));
+        assert_eq!(deferred.answer(), Some((3, vec![])));
     }
 }
