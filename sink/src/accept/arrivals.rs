@@ -24,7 +24,7 @@ pub struct Arrival {
 
 /// What is to be done for the one whose turn it is.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Turn {
+pub enum Next {
     /// The run is another one's.
     Refuse(LinkId),
     /// Record that the run has begun with it, or goes on; [`Arrivals::recorded`] then.
@@ -61,19 +61,19 @@ impl Arrivals {
 
     /// Whose turn it is, and for what, in a run of the plan that is recorded, if any is. None as
     /// long as something is being recorded, and when nobody waits.
-    pub fn next(&mut self, plan: Option<&str>) -> Option<Turn> {
+    pub fn next(&mut self, plan: Option<&str>) -> Option<Next> {
         if self.recording.is_some() {
             return None;
         }
         let first = self.waiting.front()?;
         if plan.is_some_and(|plan| plan != first.plan) {
-            return Some(Turn::Refuse(self.waiting.pop_front()?.link));
+            return Some(Next::Refuse(self.waiting.pop_front()?.link));
         }
         if plan.is_some() && self.begun == Some(first.ventilator) {
-            return Some(Turn::Welcome(self.waiting.pop_front()?.link));
+            return Some(Next::Welcome(self.waiting.pop_front()?.link));
         }
         self.recording = Some((first.ventilator, first.plan.clone()));
-        Some(Turn::Record(first.clone()))
+        Some(Next::Record(first.clone()))
     }
 
     /// It is recorded; the plan that the run has from now on.
@@ -97,13 +97,13 @@ mod tests {
     fn a_ventilator_is_answered_once_it_is_recorded_and_again_at_once() {
         let mut arrivals = Arrivals::default();
         arrivals.add(arrival(1, "a"));
-        assert_eq!(arrivals.next(None), Some(Turn::Record(arrival(1, "a"))));
+        assert_eq!(arrivals.next(None), Some(Next::Record(arrival(1, "a"))));
         assert_eq!(arrivals.next(None), None);
         let plan = arrivals.recorded();
         assert_eq!(plan.as_deref(), Some("a"));
-        assert_eq!(arrivals.next(plan.as_deref()), Some(Turn::Welcome(1)));
+        assert_eq!(arrivals.next(plan.as_deref()), Some(Next::Welcome(1)));
         arrivals.add(Arrival { link: 7, ..arrival(1, "a") });
-        assert_eq!(arrivals.next(plan.as_deref()), Some(Turn::Welcome(7)));
+        assert_eq!(arrivals.next(plan.as_deref()), Some(Next::Welcome(7)));
         assert!(arrivals.is_empty());
     }
 
@@ -112,10 +112,10 @@ mod tests {
         let mut arrivals = Arrivals::default();
         arrivals.add(arrival(1, "a"));
         arrivals.add(arrival(2, "b"));
-        assert!(matches!(arrivals.next(None), Some(Turn::Record(_))));
+        assert!(matches!(arrivals.next(None), Some(Next::Record(_))));
         arrivals.retain(|link| link == 2);
         assert_eq!(arrivals.next(None), None, "who asked first is gone, and being recorded");
         let plan = arrivals.recorded();
-        assert_eq!(arrivals.next(plan.as_deref()), Some(Turn::Refuse(2)));
+        assert_eq!(arrivals.next(plan.as_deref()), Some(Next::Refuse(2)));
     }
 }

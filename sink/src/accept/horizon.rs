@@ -1,8 +1,9 @@
 //! How far ahead of the watermark the ventilator may send.
 //!
-//! Owns one number, which follows the memory that waiting outcomes take: it opens while there is
-//! room and closes when there is none, and it never takes back what it has allowed. So what the
-//! sink holds is bounded in bytes, although nobody knows beforehand how large outcomes will be.
+//! Owns the window, which follows the memory that waiting outcomes take: it opens while there is
+//! room and closes when there is none, and it never takes back what it has allowed, nor what the sinks
+//! before this one have. So what the sink holds is bounded in bytes, although nobody knows beforehand
+//! how large outcomes will be.
 
 use proto::{limits::Limits, unit::UnitId};
 
@@ -19,6 +20,11 @@ pub struct Horizon {
     units_max: u64,
     bytes_max: u64,
     horizon: UnitId,
+    // What the ventilator was told last.
+    told: UnitId,
+    // Up to here the sinks before this one may have let units be sent. They are on their way, and
+    // will not be sent to this one again.
+    promised: UnitId,
     // How many units were committed when it last grew.
     grown_at: u64,
     unit_bytes: f64,
@@ -33,9 +39,27 @@ impl Horizon {
             units_max: limits.window_units_max.max(1),
             bytes_max: limits.window_bytes_max,
             horizon: watermark.saturating_add(window),
+            told: watermark,
+            promised: 0,
             grown_at: committed,
             unit_bytes: 0.0,
         }
+    }
+
+    /// The sinks before this one may have let units be sent so far beyond the watermark; what this one
+    /// may allow at most counts as allowed too, since their limits may have been the same.
+    pub fn keep_promise(&mut self, window_units: u64) {
+        self.promised = self.told.saturating_add(window_units.max(self.units_max));
+    }
+
+    /// What the ventilator was told last.
+    pub fn told(&self) -> UnitId {
+        self.told
+    }
+
+    /// Units below this one have been let be sent, by this sink or by those before it.
+    pub fn takes_below(&self) -> UnitId {
+        self.told.max(self.promised)
     }
 
     /// Outcomes of so many units have come, which take so much memory together.
@@ -48,7 +72,7 @@ impl Horizon {
         }
     }
 
-    /// Where the ventilator must stop, now that the watermark is here, so many units are committed
+    /// Where the ventilator must stop, which it is told, now that the watermark is here, so many units are committed
     /// in all, and outcomes that wait take `held_bytes`. A straggler holds the watermark, not the
     /// growth of the window.
     pub fn update(&mut self, watermark: UnitId, committed: u64, held_bytes: u64) -> UnitId {
@@ -63,7 +87,8 @@ impl Horizon {
         let floor = FLOOR_UNITS.min(self.units_max);
         let window = self.window.min(fitting.max(floor));
         self.horizon = self.horizon.max(watermark.saturating_add(window));
-        self.horizon
+        self.told = self.horizon;
+        self.told
     }
 }
 

@@ -285,3 +285,18 @@ fn a_batch_that_waits_is_not_acknowledged_with_those_behind_it() {
     };
     assert_eq!((unanswered(vec![0]), unanswered(vec![])), (1, 0));
 }
+
+#[test]
+fn only_a_ventilator_says_where_the_source_ends() {
+    let mut sink = sink(Some("plan"));
+    let closes = |out: &[Effect<Request>]| {
+        out.iter().any(|effect| matches!(effect, Effect::Request(Request::Close { .. })))
+    };
+    let end = || Frame::End(End { units: COMMITTED, drained: false });
+    worker(&mut sink, 9);
+    assert!(!closes(&hears(&mut sink, 9, 1, end())));
+    let ventilator = hello_of(&mut sink, 50);
+    reached(&mut sink, ventilator);
+    begun(&mut sink);
+    assert!(closes(&hears(&mut sink, 50, 1, end())));
+}
