@@ -41,6 +41,14 @@ impl Run for Branch {
     }
 }
 
+/// Values that came in one frame.
+#[derive(Clone, Copy)]
+struct Came<'a> {
+    units: &'a Units,
+    timing: &'a [(u32, u32)],
+    origin: &'a Origin,
+}
+
 /// What a node of a tree takes beside values, with its place in the tree.
 const NODE_BYTES: u64 = 160;
 
@@ -74,6 +82,7 @@ impl Accept {
     pub fn take(&mut self, results: Results, worker: &Arc<str>, end: UnitId) -> Vec<Entry> {
         let Results { stage, attempt, units, filtered, dead, timing, .. } = results;
         let origin = Origin { stage, attempt, worker: worker.to_string() };
+        let came = Came { units: &units, timing: &timing, origin: &origin };
         let mut entries = Vec::new();
         let mut at = 0;
         let mut spans = units.spans();
@@ -89,9 +98,9 @@ impl Accept {
                 continue;
             }
             if span.path.is_empty() {
-                self.take_whole(span, indices.start, &units, &timing, &origin, &mut entries);
+                self.take_whole(span, indices.start, came, &mut entries);
             } else {
-                self.take_outputs(these, indices, (&units, &timing, &origin), &mut entries);
+                self.take_outputs(these, indices, came, &mut entries);
             }
         }
         for span in filtered.into_iter().filter(|span| span.roots().end <= end) {
@@ -110,9 +119,7 @@ impl Accept {
         &mut self,
         span: &Span,
         from: usize,
-        units: &Units,
-        timing: &[(u32, u32)],
-        origin: &Origin,
+        Came { units, timing, origin }: Came<'_>,
         entries: &mut Vec<Entry>,
     ) {
         let gaps = self.accepted.gaps(span.roots());
@@ -151,7 +158,7 @@ impl Accept {
         &mut self,
         spans: &[Span],
         indices: Range<usize>,
-        (units, timing, origin): (&Units, &[(u32, u32)], &Origin),
+        Came { units, timing, origin }: Came<'_>,
         entries: &mut Vec<Entry>,
     ) {
         let timing = timing_part(timing, indices.start, indices.len());
