@@ -42,9 +42,19 @@ use crate::config::{Order, OutputSpec, SinkConfig};
 /// Its name in the run directory.
 pub const FILE: &str = crate::names::MANIFEST;
 
+/// The format of the manifest, and of the sums beside it.
+const FORMAT: u32 = 1;
+
+fn first_format() -> u32 {
+    FORMAT
+}
+
 /// What a finished run consists of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
+    /// The format of this file. Before formats were numbered there was none, and the rest the same.
+    #[serde(default = "first_format")]
+    pub format: u32,
     /// Units that the source gave.
     pub units_in: u64,
     /// Units with one output or more.
@@ -113,6 +123,14 @@ pub enum ManifestError {
         /// Why it failed.
         source: ReadError,
     },
+    /// Another version has written it.
+    #[error("{} is in format {found}, and this version reads format {FORMAT}: use the version that finished the run", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+    },
     /// It is no manifest.
     #[error("{} is no manifest", path.display())]
     Malformed {
@@ -166,6 +184,7 @@ pub fn write(
     }
     let letters = |path: &PathBuf| facts(path, UnitOf::Object, &run_dir.join(DEAD_SUMS));
     let manifest = Manifest {
+        format: FORMAT,
         units_in: summary.units_in,
         results: summary.results,
         outputs: summary.outputs,
@@ -196,7 +215,24 @@ pub fn read(run_dir: &Path) -> Result<Manifest, ManifestError> {
         path: path.clone(),
         source,
     })?;
-    serde_json::from_slice(&json).map_err(|source| ManifestError::Malformed { path, source })
+    understand(&json, path)
+}
+
+fn understand(json: &[u8], path: PathBuf) -> Result<Manifest, ManifestError> {
+    /// All that other formats have in common with this one.
+    #[derive(Deserialize)]
+    struct Numbered {
+        #[serde(default = "first_format")]
+        format: u32,
+    }
+    match serde_json::from_slice(json) {
+        Ok(Numbered { format }) if format != FORMAT => {
+            Err(ManifestError::Format { path, found: format })
+        }
+        _ => {
+            serde_json::from_slice(json).map_err(|source| ManifestError::Malformed { path, source })
+        }
+    }
 }
 
 /// Compares the manifest of the run in `run_dir` with the files it speaks of; nothing is returned

@@ -193,3 +193,17 @@ fn what_somebody_changes_while_the_run_writes_on_is_found() {
     assert_eq!(told.len(), 1);
     assert!(told[0].ends_with("out.jsonl: 1 line is changed: 1 (unit 0)"), "{told:?}");
 }
+
+#[test]
+fn a_manifest_of_another_version_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    finished(folder.path(), "out.jsonl", Vec::new());
+    let path = folder.path().join(FILE);
+    let ours = fs::read_to_string(&path).unwrap();
+    assert!(ours.contains("\"format\": 1"), "{ours}");
+    fs::write(&path, ours.replace("\"format\": 1,", "")).unwrap();
+    assert_eq!(read(folder.path()).unwrap().format, 1, "from before formats were numbered");
+    fs::write(&path, r#"{"format": 2, "rooms": []}"#).unwrap();
+    let refused = read(folder.path()).unwrap_err().to_string();
+    assert!(refused.contains("manifest.json is in format 2, and this version reads"), "{refused}");
+}
