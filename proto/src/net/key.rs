@@ -16,7 +16,7 @@ use thiserror::Error;
 
 use super::{
     endpoint::Endpoint,
-    zeromq::{decode_key, new_key_pair, valid_key},
+    zeromq::{Curve, WITHOUT_CURVE, decode_key, new_key_pair, valid_key},
 };
 
 /// A CURVE key pair, each half as 40 characters of Z85.
@@ -83,6 +83,9 @@ pub enum KeyError {
         "neither XDG_CONFIG_HOME nor HOME is set, so there is no place for a key; give --key FILE"
     )]
     Homeless,
+    /// There is nothing to use one with.
+    #[error("{WITHOUT_CURVE}")]
+    WithoutCurve,
 }
 
 /// The key file that a process was told of: by `flag`, else by the variable `PIPELINE_KEY`.
@@ -149,7 +152,7 @@ impl Key {
     /// is tcp and no key can be had, it is one that nobody else has.
     ///
     /// # Errors
-    /// [`KeyError`] as [`Key::find`].
+    /// [`KeyError`] as [`Key::find`], and where an endpoint is tcp in a program without [`Curve`].
     pub fn for_process(
         told: Option<&Path>,
         insecure: bool,
@@ -162,6 +165,9 @@ impl Key {
             return Ok(None);
         }
         let local = !endpoints.iter().any(|endpoint| matches!(endpoint, Endpoint::Tcp { .. }));
+        if !local {
+            needs(Curve::here())?;
+        }
         match Self::find(told) {
             Err(error) if local && told.is_none() => {
                 tracing::info!(%error, "without a key nobody will talk to this process over tcp");
@@ -236,6 +242,7 @@ impl Key {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or(Path::new("."));
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(io)?;
+        needs(Curve::here())?;
         let key = Self::generate();
         let mark: String = key.public.chars().filter(char::is_ascii_alphanumeric).take(6).collect();
         let draft = folder.join(format!(".key-{}-{mark}", std::process::id()));
@@ -261,9 +268,25 @@ impl Key {
     }
 }
 
+fn needs(curve: Curve) -> Result<(), KeyError> {
+    match curve {
+        Curve::BuiltIn => Ok(()),
+        Curve::Missing => Err(KeyError::WithoutCurve),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn without_curve_a_key_is_refused_with_what_to_do() {
+        assert!(needs(Curve::here()).is_ok(), "this project's own build has it");
+        let text = needs(Curve::Missing).unwrap_err().to_string();
+        assert!(text.starts_with("built without CURVE"), "{text}");
+        assert!(text.contains("[patch.crates-io]"), "{text}");
+        assert!(text.contains("cargo update -p zeromq-src"), "{text}");
+    }
 
     #[test]
     fn the_first_use_makes_a_private_file_and_the_second_reads_it() {

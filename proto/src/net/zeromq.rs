@@ -109,6 +109,9 @@ pub enum NetError {
         /// Why.
         source: zmq::Error,
     },
+    /// An endpoint needs encryption, and there is none.
+    #[error("{WITHOUT_CURVE}")]
+    WithoutCurve,
     /// Anything else that libzmq reports.
     #[error("{action}: {source}")]
     Socket {
@@ -129,15 +132,48 @@ fn socket_error(action: &'static str) -> impl FnOnce(zmq::Error) -> NetError {
     move |source| NetError::Socket { action, source }
 }
 
-/// A new CURVE key pair in Z85: public, secret.
-///
-/// # Panics
-/// If libzmq was built without CURVE, which the build of this project rules out.
+/// Whether the libzmq that was built in can encrypt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Curve {
+    /// It can, as it does wherever the `zeromq-src` of this project took the place of the other.
+    BuiltIn,
+    /// It can't: who depends on these crates has not said which `zeromq-src` is to be built.
+    Missing,
+}
+
+/// What a program without CURVE is told when it shall talk over tcp.
+pub const WITHOUT_CURVE: &str = "built without CURVE, so nothing can be encrypted over tcp; add \
+     `[patch.crates-io]` with this project's `zeromq-src` to your Cargo.toml, as its README shows, and run \
+     `cargo update -p zeromq-src`; or use ipc://, or no encryption (--insecure)";
+
+impl Curve {
+    /// Whether this program has it.
+    pub fn here() -> Self {
+        if zmq::has("curve") == Some(true) { Self::BuiltIn } else { Self::Missing }
+    }
+
+    /// Refuses to go on without it.
+    fn needed(self) -> Result<(), NetError> {
+        match self {
+            Self::BuiltIn => Ok(()),
+            Self::Missing => Err(NetError::WithoutCurve),
+        }
+    }
+}
+
+/// A new CURVE key pair in Z85: public, secret. Where there is no [`Curve`] it is two keys of
+/// chance, which fit nothing: nobody talks to anybody with them.
 #[expect(clippy::expect_used, reason = "nothing of a peer's is in it")]
 pub fn new_key_pair() -> (String, String) {
-    let pair = zmq::CurveKeyPair::new().expect("libzmq is built with CURVE");
     let text = |half: &[u8]| zmq::z85_encode(half).expect("32 bytes have a Z85 form");
-    (text(&pair.public_key), text(&pair.secret_key))
+    if let Ok(pair) = zmq::CurveKeyPair::new() {
+        return (text(&pair.public_key), text(&pair.secret_key));
+    }
+    let mut halves = [[0; 32]; 2];
+    // Without chance they are no worse.
+    let _ = halves.iter_mut().try_for_each(|half| getrandom::fill(half));
+    let [public, secret] = halves.map(|half| text(&half));
+    (public, secret)
 }
 
 /// The bytes of one half of a key pair; none of what is no key.
@@ -310,6 +346,7 @@ impl Net {
         if matches!(endpoint, Endpoint::Tcp { .. })
             && let Some(key) = &self.key
         {
+            Curve::here().needed()?;
             let theirs = key.admitted().nth(door).unwrap_or(&key.public);
             socket.set_curve_serverkey(&decode_key(theirs)).map_err(failed())?;
             socket.set_curve_publickey(&decode_key(&key.public)).map_err(failed())?;
@@ -593,6 +630,7 @@ impl Inbox {
     /// The next bind takes only peers with the key.
     fn secure(&mut self) -> Result<(), NetError> {
         let Some(key) = self.key.clone() else { return self.plain() };
+        Curve::here().needed()?;
         let failed = || socket_error("cannot set up CURVE");
         self.socket.set_curve_secretkey(&decode_key(&key.secret)).map_err(failed())?;
         self.socket.set_curve_server(true).map_err(failed())?;
