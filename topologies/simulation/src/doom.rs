@@ -9,7 +9,7 @@ use fastrand::Rng;
 
 use super::{
     faults::between,
-    process::{SINK, VENTILATOR},
+    places::{SINK, VENTILATOR},
 };
 
 /// Something that a role asks for.

@@ -32,6 +32,7 @@ mod lane;
 mod model;
 mod mutation;
 mod outcome;
+mod places;
 mod process;
 mod scenario;
 mod shape;

@@ -24,12 +24,7 @@ use super::{
     scenario::Scenario,
 };
 
-/// The process that reads the source.
-pub(super) const VENTILATOR: usize = 0;
-/// The process that records.
-pub(super) const SINK: usize = 1;
-/// The first of the workers.
-pub(super) const WORKERS: usize = 2;
+pub(super) use super::places::{SINK, VENTILATOR, WORKERS};
 
 /// What a process is at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

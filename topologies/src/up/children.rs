@@ -19,7 +19,7 @@ use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid,
 };
 
-use super::{Incident, crew::Post, supervise::Ending};
+use super::{crew::Post, incident::Incident, supervise::Ending};
 
 /// A longer line of a child is shown in pieces.
 const LINE_BYTES_MAX: u64 = 16 << 10;

@@ -9,6 +9,7 @@ pub mod children;
 pub mod crew;
 pub mod display;
 pub mod exit;
+pub mod incident;
 pub mod onlooker;
 pub mod progress;
 pub mod record;
@@ -26,7 +27,6 @@ use std::{
 };
 
 use proto::{
-    frame::Report,
     kin,
     signals::{self, SignalsError},
     time::Time,
@@ -39,7 +39,8 @@ use self::{
     children::Children,
     crew::{Crew, Post},
     display::{Display, Voice},
-    onlooker::{Lookout, OnlookerError, Reporter},
+    incident::Incident,
+    onlooker::{Lookout, OnlookerError},
     progress::Progress,
     supervise::{Effect, Ending, Event, Notice, Supervisor, Survival},
     workplace::{Flags, Workplace, WorkplaceError},
@@ -50,19 +51,6 @@ use crate::topology::Topology;
 const INCIDENTS_MAX: usize = 256;
 /// From this Ctrl-C on nothing is waited for.
 const INTERRUPTS_MAX: u32 = 3;
-
-/// Something that has happened.
-#[derive(Debug)]
-pub enum Incident {
-    /// A process has written a line.
-    Said(Post, String),
-    /// A process has ended, and waits to be looked after.
-    Ended(Post),
-    /// The ventilator or the sink reports.
-    Reported(Reporter, Box<Report>),
-    /// Ctrl-C, or a signal like it.
-    Interrupted,
-}
 
 /// What is wanted of a run.
 #[derive(Debug, Clone)]

@@ -1,0 +1,18 @@
+//! What can happen while a run goes on, from all who watch to the one thread that decides.
+
+use proto::frame::Report;
+
+use super::{crew::Post, onlooker::Reporter};
+
+/// Something that has happened.
+#[derive(Debug)]
+pub enum Incident {
+    /// A process has written a line.
+    Said(Post, String),
+    /// A process has ended, and waits to be looked after.
+    Ended(Post),
+    /// The ventilator or the sink reports.
+    Reported(Reporter, Box<Report>),
+    /// Ctrl-C, or a signal like it.
+    Interrupted,
+}
