@@ -15,6 +15,8 @@
 
 pub mod bounds;
 pub mod causes;
+#[cfg(feature = "cli")]
+pub mod cli;
 mod decode;
 pub mod diary;
 pub mod durable;
@@ -31,7 +33,9 @@ pub mod process;
 pub mod ranges;
 pub mod role;
 pub mod rules;
+#[cfg(feature = "cli")]
 pub mod signals;
+#[cfg(feature = "cli")]
 pub mod streams;
 pub mod time;
 pub mod turned_away;

@@ -1,7 +1,7 @@
 //! What every process of a pipeline does at its start, when its `main` says so.
 //!
-//! Owns the log on stderr, the signals, the memory that is kept for reuse, and the tie to the
-//! process that started it; refuses to do any of it unasked.
+//! Owns the memory that is kept for reuse, the tie to the process that started it, its last words, and
+//! codes and names of processes; refuses to do any of it unasked. Flags, log and signals are `cli`'s.
 
 use std::{
     borrow::Cow,
@@ -9,65 +9,24 @@ use std::{
     ffi::OsStr,
     fmt::Display,
     hint::black_box,
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
     path::{Path, PathBuf},
     process::{ExitCode, exit},
 };
 
 use rustix::process::{Pid, Signal, getpid, getppid, set_parent_process_death_signal};
-use tracing_subscriber::EnvFilter;
 
 pub use crate::launcher::{PARENT_VARIABLE, has_launcher};
-use crate::{footing, kin, launcher::launcher, net::driver::Handle, signals};
+use crate::{kin, launcher::launcher};
 
 /// The variable that sets what is logged, as in `PIPELINE_LOG=debug`.
 pub const LOG_VARIABLE: &str = "PIPELINE_LOG";
-/// What is logged unless someone asks for something else.
-const LOGGED: &str = "warn";
 /// The exit code of a process whose key can't be used.
 pub const NO_KEY: u8 = 78;
 /// The exit code of a process that may not have what it needs: files, threads, a stack.
 pub const NO_ROOM: u8 = 71;
 /// The exit code after a second Ctrl-C.
 pub const INTERRUPTED: i32 = 130;
-
-/// Logs to stderr: warnings and errors, unless `PIPELINE_LOG` asks for more.
-pub fn start_log() {
-    let (filter, problem) = match env::var_os(LOG_VARIABLE).filter(|text| !text.is_empty()) {
-        None => (EnvFilter::new(LOGGED), None),
-        Some(text) => match EnvFilter::try_new(text.to_string_lossy()) {
-            Ok(filter) => (filter, None),
-            Err(error) => (EnvFilter::new(LOGGED), Some((text, error))),
-        },
-    };
-    let format = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .with_target(false)
-        .without_time();
-    // A program that embeds this crate may have its own subscriber; then that one is used.
-    let _ = format.try_init();
-    // Once is enough: a launcher has said it to the same people.
-    if let Some((text, error)) = problem.filter(|_| !has_launcher()) {
-        tracing::warn!(%error, "{LOG_VARIABLE} is {text:?}, which is no level (error, warn, info, debug, trace); {LOGGED} is taken");
-    }
-}
-
-/// What every program does first: the log, and signals that were blocked or ignored and must not
-/// be.
-///
-/// # Errors
-/// What to leave with where the program can't run here; why is told.
-pub fn begin() -> Result<(), ExitCode> {
-    if let Err(error) = footing::check_stack() {
-        complain(&own_name(), &error);
-        return Err(ExitCode::from(NO_ROOM));
-    }
-    start_log();
-    signals::settle();
-    Ok(())
-}
 
 /// Says why a program, `who`, ends. Nobody may be left to read it; that is no reason to end
 /// otherwise.
@@ -76,7 +35,7 @@ pub fn complain(who: &str, problem: &dyn Display) {
 }
 
 /// The name that this program was started by.
-fn own_name() -> String {
+pub(crate) fn own_name() -> String {
     let program = env::args_os().next().map(PathBuf::from);
     let name = program.as_deref().and_then(Path::file_name).map(OsStr::to_string_lossy);
     name.map_or_else(|| "pipeline".into(), Cow::into_owned)
@@ -112,25 +71,6 @@ const REUSED_BYTES: usize = 8 << 20;
 pub fn keep_memory() {
     // Nothing of it is touched, so this is no memory either.
     drop(black_box(Vec::<u8>::with_capacity(REUSED_BYTES)));
-}
-
-/// Drains on the first Ctrl-C, SIGTERM or SIGHUP, ends at once on the second. With a launcher any
-/// number of them drains: that one decides when there is enough, and ends this process then.
-pub fn drain_on_signals<R: Send + 'static>(handle: Handle<R>) {
-    let launched = has_launcher();
-    let installed = signals::listen(move |count| match count {
-        1 => handle.drain(),
-        _ if launched => {}
-        _ => {
-            // Nobody shall be told of programs that are ended here.
-            handle.stop();
-            kin::end_all();
-            exit(INTERRUPTED);
-        }
-    });
-    if let Err(error) = installed {
-        tracing::warn!(%error, "signals end this process at once");
-    }
 }
 
 /// An exit code for `main`; codes beyond a byte become 255.

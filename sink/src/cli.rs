@@ -5,7 +5,7 @@ use std::{fs, io::Write, path::PathBuf, process::ExitCode};
 use clap::Args;
 use proto::{
     causes::with_causes,
-    footing,
+    cli, footing,
     net::{
         endpoint::Endpoint,
         key::{Key, told_file},
@@ -115,7 +115,7 @@ impl SinkArgs {
                 return ExitCode::from(process::NO_KEY);
             }
         };
-        match run::run(&setup, &SharedContext::new(), key, told, process::drain_on_signals) {
+        match run::run(&setup, &SharedContext::new(), key, told, cli::drain_on_signals) {
             Ok(code) => process::exit_code(code),
             Err(error) => {
                 process::complain("sink", &with_causes(&error));

@@ -1,6 +1,6 @@
 //! Collects, dedupes, commits and aggregates the results.
 //!
-//! Owns what becomes of a result once it has come: its [order](ledger::arrange), its place in an
+//! Owns what becomes of a result once it has come: its [order](arrange), its place in an
 //! [output], the [figures](aggregate) over all of them, the [letter](output::dead) that tells of a
 //! unit that failed for good, and the [summary](report::summary) of the run. Knows nothing of how work
 //! is given out, of topologies, or of how processes are started.
@@ -33,30 +33,50 @@
 )]
 
 pub mod accept;
+#[cfg(feature = "cli")]
 pub mod aggregate;
+pub mod arrange;
+#[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "cli")]
 pub mod config;
 pub mod core;
+#[cfg(feature = "cli")]
 pub mod ledger;
+pub mod letter;
+#[cfg(feature = "cli")]
 pub mod names;
+pub mod order;
+#[cfg(feature = "cli")]
 pub mod output;
+#[cfg(feature = "cli")]
 pub mod record;
+#[cfg(feature = "cli")]
 pub mod report;
+#[cfg(feature = "cli")]
 pub mod run;
+#[cfg(feature = "cli")]
 mod walk;
 
 // What other packages name most, by short paths.
 pub use accept::entry;
+#[cfg(feature = "cli")]
 pub use aggregate::Aggregates;
+pub use arrange::Arrange;
+#[cfg(feature = "cli")]
 pub use config::{OutputSpec, SinkConfig};
-pub use ledger::arrange::{self, Arrange};
+pub use letter::DeadLetter;
+pub use order::Order;
+#[cfg(feature = "cli")]
 pub use output::{
     Mark, Output, OutputError, Row,
     claim::{self, Claim, Existing, Spared},
-    dead::{self, DeadLetter, DeadLetters},
+    dead::{self, DeadLetters},
     made,
 };
+#[cfg(feature = "cli")]
 pub use record::{log, retry, run_dir};
+#[cfg(feature = "cli")]
 pub use report::{
     figures, manifest,
     summary::{self, Summary},

@@ -11,12 +11,17 @@
 //! ```
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "cli")]
 pub mod aftermath;
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod embedded;
+#[cfg(feature = "cli")]
 pub mod graph;
+#[cfg(feature = "cli")]
 pub mod topology;
+#[cfg(feature = "cli")]
 pub mod up;
 
 pub use embedded::{map, source};
-pub use sink::config::Order;
+pub use sink::Order;

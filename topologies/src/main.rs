@@ -6,8 +6,5 @@ fn main() -> ExitCode {
     if let Some(code) = proto::kin::guard::stand_if_asked() {
         return code;
     }
-    if let Err(code) = proto::process::begin() {
-        return code;
-    }
     pipeline::cli::main()
 }

@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf, process::ExitCode};
 use clap::Args;
 use proto::{
     causes::with_causes,
-    footing,
+    cli, footing,
     limits::RETRIES,
     net::{endpoint::Endpoint, key::Key, zeromq::SharedContext},
     plan::{Function, Stage},
@@ -92,7 +92,7 @@ impl VentilatorArgs {
                 return ExitCode::from(process::NO_KEY);
             }
         };
-        match run::run(&setup, &SharedContext::new(), key, process::drain_on_signals) {
+        match run::run(&setup, &SharedContext::new(), key, cli::drain_on_signals) {
             Ok(code) => process::exit_code(code),
             Err(error) => {
                 process::complain("ventilator", &with_causes(&error));

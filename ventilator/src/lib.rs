@@ -17,6 +17,7 @@
 )]
 
 mod chronicle;
+#[cfg(feature = "cli")]
 #[cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "the user's own stages"))]
 pub mod cli;
 mod commit_rounds;
@@ -28,7 +29,9 @@ mod plans;
 mod reading;
 mod request;
 mod roster;
+#[cfg(feature = "cli")]
 pub mod run;
+#[cfg(feature = "cli")]
 #[cfg_attr(
     not(test),
     expect(

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, error::ErrorKind};
+use clap::Parser;
 use ventilator::cli::VentilatorArgs;
 
 /// Reads a source and pushes its units to workers.
@@ -14,18 +14,5 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    if let Err(code) = proto::process::begin() {
-        return code;
-    }
-    match Cli::try_parse() {
-        Ok(cli) => cli.args.run(),
-        Err(error) => {
-            let code = match error.kind() {
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => 0,
-                _ => 64,
-            };
-            let _ = error.print();
-            ExitCode::from(code)
-        }
-    }
+    proto::cli::main(|cli: Cli| cli.args.run())
 }

@@ -5,11 +5,10 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use clap::{
     Args, Parser,
     builder::{PossibleValue, PossibleValuesParser},
-    error::ErrorKind,
 };
 use proto::{
     causes::with_causes,
-    footing, kin,
+    cli, footing, kin,
     limits::Limits,
     net::{endpoint::Endpoint, key::Key, lock::remove_stale_sockets, zeromq::SharedContext},
     plan::{Function as Named, Stage},
@@ -187,7 +186,7 @@ impl PlaceArgs {
                 return ExitCode::from(process::NO_KEY);
             }
         };
-        let ended = run::run(&setup, own, &SharedContext::new(), key, process::drain_on_signals);
+        let ended = run::run(&setup, own, &SharedContext::new(), key, cli::drain_on_signals);
         // A unit may be under way that nobody waits for any more.
         kin::end_all();
         match ended {
@@ -235,17 +234,5 @@ struct OwnProgram {
 /// }
 /// ```
 pub fn main(function: impl Function + 'static) -> ExitCode {
-    if let Err(code) = process::begin() {
-        return code;
-    }
-    match OwnProgram::try_parse() {
-        Ok(program) => program.place.run(Some(Box::new(function))),
-        Err(error) => {
-            let _ = error.print();
-            match error.kind() {
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
-                _ => ExitCode::from(64),
-            }
-        }
-    }
+    cli::main(|program: OwnProgram| program.place.run(Some(Box::new(function))))
 }

@@ -69,6 +69,7 @@
 pub mod assemble;
 #[cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "as many bytes as were read"))]
 pub mod builtin;
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod core;
 pub mod executor;
@@ -95,11 +96,13 @@ mod parcels;
 pub mod product;
 mod receivers;
 mod request;
+#[cfg(feature = "cli")]
 pub mod run;
 #[cfg(test)]
 mod testing;
 
 pub use assemble::{AssembleError, assemble};
+#[cfg(feature = "cli")]
 pub use cli::main;
 pub use function::{
     Emit, Failure, Function, OutputLimits, Outputs, Typed, Unit, Worker, filter_map, flat_map, map,

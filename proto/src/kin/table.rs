@@ -120,12 +120,14 @@ pub(super) fn raw(pid: Pid) -> i32 {
 }
 
 /// Whether a process was started with this entry, `NAME=value`, in its environment.
+#[cfg(feature = "cli")]
 pub(super) fn is_marked(pid: Pid, mark: &str) -> bool {
     let environment = fs::read(folder(pid).join("environ")).unwrap_or_default();
     environment.split(|byte| *byte == 0).any(|entry| entry == mark.as_bytes())
 }
 
 /// Every process that was started with it.
+#[cfg(feature = "cli")]
 pub(super) fn marked(mark: &str) -> Vec<Pid> {
     all().filter(|pid| is_marked(*pid, mark)).collect()
 }

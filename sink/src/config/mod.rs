@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::output::claim::Existing;
 
+pub use crate::order::Order;
 pub use text::{NameError, Named, parse_list};
 
 /// Everything that decides what a sink writes.
@@ -96,17 +97,6 @@ impl OutputSpec {
             }
         }
     }
-}
-
-/// In which order results are written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Order {
-    /// By place in the source: the same bytes whatever happened on the way.
-    #[default]
-    Input,
-    /// As they are committed.
-    Completion,
 }
 
 /// One thing an output line can hold.

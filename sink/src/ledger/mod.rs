@@ -5,12 +5,12 @@
 //! ledger goes on from one.
 //!
 //! - [`Ledger`], here: takes outcomes in, and writes those whose turn it is
-//! - [`arrange`]: whose turn it is
+//! - [`arrange`](crate::arrange): whose turn it is
 //! - [`counts`], [`flow`]: how many units came out how, and how far they got
 //! - [`checkpoint`]: all of it at one moment
 #![cfg_attr(not(test), expect(clippy::expect_used, reason = "a constant that is in range"))]
 
-pub mod arrange;
+
 pub mod checkpoint;
 pub mod counts;
 pub mod flow;
@@ -29,16 +29,19 @@ use proto::{
     value::value_len,
 };
 
-use self::{arrange::Arrange, checkpoint::Checkpoint, counts::Counts, flow::Flow};
+use self::{checkpoint::Checkpoint, counts::Counts, flow::Flow};
 use crate::{
     accept::entry::{Entry, Expanded, Origin, Outcome},
     aggregate::Aggregates,
-    config::{Order, OutputSpec, SinkConfig},
+    arrange::Arrange,
+    config::{OutputSpec, SinkConfig},
+    letter::DeadLetter,
+    order::Order,
     output::{
         self,
         claim::Claim,
         contract::{Mark, Output, Row},
-        dead::{DeadLetter, DeadLetters, SINK_STAGE},
+        dead::{DeadLetters, SINK_STAGE},
         error::OutputError,
         unsynced::Unsynced,
     },

@@ -1,62 +1,21 @@
 //! The dead-letter file: units that failed for good, each with its input and its error.
 //!
-//! Owns the form of a letter and the file, which exists only once there is a letter in it. Refuses
-//! to decide when a unit is dead.
+//! Owns the file, which exists only once there is a [letter](DeadLetter) in it. Refuses to decide when
+//! a unit is dead.
 
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use proto::unit::Step;
-use proto::value::to_json;
-use serde::{Deserialize, Serialize};
-
 use super::claim::Claim;
 use super::contract::Mark;
 use super::error::OutputError;
 use super::tail::{Tail, require_folder};
+use crate::letter::DeadLetter;
 
 /// Stands for the stage in the letter of a unit whose result the output cannot hold. No stage can
 /// have this name. The letter's input is the result then.
 pub const SINK_STAGE: &str = "[sink]";
-
-/// A unit, or one output of an expanded unit, that failed for good.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct DeadLetter {
-    /// The unit's place in the source, from 0.
-    pub id: u64,
-    /// Which output of which output of it failed; empty for the unit itself.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub path: Vec<u32>,
-    /// The stage that it failed in.
-    pub stage: String,
-    /// What that stage was given.
-    pub input: serde_json::Value,
-    /// Why it failed, in the worker's words.
-    pub error: String,
-    /// How often it was tried.
-    pub attempts: u32,
-    /// The worker of the last try.
-    pub worker: String,
-}
-
-impl DeadLetter {
-    /// An input as a letter keeps it. What has no JSON form is kept as `{"messagepack": "<hex>"}`.
-    pub fn input_of(value: &[u8]) -> serde_json::Value {
-        let mut json = Vec::new();
-        let parsed =
-            to_json(value, &mut json).ok().and_then(|()| serde_json::from_slice(&json).ok());
-        parsed.unwrap_or_else(|| {
-            let hex: String = value.iter().map(|byte| format!("{byte:02x}")).collect();
-            serde_json::json!({ "messagepack": hex })
-        })
-    }
-
-    /// The child indices of a path, without the executions that only the run itself can tell apart.
-    pub fn path_of(path: &[Step]) -> Vec<u32> {
-        path.iter().map(|step| step.index).collect()
-    }
-}
 
 /// The file of dead letters, one JSON object a line.
 ///

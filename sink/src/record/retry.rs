@@ -13,7 +13,7 @@ use proto::ranges::RangeSet;
 use thiserror::Error;
 
 use super::run_dir::{RunDir, RunDirError};
-use crate::{ledger::checkpoint::Checkpoint, names::MANIFEST, output::dead::DeadLetter};
+use crate::{ledger::checkpoint::Checkpoint, letter::DeadLetter, names::MANIFEST};
 
 /// Why units can't be tried again.
 #[derive(Debug, Error)]

@@ -9,7 +9,7 @@ use proto::unit::Step;
 use proto::units::{Span, Units};
 use sink::accept::Accept;
 use sink::arrange::Arrange;
-use sink::config::Order;
+use sink::Order;
 
 use super::script::{Script, about, note};
 

@@ -22,7 +22,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand, ValueEnum, error::ErrorKind};
+use clap::{Parser, Subcommand, ValueEnum};
 use proto::{process::exit_code, streams};
 use sink::cli::SinkArgs;
 use ventilator::cli::VentilatorArgs;
@@ -103,16 +103,7 @@ Example, in three terminals:
 
 /// Does what the command line says.
 pub fn main() -> ExitCode {
-    match Cli::try_parse() {
-        Ok(cli) => cli.run(),
-        Err(error) => {
-            let _ = error.print();
-            exit_code(match error.kind() {
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => exit::COMPLETE,
-                _ => exit::USAGE,
-            })
-        }
-    }
+    proto::cli::main(Cli::run)
 }
 
 impl Cli {

@@ -28,7 +28,7 @@ use proto::{
     plan::Stage,
 };
 use sink::{
-    config::Order,
+    Order,
     core::{ResumePoint, Sink, exit},
 };
 use thiserror::Error;
@@ -39,8 +39,8 @@ use worker::{
 };
 
 use super::{
+    error::ResultError,
     handover::{Collector, Handover, Taken},
-    results::ResultError,
     tap::{Break, Tap},
 };
 

@@ -12,13 +12,12 @@ use std::{
 
 use proto::net::driver::Handle;
 use sink::{
-    Arrange,
-    config::Order,
+    Arrange, Order,
     core::{Reply, Request},
     entry::{Entry, Outcome},
 };
 
-use super::results::ResultError;
+use super::error::ResultError;
 
 /// What the consumer is given.
 pub(super) enum Taken {

@@ -8,6 +8,7 @@
 //! [`map()`] is the short form, [`source()`] begins the long one.
 
 mod crew;
+mod error;
 mod handover;
 mod pipeline;
 mod results;
@@ -15,6 +16,7 @@ mod tap;
 
 pub use self::{
     crew::StartError,
+    error::{Dead, ResultError},
     pipeline::{Pipeline, Source, map, source},
-    results::{Dead, Mapped, ResultError, Results},
+    results::{Mapped, Results},
 };

@@ -10,7 +10,7 @@ use proto::{
     plan::{self, Stage},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use sink::config::Order;
+use sink::Order;
 use worker::{Function, Typed, Worker};
 
 use super::{

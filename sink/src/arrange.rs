@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use thiserror::Error;
 
-use crate::config::Order;
+use crate::order::Order;
 
 /// Why an entry is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -37,8 +37,8 @@ pub enum ArrangeError {
 /// covered some time, also those that end without a result (filtered, dead): the rest waits for it.
 ///
 /// ```
-/// use sink::ledger::arrange::Arrange;
-/// use sink::config::Order;
+/// use sink::arrange::Arrange;
+/// use sink::Order;
 ///
 /// let mut arrange = Arrange::new(Order::Input, 0);
 /// arrange.push(2, 1, 10, "c").unwrap();

@@ -1,0 +1,124 @@
+//! How a program of a pipeline begins, and how it is asked to end: its log, its flags, its signals.
+//!
+//! Owns what happens before the flags are obeyed, and the exit code when they can't be; refuses to
+//! know any flag.
+
+use std::{
+    env,
+    io::{self, IsTerminal},
+    process::{ExitCode, exit},
+};
+
+use clap::{Parser, error::ErrorKind};
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    footing, kin,
+    net::driver::Handle,
+    process::{INTERRUPTED, LOG_VARIABLE, NO_ROOM, complain, has_launcher, own_name},
+    signals,
+};
+
+/// What is logged unless someone asks for something else.
+const LOGGED: &str = "warn";
+/// The exit code of a program whose flags are wrong.
+pub const USAGE: u8 = 64;
+
+/// What a `main` does: prepares the process, reads the flags, and does what
+/// they say. Flags that are wrong, and questions such as `--help`, are answered here.
+pub fn main<Flags: Parser>(run: impl FnOnce(Flags) -> ExitCode) -> ExitCode {
+    if let Err(code) = begin() {
+        return code;
+    }
+    Flags::try_parse().map_or_else(|error| answer(&error), run)
+}
+
+/// Shows what clap has to say, and gives the code to leave with.
+fn answer(error: &clap::Error) -> ExitCode {
+    // Nobody may be left to read it; that is no reason to fail.
+    let _ = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+        _ => ExitCode::from(USAGE),
+    }
+}
+
+/// Logs to stderr: warnings and errors, unless `PIPELINE_LOG` asks for more.
+fn start_log() {
+    let (filter, problem) = match env::var_os(LOG_VARIABLE).filter(|text| !text.is_empty()) {
+        None => (EnvFilter::new(LOGGED), None),
+        Some(text) => match EnvFilter::try_new(text.to_string_lossy()) {
+            Ok(filter) => (filter, None),
+            Err(error) => (EnvFilter::new(LOGGED), Some((text, error))),
+        },
+    };
+    let format = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_target(false)
+        .without_time();
+    // A program that embeds this crate may have its own subscriber; then that one is used.
+    let _ = format.try_init();
+    // Once is enough: a launcher has said it to the same people.
+    if let Some((text, error)) = problem.filter(|_| !has_launcher()) {
+        tracing::warn!(%error, "{LOG_VARIABLE} is {text:?}, which is no level (error, warn, info, debug, trace); {LOGGED} is taken");
+    }
+}
+
+/// What every program does first: the log, and signals that were blocked or ignored and must not
+/// be.
+///
+/// # Errors
+/// What to leave with where the program can't run here; why is told.
+fn begin() -> Result<(), ExitCode> {
+    if let Err(error) = footing::check_stack() {
+        complain(&own_name(), &error);
+        return Err(ExitCode::from(NO_ROOM));
+    }
+    start_log();
+    signals::settle();
+    Ok(())
+}
+
+/// Drains on the first Ctrl-C, SIGTERM or SIGHUP, ends at once on the second. With a launcher any
+/// number of them drains: that one decides when there is enough, and ends this process then.
+pub fn drain_on_signals<R: Send + 'static>(handle: Handle<R>) {
+    let launched = has_launcher();
+    let installed = signals::listen(move |count| match count {
+        1 => handle.drain(),
+        _ if launched => {}
+        _ => {
+            // Nobody shall be told of programs that are ended here.
+            handle.stop();
+            kin::end_all();
+            exit(INTERRUPTED);
+        }
+    });
+    if let Err(error) = installed {
+        tracing::warn!(%error, "signals end this process at once");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    #[command(version)]
+    struct Flags {
+        #[arg(long)]
+        _count: Option<u32>,
+    }
+
+    #[test]
+    fn questions_are_answered_well_and_wrong_flags_are_not() {
+        for (argument, code) in [("--help", 0), ("--version", 0), ("--count=x", 64), ("--who", 64)]
+        {
+            let error = Flags::try_parse_from(["program", argument]).unwrap_err();
+            // An exit code can be compared by its words only.
+            let (given, wanted) = (answer(&error), ExitCode::from(code));
+            assert_eq!(format!("{given:?}"), format!("{wanted:?}"), "{argument}");
+        }
+    }
+}
