@@ -1,27 +1,22 @@
 //! One process under test.
 //!
-//! Owns its signals, its end and what it printed, which goes to files so that no pipe can fill up.
-//! It never outlives its owner, and a scenario that fails shows what it said.
+//! Owns what a scenario expects of it: that it starts, gets up, and ends in time. A scenario that fails
+//! shows what it said. How it is started, kept and ended is [`measure::process`]'s.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{ChildStdin, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use measure::process::{self as started, Printed};
+use rustix::process::Signal;
 
 use crate::wait;
 
 /// A process that was started, and may have ended.
 #[derive(Debug)]
-pub struct Process {
-    name: String,
-    child: Child,
-    stdout: PathBuf,
-    stderr: PathBuf,
-    ended: Option<ExitStatus>,
-}
+pub struct Process(started::Process);
 
 /// How a process ended, with all that it printed.
 #[derive(Debug)]
@@ -48,36 +43,30 @@ impl Process {
     /// # Panics
     /// When it can't be started.
     pub fn start_with(mut command: Command, input: Stdio, prints: PathBuf) -> Self {
-        let name = prints.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let (stdout, stderr) = (prints.with_extension("out"), prints.with_extension("err"));
-        let file = |path| File::create(path).expect("the scenario's folder can be written");
-        let child = command
-            .stdin(input)
-            .stdout(file(&stdout))
-            .stderr(file(&stderr))
-            .spawn()
-            .unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
-        Process { name, child, stdout, stderr, ended: None }
+        let shown = format!("{command:?}");
+        command.stdin(input);
+        let started = started::Process::start(command, &prints, Printed::Kept);
+        Self(started.unwrap_or_else(|error| panic!("{shown} does not start: {error}")))
     }
 
     /// What it is called here: how it was started, and as which one of them.
     pub fn name(&self) -> &str {
-        &self.name
+        self.0.name()
     }
 
     /// Its process id.
     pub fn id(&self) -> u32 {
-        self.child.id()
+        self.0.id()
     }
 
     /// This side of the pipe to its standard input, if it was started with one; once.
     pub fn take_input(&mut self) -> Option<ChildStdin> {
-        self.child.stdin.take()
+        self.0.take_input()
     }
 
     /// How it has ended, if it has: its exit code, `None` when a signal ended it.
     pub fn has_ended(&mut self) -> Option<Option<i32>> {
-        if self.is_running() { None } else { self.ended.map(|status| status.code()) }
+        self.0.status().expect("a child can be waited for").map(|status| status.code())
     }
 
     /// Kills it with SIGKILL, if it still runs, and takes its remains away.
@@ -85,23 +74,22 @@ impl Process {
     /// # Panics
     /// When the system refuses.
     pub fn kill(&mut self) {
-        self.signal(Signal::KILL);
-        self.ended = Some(self.child.wait().expect("a child can be waited for"));
+        self.0.kill().expect("a child can be waited for");
     }
 
     /// Sends SIGTERM.
     pub fn terminate(&self) {
-        self.signal(Signal::TERM);
+        self.0.signal(Signal::TERM);
     }
 
     /// Stops it with SIGSTOP until [`Process::go_on`].
     pub fn stop(&self) {
-        self.signal(Signal::STOP);
+        self.0.signal(Signal::STOP);
     }
 
     /// Lets it go on with SIGCONT.
     pub fn go_on(&self) {
-        self.signal(Signal::CONT);
+        self.0.signal(Signal::CONT);
     }
 
     /// Whether it runs.
@@ -109,10 +97,7 @@ impl Process {
     /// # Panics
     /// When the system refuses.
     pub fn is_running(&mut self) -> bool {
-        if self.ended.is_none() {
-            self.ended = self.child.try_wait().expect("a child can be waited for");
-        }
-        self.ended.is_none()
+        self.has_ended().is_none()
     }
 
     /// Waits until it is set up, its inbox bound, so that what is started next is really later.
@@ -120,7 +105,7 @@ impl Process {
     /// # Panics
     /// When it does not get there, or ends before.
     pub fn is_up(&mut self) {
-        let what = format!("{} is up", self.name);
+        let what = format!("{} is up", self.name());
         wait::until(&what, || {
             assert!(self.is_running(), "{what}, but it has ended");
             catches_termination(self.id()).then_some(())
@@ -129,7 +114,7 @@ impl Process {
 
     /// What it has printed to standard error so far.
     pub fn stderr(&self) -> String {
-        read(&self.stderr)
+        self.0.stderr().expect("what a process prints is kept")
     }
 
     /// Waits for its own end, at most [`wait::PATIENCE`].
@@ -145,10 +130,10 @@ impl Process {
     /// # Panics
     /// When it does not end.
     pub fn ends_within(&mut self, deadline: Duration) -> Ended {
-        let what = format!("{} ends", self.name);
-        wait::within(deadline, &what, || (!self.is_running()).then_some(()));
-        let code = self.ended.and_then(|status| status.code());
-        Ended { code, stdout: read(&self.stdout), stderr: self.stderr() }
+        let what = format!("{} ends", self.name());
+        let code = wait::within(deadline, &what, || self.has_ended());
+        let stdout = self.0.stdout().expect("what a process prints is kept");
+        Ended { code, stdout, stderr: self.stderr() }
     }
 
     /// Waits for its own end with exit code 0.
@@ -157,17 +142,8 @@ impl Process {
     /// When it does not end so.
     pub fn ends_well(&mut self) -> Ended {
         let ended = self.ends();
-        assert_eq!(ended.code, Some(0), "{} has failed", self.name);
+        assert_eq!(ended.code, Some(0), "{} has failed", self.name());
         ended
-    }
-
-    fn signal(&self, signal: Signal) {
-        // A process whose end was seen has no id any more; one that has just ended ignores it.
-        if self.ended.is_none()
-            && let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw)
-        {
-            let _ = kill_process(pid, signal);
-        }
     }
 }
 
@@ -177,8 +153,9 @@ impl Drop for Process {
             self.kill();
         }
         if thread::panicking() {
-            let ended = self.ended.map(|status| status.to_string()).unwrap_or_default();
-            eprintln!("--- {} ({ended}) ---\n{}", self.name, self.stderr());
+            let status = self.0.status().ok().flatten();
+            let ended = status.map(|status| status.to_string()).unwrap_or_default();
+            eprintln!("--- {} ({ended}) ---\n{}", self.name(), self.stderr());
         }
     }
 }
@@ -189,9 +166,4 @@ fn catches_termination(pid: u32) -> bool {
     let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
     let mask = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
     mask.is_some_and(|mask| mask & (1 << (Signal::TERM.as_raw() - 1)) != 0)
-}
-
-fn read(path: &PathBuf) -> String {
-    let bytes = fs::read(path).expect("what a process prints is kept");
-    String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -11,6 +11,7 @@ pub mod figure;
 pub mod machine;
 pub mod measures;
 pub mod ours;
+pub mod process;
 pub mod report;
 pub mod site;
 

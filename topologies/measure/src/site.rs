@@ -3,11 +3,11 @@
 //! Owns how they are started and that none outlives the measurement; refuses to know what they do.
 
 use std::{
-    env, fs,
-    io::{self, Read, Seek},
+    env, fs, io,
     net::TcpListener,
     path::{Path, PathBuf},
-    process::{self, Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
+    process::{self, ChildStdin, ChildStdout, Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::Duration,
 };
@@ -19,10 +19,13 @@ use proto::{
     },
     process::PARENT_VARIABLE,
 };
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::{Failure, Transport};
+use super::{
+    Failure, Transport,
+    process::{self as started, Printed},
+};
 
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
@@ -30,6 +33,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 pub struct Site {
     folder: TempDir,
     program: PathBuf,
+    started: AtomicUsize,
 }
 
 impl Site {
@@ -43,7 +47,7 @@ impl Site {
         let folder = made.map_err(|source| Failure::file(&base, source))?;
         let program =
             env::current_exe().map_err(|source| Failure::file("/proc/self/exe", source))?;
-        Ok(Self { folder, program })
+        Ok(Self { folder, program, started: AtomicUsize::new(0) })
     }
 
     /// The path of something in the folder.
@@ -103,11 +107,8 @@ impl Site {
     /// # Errors
     /// [`Failure`] when it can't be started.
     pub fn start(&self, name: &str, mut command: Command) -> Result<Process, Failure> {
-        let failed = |source| Failure::Start { name: name.into(), source };
-        let stdout = tempfile::tempfile_in(self.folder.path()).map_err(failed)?;
-        let kept = stdout.try_clone().map_err(failed)?;
-        command.stdin(Stdio::null()).stdout(kept);
-        self.spawn(name, command, stdout).map_err(failed)
+        command.stdin(Stdio::null());
+        self.spawn(name, command, Printed::Kept)
     }
 
     /// Starts a command that is talked with.
@@ -119,44 +120,43 @@ impl Site {
         name: &str,
         mut command: Command,
     ) -> Result<(Process, ChildStdin, ChildStdout), Failure> {
-        let failed = |source| Failure::Start { name: name.into(), source };
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let nothing = tempfile::tempfile_in(self.folder.path()).map_err(failed)?;
-        let mut process = self.spawn(name, command, nothing).map_err(failed)?;
-        match (process.child.stdin.take(), process.child.stdout.take()) {
+        command.stdin(Stdio::piped());
+        let mut process = self.spawn(name, command, Printed::Piped)?;
+        match (process.started.take_input(), process.started.take_output()) {
             (Some(input), Some(output)) => Ok((process, input, output)),
-            _ => Err(failed(io::ErrorKind::BrokenPipe.into())),
+            _ => Err(not_started(name)(io::ErrorKind::BrokenPipe.into())),
         }
     }
 
-    fn spawn(&self, name: &str, mut command: Command, stdout: fs::File) -> io::Result<Process> {
-        let stderr = tempfile::tempfile_in(self.folder.path())?;
-        let child = command.stderr(stderr.try_clone()?).spawn()?;
-        Ok(Process { name: name.into(), child, stdout, stderr, status: None, dismissed: false })
+    fn spawn(&self, name: &str, command: Command, printed: Printed) -> Result<Process, Failure> {
+        let number = self.started.fetch_add(1, Ordering::Relaxed);
+        let prints = self.path(&format!("{number}-{name}"));
+        let started = started::Process::start(command, &prints, printed);
+        let started = started.map_err(not_started(name))?;
+        Ok(Process { name: name.into(), started, dismissed: false })
     }
 }
 
-/// A process of a measurement. It never outlives its owner.
+fn not_started(name: &str) -> impl FnOnce(io::Error) -> Failure {
+    move |source| Failure::Start { name: name.into(), source }
+}
+
+/// A process of a measurement, which has to end well.
 pub struct Process {
     name: String,
-    child: Child,
-    stdout: fs::File,
-    stderr: fs::File,
-    status: Option<ExitStatus>,
+    started: started::Process,
     dismissed: bool,
 }
 
 impl Process {
     /// Its process id.
     pub fn id(&self) -> u32 {
-        self.child.id()
+        self.started.id()
     }
 
     /// Sends it a signal, if it runs.
     pub fn signal(&mut self, signal: Signal) {
-        if let Ok(None) = self.poll() {
-            let _ = kill_process(Pid::from_child(&self.child), signal);
-        }
+        self.started.signal(signal);
     }
 
     /// Asks it to leave, if it runs: from then on it may end by the signal itself, or as drained.
@@ -173,8 +173,7 @@ impl Process {
 
     /// Ends it at once.
     pub fn kill(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.started.kill();
     }
 
     /// What it has printed on its standard output.
@@ -182,7 +181,7 @@ impl Process {
     /// # Errors
     /// [`Failure`] when that can't be read.
     pub fn printed(&mut self) -> Result<String, Failure> {
-        read_all(&mut self.stdout).map_err(|source| Failure::file(&self.name, source))
+        self.started.stdout().map_err(|source| Failure::file(&self.name, source))
     }
 
     /// Whether it has ended well.
@@ -190,29 +189,16 @@ impl Process {
     /// # Errors
     /// [`Failure`] with its last words when it has ended otherwise.
     pub fn has_ended(&mut self) -> Result<bool, Failure> {
-        let status = self.poll().map_err(|source| Failure::file(&self.name, source))?;
+        let status = self.started.status().map_err(|source| Failure::file(&self.name, source))?;
         match status {
             None => Ok(false),
             Some(status) if status.success() || self.dismissed => Ok(true),
             Some(status) => Err(Failure::Ended {
                 name: self.name.clone(),
                 status,
-                words: read_all(&mut self.stderr).unwrap_or_default(),
+                words: self.started.stderr().unwrap_or_default(),
             }),
         }
-    }
-
-    fn poll(&mut self) -> io::Result<Option<ExitStatus>> {
-        if self.status.is_none() {
-            self.status = self.child.try_wait()?;
-        }
-        Ok(self.status)
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.kill();
     }
 }
 
@@ -250,11 +236,4 @@ pub fn ends_before<'a>(
         thread::sleep(LOOK_INTERVAL);
     }
     Ok(())
-}
-
-fn read_all(file: &mut fs::File) -> io::Result<String> {
-    let mut text = String::new();
-    file.rewind()?;
-    file.read_to_string(&mut text)?;
-    Ok(text)
 }
