@@ -423,7 +423,11 @@ fn a_result_of_another_type_is_an_error_and_the_others_follow() {
         .unwrap()
         .collect();
     assert_eq!((&results[0], &results[2]), (&Ok(5), &Ok(6)));
-    assert!(matches!(&results[1], Err(ResultError::Type { id: 1, .. })));
+    let text = results[1].as_ref().unwrap_err().to_string();
+    assert_eq!(
+        text,
+        "a result of unit 1 is not of the expected type: expected a whole number (u64), got the string \"five\""
+    );
 }
 
 #[test]

@@ -35,7 +35,8 @@ use super::{
 ///
 /// # Panics
 /// If there are no workers, or threads and sockets can't be had. If the closure panics, the
-/// iterator does so too, in that item's place. A panic of the source is raised again behind the
+/// iterator does so too, in that item's place; also if it returns a `Result`: what can fail is a
+/// stage of [`source`] with [`worker::try_map`]. A panic of the source is raised again behind the
 /// results of what it gave before.
 pub fn map<I, O, F, S>(workers: usize, work: F, source: S) -> Mapped<O>
 where

@@ -11,7 +11,7 @@ use sink::{
     DeadLetter,
     entry::{Entry, Expanded, Outcome},
 };
-use worker::function::decode;
+use worker::function::{decode, explain};
 
 use super::{
     crew::Crew,
@@ -79,14 +79,14 @@ impl<T> Results<T> {
 
 impl<T: DeserializeOwned> Results<T> {
     fn next_output(&mut self) -> Option<Result<T, ResultError>> {
-        let (id, decoded) = match &mut self.outputs {
+        let (id, value) = match &mut self.outputs {
             Outputs::Values { first, next, units } => {
                 let index = *next;
                 if index == units.len() {
                     return None;
                 }
                 *next += 1;
-                (*first + index as u64, decode(units.value(index)))
+                (*first + index as u64, units.value(index))
             }
             Outputs::Several { id, next: (run, offset), outputs } => {
                 let leaf = match outputs.leaf(*run, *offset) {
@@ -97,10 +97,13 @@ impl<T: DeserializeOwned> Results<T> {
                     Some(leaf) => leaf,
                 };
                 *offset += 1;
-                (*id, decode(leaf.value))
+                (*id, leaf.value)
             }
         };
-        Some(decoded.map_err(|error| ResultError::Type { id, problem: error.to_string() }))
+        Some(decode(value).map_err(|error| {
+            let problem = explain::<T>(value, &error.to_string(), "result");
+            ResultError::Type { id, problem }
+        }))
     }
 }
 

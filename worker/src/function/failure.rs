@@ -52,7 +52,7 @@ impl Failure {
     /// The failure of an input that is no `T`; `error` is what decoding it said.
     #[cold]
     pub(crate) fn wrong_input<T: DeserializeOwned>(input: &[u8], error: &dyn Error) -> Self {
-        Self::new(explain::<T>(input, &error.to_string()))
+        Self::new(explain::<T>(input, &error.to_string(), "input"))
     }
 
     /// The failure of every unit of a function whose outputs are `Result`s.

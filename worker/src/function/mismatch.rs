@@ -1,7 +1,7 @@
-//! Why an input does not fit a function's type, in the words of whoever wrote the function.
+//! Why a value does not fit a type, in the words of whoever wrote the function.
 //!
-//! Owns those words: lists and objects as in JSON, where in the input, what was expected and what
-//! came; refuses to decode for work. It reads the input a second time, so it is for inputs that
+//! Owns those words: lists and objects as in JSON, where in the value, what was expected and what
+//! came; refuses to decode for work. It reads the value a second time, so it is for values that
 //! have failed already.
 
 use std::any::type_name;
@@ -12,16 +12,17 @@ use serde_json::Value;
 
 use super::failure::{short_type_name, shown, start_of};
 
-/// The text for an input that is no `T`; `error` is what decoding it said.
+/// The text for a value that is no `T`; `error` is what decoding it said, and `what` the word for it, as
+/// "input".
 #[cold]
-pub(crate) fn explain<T: DeserializeOwned>(input: &[u8], error: &str) -> String {
-    match misfit::<T>(input) {
+pub fn explain<T: DeserializeOwned>(value: &[u8], error: &str, what: &str) -> String {
+    match misfit::<T>(value) {
         Some((None, why)) => why,
-        Some((Some(place), why)) => format!("at {place}: {why}; the input is {}", shown(input)),
+        Some((Some(place), why)) => format!("at {place}: {why}; the {what} is {}", shown(value)),
         // The value has no JSON form, or would fit if it came as JSON.
         None => format!(
-            "the input {} is not of the type {}: {}",
-            shown(input),
+            "the {what} {} is not of the type {}: {}",
+            shown(value),
             short_type_name::<T>(),
             plain(error)
         ),

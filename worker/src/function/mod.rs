@@ -22,6 +22,7 @@ pub use batch::{Batch, Outcome, Outcomes};
 pub use closures::{filter_map, flat_map, map, try_map};
 pub use failure::{FAILURE_TEXT_BYTES_MAX, Failure};
 pub(crate) use failure::{shown, start_of};
+pub use mismatch::explain;
 pub use outputs::{OutputLimits, Outputs};
 pub use typed::{Emit, Typed, Worker, decode};
 
