@@ -7,7 +7,7 @@ use proto::{
     causes::with_causes,
     cli, footing,
     net::{
-        endpoint::Endpoint,
+        endpoint::{Endpoint, listening},
         key::{Key, told_file},
         zeromq::SharedContext,
     },
@@ -36,7 +36,7 @@ const USAGE: &str = "sink [OPTIONS] --bind <ENDPOINT>";
 #[command(arg_required_else_help = true, override_usage = USAGE, after_help = EXAMPLE)]
 pub struct SinkArgs {
     /// Where workers and the ventilator reach this process; may be given more than once
-    #[arg(long, value_name = "ENDPOINT", required_unless_present = "setup")]
+    #[arg(long, value_name = "ENDPOINT", required_unless_present = "setup", value_parser = listening)]
     bind: Vec<Endpoint>,
     /// Where results go: .jsonl, .csv or .sqlite; - for stdout [default: aggregates only]
     #[arg(long, value_name = "FILE")]

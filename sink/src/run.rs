@@ -109,9 +109,7 @@ pub fn run(
         }
     };
     let mut driver = Driver::new(context, key, &setup.limits)?;
-    for endpoint in &setup.bind {
-        driver.bind(endpoint)?;
-    }
+    driver.listen(&setup.bind)?;
     let recorder = recorder.start(driver.handle())?;
     started(driver.handle());
     let hello = Hello {

@@ -7,7 +7,11 @@ use proto::{
     causes::with_causes,
     cli, footing,
     limits::RETRIES,
-    net::{endpoint::Endpoint, key::Key, zeromq::SharedContext},
+    net::{
+        endpoint::{Endpoint, elsewhere, listening, told},
+        key::Key,
+        zeromq::SharedContext,
+    },
     plan::{Function, Stage},
     process,
 };
@@ -32,13 +36,13 @@ const USAGE: &str = "ventilator [OPTIONS] --bind <ENDPOINT> --sink <ENDPOINT> --
 #[command(arg_required_else_help = true, override_usage = USAGE, after_help = EXAMPLE)]
 pub struct VentilatorArgs {
     /// Where workers and the sink reach this process; may be given more than once
-    #[arg(long, value_name = "ENDPOINT", required_unless_present = "setup")]
+    #[arg(long, value_name = "ENDPOINT", required_unless_present = "setup", value_parser = elsewhere)]
     bind: Vec<Endpoint>,
     /// What peers are told instead of --bind, for addresses that are translated on the way
-    #[arg(long, value_name = "ENDPOINT")]
+    #[arg(long, value_name = "ENDPOINT", value_parser = told)]
     advertise: Vec<Endpoint>,
     /// Where the sink listens
-    #[arg(long, value_name = "ENDPOINT", required_unless_present = "setup")]
+    #[arg(long, value_name = "ENDPOINT", required_unless_present = "setup", value_parser = listening)]
     sink: Option<Endpoint>,
     /// range:A..B (inclusive), lines:FILE, jsonl:FILE, csv:FILE, files:GLOB or stdin
     #[arg(long, value_name = "SPEC", required_unless_present = "setup")]

@@ -113,16 +113,15 @@ pub fn run_source(
     started: impl FnOnce(Handle<Reply>),
 ) -> Result<i32, RunError> {
     let mut driver = Driver::new(context, key, &setup.limits)?;
-    for endpoint in &setup.bind {
-        driver.bind(endpoint)?;
-    }
+    driver.listen(&setup.bind)?;
     driver.advertise(setup.advertise.clone());
     let thread = source::spawn(source, setup.carries_input, driver.handle())?;
     started(driver.handle());
     let config = Config {
         stages: setup.stages.clone(),
         limits: setup.limits.clone(),
-        sink: vec![setup.sink.to_string()],
+        // Workers may be in other folders.
+        sink: vec![setup.sink.absolute().to_string()],
         digest: digest(setup),
         carries_input: setup.carries_input,
     };

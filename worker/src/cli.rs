@@ -10,7 +10,12 @@ use proto::{
     causes::with_causes,
     cli, footing, kin,
     limits::Limits,
-    net::{endpoint::Endpoint, key::Key, lock::remove_stale_sockets, zeromq::SharedContext},
+    net::{
+        endpoint::{Endpoint, elsewhere, listening, told},
+        key::Key,
+        lock::remove_stale_sockets,
+        zeromq::SharedContext,
+    },
     plan::{Function as Named, Stage},
     process,
 };
@@ -34,13 +39,13 @@ pub const EXAMPLE: &str = "Example, in three terminals:
 #[derive(Debug, Args)]
 pub struct PlaceArgs {
     /// Where the ventilator listens
-    #[arg(long, value_name = "ENDPOINT")]
+    #[arg(long, value_name = "ENDPOINT", value_parser = elsewhere)]
     ventilator: Endpoint,
     /// Where peers reach this process [default: wherever their transport needs it]
-    #[arg(long, value_name = "ENDPOINT")]
+    #[arg(long, value_name = "ENDPOINT", value_parser = listening)]
     bind: Vec<Endpoint>,
     /// What peers are told instead of --bind, for addresses that are translated on the way
-    #[arg(long, value_name = "ENDPOINT")]
+    #[arg(long, value_name = "ENDPOINT", value_parser = told)]
     advertise: Vec<Endpoint>,
     /// The stage to join [default: the first]
     #[arg(long, value_name = "NAME")]

@@ -1,18 +1,20 @@
 //! Endpoints: where an inbox listens, which of several is of use to whom, and where a process
 //! listens that was not told.
 //!
-//! Owns the text form and the choices; opens nothing but a throw-away UDP socket that asks the
-//! routing table for the local address.
+//! Owns the choices; opens nothing but a throw-away UDP socket that asks the routing table for the
+//! local address. The [text form](text) has a file of its own.
+
+pub mod text;
 
 use std::{
-    net::{IpAddr, ToSocketAddrs, UdpSocket},
+    net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket},
     path::PathBuf,
-    str::FromStr,
 };
 
 use rustix::system::uname;
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
+
+pub use self::text::{EndpointError, Flaw, elsewhere, listening, told};
 
 /// The ports of inboxes that were not told one: below the range from which the kernel takes the
 /// local ports of outgoing connections, since reconnecting to a dead port of that range can
@@ -20,7 +22,7 @@ use thiserror::Error;
 pub const INBOX_PORTS: std::ops::RangeInclusive<u16> = 20_000..=32_767;
 
 /// The longest path that fits a Unix socket's address.
-const IPC_PATH_BYTES_MAX: usize = 107;
+pub const IPC_PATH_BYTES_MAX: usize = 107;
 
 /// Where an inbox listens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -28,7 +30,7 @@ const IPC_PATH_BYTES_MAX: usize = 107;
 pub enum Endpoint {
     /// Another machine, or this one.
     Tcp {
-        /// A name or an address; `*` or `0.0.0.0` for all interfaces.
+        /// A name or an address, one of IPv6 in brackets; `*` for all addresses of this machine.
         host: String,
         /// 0: any of [`INBOX_PORTS`].
         port: u16,
@@ -37,66 +39,6 @@ pub enum Endpoint {
     Ipc(PathBuf),
     /// This process.
     Inproc(String),
-}
-
-/// Why a text is no endpoint.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum EndpointError {
-    /// Neither tcp, ipc nor inproc.
-    #[error("`{text}` is no endpoint; write tcp://HOST:PORT or ipc://PATH")]
-    Transport {
-        /// The text.
-        text: String,
-    },
-    /// No number from 0 to 65535 behind the last colon.
-    #[error("`{text}` needs a port, as in tcp://127.0.0.1:5557")]
-    Port {
-        /// The text.
-        text: String,
-    },
-    /// A name that libzmq takes for something else than a file.
-    #[error("`{text}` is no socket that has an owner; write ipc://PATH")]
-    Ownerless {
-        /// The text.
-        text: String,
-    },
-    /// Too long for a Unix socket's address.
-    #[error("`{text}` is {len} bytes long, a Unix socket's path can have {IPC_PATH_BYTES_MAX}")]
-    Long {
-        /// The text.
-        text: String,
-        /// The length of its path in bytes.
-        len: usize,
-    },
-}
-
-impl FromStr for Endpoint {
-    type Err = EndpointError;
-
-    fn from_str(text: &str) -> Result<Self, EndpointError> {
-        let transport = || EndpointError::Transport { text: text.into() };
-        let (kind, rest) = text.split_once("://").ok_or_else(transport)?;
-        match kind {
-            "tcp" => {
-                let port = || EndpointError::Port { text: text.into() };
-                let (host, digits) = rest.rsplit_once(':').ok_or_else(port)?;
-                if host.is_empty() {
-                    return Err(transport());
-                }
-                let number = if digits == "*" { 0 } else { digits.parse().map_err(|_| port())? };
-                Ok(Self::Tcp { host: host.into(), port: number })
-            }
-            "ipc" if rest.len() > IPC_PATH_BYTES_MAX => {
-                Err(EndpointError::Long { text: text.into(), len: rest.len() })
-            }
-            "ipc" if rest.starts_with('@') || rest == "*" => {
-                Err(EndpointError::Ownerless { text: text.into() })
-            }
-            "ipc" if !rest.is_empty() => Ok(Self::Ipc(rest.into())),
-            "inproc" if !rest.is_empty() => Ok(Self::Inproc(rest.into())),
-            _ => Err(transport()),
-        }
-    }
 }
 
 impl std::fmt::Display for Endpoint {
@@ -123,6 +65,25 @@ impl From<Endpoint> for String {
     }
 }
 
+/// Which addresses a socket uses; libzmq uses those of IPv6 only when told to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// Those of IPv4 only.
+    V4,
+    /// Those of IPv6, and for a name that has none those of IPv4.
+    V6,
+}
+
+impl Family {
+    /// The other one.
+    pub fn other(self) -> Self {
+        match self {
+            Self::V4 => Self::V6,
+            Self::V6 => Self::V4,
+        }
+    }
+}
+
 impl Endpoint {
     /// Whether both are of one transport.
     pub fn same_transport(&self, other: &Self) -> bool {
@@ -136,20 +97,49 @@ impl Endpoint {
         host == "*" || unspecified(host.trim_matches(['[', ']']))
     }
 
-    /// Whether its host is an address of IPv6, which libzmq uses only when told to.
-    pub fn is_ipv6(&self) -> bool {
-        matches!(self, Self::Tcp { host, .. } if host.starts_with('['))
+    /// Whether its host has yet to be looked up: it is the name of a machine.
+    pub fn has_name(&self) -> bool {
+        let Self::Tcp { host, .. } = self else { return false };
+        !host.starts_with('[') && host != "*" && host.parse::<IpAddr>().is_err()
+    }
+
+    /// Which addresses it has, as far as its text says: all of this machine's are those of both.
+    pub fn family(&self) -> Family {
+        match self {
+            Self::Tcp { host, .. } if host.starts_with('[') || host == "*" => Family::V6,
+            _ => Family::V4,
+        }
+    }
+
+    /// The same for processes in other folders.
+    pub fn absolute(&self) -> Self {
+        match self {
+            Self::Ipc(path) => {
+                Self::Ipc(std::path::absolute(path).unwrap_or_else(|_| path.clone()))
+            }
+            other => other.clone(),
+        }
     }
 
     /// The address of this machine by which it reaches `peer`, for a peer that has to answer.
-    pub fn local_address_towards(peer: &Self) -> Option<String> {
+    pub fn local_address_towards(peer: &Self, family: Family) -> Option<String> {
         let Self::Tcp { host, port } = peer else { return None };
-        let target = (host.trim_matches(['[', ']']), *port).to_socket_addrs().ok()?.next()?;
+        let found = (host.trim_matches(['[', ']']), *port).to_socket_addrs().ok()?;
+        let found: Vec<SocketAddr> = found.collect();
+        let wanted = |address: &&SocketAddr| address.is_ipv6() == (family == Family::V6);
+        let target = *found.iter().find(wanted).or(found.first())?;
         let any = if target.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
         let socket = UdpSocket::bind(any).ok()?;
         socket.connect(target).ok()?;
-        let address = socket.local_addr().ok()?.ip();
-        Some(if address.is_ipv6() { format!("[{address}]") } else { address.to_string() })
+        Some(host_of(socket.local_addr().ok()?.ip()))
+    }
+}
+
+/// An address as an endpoint has it.
+pub fn host_of(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("[{address}]"),
     }
 }
 
@@ -198,10 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn endpoints_have_a_text_form() {
-        for text in ["tcp://127.0.0.1:5557", "tcp://[::1]:9", "ipc:///run/x", "inproc://a"] {
-            assert_eq!(text.parse::<Endpoint>().unwrap().to_string(), text);
-        }
+    fn all_addresses_of_a_machine_are_told_from_one_of_them() {
         for (text, wildcard) in [
             ("tcp://*:*", true),
             ("tcp://0.0.0.0:1", true),
@@ -215,13 +202,19 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_endpoint_is_told_what_is_right() {
-        let told = |text: &str| text.parse::<Endpoint>().unwrap_err().to_string();
-        assert!(told("localhost:5557").contains("tcp://HOST:PORT"));
-        assert!(told("tcp://localhost").contains("needs a port"));
-        assert!(told("udp://a:1").contains("no endpoint"));
-        assert!(told("ipc://@abstract").contains("no socket that has an owner"));
-        assert!(told(&format!("ipc:///{}", "x".repeat(200))).contains("201 bytes"));
+    fn what_has_to_be_looked_up_and_in_which_family_is_seen_from_the_text() {
+        for (text, name, family) in [
+            ("tcp://host:1", true, Family::V4),
+            ("tcp://eth0:1", true, Family::V4),
+            ("tcp://10.0.0.1:1", false, Family::V4),
+            ("tcp://0.0.0.0:1", false, Family::V4),
+            ("tcp://[::1]:1", false, Family::V6),
+            ("tcp://*:1", false, Family::V6),
+            ("ipc://v", false, Family::V4),
+        ] {
+            let endpoint: Endpoint = text.parse().unwrap();
+            assert_eq!((endpoint.has_name(), endpoint.family()), (name, family), "{text}");
+        }
     }
 
     #[test]
@@ -247,6 +240,6 @@ mod tests {
     #[test]
     fn the_way_to_loopback_is_loopback() {
         let peer = "tcp://127.0.0.1:5557".parse().unwrap();
-        assert_eq!(Endpoint::local_address_towards(&peer).unwrap(), "127.0.0.1");
+        assert_eq!(Endpoint::local_address_towards(&peer, Family::V4).unwrap(), "127.0.0.1");
     }
 }

@@ -20,6 +20,7 @@ use std::{
 use rustix::fs::{FlockOperation, flock};
 use thiserror::Error;
 
+use super::endpoint::IPC_PATH_BYTES_MAX;
 use crate::launcher::has_launcher;
 
 /// Why a lock was not taken.
@@ -230,6 +231,20 @@ pub enum Obstacle {
         what: &'static str,
     },
     /// Somebody listens there.
+    /// There is no folder for it.
+    #[error("there is no folder {}; make it first", folder.display())]
+    NoFolder {
+        /// What should be one.
+        folder: PathBuf,
+    },
+    /// With its folders the path does not fit a socket's address, and peers are told all of it.
+    #[error(
+        "with its folders that path has {len} bytes, a Unix socket's path can have {IPC_PATH_BYTES_MAX}; choose another place"
+    )]
+    Long {
+        /// The length of the absolute path in bytes.
+        len: usize,
+    },
     #[error("another process listens there")]
     Live,
     /// It can't be looked at.
@@ -244,6 +259,22 @@ pub enum Obstacle {
 pub fn make_way(path: &Path) -> Result<(), Obstacle> {
     let kind = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+/// Makes sure that a socket could be at `path`, and be found by processes in other folders.
+///
+/// # Errors
+/// [`Obstacle`] otherwise.
+pub fn has_place(path: &Path) -> Result<(), Obstacle> {
+    let absolute = std::path::absolute(path)?;
+    let len = absolute.as_os_str().len();
+    if len > IPC_PATH_BYTES_MAX {
+        return Err(Obstacle::Long { len });
+    }
+    match absolute.parent() {
+        Some(folder) if !folder.is_dir() => Err(Obstacle::NoFolder { folder: folder.into() }),
+        _ => Ok(()),
+    }
+}
+
         other => other?.file_type(),
     };
     let what = match kind {
@@ -419,6 +450,20 @@ mod tests {
         let path = |name: &str| folder.path().join(name);
         assert!(make_way(&path("none")).is_ok());
         drop(UnixListener::bind(path("dead")).unwrap());
+    #[test]
+    fn a_socket_needs_a_folder_and_a_path_that_fits_with_its_folders() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("file"), "x").unwrap();
+        assert!(has_place(&folder.path().join("v")).is_ok());
+        assert!(has_place(Path::new("v")).is_ok());
+        for name in ["missing/v", "file/v"] {
+            let placed = has_place(&folder.path().join(name));
+            assert!(matches!(placed, Err(Obstacle::NoFolder { .. })), "{name}: {placed:?}");
+        }
+        let deep = "x".repeat(IPC_PATH_BYTES_MAX - 1);
+        assert!(matches!(has_place(Path::new(&deep)), Err(Obstacle::Long { .. })));
+    }
+
         assert!(make_way(&path("dead")).is_ok());
         let _live = UnixListener::bind(path("live")).unwrap();
         assert!(matches!(make_way(&path("live")), Err(Obstacle::Live)));

@@ -32,9 +32,10 @@ use zmq::{Context, Message, PollEvents, PollItem, Socket, SocketType};
 
 use super::{
     door::{Doorbook, Mismatch},
-    endpoint::{Endpoint, INBOX_PORTS},
+    endpoint::{Endpoint, Family, INBOX_PORTS},
+    host,
     key::{Key, fingerprint},
-    lock::{Lock, LockError, Obstacle, make_way},
+    lock::{Lock, LockError, Obstacle, has_place, make_way},
     roomy::make_roomy,
     waker::{self, Waker, Wakeups},
     z85,
@@ -97,6 +98,14 @@ pub enum NetError {
         endpoint: Endpoint,
         /// What.
         source: Obstacle,
+    },
+    /// Its host is nothing that this machine knows.
+    #[error(
+        "cannot listen at {endpoint}: its host is no name that this machine knows; where it is an interface, write that one's address, or `*` for all of this machine's"
+    )]
+    Host {
+        /// Where.
+        endpoint: Endpoint,
     },
     /// Every port from 20000 to 32767 that was tried is taken.
     #[error("found no free port from {} to {}", INBOX_PORTS.start(), INBOX_PORTS.end())]
@@ -328,6 +337,20 @@ impl Net {
         endpoint: &Endpoint,
         door: usize,
     ) -> Result<Lane, NetError> {
+        self.lane_over(link, endpoint, endpoint.family(), door)
+    }
+
+    /// The same over addresses of one family, which a name may have of both.
+    ///
+    /// # Errors
+    /// As [`lane`](Self::lane).
+    pub fn lane_over(
+        &mut self,
+        link: LinkId,
+        endpoint: &Endpoint,
+        family: Family,
+        door: usize,
+    ) -> Result<Lane, NetError> {
         let failed = || socket_error("cannot make a lane");
         files::ask_room()?;
         // inproc endpoints are seen in their own context alone, and have no monitor.
@@ -352,9 +375,7 @@ impl Net {
             socket.set_curve_publickey(&decode_key(&key.public)).map_err(failed())?;
             socket.set_curve_secretkey(&decode_key(&key.secret)).map_err(failed())?;
         }
-        if endpoint.is_ipv6() {
-            socket.set_ipv6(true).map_err(failed())?;
-        }
+        socket.set_ipv6(family == Family::V6).map_err(failed())?;
         static LANES: AtomicU64 = AtomicU64::new(0);
         let number = LANES.fetch_add(1, Ordering::Relaxed);
         let subject = Subject::Lane(link, number);
@@ -461,11 +482,13 @@ pub struct Inbox {
 }
 
 impl Inbox {
-    /// Listens at one more endpoint, and says where: a port of 0 becomes a real one.
+    /// Listens at one more endpoint, and says where: a port of 0 becomes a real one, a name
+    /// an address.
     ///
     /// # Errors
     /// [`NetError`] when the endpoint is taken or can't be used.
     pub fn bind(&mut self, endpoint: &Endpoint) -> Result<Endpoint, NetError> {
+        let endpoint = &host::settle(endpoint)?;
         let bound = match endpoint {
             Endpoint::Tcp { host, port: 0 } => {
                 self.secure()?;
@@ -480,10 +503,11 @@ impl Inbox {
                 let mut lock = path.clone().into_os_string();
                 lock.push(".lock");
                 let taken = |source| NetError::Taken { endpoint: endpoint.clone(), source };
+                let blocked = |source| NetError::Blocked { endpoint: endpoint.clone(), source };
+                has_place(path).map_err(blocked)?;
                 self.locks.push(Lock::take(lock.as_ref()).map_err(taken)?);
                 // libzmq would remove whatever is there.
-                make_way(path)
-                    .map_err(|source| NetError::Blocked { endpoint: endpoint.clone(), source })?;
+                make_way(path).map_err(blocked)?;
                 self.plain()?;
                 self.bind_privately(path)?
             }
@@ -601,9 +625,8 @@ impl Inbox {
     }
 
     fn bind_at(&mut self, endpoint: &Endpoint) -> Result<Endpoint, NetError> {
-        if endpoint.is_ipv6() {
-            self.socket.set_ipv6(true).map_err(socket_error("cannot set up the inbox"))?;
-        }
+        let both = endpoint.family() == Family::V6;
+        self.socket.set_ipv6(both).map_err(socket_error("cannot set up the inbox"))?;
         self.empty.set(false);
         self.socket
             .bind(&endpoint.to_string())
@@ -975,6 +998,8 @@ fn admit(
 /// A peer knows the public half of this inbox's key, and has another one itself.
 fn tell_stranger(request: &[Vec<u8>], count: u64) {
     let peer = request.get(3).map(|address| String::from_utf8_lossy(address)).unwrap_or_default();
+    // So does an inbox for both kinds of addresses write those of IPv4.
+    let peer = peer.strip_prefix("::ffff:").unwrap_or(&peer);
     let key = request.get(6).filter(|key| key.len() == 32);
     let key = key.and_then(|key| zmq::z85_encode(key).ok()).unwrap_or_default();
     let key = fingerprint(&key);

@@ -6,7 +6,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Args, Subcommand, ValueEnum};
 use measure::bare::{self, BareError, Gate};
 use proto::{
-    net::endpoint::Endpoint,
+    net::endpoint::{Endpoint, elsewhere, listening},
     process::{end_with_parent, exit_code},
 };
 use serde::Serialize;
@@ -55,37 +55,37 @@ enum Role {
     },
     /// Computes
     Worker {
-        #[arg(long)]
+        #[arg(long, value_parser = elsewhere)]
         from: Endpoint,
-        #[arg(long)]
+        #[arg(long, value_parser = elsewhere)]
         to: Endpoint,
         #[arg(long)]
         run: BareFunction,
     },
     /// Counts numbers and sums them
     Sink {
-        #[arg(long)]
+        #[arg(long, value_parser = listening)]
         bind: Endpoint,
         #[arg(long)]
         units: u64,
     },
     /// Counts payloads and sums their lengths
     Gather {
-        #[arg(long)]
+        #[arg(long, value_parser = listening)]
         bind: Endpoint,
         #[arg(long)]
         units: u64,
     },
     /// Prints lines
     Print {
-        #[arg(long)]
+        #[arg(long, value_parser = listening)]
         bind: Endpoint,
     },
 }
 
 #[derive(Debug, Args)]
 struct GateArgs {
-    #[arg(long)]
+    #[arg(long, value_parser = listening)]
     bind: Endpoint,
     #[arg(long)]
     workers: u32,

@@ -18,6 +18,7 @@ use proto::{
     footing::check_threads,
     net::{
         endpoint::Endpoint,
+        host::settle,
         key::{Key, KeyError, told_file},
         lock::{Lock, LockError, PREDECESSORS_END},
     },
@@ -113,12 +114,13 @@ impl UpArgs {
     }
 
     fn go(&self, topology: &Topology) -> Result<i32, Refusal> {
-        let options = self.options(topology);
+        let mut options = self.options(topology);
         self.refuse_same_files(topology, &options.flags)?;
         let paper = Paper::lay_out(self.summary.as_deref(), topology, &options.flags);
         let paper = paper.map_err(|problem| (exit::INPUT_OUTPUT, problem))?;
         check_key(&options.flags).map_err(|error| (exit::TOPOLOGY, error.to_string()))?;
         check_streams(topology).map_err(|error| (exit::INPUT_OUTPUT, error.to_string()))?;
+        settle_bind(&mut options.flags)?;
         // Every process of the run gets what this one has, and some talk to all workers.
         let workers = topology.stages.iter().map(|stage| stage.workers as usize).sum();
         raise_limit_for(workers).map_err(|error| (exit::SYSTEM, error.to_string()))?;
@@ -336,6 +338,14 @@ fn check_streams(topology: &Topology) -> Result<(), StreamsError> {
         Some(OutputSpec::Stdout) => streams::has_output(),
         _ => Ok(()),
     }
+}
+
+/// Workers elsewhere are told where the sink is, and a name may mean something else to them.
+fn settle_bind(flags: &mut Flags) -> Result<(), Refusal> {
+    if let Some(bind) = &mut flags.bind {
+        *bind = settle(bind).map_err(|error| (exit::SYSTEM, error.to_string()))?;
+    }
+    Ok(())
 }
 
 /// Whether the processes will find a key that is fit for use: better said once than by each.

@@ -15,7 +15,7 @@ use crate::{
     frame::Envelope,
     net::{
         door::Mismatch,
-        endpoint::{Endpoint, choose, this_host},
+        endpoint::{Endpoint, Family, choose, this_host},
         zeromq::{Inbox, Lane, LaneEvent, Net, NetError},
     },
     role::LinkId,
@@ -26,6 +26,9 @@ use crate::{
 const REJECTED_PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 /// Whoever has taken a connection has to agree within so long.
 const AGREEMENT: Duration = Duration::from_secs(5);
+/// How long a host's name is tried with one kind of addresses before the other is, at first and at
+/// most: it may have both, and be listened at by one of them only.
+const ONE_FAMILY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(8));
 /// How long doors stay closed, at least, while descriptors are short.
 const CLOSED: Duration = Duration::from_millis(500);
 
@@ -44,6 +47,8 @@ enum Chore {
     Agreement,
     /// Make it anew.
     Renewal,
+    /// Make it anew with the other kind of addresses: nobody has taken a connection.
+    OtherFamily,
 }
 
 struct Due {
@@ -61,6 +66,9 @@ struct OpenLane {
     // Both sides have agreed, and the connection is there.
     agreed: bool,
     endpoint: Endpoint,
+    // The kind of addresses that it is tried with, and for how long next time.
+    family: Family,
+    one_family: Duration,
     pause: Duration,
     // Which of the keys that this process knows the other side is tried with.
     door: usize,
@@ -129,18 +137,18 @@ impl Lanes {
         let open = self.open.get_mut(&link)?;
         open.pause = REJECTED_PAUSE.0;
         open.refusals = 0;
-        let towards = open.endpoint.clone();
-        Some(self.endpoints_for(&towards))
+        let (towards, family) = (open.endpoint.clone(), open.family);
+        Some(self.endpoints_for(&towards, family))
     }
 
     /// Where a peer that listens at `towards` can answer. If the inbox does not listen on that
     /// transport yet, it does from now on.
-    fn endpoints_for(&mut self, towards: &Endpoint) -> Vec<String> {
+    fn endpoints_for(&mut self, towards: &Endpoint, family: Family) -> Vec<String> {
         if !self.advertise.is_empty() {
             return self.advertise.clone();
         }
         let address = || {
-            let found = Endpoint::local_address_towards(towards);
+            let found = Endpoint::local_address_towards(towards, family);
             found.unwrap_or_else(|| "127.0.0.1".into())
         };
         if !self.inbox.bound().iter().any(|bound| bound.same_transport(towards))
@@ -156,11 +164,7 @@ impl Lanes {
             {
                 Endpoint::Tcp { host: address(), port: *port }.to_string()
             }
-            Endpoint::Ipc(path) => {
-                let full = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-                Endpoint::Ipc(full).to_string()
-            }
-            other => other.to_string(),
+            other => other.absolute().to_string(),
         });
         let mut told: Vec<String> = told.collect();
         told.sort_by_key(|text| !text.starts_with("inproc"));
@@ -189,13 +193,15 @@ impl Lanes {
             lane: None,
             number: u64::MAX,
             agreed: false,
+            family: endpoint.family(),
+            one_family: ONE_FAMILY.0,
             endpoint,
             pause,
             door: 0,
             refusals: 0,
             told_encryption: false,
         };
-        match self.net.lane(link, &open.endpoint, 0) {
+        match self.net.lane_over(link, &open.endpoint, open.family, 0) {
             Ok(lane) => {
                 if !lane.is_monitored() {
                     self.ready.push(link);
@@ -203,6 +209,7 @@ impl Lanes {
                 open.number = lane.number();
                 open.lane = Some(lane);
                 self.open.insert(link, open);
+                self.doubt_family(link);
                 Ok(())
             }
             // A peer's nonsense endpoint must not end this process.
@@ -232,6 +239,8 @@ impl Lanes {
         let open = self.open.get_mut(&link).filter(|open| open.number == number)?;
         match event {
             LaneEvent::Connected => {
+                open.one_family = ONE_FAMILY.0;
+                self.dues.retain(|due| due.number != number || due.chore != Chore::OtherFamily);
                 self.plan(AGREEMENT, link, number, Chore::Agreement);
                 None
             }
@@ -304,6 +313,12 @@ impl Lanes {
             match due.chore {
                 Chore::Agreement if known => self.rejected(due.link, Mismatch::Silent),
                 Chore::Renewal if known => self.renew(due.link),
+                Chore::OtherFamily if known => {
+                    if let Some(open) = self.open.get_mut(&due.link) {
+                        open.family = open.family.other();
+                    }
+                    self.renew(due.link);
+                }
                 _ => {}
             }
         }
@@ -312,14 +327,25 @@ impl Lanes {
         }
     }
 
+    /// A name is tried with the other kind of addresses too, unless somebody takes a connection.
+    fn doubt_family(&mut self, link: LinkId) {
+        let Some(open) = self.open.get_mut(&link).filter(|open| open.endpoint.has_name()) else {
+            return;
+        };
+        let (wait, number) = (open.one_family, open.number);
+        open.one_family = (wait * 2).min(ONE_FAMILY.1);
+        self.plan(wait, link, number, Chore::OtherFamily);
+    }
+
     fn renew(&mut self, link: LinkId) {
         let Some(open) = self.open.get_mut(&link) else { return };
         // First, so that there is room for the next.
         open.lane = None;
-        match self.net.lane(link, &open.endpoint, open.door) {
+        match self.net.lane_over(link, &open.endpoint, open.family, open.door) {
             Ok(lane) => {
                 open.number = lane.number();
                 open.lane = Some(lane);
+                self.doubt_family(link);
             }
             Err(error) => {
                 debug!(%error, link, "a lane cannot be made anew yet");

@@ -21,6 +21,8 @@ use std::{
     time::Instant,
 };
 
+use tracing::warn;
+
 pub use self::{
     end::{DriverError, STOPPED},
     handle::Handle,
@@ -87,6 +89,21 @@ impl<R: Send + 'static> Driver<R> {
     /// [`NetError`] when it is taken or can't be used.
     pub fn bind(&mut self, endpoint: &Endpoint) -> Result<Endpoint, NetError> {
         self.0.lanes.inbox.bind(endpoint)
+    }
+
+    /// Listens at all of these, and tells people where, if that was left open: those who start the
+    /// other processes have to know.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    pub fn listen(&mut self, endpoints: &[Endpoint]) -> Result<(), NetError> {
+        for endpoint in endpoints {
+            let bound = self.bind(endpoint)?;
+            if matches!(endpoint, Endpoint::Tcp { port: 0, .. }) {
+                warn!("listening at {bound}: a free port was asked for, and this is it");
+            }
+        }
+        Ok(())
     }
 
     /// Tells peers these endpoints instead of those that the inbox listens at.

@@ -9,7 +9,10 @@ use std::ops::Deref;
 
 use zmq::{Context, Message, Socket, SocketType};
 
-use proto::net::{endpoint::Endpoint, zeromq::NetError};
+use proto::net::{
+    endpoint::{Endpoint, Family},
+    zeromq::NetError,
+};
 
 /// Where a peer has finished its handshake.
 const ARRIVALS: i32 = zmq::SocketEvent::HANDSHAKE_SUCCEEDED as i32;
@@ -40,6 +43,7 @@ impl Bare {
         let arrivals = self.socket(SocketType::PAIR)?;
         arrivals.connect(MONITOR).map_err(failed())?;
         let bound = |source| NetError::Bind { endpoint: endpoint.clone(), source };
+        choose_family(&socket, endpoint)?;
         socket.bind(&endpoint.to_string()).map_err(bound)?;
         Ok(Entrance { push: Push(socket), arrivals })
     }
@@ -61,6 +65,7 @@ impl Bare {
     pub fn pull_at(&self, endpoint: &Endpoint) -> Result<Pull, NetError> {
         let socket = self.socket(SocketType::PULL)?;
         let bound = |source| NetError::Bind { endpoint: endpoint.clone(), source };
+        choose_family(&socket, endpoint)?;
         socket.bind(&endpoint.to_string()).map_err(bound)?;
         Ok(Pull(socket))
     }
@@ -82,7 +87,13 @@ impl Bare {
 
 fn connect(socket: &Socket, endpoint: &Endpoint) -> Result<(), NetError> {
     let failed = |source| NetError::Connect { endpoint: endpoint.clone(), source };
+    choose_family(socket, endpoint)?;
     socket.connect(&endpoint.to_string()).map_err(failed)
+}
+
+fn choose_family(socket: &Socket, endpoint: &Endpoint) -> Result<(), NetError> {
+    let both = endpoint.family() == Family::V6;
+    socket.set_ipv6(both).map_err(socket_error("cannot choose a kind of addresses"))
 }
 
 /// A PUSH socket that listens.

@@ -13,7 +13,7 @@ mod stage;
 
 use std::path::{Path, PathBuf};
 
-use proto::net::endpoint::Endpoint;
+use proto::net::endpoint::{Endpoint, listening};
 use ventilator::source::SourceSpec;
 
 use self::{files::Files, reader::Reader, sink::SinkPart, stage::Taken};
@@ -114,7 +114,7 @@ fn head(path: &Path, root: &Table, files: &Files, problems: &mut Vec<Problem>) -
 /// # Errors
 /// What is wrong with it, in words.
 pub fn public_endpoint(text: &str) -> Result<Endpoint, String> {
-    match text.parse::<Endpoint>().map_err(|error| error.to_string())? {
+    match listening(text).map_err(|error| error.to_string())? {
         endpoint @ Endpoint::Tcp { port: 1..=65_534, .. } => Ok(endpoint),
         Endpoint::Tcp { .. } => {
             Err(format!("`{text}` needs a port from 1 to 65534; the sink takes the next one"))
