@@ -137,6 +137,14 @@ impl<T> Arrange<T> {
         Some((first, entry.count, entry.item))
     }
 
+    /// The next entry, whether or not one before it is still missing.
+    pub fn pop_held(&mut self) -> Option<(u64, u64, T)> {
+        if let Waiting::Input(entries) = &self.waiting {
+            self.watermark = *entries.first_key_value()?.0;
+        }
+        self.pop()
+    }
+
     /// What is held, from the lowest unit on (in completion order: as it came), as (first unit,
     /// count, item); for keeping it durably.
     pub fn held(&self) -> impl Iterator<Item = (u64, u64, &T)> {
@@ -190,6 +198,17 @@ mod tests {
 
     fn released(arrange: &mut Arrange<char>) -> String {
         std::iter::from_fn(|| arrange.pop()).map(|(_, _, item)| item).collect()
+    }
+
+    #[test]
+    fn what_waits_for_nothing_any_more_comes_out_in_its_order() {
+        let mut arrange = Arrange::new(Order::Input, 0);
+        arrange.push(5, 1, 1, 'b').unwrap();
+        arrange.push(2, 2, 1, 'a').unwrap();
+        assert_eq!(arrange.pop(), None);
+        let held = std::iter::from_fn(|| arrange.pop_held());
+        assert_eq!(held.map(|(_, _, item)| item).collect::<String>(), "ab");
+        assert!(arrange.is_empty());
     }
 
     #[test]

@@ -31,6 +31,10 @@ pub const EXAMPLE: &str = "Example, in three terminals:
 /// What has to be given: clap would leave out what the hidden `--setup` replaces.
 const USAGE: &str = "ventilator [OPTIONS] --bind <ENDPOINT> --sink <ENDPOINT> --source <SPEC>";
 
+/// Nobody starts workers again that were started by hand. Those that are asked to end together with
+/// this process have left by themselves after so long.
+const ABANDON_AFTER_MS: u64 = 1_000;
+
 /// Reads a source and pushes its units to workers.
 #[derive(Debug, Args)]
 #[command(arg_required_else_help = true, override_usage = USAGE, after_help = EXAMPLE)]
@@ -137,6 +141,7 @@ impl VentilatorArgs {
             stages: self.stages.iter().map(stage).collect(),
             carries_input: false,
             run_dir: self.run_dir,
+            abandon_after_ms: Some(ABANDON_AFTER_MS),
             limits: Default::default(),
         })
     }

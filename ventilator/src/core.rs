@@ -24,7 +24,7 @@ use proto::{
 use tracing::{error, info, warn};
 
 use crate::{
-    chronicle::Chronicle, commit_rounds::CommitRounds, plans::Plans, reading::Reading,
+    abandonment::Abandonment, chronicle::Chronicle, commit_rounds::CommitRounds, plans::Plans, reading::Reading,
     request::Turn, roster::Roster, vacancies::Vacancies,
 };
 pub use crate::{
@@ -81,6 +81,7 @@ pub struct Ventilator {
     // Workers that asked before the run was known.
     waiting: Vec<(LinkId, Box<Hello>)>,
     vacancies: Vacancies,
+    abandonment: Abandonment,
     rounds: CommitRounds,
     observers: Observers,
     // How long the sink has been waited for, and which start of it was heard last.
@@ -112,6 +113,7 @@ impl Ventilator {
             roster: Roster::default(),
             waiting: Vec::new(),
             vacancies: Vacancies::default(),
+            abandonment: Abandonment::default(),
             rounds: CommitRounds::default(),
             observers: Observers::default(),
             patience: Patience::default(),
@@ -126,6 +128,12 @@ impl Ventilator {
     /// Tells workers that are not on this machine, `host`, to find the sink at `endpoints`.
     pub fn sink_elsewhere(&mut self, host: String, endpoints: Vec<String>) {
         self.plans.sink_elsewhere(host, endpoints);
+    }
+
+    /// Once it was asked to end, a stage that has no worker is waited for only so long; without this
+    /// for ever. For a run whose workers nobody starts again.
+    pub fn abandon_after(&mut self, patience: Duration) {
+        self.abandonment.after(patience);
     }
 
     /// How far beyond the watermark it has read.
@@ -396,8 +404,37 @@ impl Ventilator {
         info!("draining: what has begun is finished");
         if self.mesh.run() == 0 {
             self.exit = Some(exit::DRAINED);
-        } else {
+        } else if self.reading.end().is_none() {
             self.ended(turn, true);
+        }
+    }
+
+    /// A run that was asked to end, and whose workers have left for the same reason, ends with what
+    /// is done: nobody comes any more who could finish the rest.
+    fn abandon_if_alone(&mut self, turn: &mut Turn<'_>) {
+        let staffed = |stage| self.roster.has_stage(stage);
+        // What is done has to be safe before.
+        let unsafe_yet =
+            self.downstream.outcome_bytes() > 0 && self.mesh.is_open(self.downstream.sink());
+        if !self.reading.is_draining()
+            || unsafe_yet
+            || (0..self.plans.stage_count()).all(staffed)
+        {
+            return self.abandonment.none();
+        }
+        if self.abandonment.gives_up(turn.now, self.absence()) {
+            warn!("no worker is left to finish what was read: stopping with what is done");
+            let end = self.reading.finish(true);
+            self.mesh.send(self.downstream.sink(), Frame::End(end), turn.out);
+            self.stop(turn);
+        }
+    }
+
+    /// Workers that are cut off may be on their way back for so long.
+    fn absence(&self) -> Duration {
+        match self.roster.has_astray() {
+            true => Duration::from_millis(self.plans.limits().liveness_ms),
+            false => Duration::ZERO,
         }
     }
 
@@ -478,6 +515,10 @@ impl Ventilator {
         if self.phase != Phase::Running {
             return self.part(turn);
         }
+        self.abandon_if_alone(turn);
+        if self.abandonment.is_given_up() {
+            return self.part(turn);
+        }
         self.look_for_workers(turn.now);
         if self.mesh.run() != 0
             && let Some(units) = self.reading.ask(self.plans.limits(), &self.downstream)
@@ -554,13 +595,14 @@ impl proto::role::Role for Ventilator {
             // Nothing else is done any more, so nothing else is due.
             Phase::Stopping { since } | Phase::Parting { since } => {
                 let stop = since + Duration::from_millis(self.plans.limits().liveness_ms + 1);
-                [Some(stop), None, None, None]
+                [Some(stop), None, None, None, None]
             }
             Phase::Running => [
                 self.downstream.deadline(),
                 self.commit_due(),
                 self.observers.deadline(),
                 self.vacancies.deadline(),
+                self.abandonment.deadline(self.absence()),
             ],
         };
         due.into_iter().chain([self.mesh.deadline()]).flatten().min()

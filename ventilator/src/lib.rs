@@ -16,6 +16,7 @@
     )
 )]
 
+mod abandonment;
 mod chronicle;
 #[cfg(feature = "cli")]
 #[cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "the user's own stages"))]

@@ -66,12 +66,14 @@ impl Reading {
         self.failed = true;
     }
 
-    /// Nothing further is to be read; whether it would have been.
+    /// Nothing further is to be read; whether that is news.
     pub fn drain(&mut self) -> bool {
-        !self.draining && self.end.is_none() && {
-            self.draining = true;
-            true
-        }
+        !std::mem::replace(&mut self.draining, true)
+    }
+
+    /// Whether the run was asked to end.
+    pub fn is_draining(&self) -> bool {
+        self.draining
     }
 
     /// The run ends with what is read.

@@ -67,6 +67,11 @@ impl Roster {
         self.members.values().any(|member| member.stage == stage)
     }
 
+    /// Whether someone whose session is over may come back.
+    pub fn has_astray(&self) -> bool {
+        !self.astray.is_empty()
+    }
+
     /// A worker.
     pub fn get(&self, link: LinkId) -> Option<&Member> {
         self.members.get(&link)

@@ -1,6 +1,6 @@
 //! A ventilator joined to its sockets and its source.
 
-use std::{io, path::PathBuf, process};
+use std::{io, path::PathBuf, process, time::Duration};
 
 use proto::{
     diary::{Diary, VENTILATOR_FILE},
@@ -55,6 +55,9 @@ pub struct Setup {
     /// neither is.
     #[serde(default)]
     pub run_dir: Option<PathBuf>,
+    /// For how long a run that was asked to end waits for a worker, if not for ever.
+    #[serde(default)]
+    pub abandon_after_ms: Option<u64>,
     /// The limits of the run.
     #[serde(default)]
     pub limits: proto::limits::Limits,
@@ -132,6 +135,9 @@ pub fn run_source(
         ventilator.sink_elsewhere(this_host(), sink);
     }
     let diary = |path: &PathBuf| Diary::open(&path.join(VENTILATOR_FILE));
+    if let Some(ms) = setup.abandon_after_ms {
+        ventilator.abandon_after(Duration::from_millis(ms));
+    }
     let mut diary = setup.run_dir.as_ref().map(diary).transpose()?;
     let perform = move |request| {
         match (request, &mut diary) {

@@ -49,6 +49,8 @@ pub(super) struct Ending {
     finished: Time,
     /// The run shall end with what has begun.
     pub(super) is_draining: bool,
+    /// The ventilator has left a run that it was asked to end, with units that nobody is left to do.
+    pub(super) is_abandoned: bool,
     /// This process goes.
     pub(super) exit: Option<i32>,
 }
@@ -98,10 +100,6 @@ impl Ending {
     pub(super) fn close(&mut self, now: Time) {
         self.phase = Phase::Closed { since: now };
         self.finished = now;
-    }
-
-    pub(super) fn is_closed(&self) -> bool {
-        matches!(self.phase, Phase::Closed { .. })
     }
 
     /// When it's no use to wait any longer for what the ventilator knows.

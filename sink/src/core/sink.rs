@@ -289,8 +289,21 @@ impl Sink {
         self.intake.leave(link);
         self.mesh.send(link, Frame::Bye, turn.out);
         self.mesh.hang_up(link, turn.out);
-        if self.ending.is_closed() {
-            self.conclude(turn);
+        match self.ending.phase {
+            Phase::Closed { .. } => self.conclude(turn),
+            Phase::Running => self.abandon_if_left(turn),
+            _ => {}
+        }
+    }
+
+    /// A ventilator that was asked to end says goodbye before everything is done when no worker is
+    /// left who could do it: the run stops with what is recorded.
+    fn abandon_if_left(&mut self, turn: &mut Turn<'_>) {
+        let left = self.ventilators.is_empty() && self.arrivals.is_empty();
+        if left && self.ending.end().is_some_and(|end| end.drained) {
+            self.ending.is_abandoned = true;
+            self.ending.phase = Phase::Closing;
+            turn.request(Request::Close { units: None });
         }
     }
 
@@ -324,6 +337,10 @@ impl Sink {
     /// Takes in what is new of these outcomes, and asks for it to be recorded.
     fn take(&mut self, link: LinkId, peer: Option<PeerId>, results: Results, turn: &mut Turn<'_>) {
         let (units, bytes) = weight(&results);
+        if self.ending.is_abandoned {
+            // The outputs are closed, or about to be; what is not recorded is not acknowledged.
+            return self.mesh.turn_away(Unwanted::Stray);
+        }
         let name =
             peer.and_then(|peer| self.names.get(&peer).cloned()).unwrap_or_else(|| "?".into());
         let allowed = self.takes_below();
@@ -389,7 +406,8 @@ impl Sink {
         self.ending.close(turn.now);
         self.has_news = true;
         // A ventilator that is on its way back has still to be told; nobody else is.
-        if self.ventilators.is_empty() && (self.ending.is_draining || !self.run.durable) {
+        let over = self.ending.is_draining || self.ending.is_abandoned || !self.run.durable;
+        if self.ventilators.is_empty() && over {
             self.conclude(turn);
         }
     }

@@ -271,7 +271,19 @@ impl Ledger {
         Ok(any)
     }
 
-    /// Runner everything to the operating system.
+    /// Writes what waits for an earlier outcome that will not come, in its order.
+    ///
+    /// # Errors
+    /// [`OutputError`] when an output can't be written; nothing can be written afterwards.
+    pub fn take_held(&mut self) -> Result<(), OutputError> {
+        while let Some((_, _, entry)) = self.arrange.pop_held() {
+            let written = self.write(entry);
+            self.quietly(written)?;
+        }
+        Ok(())
+    }
+
+    /// Hands everything to the operating system.
     ///
     /// # Errors
     /// [`OutputError`] when it does not take it.

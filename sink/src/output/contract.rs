@@ -64,7 +64,7 @@ pub trait Output: Send {
         Ok(())
     }
 
-    /// Runner everything to the operating system: it survives this process, but not a power cut.
+    /// Hands everything to the operating system: it survives this process, but not a power cut.
     /// A database does nothing here: its rows become visible in [`sync`](Output::sync), at once.
     ///
     /// # Errors

@@ -74,7 +74,7 @@ impl DeadLetters {
         Ok(())
     }
 
-    /// Runner everything to the operating system.
+    /// Hands everything to the operating system.
     ///
     /// # Errors
     /// [`OutputError::Write`].

@@ -181,7 +181,7 @@ impl Tail {
         if self.pending.len() >= BUFFER_BYTES { self.hand_over() } else { Ok(()) }
     }
 
-    /// Runner the buffer to the system.
+    /// Hands the buffer to the system.
     pub(crate) fn flush(&mut self) -> Result<(), OutputError> {
         self.healthy()?;
         self.hand_over()?;
@@ -210,7 +210,7 @@ impl Tail {
         synced.map_err(|source| self.fail(source, Self::sync_error))
     }
 
-    /// Runner the buffer to the system, and leaves what is to be synced to the caller; none if there
+    /// Hands the buffer to the system, and leaves what is to be synced to the caller; none if there
     /// is nothing.
     pub(crate) fn unsynced(&mut self) -> Result<Option<Unsynced>, OutputError> {
         if self.state == State::NameUnsynced {

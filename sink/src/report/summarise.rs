@@ -25,7 +25,11 @@ pub fn summarise(ledger: &Ledger, conclusion: &Conclusion) -> Summary {
     turned_away.add(&tally.turned_away);
     tally.workers.iter().for_each(|worker| turned_away.add(&worker.turned_away));
     Summary {
-        units_in: conclusion.units,
+        // One that stopped early may have read units that nobody was left to do.
+        units_in: match conclusion.drained {
+            true => results + filtered + dead,
+            false => conclusion.units,
+        },
         results,
         outputs,
         filtered,

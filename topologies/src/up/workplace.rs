@@ -199,6 +199,8 @@ impl Workplace {
             stages: topology.stages.iter().map(|spec| spec.stage.clone()).collect(),
             carries_input,
             run_dir: self.flags.run_dir.clone(),
+            // Workers that end are started again here.
+            abandon_after_ms: None,
             limits: topology.limits.clone(),
         };
         self.write("sink", serde_json::to_vec_pretty(&sink))?;

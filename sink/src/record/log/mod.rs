@@ -62,7 +62,7 @@ impl Appended {
         self.records.is_empty()
     }
 
-    /// Runner them to the system.
+    /// Hands them to the system.
     ///
     /// # Errors
     /// [`LogError`] when the disk is full or fails.
