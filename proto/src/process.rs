@@ -1,13 +1,15 @@
 //! What every process of a pipeline does at its start, when its `main` says so.
 //!
-//! Owns the memory that is kept for reuse, the tie to the process that started it, its last words, and
-//! codes and names of processes; refuses to do any of it unasked. Flags, log and signals are `cli`'s.
+//! Owns the memory that is kept for reuse, what a launcher hands over, the tie to the process that started
+//! it, its last words, and codes and names of processes; refuses to do any of it unasked. Flags, log and
+//! signals are `cli`'s.
 
 use std::{
     borrow::Cow,
     env,
     ffi::OsStr,
     fmt::Display,
+    fs,
     hint::black_box,
     io::{self, Write},
     path::{Path, PathBuf},
@@ -15,6 +17,8 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, getpid, getppid, set_parent_process_death_signal};
+use serde::de::DeserializeOwned;
+use thiserror::Error;
 
 pub use crate::launcher::{PARENT_VARIABLE, has_launcher};
 use crate::{kin, launcher::launcher};
@@ -25,6 +29,8 @@ pub const LOG_VARIABLE: &str = "PIPELINE_LOG";
 pub const NO_KEY: u8 = 78;
 /// The exit code of a process that may not have what it needs: files, threads, a stack.
 pub const NO_ROOM: u8 = 71;
+/// The exit code of a process that can't read what its launcher has written for it.
+pub const NO_SETUP: u8 = 71;
 /// The exit code after a second Ctrl-C.
 pub const INTERRUPTED: i32 = 130;
 
@@ -59,6 +65,23 @@ pub fn end_with_parent() {
     }
 }
 
+/// Why what a launcher has written is not had.
+#[derive(Debug, Error)]
+#[error("cannot read {}, which the launcher wrote for this process: {source}", path.display())]
+pub struct SetupError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// Reads what a launcher has written for this process to be.
+///
+/// # Errors
+/// [`SetupError`] when it can't be read, or is not whole.
+pub fn read_setup<T: DeserializeOwned>(path: &Path) -> Result<T, SetupError> {
+    let read = fs::read(path).and_then(|text| Ok(serde_json::from_slice(&text)?));
+    read.map_err(|source| SetupError { path: path.into(), source })
+}
+
 /// Blocks of memory up to this size are kept for the next one of their kind.
 const REUSED_BYTES: usize = 8 << 20;
 
@@ -89,7 +112,7 @@ mod tests {
 
     /// Page faults of this thread.
     fn faults() -> u64 {
-        let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+        let stat = fs::read_to_string("/proc/thread-self/stat").unwrap();
         let after_name = stat.rsplit(')').next().unwrap();
         after_name.split_whitespace().nth(7).unwrap().parse().unwrap()
     }

@@ -1,6 +1,6 @@
 //! The flags of a sink that is started by hand.
 
-use std::{fs, io::Write, path::PathBuf, process::ExitCode};
+use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use clap::Args;
 use proto::{
@@ -103,9 +103,9 @@ impl SinkArgs {
         let told = tell(self.quiet);
         let setup = match self.into_setup() {
             Ok(setup) => setup,
-            Err(problem) => {
+            Err((code, problem)) => {
                 process::complain("sink", &problem);
-                return ExitCode::from(64);
+                return ExitCode::from(code);
             }
         };
         let key = match Key::for_process(key.as_deref(), insecure, &setup.bind) {
@@ -124,13 +124,19 @@ impl SinkArgs {
         }
     }
 
-    fn into_setup(self) -> Result<Setup, String> {
-        if let Some(path) = &self.setup {
-            let text = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-            let setup: Setup = serde_json::from_slice(&text)
-                .map_err(|error| format!("{}: {error}", path.display()))?;
-            return Ok(Setup { summary: self.summary, ..setup });
+    /// What to be; else the exit code and what is told.
+    fn into_setup(self) -> Result<Setup, (u8, String)> {
+        match &self.setup {
+            Some(path) => {
+                let setup: Setup = process::read_setup(path)
+                    .map_err(|error| (process::NO_SETUP, error.to_string()))?;
+                Ok(Setup { summary: self.summary, ..setup })
+            }
+            None => self.setup_by_hand().map_err(|problem| (64, problem)),
         }
+    }
+
+    fn setup_by_hand(self) -> Result<Setup, String> {
         if self.fields.contains(&Field::Input) {
             return Err("--fields input: only a topology's sink can have it, since the ventilator has to send it along".into());
         }

@@ -38,3 +38,21 @@ fn a_source_and_an_output_that_fail_at_once_end_the_run_with_74() {
     let ended = codes(&place, topology);
     assert!(ended.iter().all(|code| [Some(74), Some(78)].contains(code)), "{ended:?}");
 }
+
+/// What the launcher has written for a role can't be read: 64 says that the user has given wrong
+/// flags, who has given none.
+#[test]
+fn a_role_that_cannot_read_what_its_launcher_wrote_blames_the_system() {
+    let place = Place::new();
+    place.write("torn.json", "{\"name\": \"si");
+    for role in ["sink", "ventilator"] {
+        for (setup, words) in
+            [("missing.json", "No such file"), ("torn.json", "EOF"), (".", "Is a")]
+        {
+            let ended = place.run(role, &["--setup", setup]);
+            assert_eq!(ended.code, Some(71), "{}", ended.stderr);
+            let told = ended.stderr.contains("which the launcher wrote");
+            assert!(told && ended.stderr.contains(words), "{}", ended.stderr);
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! The flags of a ventilator that is started by hand.
 
-use std::{fs, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::Args;
 use proto::{
@@ -86,9 +86,9 @@ impl VentilatorArgs {
         let (key, insecure) = (self.key.clone(), self.insecure);
         let setup = match self.into_setup() {
             Ok(setup) => setup,
-            Err(problem) => {
+            Err((code, problem)) => {
                 process::complain("ventilator", &problem);
-                return ExitCode::from(64);
+                return ExitCode::from(code);
             }
         };
         let endpoints: Vec<Endpoint> =
@@ -109,11 +109,17 @@ impl VentilatorArgs {
         }
     }
 
-    fn into_setup(self) -> Result<Setup, String> {
-        if let Some(path) = &self.setup {
-            let text = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-            return serde_json::from_slice(&text).map_err(|e| format!("{}: {e}", path.display()));
+    /// What to be; else the exit code and what is told.
+    fn into_setup(self) -> Result<Setup, (u8, String)> {
+        match &self.setup {
+            Some(path) => {
+                process::read_setup(path).map_err(|error| (process::NO_SETUP, error.to_string()))
+            }
+            None => self.setup_by_hand().map_err(|problem| (64, problem)),
         }
+    }
+
+    fn setup_by_hand(self) -> Result<Setup, String> {
         let (Some(sink), Some(mut source)) = (self.sink, self.source) else {
             return Err("--sink and --source are needed".into());
         };

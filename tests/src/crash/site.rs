@@ -23,8 +23,8 @@ const DYING: Duration = Duration::from_secs(30);
 /// Exit codes that an error of the disk may end a run with: an output, the source or the run
 /// directory; a folder or socket.
 const DISK_CODES: [i32; 2] = [74, 71];
-/// Further ones, where something can't be read: what the launcher tells its children; the topology.
-const UNREAD_CODES: [i32; 2] = [70, 78];
+/// A further one, where the topology can't be read.
+const UNREAD_CODE: i32 = 78;
 /// How input by a pipe arrives.
 const INPUT_LASTS: Duration = Duration::from_millis(30);
 
@@ -174,7 +174,7 @@ fn may_end_so(point: &Point, strike: &str, code: Option<i32>) -> bool {
     match code {
         None => point.how.kills() && (point.role == Role::Launcher || point.reach == Reach::Run),
         Some(_) if point.how.kills() || point.how.is_harmless() => false,
-        Some(code) => DISK_CODES.contains(&code) || (reads && UNREAD_CODES.contains(&code)),
+        Some(code) => DISK_CODES.contains(&code) || (reads && code == UNREAD_CODE),
     }
 }
 
