@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use proto::{durable, frame::RunId};
+use proto::{causes::innermost, durable, frame::RunId};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -145,7 +145,7 @@ impl Claim {
             .prefix(".pipeline-")
             .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
             .tempfile_in(folder.unwrap_or(Path::new(".")))
-            .map_err(|error| failed(error.kind().into()))?;
+            .map_err(|error| failed(innermost(error)))?;
         draft.as_file().write_all(bytes).map_err(failed)?;
         draft.as_file().sync_all().map_err(failed)?;
         draft.as_file().metadata().and_then(|data| self.note(&data)).map_err(failed)?;

@@ -13,7 +13,7 @@ use std::{
 
 use clap::Args;
 use proto::{
-    causes::with_causes,
+    causes::{innermost, with_causes},
     files::raise_limit_for,
     footing::check_threads,
     net::{
@@ -435,7 +435,7 @@ impl Paper {
         };
         fs::read_dir(folder).map_err(problem)?;
         // A file without a name: whoever kills this process finds nothing left of it.
-        tempfile::tempfile_in(folder).map_err(|error| problem(error.kind().into()))?;
+        tempfile::tempfile_in(folder).map_err(|error| problem(innermost(error)))?;
         Ok(Self::New(path.into(), desk))
     }
 

@@ -151,7 +151,7 @@ fn unread(path: &Path, sets: &[String], fault: Fault) -> Diagnostics {
 fn unreadable(path: &Path, error: &io::Error) -> Fault {
     let similar = check::similar(path).filter(|_| error.kind() == io::ErrorKind::NotFound);
     Fault::Unreadable {
-        reason: error.kind(),
+        reason: error.into(),
         similar: similar.map(|name| path.with_file_name(name).display().to_string()),
     }
 }

@@ -13,8 +13,8 @@ use crate::topology::section::Section;
 #[expect(missing_docs, reason = "the fields are what the messages name them")]
 pub enum Fault {
     /// The file cannot be opened.
-    #[error("the topology {}", unreadable(*.reason))]
-    Unreadable { reason: io::ErrorKind, similar: Option<String> },
+    #[error("the topology {reason}")]
+    Unreadable { reason: Unread, similar: Option<String> },
     /// The file holds bytes that are no UTF-8.
     #[error("the topology is not UTF-8 text")]
     NotText,
@@ -268,11 +268,27 @@ impl Fault {
     }
 }
 
-fn unreadable(reason: io::ErrorKind) -> String {
-    match reason {
-        io::ErrorKind::NotFound => "does not exist".into(),
-        io::ErrorKind::IsADirectory => "is a folder".into(),
-        other => format!("cannot be read: {other}"),
+/// Why a file is not read. `Display` goes on after what the file is.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Unread {
+    /// There is none.
+    #[error("does not exist")]
+    Missing,
+    /// It is a folder.
+    #[error("is a folder")]
+    Folder,
+    /// In the system's words.
+    #[error("cannot be read: {0}")]
+    Other(String),
+}
+
+impl From<&io::Error> for Unread {
+    fn from(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::Missing,
+            io::ErrorKind::IsADirectory => Self::Folder,
+            _ => Self::Other(error.to_string()),
+        }
     }
 }
 
@@ -286,4 +302,22 @@ fn within(section: Section) -> String {
 /// The end of a range that a value is beyond; the other end is no news.
 fn bound(value: i128, min: i128, max: i128) -> String {
     if value < min { format!("at least {min}") } else { format!("at most {max}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_is_told_in_the_systems_words() {
+        for (code, words) in [
+            (5, "cannot be read: Input/output error (os error 5)"),
+            (13, "cannot be read: Permission denied (os error 13)"),
+            (40, "cannot be read: Too many levels of symbolic links (os error 40)"),
+            (2, "does not exist"),
+            (21, "is a folder"),
+        ] {
+            assert_eq!(Unread::from(&io::Error::from_raw_os_error(code)).to_string(), words);
+        }
+    }
 }
