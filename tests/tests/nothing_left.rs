@@ -57,6 +57,35 @@ fn a_killed_launchers_programs_end_with_it() {
     nothing_is_left_by(&[End::LauncherKilled]);
 }
 
+/// The private folder of a launcher that was killed, also where nothing but functions of ours ran.
+#[test]
+fn a_killed_launchers_private_folder_goes_with_it() {
+    for stage in ["run = \"spin\"", "exec = [\"sleep\", \"0.05\"]"] {
+        let (place, mark) = (Place::new(), Mark::new());
+        let base = place.path("base");
+        fs::create_dir(&base).expect("a folder can be made");
+        let topology = place.write(
+            "t.toml",
+            format!(
+                "[source]\nkind = \"range\"\nfrom = 1000000\nto = 9000000\n[[stage]]\n\
+                 name = \"s\"\nworkers = 2\n{stage}\n"
+            ),
+        );
+        let mut command = place.command(programs::program("pipeline"));
+        command.arg("up").arg(topology).args(["--quiet", "--ephemeral"]);
+        command.env("XDG_RUNTIME_DIR", &base).env("TMPDIR", &base);
+        mark.put_on(&mut command);
+        let mut launcher = place.start_command("up", command);
+        let inside = || fs::read_dir(&base).into_iter().flatten().flatten().next();
+        let folder = wait::until("there is a private folder", inside).path();
+        let all = || (mark.bearers().len() >= 5 && folder.join("sink").exists()).then_some(());
+        wait::until("the run goes on", all);
+        launcher.kill();
+        assert!(wait::is_soon(SOON, || inside().is_none()), "{:?}", inside());
+        assert!(wait::is_soon(SOON, || mark.bearers().is_empty()), "{:?}", mark.bearers());
+    }
+}
+
 /// Programs that run on after a normal end.
 #[test]
 fn a_run_that_ends_by_itself_leaves_nothing() {

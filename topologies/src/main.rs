@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     if let Some(code) = proto::kin::guard::stand_if_asked() {
+        // Whoever was guarded was killed, and could not take away what it had made.
+        pipeline::up::workplace::remove_left();
         return code;
     }
     pipeline::cli::main()

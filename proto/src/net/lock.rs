@@ -194,6 +194,13 @@ fn open(path: &Path) -> Result<(File, bool), LockError> {
     options.create(true).truncate(false).open(path).map(|file| (file, false)).map_err(io)
 }
 
+/// Whether a lock's file says who has held it: that is written by who holds it, so one that can be
+/// taken then has no holder any more.
+pub fn has_had_holder(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|data| data.is_file())
+        && Holder::read(path).process.is_some()
+}
+
 /// Writes the mark, and who holds the lock.
 fn mark(file: &mut File) -> io::Result<()> {
     file.rewind()?;

@@ -98,8 +98,11 @@ pub enum UpError {
 pub fn run(topology: &Topology, options: &Options) -> Result<Outcome, UpError> {
     let mut workplace = Workplace::prepare(topology, options.flags.clone())?;
     kin::adopt();
-    if workplace.has_programs() {
-        workplace.mark(kin::post_guard().map_err(UpError::Guard)?);
+    match kin::post_guard() {
+        Ok(mark) => workplace.mark(mark),
+        Err(error) if workplace.has_programs() => return Err(UpError::Guard(error)),
+        // What is left behind then goes with the next launcher.
+        Err(error) => tracing::debug!(%error, "no guard removes what is left if this is killed"),
     }
     let (incidents, happened) = sync_channel(INCIDENTS_MAX);
     listen_to_signals(incidents.clone())?;

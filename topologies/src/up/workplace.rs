@@ -16,7 +16,7 @@ use proto::{
     kin::guard,
     net::{
         endpoint::Endpoint,
-        lock::{Lock, LockError},
+        lock::{Lock, LockError, has_had_holder},
     },
     process::{LOG_VARIABLE, PARENT_VARIABLE},
 };
@@ -41,8 +41,11 @@ const PREFIX: &str = "pipeline-";
 const BASE_BYTES_MAX: usize = 50;
 /// The file in a private folder that is locked as long as it is in use.
 const LOCK: &str = "lock";
-/// A folder without a lock may be one that was made just now.
+/// A folder whose lock says nothing of its holder may be one that was made just now.
 const STALE_AFTER: Duration = Duration::from_secs(60);
+
+/// How often a folder is emptied into which somebody puts something.
+const REMOVALS_MAX: u32 = 10;
 
 /// Why there is no place to work.
 #[derive(Debug, Error)]
@@ -344,18 +347,36 @@ fn base() -> PathBuf {
     })
 }
 
-/// Removes what runs that were killed have left. A lock that can be taken has no owner.
+/// Removes the private folders that launchers have left which were killed, wherever this process
+/// would have its own.
+pub fn remove_left() {
+    remove_stale(&base());
+}
+
+/// A lock that can be taken has no owner any more, once one has stood in it: that is written while it
+/// is held.
 fn remove_stale(base: &Path) {
     let uid = rustix::process::getuid().as_raw();
     for entry in fs::read_dir(base).into_iter().flatten().flatten() {
         let path = entry.path();
+        let lock = path.join(LOCK);
         let ours = entry.file_name().to_string_lossy().starts_with(PREFIX)
-            && entry
-                .metadata()
-                .is_ok_and(|data| data.is_dir() && data.uid() == uid && is_old(&data))
-            && path.join(LOCK).is_file();
-        if ours && Lock::take(&path.join(LOCK)).is_ok() {
-            let _ = fs::remove_dir_all(path);
+            && entry.metadata().is_ok_and(|data| {
+                data.is_dir() && data.uid() == uid && (has_had_holder(&lock) || is_old(&data))
+            })
+            && lock.is_file();
+        if ours && Lock::take(&lock).is_ok() {
+            remove_folder(&path);
+        }
+    }
+}
+
+/// Who is about to end may still put something into it.
+fn remove_folder(path: &Path) {
+    for _ in 0..REMOVALS_MAX {
+        match fs::remove_dir_all(path) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+            _ => return,
         }
     }
 }
@@ -363,4 +384,31 @@ fn remove_stale(base: &Path) {
 fn is_old(data: &fs::Metadata) -> bool {
     let age = data.modified().ok().and_then(|at| SystemTime::now().duration_since(at).ok());
     age.is_some_and(|age| age > STALE_AFTER)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a launcher that was killed has left goes with the next one, however soon that comes; what
+    /// is in use, or may be about to be, stays.
+    #[test]
+    fn only_folders_that_nobody_uses_are_removed() {
+        let base = tempfile::tempdir().unwrap();
+        let folder = |name: &str| {
+            let path = base.path().join(format!("{PREFIX}{name}"));
+            fs::create_dir(&path).unwrap();
+            path
+        };
+        let (left, used, fresh, foreign) =
+            (folder("left"), folder("used"), folder("fresh"), folder("foreign"));
+        drop(Lock::take(&left.join(LOCK)).unwrap());
+        fs::write(left.join("sink.json"), "{}").unwrap();
+        let _held = Lock::take(&used.join(LOCK)).unwrap();
+        fs::write(fresh.join(LOCK), "").unwrap();
+        fs::write(foreign.join("thesis"), "").unwrap();
+        remove_stale(base.path());
+        let there = [&left, &used, &fresh, &foreign].map(|path| path.exists());
+        assert_eq!(there, [false, true, true, true]);
+    }
 }
