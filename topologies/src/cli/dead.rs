@@ -2,15 +2,20 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::ExitCode,
+    process::{self, ExitCode},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use clap::{Args, Subcommand};
-use proto::{gist::gist, process::exit_code};
+use proto::{gist::gist, kin, process::exit_code, signals};
 use sink::{DeadLetter, dead::SINK_STAGE, figures::counted, retry, run_dir::RunDir};
 
 use super::{Format, complain, print};
-use crate::{aftermath::place, topology::Topology, up::exit};
+use crate::{
+    aftermath::place,
+    topology::{StageSpec, Topology},
+    up::exit,
+};
 
 /// Looks at the units that failed for good, and gives them another try.
 #[derive(Debug, Args)]
@@ -130,6 +135,30 @@ fn run_unit(letter: &DeadLetter, topology: &Path) -> Result<i32, String> {
             letter.stage, letter.input
         ));
     }
+    let ended = end_on_signals().and_then(|()| call(letter, &topology, spec));
+    // Also what the program has left in the background.
+    kin::end_all();
+    ended
+}
+
+/// Somebody has asked for the end.
+static ASKED: AtomicBool = AtomicBool::new(false);
+
+/// Whoever ends this process ends the program that runs in it, and everything below that: by a
+/// signal, or with SIGKILL.
+fn end_on_signals() -> Result<(), String> {
+    kin::adopt();
+    kin::be_guarded();
+    let heard = signals::listen(|_| {
+        // That the program was ended is no failure of its unit.
+        ASKED.store(true, Ordering::Release);
+        kin::end_all();
+        process::exit(exit::INTERRUPTED);
+    });
+    heard.map_err(|error| error.to_string())
+}
+
+fn call(letter: &DeadLetter, topology: &Topology, spec: &StageSpec) -> Result<i32, String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let mut function =
         worker::assemble(&spec.stage, None, &topology.limits).map_err(|e| text(&e))?;
@@ -141,6 +170,9 @@ fn run_unit(letter: &DeadLetter, topology: &Path) -> Result<i32, String> {
     let mut outputs = worker::Outputs::default();
     let outcome = function.call(&unit, &input, &mut outputs);
     function.tear_down();
+    if ASKED.load(Ordering::Acquire) {
+        return Ok(exit::INTERRUPTED);
+    }
     if let Err(failure) = outcome {
         complain(&format_args!("unit {} failed again: {failure}", letter.id));
         return Ok(FAILED);
