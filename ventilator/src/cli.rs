@@ -40,13 +40,13 @@ const ABANDON_AFTER_MS: u64 = 1_000;
 #[command(arg_required_else_help = true, override_usage = USAGE, after_help = EXAMPLE)]
 pub struct VentilatorArgs {
     /// Where workers and the sink reach this process; may be given more than once
-    #[arg(long, value_name = "ENDPOINT", required_unless_present = "setup", value_parser = elsewhere)]
+    #[arg(long, value_name = "ENDPOINT", required_unless_present = "setup", value_parser = listening)]
     bind: Vec<Endpoint>,
     /// What peers are told instead of --bind, for addresses that are translated on the way
     #[arg(long, value_name = "ENDPOINT", value_parser = told)]
     advertise: Vec<Endpoint>,
     /// Where the sink listens
-    #[arg(long, value_name = "ENDPOINT", required_unless_present = "setup", value_parser = listening)]
+    #[arg(long, value_name = "ENDPOINT", required_unless_present = "setup", value_parser = elsewhere)]
     sink: Option<Endpoint>,
     /// range:A..B (inclusive), lines:FILE, jsonl:FILE, csv:FILE, files:GLOB or stdin
     #[arg(long, value_name = "SPEC", required_unless_present = "setup")]

@@ -231,13 +231,6 @@ fn origin(file: &mut File, new: bool, path: &Path) -> Result<Origin, LockError> 
 /// What stands in the way of a socket.
 #[derive(Debug, Error)]
 pub enum Obstacle {
-    /// Something that is no socket.
-    #[error("there is {what} of that name already, which is left as it is; choose another name")]
-    NoSocket {
-        /// What it is.
-        what: &'static str,
-    },
-    /// Somebody listens there.
     /// There is no folder for it.
     #[error("there is no folder {}; make it first", folder.display())]
     NoFolder {
@@ -252,6 +245,13 @@ pub enum Obstacle {
         /// The length of the absolute path in bytes.
         len: usize,
     },
+    /// Something that is no socket.
+    #[error("there is {what} of that name already, which is left as it is; choose another name")]
+    NoSocket {
+        /// What it is.
+        what: &'static str,
+    },
+    /// Somebody listens there.
     #[error("another process listens there")]
     Live,
     /// It can't be looked at.
@@ -259,13 +259,6 @@ pub enum Obstacle {
     Io(#[from] io::Error),
 }
 
-/// Makes sure that nothing but a socket that nobody listens at would make room for one at `path`.
-///
-/// # Errors
-/// [`Obstacle`] otherwise.
-pub fn make_way(path: &Path) -> Result<(), Obstacle> {
-    let kind = match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
 /// Makes sure that a socket could be at `path`, and be found by processes in other folders.
 ///
 /// # Errors
@@ -282,6 +275,13 @@ pub fn has_place(path: &Path) -> Result<(), Obstacle> {
     }
 }
 
+/// Makes sure that nothing but a socket that nobody listens at would make room for one at `path`.
+///
+/// # Errors
+/// [`Obstacle`] otherwise.
+pub fn make_way(path: &Path) -> Result<(), Obstacle> {
+    let kind = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         other => other?.file_type(),
     };
     let what = match kind {
@@ -450,13 +450,6 @@ mod tests {
         }
     }
 
-    /// No harm: only a socket that nobody listens at makes room for another.
-    #[test]
-    fn nothing_but_a_dead_socket_makes_way() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
-        assert!(make_way(&path("none")).is_ok());
-        drop(UnixListener::bind(path("dead")).unwrap());
     #[test]
     fn a_socket_needs_a_folder_and_a_path_that_fits_with_its_folders() {
         let folder = tempfile::tempdir().unwrap();
@@ -471,6 +464,13 @@ mod tests {
         assert!(matches!(has_place(Path::new(&deep)), Err(Obstacle::Long { .. })));
     }
 
+    /// No harm: only a socket that nobody listens at makes room for another.
+    #[test]
+    fn nothing_but_a_dead_socket_makes_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        assert!(make_way(&path("none")).is_ok());
+        drop(UnixListener::bind(path("dead")).unwrap());
         assert!(make_way(&path("dead")).is_ok());
         let _live = UnixListener::bind(path("live")).unwrap();
         assert!(matches!(make_way(&path("live")), Err(Obstacle::Live)));
