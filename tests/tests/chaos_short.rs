@@ -48,6 +48,28 @@ fn programs_by_hand_with_encryption() {
     weathers("hand-curve");
 }
 
+/// The launcher is killed as well, and is given the same pipe again from its beginning.
+#[test]
+fn standard_input() {
+    weathers("stdin-pipe");
+}
+
+#[test]
+fn standard_input_with_lines_that_are_large() {
+    weathers("stdin-large");
+}
+
+#[test]
+fn standard_input_that_becomes_words() {
+    weathers("stdin-words");
+}
+
+/// Nothing but the summary tells what such a run gave.
+#[test]
+fn standard_input_of_which_only_sums_are_taken() {
+    weathers("stdin-sums");
+}
+
 #[test]
 fn expansion() {
     weathers("words");

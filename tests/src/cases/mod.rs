@@ -79,6 +79,8 @@ pub enum Script {
 pub const TOPOLOGY: &str = "course.toml";
 /// What is given as standard input.
 pub const INPUT: &str = "input";
+/// Where the summary of a run is, also of one whose launcher was killed at its very end and started again.
+pub const SUMMARY: &str = "summary.json";
 
 impl Case {
     /// Writes what it needs into `folder`, which is made.
@@ -118,7 +120,7 @@ impl Case {
             "up",
             TOPOLOGY,
             "--summary",
-            "summary.json",
+            SUMMARY,
         ]);
         command
     }

@@ -3,7 +3,7 @@
 //! Owns one of each kind that could go wrong in a way of its own. `scale` is how many units the
 //! cheapest of them have; those whose units cost more have fewer.
 
-use super::{Case, Order, Script, Stdin, Way, inputs};
+use super::{Case, Order, SUMMARY, Script, Stdin, Way, inputs};
 use crate::place::Transport;
 
 /// Numbers that take a while to factor.
@@ -175,7 +175,7 @@ fn by_hand(scale: u64) -> Vec<Case> {
     let hand = |name, transport, more: [&[&str]; 3]| {
         let source = format!("range:{FIRST}..{}", FIRST + scale - 1);
         let flags: [&[&str]; 3] = [
-            &["--output", "out.jsonl", "--run-dir", "run", "--summary", "summary.json"],
+            &["--output", "out.jsonl", "--run-dir", "run", "--summary", SUMMARY],
             &["--source", &source, "--run-dir", "diary"],
             &["--run", "factor-sum"],
         ];

@@ -8,7 +8,7 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
 
-use super::{Case, Order};
+use super::{Case, Order, SUMMARY};
 use crate::outcome;
 use crate::torture::Trouble;
 
@@ -28,18 +28,12 @@ impl Taken {
     /// Reads what `case` has left in `folder`.
     ///
     /// # Errors
-    /// [`Trouble::Missing`] when there is no output, or nothing that tells the figures.
+    /// [`Trouble::Missing`] when there is no output, or no summary.
     pub fn read(case: &Case, folder: &Path) -> Result<Self, Trouble> {
         let missing = |path: &Path| Trouble::Missing { path: path.to_path_buf() };
-        // Without aggregates all that counts is in the manifest as well, which is always there.
-        let summary = folder.join("summary.json");
-        let facts = if summary.exists() || case.output.is_none() {
-            summary
-        } else {
-            case.run_dir_in(folder).join("manifest.json")
-        };
-        let text = std::fs::read_to_string(&facts).map_err(|_| missing(&facts))?;
-        let facts: Value = serde_json::from_str(&text).map_err(|_| missing(&facts))?;
+        let summary = folder.join(SUMMARY);
+        let text = std::fs::read_to_string(&summary).map_err(|_| missing(&summary))?;
+        let facts: Value = serde_json::from_str(&text).map_err(|_| missing(&summary))?;
         let mut output = match case.output_in(folder) {
             None => Vec::new(),
             Some(path) if !path.exists() => return Err(missing(&path)),
@@ -74,8 +68,7 @@ impl Taken {
         same_lines("the output", &self.output, &calm.output)?;
         same_lines("the dead letters", &self.letters, &calm.letters)?;
         for name in FIGURES {
-            let is_told = !self.figures[name].is_null();
-            if is_told && self.figures[name] != calm.figures[name] {
+            if self.figures[name] != calm.figures[name] {
                 let [found, expected] = [self, calm].map(|taken| taken.figures[name].to_string());
                 return Err(Trouble::Figure { name, found, expected });
             }

@@ -13,7 +13,7 @@ use rustix::process::Signal;
 
 use super::party::Party;
 use super::plan::{Blow, EDGE, Moment};
-use crate::cases::{Case, Taken};
+use crate::cases::{self, Case, Taken};
 use crate::place::Place;
 use crate::torture::kin::{self, Kin, Member};
 use crate::torture::{Kind, Role, Tally, Trouble};
@@ -119,7 +119,7 @@ impl Storm<'_> {
     }
 
     fn judge(&self, folder: &Path) -> Result<Taken, Trouble> {
-        if !folder.join("summary.json").exists() {
+        if !folder.join(cases::SUMMARY).exists() {
             // Its launcher was killed when all was done: the same command says so again.
             let mut party = Party::begin(self.place, self.case, folder, self.input_lasts);
             let begin = Instant::now();

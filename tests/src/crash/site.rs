@@ -153,7 +153,7 @@ impl Site<'_> {
     }
 
     fn judge(&self, folder: &Path) -> Result<Taken, Trouble> {
-        if !folder.join("summary.json").exists() {
+        if !folder.join(cases::SUMMARY).exists() {
             // It was killed when all was done: the same command says so again.
             let ended = self.run(self.case.up(self.place, folder), folder)?;
             self.complete(folder, &ended)?;
