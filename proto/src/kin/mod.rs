@@ -194,6 +194,12 @@ pub fn reap_adopted() {
     }
 }
 
+/// Whether a process of this number is there, and has not ended.
+pub fn lives(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    pid.is_some_and(|pid| table::state(pid) != State::Ended)
+}
+
 fn reap(child: Pid) {
     let _ = waitid(WaitId::Pid(child), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
 }

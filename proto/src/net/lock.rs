@@ -21,7 +21,7 @@ use rustix::fs::{FlockOperation, flock};
 use thiserror::Error;
 
 use super::endpoint::IPC_PATH_BYTES_MAX;
-use crate::launcher::has_launcher;
+use crate::{kin, launcher::has_launcher};
 
 /// Why a lock was not taken.
 #[derive(Debug, Error)]
@@ -81,6 +81,18 @@ impl Holder {
         format!("{}\n{command}\n{by}\n", std::process::id())
     }
 
+    /// Whether it lets go by itself within a moment. A process that was killed while it started another
+    /// one has its locks held by that until its program begins; and who has just taken a lock has
+    /// not said yet who it is, or lost with the machine's power what it had said.
+    pub fn is_gone(&self) -> bool {
+        self.process.as_ref().is_none_or(|(pid, _)| !kin::lives(*pid))
+    }
+
+    /// The same of one whose launcher may have been killed, and that ends with it.
+    pub fn ends_soon(&self) -> bool {
+        self.launched || self.is_gone()
+    }
+
     fn read(path: &Path) -> Self {
         let text = fs::read_to_string(path).unwrap_or_default();
         let mut lines = text.strip_prefix(MARK).unwrap_or_default().lines();
@@ -95,6 +107,9 @@ impl Holder {
 impl Display for Holder {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Some((pid, command)) = &self.process else { return f.write_str("another process") };
+        if self.is_gone() {
+            f.write_str("what was started by ")?;
+        }
         write!(f, "process {pid} (`{command}`), since ")?;
         match self.since.map_or(0, |since| since.as_secs()) {
             seconds @ 0..120 => write!(f, "{seconds} s,"),
@@ -122,12 +137,21 @@ enum Origin {
 }
 
 impl Lock {
-    /// Takes the lock of `path`, a file made for nothing else.
+    /// Takes the lock of `path`, a file made for nothing else, once a holder that has ended
+    /// already has let go.
     ///
     /// # Errors
     /// [`LockError`] when another process holds it, somebody else's file is there, or it can't be
     /// made.
     pub fn take(path: &Path) -> Result<Self, LockError> {
+        Self::take_after(path, Holder::is_gone)
+    }
+
+    /// Takes the lock of `path` if nobody holds it, dead or alive.
+    ///
+    /// # Errors
+    /// As with [`Lock::take`]; at once.
+    pub fn take_if_free(path: &Path) -> Result<Self, LockError> {
         let io = |source| LockError::Io { path: path.into(), source };
         loop {
             let (mut file, new) = open(path)?;
@@ -150,16 +174,21 @@ impl Lock {
         }
     }
 
-    /// The same; a holder whose launcher was killed ends with that, but not in the same instant.
+    /// Takes the lock of `path`; a holder whose launcher was killed ends with that, but not in the
+    /// same instant.
     ///
     /// # Errors
     /// As with [`Lock::take`]; at once when somebody holds it who means to.
     pub fn inherit(path: &Path) -> Result<Self, LockError> {
+        Self::take_after(path, Holder::ends_soon)
+    }
+
+    fn take_after(path: &Path, ends: impl Fn(&Holder) -> bool) -> Result<Self, LockError> {
         let start = Instant::now();
         loop {
-            match Self::take(path) {
+            match Self::take_if_free(path) {
                 Err(LockError::Held { holder, .. })
-                    if holder.launched && start.elapsed() < PREDECESSORS_END =>
+                    if ends(&holder) && start.elapsed() < PREDECESSORS_END =>
                 {
                     thread::sleep(LOOK_INTERVAL);
                 }
@@ -331,7 +360,7 @@ pub fn remove_stale_sockets(prefix: &Path) {
             && entry.file_name().as_encoded_bytes().starts_with(name.as_encoded_bytes())
             && entry.metadata().is_ok_and(|data| data.is_file() && is_old(&data));
         if ours
-            && let Ok(lock) = Lock::take(&path)
+            && let Ok(lock) = Lock::take_if_free(&path)
             && lock.origin == Origin::Pipeline
         {
             let socket = path.with_extension("");
@@ -366,6 +395,47 @@ mod tests {
         assert!(matches!(error, LockError::Held { .. }));
         drop(lock);
         assert!(Lock::take(&path).is_ok());
+    }
+
+    /// A launcher that is killed while it starts a process leaves its lock to that until it is another program,
+    /// and the same command at once found the run directory in use.
+    #[test]
+    fn a_lock_of_one_that_has_ended_is_waited_for_and_one_of_the_living_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let dead = child.id();
+        child.wait().unwrap();
+        let ended = format!("{MARK}{dead}\nup\n\n");
+        let me = format!("{MARK}{}\nup\n\n", std::process::id());
+        let launched = format!("{MARK}{}\nup\n{LAUNCHED}\n", std::process::id());
+        for (text, is_gone, ends_soon) in [
+            (ended.as_str(), true, true),
+            ("", true, true),
+            (&MARK[..5], true, true),
+            (&me, false, false),
+            (&launched, false, true),
+        ] {
+            fs::write(&path, text).unwrap();
+            let holder = Holder::read(&path);
+            assert_eq!((holder.is_gone(), holder.ends_soon()), (is_gone, ends_soon), "{text}");
+        }
+        fs::write(&path, ended).unwrap();
+        let held = File::open(&path).unwrap();
+        flock(&held, FlockOperation::NonBlockingLockExclusive).unwrap();
+        let error = Lock::take_if_free(&path).unwrap_err();
+        assert!(error.to_string().starts_with("what was started by process "), "{error}");
+        let (began, begins) = std::sync::mpsc::channel();
+        let taken = thread::spawn({
+            let path = path.clone();
+            move || {
+                began.send(()).unwrap();
+                Lock::take(&path).map(drop)
+            }
+        });
+        begins.recv().unwrap();
+        drop(held);
+        taken.join().unwrap().unwrap();
     }
 
     #[test]

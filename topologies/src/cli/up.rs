@@ -320,9 +320,9 @@ fn in_use(path: &Path, error: &LockError) -> String {
     }
 }
 
-/// Whether who holds a lock has lost its launcher: this process has what that one had.
+/// Whether who holds a lock has ended, or lost its launcher: this process has what that one had.
 fn ends_soon(error: &LockError) -> bool {
-    matches!(error, LockError::Held { holder, .. } if holder.launched)
+    matches!(error, LockError::Held { holder, .. } if holder.ends_soon())
 }
 
 /// Whether the standard streams that the run needs were given to this process.

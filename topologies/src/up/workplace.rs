@@ -365,7 +365,7 @@ fn remove_stale(base: &Path) {
                 data.is_dir() && data.uid() == uid && (has_had_holder(&lock) || is_old(&data))
             })
             && lock.is_file();
-        if ours && Lock::take(&lock).is_ok() {
+        if ours && Lock::take_if_free(&lock).is_ok() {
             remove_folder(&path);
         }
     }
