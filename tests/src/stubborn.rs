@@ -85,7 +85,8 @@ impl fmt::Display for Trouble {
     }
 }
 
-/// What a unit does: it starts what will not go by itself, and says that it has.
+/// What a unit does: it starts what will not go by itself, and says that it has. From the hundredth on it waits
+/// until the run was asked to end: however late that comes, the run has not ended by itself.
 const SHELL: &str = r#"
 trap '' HUP INT QUIT TERM TSTP
 work() {
@@ -94,10 +95,11 @@ work() {
     (setsid sh -c 'trap "" HUP INT TERM; sleep 300 & sleep 300' &)
     : > "$BEGUN"
     if [ "$PACE" = endless ]; then sleep 300; fi
+    while [ "$1" -ge 100 ] && ! [ -e "$ASKED" ]; do sleep 0.01; done
 }
 case "$1" in
-    exec) work; echo 1 ;;
-    pipe) while read -r n; do work; echo "$n"; done ;;
+    exec) work "$2"; echo 1 ;;
+    pipe) while read -r n; do work "$n"; echo "$n"; done ;;
 esac
 "#;
 
@@ -120,6 +122,8 @@ def work(value):
     open(os.environ["BEGUN"], "w").close()
     if os.environ["PACE"] == "endless":
         time.sleep(300)
+    while value >= 100 and not os.path.exists(os.environ["ASKED"]):
+        time.sleep(0.01)
     return value
 "#;
 
@@ -127,6 +131,7 @@ def work(value):
 struct Run {
     launcher: Process,
     mark: Mark,
+    asked: PathBuf,
 }
 
 fn topology(folder: &Path, kind: Kind, end: End) -> PathBuf {
@@ -151,17 +156,21 @@ fn topology(folder: &Path, kind: Kind, end: End) -> PathBuf {
 impl Run {
     fn begin(place: &Place, kind: Kind, end: End) -> Self {
         let folder = tempfile::tempdir_in(place.folder()).expect("a folder can be made").keep();
-        let (topology, begun) = (topology(&folder, kind, end), folder.join("begun"));
+        let topology = topology(&folder, kind, end);
+        let [begun, asked] = ["begun", "asked"].map(|name| folder.join(name));
         let mark = Mark::new();
         let mut command = place.command(programs::program("pipeline"));
         command.arg("up").arg(topology).args(["--quiet", "--ephemeral"]);
-        command.env("BEGUN", &begun).env("PACE", if end.is_abrupt() { "endless" } else { "brief" });
+        command
+            .env("BEGUN", &begun)
+            .env("ASKED", &asked)
+            .env("PACE", if end.is_abrupt() { "endless" } else { "brief" });
         mark.put_on(&mut command);
         let mut launcher = place.start_command("up", command);
         wait::until("a program has begun", || {
             (begun.exists() || !launcher.is_running()).then_some(())
         });
-        Run { launcher, mark }
+        Run { launcher, mark, asked }
     }
 
     fn signal(&self, signal: Signal) {
@@ -232,5 +241,6 @@ pub fn run_to(place: &Place, kind: Kind, end: End, delay: Duration) -> Result<()
     let mut run = Run::begin(place, kind, end);
     wait::pace(delay, || false);
     run.bring_about(end);
+    std::fs::write(&run.asked, "").expect("the scenario's folder can be written");
     run.is_over(end)
 }

@@ -98,6 +98,13 @@ fn a_launcher_that_dies_while_it_records_what_the_run_is_for() {
     comes_through_from("lines", (Role::Launcher, "up"), ("/.pipeline", 8), &losses);
 }
 
+/// What a run of nothing but aggregates gave is had again by the same command, wherever its launcher died when
+/// the run was complete: no other file has it.
+#[test]
+fn a_launcher_that_dies_before_or_while_it_tells_the_aggregates() {
+    comes_through_from("aggregates", (Role::Launcher, "up"), ("/up", 16), &[Loss::Nothing]);
+}
+
 /// A run that is recorded as finished has its manifest, also after a loss of power.
 #[test]
 fn a_loss_of_power_while_the_manifest_is_written() {

@@ -57,7 +57,7 @@ pub struct Case {
     /// The topology, or by hand the flags of each program.
     pub script: Script,
     /// Files that lie beside it.
-    pub files: Vec<(&'static str, Vec<u8>)>,
+    pub files: Vec<(String, Vec<u8>)>,
     /// What is on standard input.
     pub stdin: Stdin,
     /// The file of results; none: aggregates only.

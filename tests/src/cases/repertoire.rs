@@ -1,7 +1,7 @@
 //! The list of cases.
 //!
-//! Owns one of each kind that could go wrong in a way of its own. `scale` is how many units the
-//! cheapest of them have; those whose units cost more have fewer.
+//! Owns one of each kind that could go wrong in a way of its own. `scale` is how many units a cheap one
+//! has; each has as many as it takes to last for some seconds, since who is done can't be hit.
 
 use super::{Case, Order, SUMMARY, Script, Stdin, Way, inputs};
 use crate::place::Transport;
@@ -50,8 +50,8 @@ fn known_output(name: &str) -> &'static str {
 }
 
 impl Case {
-    fn with(mut self, name: &'static str, content: Vec<u8>) -> Self {
-        self.files.push((name, content));
+    fn with(mut self, name: impl Into<String>, content: Vec<u8>) -> Self {
+        self.files.push((name.into(), content));
         self
     }
 
@@ -118,10 +118,10 @@ fn files(scale: u64) -> Vec<Case> {
     vec![
         up("lines", LINES, &[LOWER], JSONL).with("source.txt", inputs::lines(scale)),
         up("jsonl", OBJECTS, &[ECHO], JSONL).with("source.jsonl", inputs::objects(scale)),
-        up("groups", OBJECTS, &[ECHO], groups).with("source.jsonl", inputs::objects(scale)),
+        up("groups", OBJECTS, &[ECHO], groups).with("source.jsonl", inputs::objects(scale * 3)),
         up("csv", TABLE, &[ECHO], CSV).with("source.csv", inputs::table(scale)),
         up("dead", OBJECTS, &[LOWER], JSONL)
-            .with("source.jsonl", inputs::mixed_json(scale / 10))
+            .with("source.jsonl", inputs::mixed_json(scale / 2))
             .some_are_dead(),
         up("dead-completion", OBJECTS, &[ECHO, LOWER], &format!("{CSV}\n{ANY_ORDER}"))
             .with("source.jsonl", inputs::mixed_json(scale / 10))
@@ -130,11 +130,19 @@ fn files(scale: u64) -> Vec<Case> {
             .with("source.txt", inputs::large_lines(scale / 20)),
         up("large-sqlite", LINES, &[LOWER], SQLITE)
             .with("source.txt", inputs::large_lines(scale / 20)),
-        up("files", "kind = \"files\"\nglob = \"*.txt\"", &["run = \"sha256\""], JSONL)
-            .with("a.txt", inputs::lines(10))
-            .with("b.txt", inputs::lines(20))
-            .with("c.txt", inputs::lines(scale)),
+        many_files(scale),
     ]
+}
+
+/// Files that are read in a moment, and then waited over.
+fn many_files(scale: u64) -> Case {
+    let wait = "python = \"\"\"\nimport time\ndef work(value):\n    time.sleep(0.01)\n    return value\n\"\"\"";
+    let source = "kind = \"files\"\nglob = \"*.txt\"";
+    let mut case = up("files", source, &["run = \"sha256\"", wait], JSONL);
+    for number in 0..scale / 50 {
+        case = case.with(format!("{number}.txt"), inputs::lines(number));
+    }
+    case.with("large.txt", inputs::lines(scale))
 }
 
 fn streams(scale: u64) -> Vec<Case> {
@@ -158,14 +166,14 @@ fn functions(scale: u64) -> Vec<Case> {
     let sums = "aggregate = [\"count\", \"sum\"]";
     vec![
         up("words", LINES, &words, JSONL).with("source.txt", inputs::prose(scale / 4)),
-        up("words-sqlite", LINES, &words, SQLITE).with("source.txt", inputs::prose(scale / 4)),
-        up("python", OBJECTS, &[python], JSONL).with("source.jsonl", inputs::objects(scale / 4)),
+        up("words-sqlite", LINES, &words, SQLITE).with("source.txt", inputs::prose(scale)),
+        up("python", OBJECTS, &[python], JSONL).with("source.jsonl", inputs::objects(scale)),
         up("flaky", OBJECTS, &[flaky, ECHO], JSONL)
-            .with("source.jsonl", inputs::objects(scale / 10)),
+            .with("source.jsonl", inputs::objects(scale / 4)),
         up("exec", LINES, &["exec = [\"tr\", \"a-z\", \"A-Z\"]"], JSONL)
-            .with("source.txt", inputs::lines(scale / 40)),
+            .with("source.txt", inputs::lines(scale / 15)),
         up("pipe", OBJECTS, &["pipe = [\"sed\", \"--unbuffered\", \"s/group/team/\"]"], JSONL)
-            .with("source.jsonl", inputs::objects(scale / 2)),
+            .with("source.jsonl", inputs::objects(scale * 3)),
         up("sleep", OBJECTS, &["run = \"sleep\""], &format!("{JSONL}\n{sums}"))
             .with("source.jsonl", inputs::pauses(scale / 8)),
     ]

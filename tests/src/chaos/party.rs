@@ -15,6 +15,8 @@ use crate::programs::program;
 use crate::torture::kin::{self, Kin, Member};
 use crate::torture::{Role, Trouble, trial};
 
+/// What a process says that finds nobody.
+const WAITS: &str = "can be reached there; waiting for one";
 /// By hand there are so many workers.
 const WORKERS: usize = 2;
 
@@ -92,28 +94,29 @@ impl<'a> Party<'a> {
     /// Who starts it again is nobody once the sink has left: the run is over then.
     fn tend_posts(&mut self) -> Result<bool, Trouble> {
         let Crew::ByHand { endpoints, all } = &mut self.crew else { return Ok(false) };
-        let mut is_over = false;
-        for post in all.iter_mut() {
+        let mut killed = Vec::new();
+        // Each is looked at once, and the sink last: who is looked at again may have left meanwhile.
+        for (index, post) in all.iter_mut().enumerate().rev().filter(|(_, post)| !post.has_left) {
             match post.process.has_ended() {
-                Some(Some(code)) if code == self.case.code => {
-                    post.has_left = true;
-                    is_over |= post.role == Role::Sink;
-                }
+                Some(Some(code)) if code == self.case.code => post.has_left = true,
                 Some(Some(_)) => {
                     return Err(failed(post.process.name().to_owned(), post.process.ends()));
                 }
-                Some(None) | None => {}
+                Some(None) => killed.push(index),
+                None => {}
             }
         }
-        for post in all.iter_mut().filter(|post| !post.has_left) {
-            if post.process.has_ended().is_some() {
-                post.has_left = is_over;
-                if !is_over {
-                    let command =
-                        command(self.place, self.case, &self.folder, endpoints, post.role);
-                    post.process = self.place.start_command(&post.role.to_string(), command);
-                }
+        let is_over = all.iter().any(|post| post.role == Role::Sink && post.has_left);
+        let killed = all.iter_mut().enumerate().filter(|(index, _)| killed.contains(index));
+        for (_, post) in killed {
+            post.has_left = is_over;
+            if !is_over {
+                let command = command(self.place, self.case, &self.folder, endpoints, post.role);
+                post.process = self.place.start_command(&post.role.to_string(), command);
             }
+        }
+        for post in all.iter_mut().filter(|post| is_over && !post.has_left) {
+            post.go_if_too_late();
         }
         Ok(all.iter().any(|post| !post.has_left))
     }
@@ -139,6 +142,15 @@ impl<'a> Party<'a> {
 }
 
 impl Post {
+    /// Who was started again when the others were about to leave meets nobody, says so and waits: whoever
+    /// started it ends it.
+    fn go_if_too_late(&mut self) {
+        if self.process.stderr().contains(WAITS) {
+            self.process.kill();
+            self.has_left = true;
+        }
+    }
+
     fn member(&mut self) -> Option<Member> {
         let is_there = self.process.is_running();
         let kin = Kin::of(self.process.id()).filter(|_| is_there)?;

@@ -25,6 +25,8 @@ const DYING: Duration = Duration::from_secs(30);
 const DISK_CODES: [i32; 2] = [74, 71];
 /// A further one, where the topology can't be read.
 const UNREAD_CODE: i32 = 78;
+/// How the private folder of a launcher is called.
+const PRIVATE: &str = "pipeline-";
 /// How input by a pipe arrives.
 const INPUT_LASTS: Duration = Duration::from_millis(30);
 
@@ -178,8 +180,10 @@ fn may_end_so(point: &Point, strike: &str, code: Option<i32>) -> bool {
     }
 }
 
+/// Whether it struck the removal of something; a folder is opened for that.
 fn removes(strike: &str) -> bool {
-    ["unlink", "rmdir"].contains(&operation(strike))
+    let is_private = || strike.rsplit('/').next().is_some_and(|name| name.starts_with(PRIVATE));
+    ["unlink", "rmdir"].contains(&operation(strike)) || operation(strike) == "open" && is_private()
 }
 
 /// A strike is told as `12 write /path`.
@@ -192,6 +196,6 @@ fn operation(strike: &str) -> &str {
 fn is_clean(folder: &Path, killed: usize) -> Result<(), Trouble> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    let names: Vec<String> = names.filter(|name| name.starts_with("pipeline-")).collect();
+    let names: Vec<String> = names.filter(|name| name.starts_with(PRIVATE)).collect();
     if names.len() > killed { Err(Trouble::Litter { names }) } else { Ok(()) }
 }
