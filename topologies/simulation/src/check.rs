@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::{
     coverage::killed_its_workers,
+    losses::Losses,
     model::Disk,
     process::{Life, Process, SINK},
     scenario::Scenario,
@@ -62,6 +63,18 @@ pub enum Broken {
         /// What it is.
         found: String,
     },
+    /// A unit was given up for killing its workers, which were not lost often enough for that.
+    #[error(
+        "unit {unit} was given up for its workers' deaths, and was lost with {lost} of the {needed} that it takes"
+    )]
+    Blamed {
+        /// The unit.
+        unit: UnitId,
+        /// How often it was lost with its worker.
+        lost: u32,
+        /// How often it would have to be.
+        needed: u32,
+    },
     /// More than its limits is kept by a process (P4).
     #[error("{process} keeps {excess}")]
     Excess {
@@ -87,12 +100,12 @@ pub enum Broken {
 }
 
 /// Everything that can be said once nobody is there any more.
-/// Connections of workers were `struck` so often without a fault of their units.
+/// Units were lost with their workers as often as `losses` says.
 pub(super) fn ended(
     scenario: &Scenario,
     processes: &[Process],
     disk: &Disk,
-    struck: u32,
+    losses: &Losses,
 ) -> Result<(), Broken> {
     for (index, process) in processes.iter().enumerate() {
         let may_tell_of_dead = index == SINK && disk.dead() > 0;
@@ -107,11 +120,11 @@ pub(super) fn ended(
             Life::Up => return Err(Broken::Endless { left: vec![process.name.clone()] }),
         }
     }
-    outcomes(scenario, disk, struck)
+    outcomes(scenario, disk, losses)
 }
 
 /// One outcome for each unit, and the right one.
-fn outcomes(scenario: &Scenario, disk: &Disk, struck: u32) -> Result<(), Broken> {
+fn outcomes(scenario: &Scenario, disk: &Disk, losses: &Losses) -> Result<(), Broken> {
     let shapes = scenario.shapes();
     let mut next = 0;
     for entry in disk.in_order() {
@@ -124,7 +137,11 @@ fn outcomes(scenario: &Scenario, disk: &Disk, struck: u32) -> Result<(), Broken>
         }
         for unit in entry.first..next {
             let (expected, found) = (expected(&shapes, unit), found(entry, unit));
-            if expected != found && !may_be_blamed(scenario, entry, struck) {
+            let blame = blame(scenario, entry, losses);
+            if let Some((lost, needed)) = blame.filter(|(lost, needed)| lost < needed) {
+                return Err(Broken::Blamed { unit, lost, needed });
+            }
+            if expected != found && blame.is_none() {
                 let (expected, found) = (format!("{expected:?}"), format!("{found:?}"));
                 return Err(Broken::Wrong { unit, expected, found });
             }
@@ -139,13 +156,14 @@ fn outcomes(scenario: &Scenario, disk: &Disk, struck: u32) -> Result<(), Broken>
     Ok(())
 }
 
-/// Whether a unit may have been given up since it was alone with each of the workers that chance
-/// took away.
-fn may_be_blamed(scenario: &Scenario, entry: &Entry, struck: u32) -> bool {
-    let Outcome::Dead { dead, .. } = &entry.outcome else { return false };
-    let stage = scenario.stages.get(dead.stage as usize);
-    let enough = stage.is_some_and(|stage| struck >= stage.stage.crash_limit);
-    enough && killed_its_workers(dead)
+/// Why a unit was given up that was said to have killed its workers: how often it was lost with
+/// one, and how often it must have been. The first loss makes it suspect, so that it is alone
+/// with its workers from then on; the others count.
+fn blame(scenario: &Scenario, entry: &Entry, losses: &Losses) -> Option<(u32, u32)> {
+    let Outcome::Dead { dead, .. } = &entry.outcome else { return None };
+    let stage = scenario.stages.get(dead.stage as usize)?;
+    let lost = losses.of(dead.root, &dead.path);
+    killed_its_workers(dead).then_some((lost, stage.stage.crash_limit.max(1) + 1))
 }
 
 fn found(entry: &Entry, unit: UnitId) -> Expected {

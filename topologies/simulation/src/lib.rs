@@ -29,6 +29,7 @@ mod doom;
 mod faults;
 mod forgetful;
 mod lane;
+mod losses;
 mod model;
 mod mutation;
 mod outcome;

@@ -23,11 +23,14 @@ pub enum Mutation {
     /// A worker forgets what it has sent to the next stage when it is given credit for it, and
     /// not when it is committed.
     ForgetOnCredit,
+    /// The ventilator takes the first death of a worker that has nothing but a suspect unit for
+    /// enough to give that up.
+    BlamedTooSoon,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::CommitBeforeSync,
         Self::BegunBeforeSync,
         Self::DroppedAsTaken,
@@ -35,5 +38,6 @@ impl Mutation {
         Self::RangeOneTooFar,
         Self::RangeOneTooShort,
         Self::ForgetOnCredit,
+        Self::BlamedTooSoon,
     ];
 }

@@ -140,7 +140,10 @@ impl Surroundings<'_> {
     }
 
     fn ventilator(&self, process: &Process, me: PeerId) -> Box<dyn Actor> {
-        let stages = self.stages();
+        let mut stages = self.stages();
+        if self.scenario.mutation == Some(Mutation::BlamedTooSoon) {
+            stages.iter_mut().for_each(|stage| stage.crash_limit = 1);
+        }
         let names = stages.iter().map(|stage| stage.name.clone()).collect();
         let role = HelloRole::Ventilator { plan: "plan".into(), run: 0, stages: names };
         let config = Config {

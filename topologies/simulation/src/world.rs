@@ -19,6 +19,7 @@ use super::{
     coverage::{Coverage, Seen},
     faults::{Blow, Cut, FaultPlan, between},
     lane::{Connection, Incarnation, Network},
+    losses::Losses,
     model::Disk,
     process::{Life, Process, SINK, Surroundings, VENTILATOR, WORKERS, endpoint},
     scenario::Scenario,
@@ -68,8 +69,7 @@ pub(super) struct World<'a> {
     broken: Option<Broken>,
     // Since when nothing has gone wrong any more.
     calm_since: Moment,
-    // How often chance has taken the connection of a worker.
-    struck: u32,
+    losses: Losses,
     events: u64,
     reminded: u32,
     coverage: Coverage,
@@ -110,7 +110,7 @@ impl<'a> World<'a> {
             deeds: Vec::new(),
             broken: None,
             calm_since: plan.quiet_at,
-            struck: 0,
+            losses: Losses::default(),
             events: 0,
             reminded: 0,
             coverage: Coverage::default(),
@@ -148,7 +148,7 @@ impl<'a> World<'a> {
         coverage.saw(Seen::RecordedUntold, disk.untold());
         coverage.saw(Seen::LostInMemory, disk.lost());
         coverage.saw(Seen::Reminded, u64::from(self.reminded));
-        let checked = || check::ended(self.scenario, &self.processes, &disk, self.struck).err();
+        let checked = || check::ended(self.scenario, &self.processes, &disk, &self.losses).err();
         let broken = self.broken.take().or_else(checked);
         Course {
             broken,
@@ -260,6 +260,7 @@ impl<'a> World<'a> {
         known.life = life;
         known.actor = None;
         known.waiting.clear();
+        self.losses.gone(process);
         let cut = self.now + self.some(Duration::from_millis(2));
         let lanes = self.network.lose(process, cut);
         self.lost(process, lanes);
@@ -370,9 +371,12 @@ impl<'a> World<'a> {
         }
         for happening in happenings.into_iter().chain([Happening::Tick]) {
             self.note(process, &happening);
+            let before = self.deeds.len();
             let mut context = Context { now: self.now, rng: &mut self.rng, deeds: &mut self.deeds };
             actor.happen(time, happening, &mut context);
-            if context.is_dead() {
+            let is_dead = context.is_dead();
+            self.note_given(process, before);
+            if is_dead {
                 break;
             }
         }
@@ -384,6 +388,17 @@ impl<'a> World<'a> {
             self.carry_out(process, deed);
             if self.processes[process].life != Life::Up {
                 break;
+            }
+        }
+    }
+
+    /// What a process gives its workers, and which of them it gives up, from this deed on.
+    fn note_given(&mut self, process: usize, from: usize) {
+        for deed in self.deeds.iter().skip(from) {
+            match deed {
+                Deed::Send { link, envelope } => self.losses.sent(process, *link, envelope),
+                Deed::Close { link } => self.losses.closed(process, *link),
+                _ => {}
             }
         }
     }
@@ -417,10 +432,17 @@ impl<'a> World<'a> {
         self.trace.note(self.now, process, what, bytes);
         let frame = match happening {
             Happening::Frame(bytes) => Envelope::decode(bytes.clone()).ok(),
+            Happening::LaneDown { link } => {
+                self.losses.lane_down(self.incarnation(process), *link);
+                return self.trace.say(self.now, || format!("{name} : {happening:?}"));
+            }
             other => return self.trace.say(self.now, || format!("{name} : {other:?}")),
         };
         if matches!(frame, Some(Envelope { frame: Frame::Reset, .. })) {
             self.coverage.saw(Seen::Reset, 1);
+        }
+        if let Some(envelope) = &frame {
+            self.losses.heard(process, envelope);
         }
         if let Some(envelope) = frame.filter(is_news) {
             let from = envelope.from;
@@ -529,7 +551,6 @@ impl<'a> World<'a> {
 
     /// A process dies, and is started again after a while.
     fn kill(&mut self, process: usize, back_after: Duration) {
-        self.struck += u32::from(process >= WORKERS);
         self.end(process, Life::Down);
         self.put(self.now + back_after, Occurrence::Start(process));
         if process == SINK && self.processes[VENTILATOR].life == Life::Left(0) {
@@ -557,13 +578,11 @@ impl<'a> World<'a> {
             }
             Blow::Partition { inside, lasts, how } => {
                 self.coverage.saw(Seen::Partitioned, 1);
-                self.struck += u32::from(how == Cut::Reset);
                 let lanes = self.network.part(inside, self.now + lasts, how);
                 self.lost(usize::MAX, lanes);
             }
             Blow::Reset { process } => {
                 self.coverage.saw(Seen::Disconnected, 1);
-                self.struck += 1;
                 let cut = self.now + self.some(Duration::from_millis(1));
                 let lanes = self.network.reset(process, cut);
                 self.lost(process, lanes);
