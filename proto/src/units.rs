@@ -61,6 +61,24 @@ impl Span {
         Self { first, count: offsets.end - offsets.start, path }
     }
 
+    /// Whether any unit is in both.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let meet = |a: u64, b: u64| {
+            a < b.saturating_add(u64::from(other.count))
+                && b < a.saturating_add(u64::from(self.count))
+        };
+        match (self.path.split_last(), other.path.split_last()) {
+            (None, None) => meet(self.first, other.first),
+            (Some((a, before_a)), Some((b, before_b))) => {
+                self.first == other.first
+                    && before_a == before_b
+                    && (a.execution, a.of) == (b.execution, b.of)
+                    && meet(a.index.into(), b.index.into())
+            }
+            _ => false,
+        }
+    }
+
     /// Whether `next` continues this span; then it may be counted into it.
     fn continues_with(&self, next: &Self) -> bool {
         if self.path.len() != next.path.len() {

@@ -14,7 +14,7 @@ use crate::{
     ranges::RangeSet,
     role::LinkId,
     time::Time,
-    units::{Span, Units},
+    units::Units,
 };
 
 impl Dispatch {
@@ -158,8 +158,7 @@ impl Dispatch {
     }
 }
 
+/// Whether any unit is in both; two outputs of one unit are two units.
 fn overlap(units: &Units, others: &Units) -> bool {
-    let meets =
-        |a: &Span, b: &Span| a.roots().start < b.roots().end && b.roots().start < a.roots().end;
-    units.spans().iter().any(|a| others.spans().iter().any(|b| meets(a, b)))
+    units.spans().iter().any(|a| others.spans().iter().any(|b| a.overlaps(b)))
 }

@@ -551,6 +551,37 @@ fn a_unit_that_makes_workers_quiet_before_it_kills_them_is_found_too() {
     }
 }
 
+/// The deaths of one output's workers were charged to every output of the same unit.
+#[test]
+fn an_output_is_not_charged_for_the_deaths_of_another_one_s_workers() {
+    let mut script = Script::new();
+    let add = |script: &mut Script, index| {
+        let path = vec![crate::unit::Step { execution: 1, index, of: 2 }];
+        let span = crate::units::Span::one(7, path);
+        script.dispatch.add(Units::from_outputs(vec![span], vec![1], vec![1]));
+    };
+    let holds = |script: &mut Script, link| {
+        script.join(link);
+        let works = script.works();
+        assert!(matches!(&works[..], [(holder, work)] if *holder == link && work.units.len() == 1));
+    };
+    add(&mut script, 0);
+    holds(&mut script, 1);
+    script.lost(1, Loss::Disconnected);
+    holds(&mut script, 2);
+    add(&mut script, 1);
+    holds(&mut script, 3);
+    script.quiet(2);
+    holds(&mut script, 4);
+    script.lost(2, Loss::Disconnected);
+    let history = |link| {
+        let peer = script.dispatch.crew.get(link).expect("it is there");
+        peer.pending.values().next().expect("it has a parcel").history
+    };
+    assert!(history(4).is_suspect() && history(4).deaths() == 1);
+    assert!(!history(3).is_suspect() && history(3).deaths() == 0);
+}
+
 /// Outputs of an expanded unit that all fail at first: their retries take no place each.
 #[test]
 fn what_fails_together_is_tried_again_together() {
