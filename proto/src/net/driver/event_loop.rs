@@ -48,6 +48,8 @@ pub(super) struct Sockets<R> {
     pub(super) notes: mpsc::Receiver<Note<R>>,
     pub(super) wakeups: Wakeups,
     pub(super) start: Instant,
+    // Peers want to hear something as often.
+    pub(super) heartbeat: Duration,
 }
 
 /// Why a thread lets go of the event loop for a while.
@@ -72,6 +74,8 @@ pub(super) struct EventLoop<P: Role, F> {
     // something happens.
     yielded: (Instant, Option<Duration>),
     turn: Instant,
+    // The longest that a turn has kept this process from saying that it lives.
+    longest: Duration,
     // Until when the leader means to wait for frames.
     waits_until: Option<Time>,
     visited: bool,
@@ -101,6 +105,7 @@ where
             malformed: 0,
             yielded: (now, None),
             turn: now,
+            longest: Duration::ZERO,
             waits_until: None,
             visited: false,
             ended: None,
@@ -139,6 +144,7 @@ where
     pub(super) fn resume(&mut self) {
         let (since, wanted) = self.yielded;
         let worked = since.saturating_duration_since(self.turn);
+        self.lasted(worked);
         let waited = wanted.map_or(Duration::ZERO, |wanted| since.elapsed().saturating_sub(wanted));
         let slept = worked.max(waited);
         self.turn = Instant::now();
@@ -147,6 +153,14 @@ where
             warn!(ms = slept.as_millis() as u64, "this process was stopped for a while");
             let now = self.now();
             self.role.handle(now, Event::Asleep(slept), &mut self.effects);
+        }
+    }
+
+    /// A turn, or a visit, has lasted so long: peers hear nothing meanwhile.
+    fn lasted(&mut self, worked: Duration) {
+        self.longest = self.longest.max(worked);
+        if worked > self.sockets.heartbeat {
+            debug!(ms = worked.as_millis() as u64, "a step took longer than a heartbeat");
         }
     }
 
@@ -190,11 +204,13 @@ where
     /// The same by a thread that holds the event loop only for this, while the leader waits for frames.
     pub(super) fn visit(&mut self, replies: impl IntoIterator<Item = P::Reply>) {
         self.visited = true;
+        let begun = Instant::now();
         if self.ended.is_none()
             && let Err(error) = self.take_replies(replies)
         {
             self.ended = Some(Err(error));
         }
+        self.lasted(begun.elapsed());
     }
 
     /// Whether the leader, who waits for frames, has to look again: the role has left or wants
@@ -308,6 +324,7 @@ where
                     Effect::Request(request) => self.request(request),
                     Effect::Exit(code) => {
                         info!(code, "leaving");
+                        debug!(ms = self.longest.as_millis() as u64, "the longest step");
                         self.ended.get_or_insert(Ok(code));
                         return Ok(());
                     }

@@ -18,7 +18,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
         mpsc,
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tracing::warn;
@@ -75,7 +75,9 @@ impl<R: Send + 'static> Driver<R> {
             NetEvent::Refused => {}
         })?;
         let lanes = Lanes::new(net, limits.frame_bytes_max)?;
-        Ok(Self(Sockets { lanes, refused, handle, notes, wakeups, start: Instant::now() }))
+        let heartbeat = Duration::from_millis(limits.heartbeat_interval_ms);
+        let start = Instant::now();
+        Ok(Self(Sockets { lanes, refused, handle, notes, wakeups, start, heartbeat }))
     }
 
     /// How others reach the role while it runs.
