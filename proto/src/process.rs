@@ -21,7 +21,7 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 pub use crate::launcher::{PARENT_VARIABLE, has_launcher};
-use crate::{kin, launcher::launcher};
+use crate::launcher::launcher;
 
 /// The variable that sets what is logged, as in `PIPELINE_LOG=debug`.
 pub const LOG_VARIABLE: &str = "PIPELINE_LOG";

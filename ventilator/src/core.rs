@@ -24,8 +24,8 @@ use proto::{
 use tracing::{error, info, warn};
 
 use crate::{
-    abandonment::Abandonment, chronicle::Chronicle, commit_rounds::CommitRounds, plans::Plans, reading::Reading,
-    request::Turn, roster::Roster, vacancies::Vacancies,
+    abandonment::Abandonment, chronicle::Chronicle, commit_rounds::CommitRounds, plans::Plans,
+    reading::Reading, request::Turn, roster::Roster, vacancies::Vacancies,
 };
 pub use crate::{
     plans::Config,
@@ -416,10 +416,7 @@ impl Ventilator {
         // What is done has to be safe before.
         let unsafe_yet =
             self.downstream.outcome_bytes() > 0 && self.mesh.is_open(self.downstream.sink());
-        if !self.reading.is_draining()
-            || unsafe_yet
-            || (0..self.plans.stage_count()).all(staffed)
-        {
+        if !self.reading.is_draining() || unsafe_yet || (0..self.plans.stage_count()).all(staffed) {
             return self.abandonment.none();
         }
         if self.abandonment.gives_up(turn.now, self.absence()) {

@@ -10,7 +10,6 @@
 //! - [`checkpoint`]: all of it at one moment
 #![cfg_attr(not(test), expect(clippy::expect_used, reason = "a constant that is in range"))]
 
-
 pub mod checkpoint;
 pub mod counts;
 pub mod flow;

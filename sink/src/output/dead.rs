@@ -141,6 +141,8 @@ fn remove_old(path: &Path, claim: &Claim) -> Result<(), OutputError> {
 
 #[cfg(test)]
 mod tests {
+    use proto::unit::Step;
+
     use super::*;
     use crate::output::{claim::Existing, test_rows::claim};
 

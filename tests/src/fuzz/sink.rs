@@ -7,9 +7,9 @@ use proto::frame::{Dead, Results};
 use proto::ranges::RangeSet;
 use proto::unit::Step;
 use proto::units::{Span, Units};
+use sink::Order;
 use sink::accept::Accept;
 use sink::arrange::Arrange;
-use sink::Order;
 
 use super::script::{Script, about, note};
 

@@ -9,13 +9,7 @@ use super::{
     Dispatch, History, Order, Sent,
     stocks::{Loan, Stock},
 };
-use crate::{
-    frame::ParcelId,
-    ranges::RangeSet,
-    role::LinkId,
-    time::Time,
-    units::Units,
-};
+use crate::{frame::ParcelId, ranges::RangeSet, role::LinkId, time::Time, units::Units};
 
 impl Dispatch {
     /// A worker that was heard last at `since` has missed heartbeats: it is sent nothing more, and
