@@ -20,8 +20,8 @@ use rustix::process::{Pid, Signal, getpid, getppid, set_parent_process_death_sig
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-pub use crate::launcher::{PARENT_VARIABLE, has_launcher};
 use crate::launcher::launcher;
+pub use crate::launcher::{PARENT_VARIABLE, has_launcher};
 
 /// The variable that sets what is logged, as in `PIPELINE_LOG=debug`.
 pub const LOG_VARIABLE: &str = "PIPELINE_LOG";

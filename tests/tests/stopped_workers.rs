@@ -4,7 +4,8 @@
 use std::fs;
 
 use rustix::process::Signal;
-use tests::place::Place;
+use tests::hand::Hand;
+use tests::place::{Place, Transport};
 use tests::process::Process;
 use tests::torture::{Role, kin};
 use tests::wait;
@@ -60,26 +61,36 @@ fn workers(launcher: &Process) -> Vec<kin::Kin> {
 }
 
 /// Stops these workers in the middle of a run; all units are recorded before they go on.
-fn recorded_without(stopped: &[usize]) {
-    let place = Place::new();
+fn stopped(place: &Place, indices: &[usize]) -> (Process, Vec<kin::Kin>) {
     place.write("stopped.toml", topology());
-    let mut launcher = place.start("pipeline", &["up", "stopped.toml", "--set", LIVENESS]);
-    wait::until("some units are recorded", || (lines_so_far(&place) > 2_000).then_some(()));
+    let launcher = place.start("pipeline", &["up", "stopped.toml", "--set", LIVENESS]);
+    wait::until("some units are recorded", || (lines_so_far(place) > 2_000).then_some(()));
     let all = workers(&launcher);
     assert_eq!(all.len(), WORKERS);
-    let victims: Vec<kin::Kin> = stopped.iter().map(|index| all[*index]).collect();
+    let victims: Vec<kin::Kin> = indices.iter().map(|index| all[*index]).collect();
     for victim in &victims {
         assert!(victim.signal(Signal::STOP));
     }
-    assert!(lines_so_far(&place) < UNITS, "the run is over before anyone was stopped");
-    wait::until("all units are recorded", || (lines_so_far(&place) == UNITS).then_some(()));
-    for victim in &victims {
-        assert!(victim.signal(Signal::CONT));
-    }
-    launcher.ends_well();
+    assert!(lines_so_far(place) < UNITS, "the run is over before anyone was stopped");
+    wait::until("all units are recorded", || (lines_so_far(place) == UNITS).then_some(()));
+    (launcher, victims)
+}
+
+fn each_once_in_order(place: &Place) {
     let ids: String = (0..UNITS).map(|id| format!("{{\"id\":{id}}}\n")).collect();
     let output = fs::read_to_string(place.path("out.jsonl")).expect("an output");
     assert!(output == ids, "each once, in order");
+}
+
+fn recorded_without(indices: &[usize]) {
+    let place = Place::new();
+    let (mut launcher, victims) = stopped(&place, indices);
+    for victim in &victims {
+        // It may have been ended with the run.
+        victim.signal(Signal::CONT);
+    }
+    launcher.ends_well();
+    each_once_in_order(&place);
 }
 
 /// A stopped worker of the first stage: the ventilator gives its units to the other one.
@@ -98,4 +109,47 @@ fn units_of_a_stopped_worker_of_an_inner_stage_are_done_by_another_one() {
 #[test]
 fn units_of_stopped_workers_of_both_stages_are_done_by_the_others() {
     recorded_without(&[1, 2]);
+}
+
+/// A run was not over before the silence of a stopped worker had ended its session.
+#[test]
+fn the_end_of_a_run_does_not_wait_for_stopped_workers() {
+    let place = Place::new();
+    let (mut launcher, victims) = stopped(&place, &[0, 3]);
+    launcher.ends_well();
+    each_once_in_order(&place);
+    assert!(victims.iter().all(|victim| !victim.lives()), "nothing is left of the run");
+}
+
+/// One of two workers that were started by hand is stopped, and goes on when nobody else is there
+/// any more: it finds that the run is over.
+fn over_without_a_worker_that_is_stopped(transport: Transport) {
+    let hand = Hand::over(transport);
+    let mut sink = hand.sink(&["--order", "completion"]);
+    let last = FIRST + UNITS as u64 - 1;
+    let mut ventilator = hand.ventilator(&format!("range:{FIRST}..{last}"), &[]);
+    let run = ["--run", "factor-sum"];
+    let [mut victim, mut other] = [hand.worker(&run), hand.worker(&run)];
+    wait::until("both have joined", || {
+        (ventilator.stderr().matches("worker joined").count() == 2).then_some(())
+    });
+    wait::until("some units are recorded", || (hand.lines_so_far() > 2_000).then_some(()));
+    victim.stop();
+    assert!(hand.lines_so_far() < UNITS, "the run is over before anyone was stopped");
+    for process in [&mut sink, &mut ventilator, &mut other] {
+        process.ends_well();
+    }
+    assert_eq!(hand.outcome().count("results"), UNITS as u64);
+    victim.go_on();
+    victim.ends_well();
+}
+
+#[test]
+fn a_run_by_hand_is_over_without_a_worker_that_is_stopped_over_ipc() {
+    over_without_a_worker_that_is_stopped(Transport::Ipc);
+}
+
+#[test]
+fn a_run_by_hand_is_over_without_a_worker_that_is_stopped_over_tcp() {
+    over_without_a_worker_that_is_stopped(Transport::Tcp);
 }

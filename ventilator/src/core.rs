@@ -49,6 +49,9 @@ pub mod exit {
 /// The stage that the source's units are for.
 const FIRST_STAGE: u32 = 0;
 
+/// What is due after a time is looked at a moment later.
+const MOMENT: Duration = Duration::from_millis(1);
+
 /// Who a frame comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Speaker {
@@ -61,9 +64,11 @@ enum Speaker {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Running,
-    /// Everything is committed; the workers have been told to stop.
+    /// Everything is committed; the workers have been told to stop. Those that are not heard are
+    /// not waited for once they had time enough.
     Stopping {
         since: Time,
+        look_at: Time,
     },
     /// The workers are gone; the sink has been told everything, and has to say that it heard.
     Parting {
@@ -430,7 +435,7 @@ impl Ventilator {
     /// Workers that are cut off may be on their way back for so long.
     fn absence(&self) -> Duration {
         match self.roster.has_astray() {
-            true => Duration::from_millis(self.plans.limits().liveness_ms),
+            true => self.patience(),
             false => Duration::ZERO,
         }
     }
@@ -440,7 +445,8 @@ impl Ventilator {
         if self.phase != Phase::Running {
             return;
         }
-        self.phase = Phase::Stopping { since: turn.now };
+        let look_at = turn.now + self.patience_with_quiet() + MOMENT;
+        self.phase = Phase::Stopping { since: turn.now, look_at };
         for link in self.roster.links() {
             self.mesh.send(link, Frame::Stop, turn.out);
         }
@@ -544,14 +550,36 @@ impl Ventilator {
         }
     }
 
+    fn patience(&self) -> Duration {
+        Duration::from_millis(self.plans.limits().liveness_ms)
+    }
+
+    /// How long workers that are not heard, and may be stopped, are waited for at the end.
+    fn patience_with_quiet(&self) -> Duration {
+        let beats = self.plans.limits().heartbeat_interval_ms.saturating_mul(2);
+        Duration::from_millis(beats).min(self.patience())
+    }
+
+    /// Whether nobody is left who could hear that the run is over. Who is not heard for a while
+    /// finds it in its inbox, whenever it goes on.
+    fn is_alone(&self, now: Time, since: Time) -> bool {
+        let (patience, waited) = (self.patience(), now.since(since));
+        let awaited = self.resumed.is_some_and(|since| now.since(since) <= patience);
+        let unheard = waited > self.patience_with_quiet()
+            && self.roster.is_unheard(|link| self.mesh.is_quiet(link));
+        waited > patience || !awaited && (unheard || self.roster.is_gone())
+    }
+
     /// The run is over: waits for the workers to go, then for the sink to have heard the figures.
     fn part(&mut self, turn: &mut Turn<'_>) {
-        let now = turn.now;
-        let patience = Duration::from_millis(self.plans.limits().liveness_ms);
-        let awaited = self.resumed.is_some_and(|since| now.since(since) <= patience);
-        let gone = self.roster.is_gone() && !awaited;
+        let (now, patience) = (turn.now, self.patience());
+        if let Phase::Stopping { since, look_at } = &mut self.phase
+            && *look_at <= now
+        {
+            *look_at = *since + patience + MOMENT;
+        }
         match self.phase {
-            Phase::Stopping { since } if gone || now.since(since) > patience => {
+            Phase::Stopping { since, .. } if self.is_alone(now, since) => {
                 self.downstream.witness_mut().close();
                 let (sink, tally) = (self.downstream.sink(), Box::new(self.tally()));
                 self.mesh.send(sink, Frame::Tally(tally), turn.out);
@@ -590,9 +618,9 @@ impl proto::role::Role for Ventilator {
     fn deadline(&self) -> Option<Time> {
         let due = match self.phase {
             // Nothing else is done any more, so nothing else is due.
-            Phase::Stopping { since } | Phase::Parting { since } => {
-                let stop = since + Duration::from_millis(self.plans.limits().liveness_ms + 1);
-                [Some(stop), None, None, None, None]
+            Phase::Stopping { look_at, .. } => [Some(look_at), None, None, None, None],
+            Phase::Parting { since } => {
+                [Some(since + self.patience() + MOMENT), None, None, None, None]
             }
             Phase::Running => [
                 self.downstream.deadline(),

@@ -3,7 +3,7 @@
 //! Owns who is there, in which stage, and what each one says of itself; tells the workers of a stage
 //! who those of the next one are. Refuses to admit anybody, and to know of units.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use proto::{
     frame::{Contact, Frame, Hello, PeerId, WorkerTally},
@@ -31,8 +31,8 @@ impl Member {
 #[derive(Debug, Default)]
 pub(crate) struct Roster {
     members: BTreeMap<LinkId, Member>,
-    // Whose session is over although nothing says that they are dead.
-    astray: BTreeSet<PeerId>,
+    // Whose session is over although nothing says that they are dead, and why it is.
+    astray: BTreeMap<PeerId, Loss>,
     former: Vec<WorkerTally>,
 }
 
@@ -60,6 +60,13 @@ impl Roster {
     /// Whether none is there, and none is expected to come back.
     pub fn is_gone(&self) -> bool {
         self.members.is_empty() && self.astray.is_empty()
+    }
+
+    /// Whether nobody is left who is heard: those who are there are quiet, and those who may come
+    /// back fell silent.
+    pub fn is_unheard(&self, is_quiet: impl Fn(LinkId) -> bool) -> bool {
+        self.members.keys().all(|link| is_quiet(*link))
+            && self.astray.values().all(|loss| *loss == Loss::Silent)
     }
 
     /// Whether a stage has a worker.
@@ -112,7 +119,7 @@ impl Roster {
     pub fn lost(&mut self, link: LinkId, loss: Loss, peers_max: u32) -> Option<Member> {
         let member = self.left(link)?;
         if loss != Loss::Disconnected && self.astray.len() < peers_max as usize {
-            self.astray.insert(member.contact.peer);
+            self.astray.insert(member.contact.peer, loss);
         }
         Some(member)
     }

@@ -8,7 +8,9 @@
 use std::time::Duration;
 
 use proto::{
-    frame::{Contact, Frame, Hello, PeerId, Plan, Refusal, Results, Role, RunId, Welcome},
+    frame::{
+        Contact, Envelope, Frame, Hello, PeerId, Plan, Refusal, Results, Role, RunId, Welcome,
+    },
     limits::Limits,
     net::endpoint::seen_from,
     role::{Effect, Event, LinkId},
@@ -67,6 +69,8 @@ struct Home {
     at: String,
     patience: Patience,
     give_up_after: Option<Duration>,
+    // Which start of it said what to be.
+    planned_by: Option<PeerId>,
 }
 
 /// What the worker is part of.
@@ -104,7 +108,13 @@ impl Worker {
         let link = mesh.dial(ventilator, None, &mut out);
         let worker = Self {
             mesh,
-            home: Home { link, at, patience: Patience::default(), give_up_after: None },
+            home: Home {
+                link,
+                at,
+                patience: Patience::default(),
+                give_up_after: None,
+                planned_by: None,
+            },
             membership: None,
             parcels: Parcels::new(&limits, me),
             figures,
@@ -144,7 +154,7 @@ impl Worker {
             MeshEvent::Quiet { link, since } => self.send(|to, _| to.quiet(link, since)),
             MeshEvent::Back { link } => self.send(|to, mesh| to.back(turn, mesh, link)),
             MeshEvent::Frame { link, frame } => self.heard(turn, link, frame),
-            MeshEvent::Stray(_) => self.mesh.turn_away(Unwanted::Stray),
+            MeshEvent::Stray(envelope) => self.heard_stray(turn, &envelope),
         }
     }
 
@@ -238,6 +248,7 @@ impl Worker {
 
     /// The ventilator says what to be.
     fn planned(&mut self, turn: &mut Turn<'_>, plan: Box<Plan>, run: RunId) {
+        self.home.planned_by = self.mesh.peer(self.home.link);
         let same = self.membership.as_ref().is_some_and(|member| {
             self.mesh.run() == run && member.plan.stage_index == plan.stage_index
         });
@@ -258,6 +269,18 @@ impl Worker {
         }
         if self.parcels.is_closed() {
             self.mesh.send(self.home.link, Frame::Leaving, turn.out);
+        }
+    }
+
+    /// That the run is over is true whenever it is heard: a worker that was stopped when its
+    /// ventilator left finds this behind the news of that.
+    fn heard_stray(&mut self, turn: &mut Turn<'_>, envelope: &Envelope) {
+        let ours = self.membership.is_some() && envelope.run == self.mesh.run();
+        let known = self.home.planned_by == Some(envelope.from);
+        if ours && known && envelope.frame == Frame::Stop && self.parting.is_none() {
+            self.leave(turn);
+        } else {
+            self.mesh.turn_away(Unwanted::Stray);
         }
     }
 

@@ -29,8 +29,10 @@ const RETURNS_MAX: u32 = 8;
 /// How many processes are started before anything else is looked at. To start a thousand takes
 /// seconds, and the run may be over by then.
 const STARTS_MAX: usize = 8;
-/// How long the others may take to end after the sink has. They were told before it was.
+/// How long the others may take to end after everything is recorded, and after the sink has: they
+/// were told before it was, and one that is stopped hears nothing.
 const CLOSING: Duration = Duration::from_secs(1);
+const CLOSING_MIN: Duration = Duration::from_millis(100);
 
 /// The exit code of a Rust program that panicked.
 const PANICKED: i32 = 101;
@@ -150,6 +152,8 @@ pub struct Supervisor {
     standstill: Vec<Standstill>,
     committed: u64,
     total: Option<u64>,
+    // Since when everything is known to be recorded.
+    complete: Option<Time>,
     sink: Option<i32>,
     ventilator: Option<i32>,
     // Why the run fails. What comes later follows from it, or came too late to matter.
@@ -167,6 +171,7 @@ impl Supervisor {
             standstill: vec![Standstill::default(); crew.stages()],
             committed: 0,
             total: None,
+            complete: None,
             sink: None,
             ventilator: None,
             cause: None,
@@ -180,7 +185,7 @@ impl Supervisor {
     pub fn handle(&mut self, now: Time, event: Event, out: &mut Vec<Effect>) {
         match event {
             Event::Ended(post, ending) => self.ended(now, post, ending, out),
-            Event::Progress { committed, total } => self.progress(committed, total),
+            Event::Progress { committed, total } => self.progress(now, committed, total),
             Event::Interrupt => self.interrupt(out),
             Event::Tick => {}
         }
@@ -200,7 +205,7 @@ impl Supervisor {
         rests.chain(closing).min()
     }
 
-    fn progress(&mut self, committed: u64, total: Option<u64>) {
+    fn progress(&mut self, now: Time, committed: u64, total: Option<u64>) {
         // A sink that was started again may not have told yet what its predecessor had committed.
         if committed > self.committed {
             self.standstill.fill(Standstill::default());
@@ -213,6 +218,9 @@ impl Supervisor {
             self.committed = committed;
         }
         self.total = total.or(self.total);
+        if self.total == Some(self.committed) {
+            self.complete.get_or_insert(now);
+        }
     }
 
     fn interrupt(&mut self, out: &mut Vec<Effect>) {
@@ -280,7 +288,8 @@ impl Supervisor {
 
     /// Everything is recorded: whoever is left may go.
     fn close(&mut self, now: Time, out: &mut Vec<Effect>) {
-        self.phase = Phase::Closing { until: now + CLOSING };
+        let recorded = self.complete.unwrap_or(now);
+        self.phase = Phase::Closing { until: (recorded + CLOSING).max(now + CLOSING_MIN) };
         for place in self.places.values_mut() {
             if let State::Resting { .. } = place.state {
                 place.state = State::Gone;

@@ -85,6 +85,21 @@ fn a_worker_that_is_left_over_is_asked_to_go_and_then_made_to() {
     assert_eq!(run.ended(WORKER, KILLED), [Effect::Finish(exit::COMPLETE)]);
 }
 
+/// A stopped worker held the end of its run up twice: until the ventilator had given it up, and
+/// then once more.
+#[test]
+fn the_time_for_leaving_begins_when_everything_is_recorded() {
+    for (recorded, ended, killed) in [(100, 110, 1_100), (100, 1_150, 1_250)] {
+        let mut run = Script::new(Survival::None);
+        run.at(recorded).progress(9, Some(9));
+        run.ended(OTHER, WELL);
+        assert_eq!(run.at(ended).ended(Post::Ventilator, WELL), [Effect::Drain(WORKER)]);
+        run.ended(Post::Sink, WELL);
+        assert_eq!(run.tick(), [Effect::Kill(WORKER)]);
+        assert_eq!(run.now, Time::from_ms(killed));
+    }
+}
+
 /// Workers that start after the run is over warn that no ventilator can be reached.
 #[test]
 fn a_worker_that_came_too_late_to_meet_the_ventilator_is_asked_to_go_at_once() {

@@ -229,6 +229,11 @@ impl Mesh {
         self.links.get(&link).is_some_and(|known| known.lane_up)
     }
 
+    /// Whether its peer has missed two heartbeats and was not heard since.
+    pub fn is_quiet(&self, link: LinkId) -> bool {
+        self.links.get(&link).is_some_and(|known| known.silence == Silence::Known)
+    }
+
     /// The peer of a link, once known.
     pub fn peer(&self, link: LinkId) -> Option<PeerId> {
         self.links.get(&link)?.peer
