@@ -87,7 +87,7 @@ impl Topology {
         match &self.source {
             SourceSpec::Files { glob, folder, own } => {
                 let folder = folder.as_deref().unwrap_or(Path::new(""));
-                match Files::find(glob, folder, own) {
+                match Files::find(glob, folder, own, &std::env::temp_dir()) {
                     Ok(files) => files.notes().collect(),
                     Err(error) => vec![error.to_string()],
                 }

@@ -4,7 +4,9 @@
 //! files are looked up once, before the first unit: what a run makes is not found by it.
 
 use std::{
-    os::unix::ffi::OsStrExt,
+    ffi::OsString,
+    io,
+    os::unix::ffi::{OsStrExt, OsStringExt},
     path::{Path, PathBuf},
 };
 
@@ -13,52 +15,113 @@ use serde_bytes::Bytes;
 
 use super::{
     Chunk, Source, SourceError,
+    left_out::LeftOut,
     own::Own,
     pattern::Pattern,
-    walk::{self, Found},
+    records::{Cursor, Records},
+    walk::{self, Ground, join},
 };
+
+/// Bytes of paths that are read at once.
+const STEP_BYTES: usize = 64 << 10;
+/// A record is a folder's path, or the name of a file in the folder before it.
+const FOLDER: u8 = 0;
+const NAME: u8 = 1;
 
 /// Files in the order of their paths.
 pub struct Files {
     pattern: String,
-    found: Found,
-    next: usize,
+    spill: PathBuf,
+    left_out: LeftOut,
+    paths: Records,
+    count: u64,
+    next: u64,
+    way: Way,
+}
+
+/// A way through the paths.
+struct Way {
+    cursor: Cursor,
+    folder: PathBuf,
+}
+
+impl Way {
+    fn through(paths: &Records) -> Self {
+        Self { cursor: Cursor::over(0..paths.end(), STEP_BYTES), folder: PathBuf::new() }
+    }
+
+    fn next(&mut self, paths: &Records) -> io::Result<Option<PathBuf>> {
+        while let Some((tag, bytes)) = self.cursor.next(paths)? {
+            let bytes = OsString::from_vec(bytes);
+            if tag == NAME {
+                return Ok(Some(join(&self.folder, &bytes)));
+            }
+            self.folder = bytes.into();
+        }
+        Ok(None)
+    }
 }
 
 impl Files {
     /// Looks the files up that match `pattern`, below `folder` unless it is absolute. What is in
-    /// `own` is left out, as the run's own.
+    /// `own` is left out, as the run's own. A long list is kept in a file without a name in the
+    /// folder `spill`.
     ///
     /// # Errors
-    /// [`SourceError`] when the pattern is none, or a folder can't be read.
-    pub fn find(pattern: &str, folder: &Path, own: &[PathBuf]) -> Result<Self, SourceError> {
+    /// [`SourceError`] when the pattern is none, a folder can't be read, or there is no place for
+    /// the list.
+    pub fn find(
+        pattern: &str,
+        folder: &Path,
+        own: &[PathBuf],
+        spill: &Path,
+    ) -> Result<Self, SourceError> {
         let parsed = Pattern::parse(pattern).map_err(|error| SourceError::Pattern {
             pattern: pattern.into(),
             problem: error.problem,
         })?;
-        let found = walk::find(&parsed, folder, &Own::new(own))?;
-        Ok(Self { pattern: pattern.into(), found, next: 0 })
+        let (mut paths, mut count, mut last) = (Records::new(spill), 0, None);
+        let ground = Ground { folder, own: &Own::new(own), spill };
+        let left_out = walk::find(&parsed, ground, &mut |folder, name| {
+            if last.as_deref() != Some(folder) {
+                last = Some(folder.to_path_buf());
+                paths.push(FOLDER, folder.as_os_str().as_bytes())?;
+            }
+            count += 1;
+            paths.push(NAME, name.as_bytes())
+        })?;
+        let way = Way::through(&paths);
+        let (pattern, spill) = (pattern.into(), spill.into());
+        Ok(Self { pattern, spill, left_out, paths, count, next: 0, way })
     }
 
     /// How many there are.
-    pub fn len(&self) -> usize {
-        self.found.paths.len()
+    pub fn len(&self) -> u64 {
+        self.count
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.count == 0
     }
 
-    /// The paths.
+    /// The paths, up to one that can't be had again.
     pub fn paths(&self) -> impl Iterator<Item = PathBuf> {
-        self.found.paths.iter()
+        let mut way = Way::through(&self.paths);
+        std::iter::from_fn(move || way.next(&self.paths).ok().flatten())
     }
 
     /// What there is to say about the search, a sentence each.
     pub fn notes(&self) -> impl Iterator<Item = String> {
         let none = self.is_empty().then(|| format!("no file matches `{}`", self.pattern));
-        self.found.left_out.sentences().chain(none)
+        self.left_out.sentences().chain(none)
+    }
+
+    fn give(&mut self) -> Result<Option<PathBuf>, SourceError> {
+        let lost = |source| SourceError::Io { path: self.spill.clone(), source };
+        let path = self.way.next(&self.paths).map_err(lost)?;
+        self.next += u64::from(path.is_some());
+        Ok(path)
     }
 }
 
@@ -68,8 +131,7 @@ impl Source for Files {
             self.notes().for_each(|note| tracing::warn!("{note}"));
         }
         while !chunk.is_full(units_max) {
-            let Some(path) = self.found.paths.get(self.next) else { break };
-            self.next += 1;
+            let Some(path) = self.give()? else { break };
             match path.to_str() {
                 Some(text) => {
                     push_str(&mut chunk.payload, text);
@@ -82,8 +144,8 @@ impl Source for Files {
     }
 
     fn skip(&mut self, units: u64) -> Result<(), SourceError> {
-        let units = usize::try_from(units).unwrap_or(usize::MAX);
-        self.next = self.next.saturating_add(units).min(self.len());
+        let end = self.next.saturating_add(units);
+        while self.next < end && self.give()?.is_some() {}
         Ok(())
     }
 }
@@ -107,7 +169,7 @@ mod tests {
 
     fn found(folder: &Path, pattern: &str, own: &[&str]) -> (Vec<String>, Vec<String>) {
         let own: Vec<_> = own.iter().map(|name| folder.join(name)).collect();
-        let files = Files::find(pattern, folder, &own).unwrap();
+        let files = Files::find(pattern, folder, &own, folder).unwrap();
         let below = |path: &Path| path.strip_prefix(folder).unwrap().to_string_lossy().into_owned();
         let paths = files.paths().map(|path| below(&path)).collect();
         let prefix = format!("{}/", folder.display());
@@ -169,7 +231,7 @@ mod tests {
     fn a_name_that_is_no_utf_8_is_matched_and_given_as_its_bytes() {
         let folder = folder_of(&[b"caf\xe9.txt", b"\xff\xfe/\x80", b"z.txt"]);
         let values = |pattern: &str| {
-            let mut files = Files::find(pattern, folder.path(), &[]).unwrap();
+            let mut files = Files::find(pattern, folder.path(), &[], folder.path()).unwrap();
             let mut chunk = Chunk::default();
             assert!(!files.read(9, &mut chunk).unwrap());
             chunk
@@ -207,6 +269,27 @@ mod tests {
         );
         assert_eq!(matches(folder.path(), "d/circle/*"), ["d/circle/b"]);
         assert_eq!(matches(folder.path(), "*/*/b"), ["d/circle/b"]);
+    }
+
+    /// 10⁶ files as units: the paths were all in memory.
+    #[test]
+    fn paths_that_are_many_are_in_order_and_not_in_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let number = |n: usize| format!("{:0>200}", n * 7_919 % 8_000);
+        for n in 0..8_000 {
+            fs::write(folder.path().join(number(n)), "").unwrap();
+        }
+        let mut files = Files::find("*", folder.path(), &[], folder.path()).unwrap();
+        assert_eq!(files.len(), 8_000);
+        assert!(files.paths.end() > 1 << 20 && files.paths.in_memory() < 512 << 10);
+        files.skip(3).unwrap();
+        let mut chunk = Chunk::default();
+        files.read(1, &mut chunk).unwrap();
+        let third: String = rmp_serde::from_slice(&chunk.payload).unwrap();
+        assert!(third.ends_with(&format!("{:0>200}", 3)));
+        let names = files.paths().map(|path| path.file_name().unwrap().to_owned());
+        assert!(names.eq((0..8_000).map(|n| OsString::from(format!("{n:0>200}")))));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 8_000, "nothing was added");
     }
 
     #[test]

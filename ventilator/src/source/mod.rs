@@ -11,13 +11,14 @@ mod feed;
 mod files;
 mod left_out;
 mod listed;
+mod listing;
 mod own;
-mod paths;
 mod pattern;
 mod peeked;
 mod proven;
 mod range;
 mod reader;
+mod records;
 mod row;
 mod rows;
 mod signature;
@@ -194,7 +195,8 @@ pub fn open(spec: &SourceSpec, run_dir: Option<&Path>) -> Result<Box<dyn Source>
         }
         SourceSpec::Files { glob, folder, own } => {
             let folder = folder.as_deref().unwrap_or(Path::new(""));
-            let files = Box::new(Files::find(glob, folder, own)?);
+            let spill = run_dir.map_or_else(std::env::temp_dir, Path::to_path_buf);
+            let files = Box::new(Files::find(glob, folder, own, &spill)?);
             match run_dir {
                 Some(run_dir) => Box::new(Proven::listing(spec, glob, run_dir, files)?),
                 None => files,

@@ -6,8 +6,7 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    fs::{self, FileType},
-    io,
+    fs, io,
     os::unix::ffi::{OsStrExt, OsStringExt},
     path::{Path, PathBuf},
 };
@@ -15,65 +14,43 @@ use std::{
 use super::{
     SourceError,
     left_out::{LeftOut, Reason},
+    listing::{Kind, Listing, is_nothing},
     own::Own,
-    paths::Paths,
     pattern::{Part, Pattern, characters},
 };
 
-/// What was found.
-#[derive(Debug, Default)]
-pub(super) struct Found {
-    pub paths: Paths,
-    pub left_out: LeftOut,
+/// Where a pattern is looked up.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ground<'a> {
+    /// Where it begins, unless it is absolute.
+    pub folder: &'a Path,
+    /// The run's own, which is no input.
+    pub own: &'a Own,
+    /// Where lists are put that are too long for the memory.
+    pub spill: &'a Path,
 }
 
-/// Looks a pattern up, below `folder` if it is not absolute; what is the run's own is no input.
+/// Looks a pattern up, and gives each file away, as the folder and the name in it; what was left
+/// out.
 ///
 /// # Errors
-/// [`SourceError::Io`] when a folder can't be read.
-pub(super) fn find(pattern: &Pattern, folder: &Path, own: &Own) -> Result<Found, SourceError> {
-    let start = if pattern.absolute { Path::new("/") } else { folder };
-    let mut walk = Walk { parts: &pattern.parts, own, found: Found::default() };
+/// [`SourceError::Io`] when a folder can't be read, or a file can't be taken.
+pub(super) fn find(
+    pattern: &Pattern,
+    ground: Ground<'_>,
+    take: &mut dyn FnMut(&Path, &OsStr) -> io::Result<()>,
+) -> Result<LeftOut, SourceError> {
+    let start = if pattern.absolute { Path::new("/") } else { ground.folder };
+    let mut walk = Walk { parts: &pattern.parts, ground, take, left_out: LeftOut::default() };
     walk.folder(start, &walk.reached(vec![0]))?;
-    Ok(walk.found)
+    Ok(walk.left_out)
 }
 
 struct Walk<'a> {
     parts: &'a [Part],
-    own: &'a Own,
-    found: Found,
-}
-
-/// The names in a folder, in one piece of memory: there may be a million.
-#[derive(Default)]
-struct Listing {
-    names: Vec<u8>,
-    entries: Vec<(usize, usize, Option<FileType>)>,
-}
-
-impl Listing {
-    /// None where there is no such folder, or none that may be looked into by its kind.
-    fn of(folder: &Path) -> io::Result<Option<Self>> {
-        let shown = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        let read = match fs::read_dir(shown) {
-            Err(error) if is_nothing(&error) => return Ok(None),
-            read => read?,
-        };
-        let mut listing = Self::default();
-        for entry in read {
-            let entry = entry?;
-            let start = listing.names.len();
-            listing.names.extend_from_slice(entry.file_name().as_bytes());
-            listing.entries.push((start, listing.names.len(), entry.file_type().ok()));
-        }
-        let names = &listing.names;
-        listing.entries.sort_unstable_by(|a, b| names[a.0..a.1].cmp(&names[b.0..b.1]));
-        Ok(Some(listing))
-    }
-}
-
-fn is_nothing(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+    ground: Ground<'a>,
+    take: &'a mut dyn FnMut(&Path, &OsStr) -> io::Result<()>,
+    left_out: LeftOut,
 }
 
 impl Walk<'_> {
@@ -105,13 +82,13 @@ impl Walk<'_> {
             && let Some(Part::Name(name)) = self.parts.get(*at)
         {
             // Nothing to choose from: the folder need not be readable.
-            return self.entry(folder, name, None, places);
+            return self.entry(folder, name, Kind::Unknown, places);
         }
         let failed = |source| SourceError::Io { path: folder.into(), source };
-        let Some(listing) = Listing::of(folder).map_err(failed)? else { return Ok(()) };
-        for (start, end, kind) in &listing.entries {
-            let name = OsStr::from_bytes(&listing.names[*start..*end]);
-            self.entry(folder, name, *kind, places)?;
+        let listing = Listing::of(folder, self.ground.spill).map_err(failed)?;
+        let Some(mut listing) = listing else { return Ok(()) };
+        while let Some((name, kind)) = listing.next().map_err(failed)? {
+            self.entry(folder, OsStr::from_bytes(&name), kind, places)?;
         }
         Ok(())
     }
@@ -120,30 +97,27 @@ impl Walk<'_> {
         &mut self,
         folder: &Path,
         name: &OsStr,
-        kind: Option<FileType>,
+        kind: Kind,
         places: &[usize],
     ) -> Result<(), SourceError> {
         let mut next = self.after(places, name);
         if next.is_empty() {
             return Ok(());
         }
-        let linked = kind.is_some_and(|kind| kind.is_symlink());
+        let linked = kind == Kind::Link;
         let path = join(folder, name);
-        let kind = match kind.filter(|_| !linked) {
-            Some(kind) => Some(kind),
-            None => kind_of(&path)?,
+        let kind = match kind {
+            Kind::Link | Kind::Unknown => kind_of(&path)?,
+            kind => Some(kind),
         };
         let end = self.parts.len();
         let is_match = next.pop_if(|last| *last == end).is_some();
         match kind {
-            Some(kind) if kind.is_dir() && linked => self.linked_folder(&path, places, name),
-            Some(kind) if kind.is_dir() => self.below(&path, &next),
-            Some(kind) if is_match => {
-                self.file(folder, name, &path, kind);
-                Ok(())
-            }
+            Some(Kind::Folder) if linked => self.linked_folder(&path, places, name),
+            Some(Kind::Folder) => self.below(&path, &next),
+            Some(kind) if is_match => self.file(folder, name, &path, kind),
             None if is_match && fs::symlink_metadata(&path).is_ok() => {
-                self.found.left_out.note(&path, Reason::DanglingLink);
+                self.left_out.note(&path, Reason::DanglingLink);
                 Ok(())
             }
             _ => Ok(()),
@@ -151,7 +125,7 @@ impl Walk<'_> {
     }
 
     fn below(&mut self, path: &Path, places: &[usize]) -> Result<(), SourceError> {
-        if places.is_empty() || self.own.holds(path) {
+        if places.is_empty() || self.ground.own.holds(path) {
             return Ok(());
         }
         self.folder(path, places)
@@ -168,28 +142,37 @@ impl Walk<'_> {
         let is_below = |at: &usize| self.parts.get(*at) == Some(&Part::Below);
         let chosen: Vec<usize> = places.iter().copied().filter(|at| !is_below(at)).collect();
         if chosen.len() < places.len() {
-            self.found.left_out.note(path, Reason::LinkedFolder);
+            self.left_out.note(path, Reason::LinkedFolder);
         }
         let mut next = self.after(&chosen, name);
         next.retain(|at| *at < self.parts.len());
         self.below(path, &next)
     }
 
-    fn file(&mut self, folder: &Path, name: &OsStr, path: &Path, kind: FileType) {
-        if self.own.is(folder, name) {
-            self.found.left_out.note(path, Reason::Own);
-        } else if kind.is_file() {
-            self.found.paths.push(folder, name);
+    fn file(
+        &mut self,
+        folder: &Path,
+        name: &OsStr,
+        path: &Path,
+        kind: Kind,
+    ) -> Result<(), SourceError> {
+        if self.ground.own.is(folder, name) {
+            self.left_out.note(path, Reason::Own);
+        } else if kind == Kind::File {
+            let spill = self.ground.spill;
+            let full = |source| SourceError::Io { path: spill.into(), source };
+            (self.take)(folder, name).map_err(full)?;
         } else {
-            self.found.left_out.note(path, Reason::NoFile);
+            self.left_out.note(path, Reason::NoFile);
         }
+        Ok(())
     }
 }
 
 /// What is at a path, or at the end of the link there; nothing where that leads nowhere.
-fn kind_of(path: &Path) -> Result<Option<FileType>, SourceError> {
+fn kind_of(path: &Path) -> Result<Option<Kind>, SourceError> {
     match fs::metadata(path) {
-        Ok(meta) => Ok(Some(meta.file_type())),
+        Ok(meta) => Ok(Some(meta.file_type().into())),
         Err(error) if is_nothing(&error) || path.is_symlink() => Ok(None),
         Err(source) => Err(SourceError::Io { path: path.into(), source }),
     }

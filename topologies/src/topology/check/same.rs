@@ -81,7 +81,7 @@ fn matched(path: &Path, source: Option<&SourceSpec>) -> Option<String> {
     }
     // A pattern that is none is refused elsewhere.
     let folder = folder.as_deref().unwrap_or(Path::new(""));
-    let files = Files::find(glob, folder, own).ok()?;
+    let files = Files::find(glob, folder, own, &std::env::temp_dir()).ok()?;
     let other = |found: PathBuf| leads_to_same(path, &found) && entry(path) != entry(&found);
     files.paths().any(other).then(|| glob.clone())
 }
