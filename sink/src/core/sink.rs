@@ -209,6 +209,7 @@ impl Sink {
                     warn!("a ventilator of another run has called");
                 }
                 self.ending.begin(turn.now);
+                info!(peer = %hello.name, "worker joined");
                 self.remember(peer, hello.name);
                 self.arrivals.retain(|known| self.mesh.peer(known).is_some());
                 self.arrivals.add(Arrival { link, ventilator: peer, plan, stages });
@@ -244,6 +245,7 @@ impl Sink {
                 Next::Refuse(link) => self.mesh.refuse(link, Refusal::OtherPlan, turn.out),
                 Next::Welcome(link) => self.welcome_ventilator(link, turn),
                 Next::Record(Arrival { ventilator, plan, stages, .. }) => {
+                    info!("recording that the run begins");
                     let committed = self.run.committed.len();
                     let window_units = self.limits.window_units_max;
                     turn.request(Request::Begin {

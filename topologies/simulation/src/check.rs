@@ -157,13 +157,13 @@ fn outcomes(scenario: &Scenario, disk: &Disk, losses: &Losses) -> Result<(), Bro
 }
 
 /// Why a unit was given up that was said to have killed its workers: how often it was lost with
-/// one, and how often it must have been. The first loss makes it suspect, so that it is alone
-/// with its workers from then on; the others count.
+/// one, and how often it must have been. The first loss makes it suspect, so that it is alone with
+/// its workers from then on; the others count, and the first of them may have the same cause.
 fn blame(scenario: &Scenario, entry: &Entry, losses: &Losses) -> Option<(u32, u32)> {
     let Outcome::Dead { dead, .. } = &entry.outcome else { return None };
     let stage = scenario.stages.get(dead.stage as usize)?;
     let lost = losses.of(dead.root, &dead.path);
-    killed_its_workers(dead).then_some((lost, stage.stage.crash_limit.max(1) + 1))
+    killed_its_workers(dead).then_some((lost, stage.stage.crash_limit.max(1)))
 }
 
 fn found(entry: &Entry, unit: UnitId) -> Expected {

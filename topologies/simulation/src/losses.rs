@@ -4,7 +4,7 @@
 //! break, without a look into a role: what a sender had heard when its lane went down is what it
 //! could know. Refuses to judge.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use proto::{
     frame::{Envelope, Frame, ParcelId, Work},
@@ -12,7 +12,10 @@ use proto::{
     unit::{Path, UnitId},
 };
 
-use super::lane::Incarnation;
+use super::{clock::Moment, lane::Incarnation};
+
+/// Connections that break within so short a time may have done so by one cause.
+const TOGETHER: Duration = Duration::from_millis(10);
 
 /// Units of one parcel, in order.
 type Parcel = Vec<(UnitId, Path)>;
@@ -29,8 +32,8 @@ struct Session {
 pub(super) struct Losses {
     // By the sender's number and its link.
     sessions: BTreeMap<(usize, LinkId), Session>,
-    // By the start of the sender, and the unit.
-    lost: BTreeMap<(usize, u32, UnitId, Path), u32>,
+    // By the start of the sender, and the unit: how often, and when the last time.
+    lost: BTreeMap<(usize, u32, UnitId, Path), (u32, Moment)>,
 }
 
 impl Losses {
@@ -66,11 +69,15 @@ impl Losses {
     }
 
     /// The lane of a process has lost its worker, who had begun the first of its parcels at most.
-    pub fn lane_down(&mut self, sender: Incarnation, link: LinkId) {
+    /// Lanes that go down together count once: one cut can do that to all of a process's lanes.
+    pub fn lane_down(&mut self, at: Moment, sender: Incarnation, link: LinkId) {
         let Some(session) = self.sessions.remove(&(sender.process, link)) else { return };
         let begun = session.parcels.into_values().next();
         for (root, path) in begun.into_iter().flatten() {
-            *self.lost.entry((sender.process, sender.start, root, path)).or_default() += 1;
+            let place = (sender.process, sender.start, root, path);
+            let (count, last) = self.lost.entry(place).or_default();
+            *count += u32::from(*count == 0 || at.since(*last) > TOGETHER);
+            *last = at;
         }
     }
 
@@ -84,10 +91,12 @@ impl Losses {
         self.sessions.retain(|(sender, _), _| *sender != process);
     }
 
-    /// How often one start of a process has lost the worker that had begun this unit, at most.
+    /// How often one start of a process has lost the worker that had begun this unit, at most; each
+    /// time by a cause of its own.
     pub fn of(&self, root: UnitId, path: &Path) -> u32 {
         let same = |known: &(usize, u32, UnitId, Path)| known.2 == root && known.3 == *path;
-        let counts = self.lost.iter().filter(|(known, _)| same(known)).map(|(_, count)| *count);
+        let counts =
+            self.lost.iter().filter(|(known, _)| same(known)).map(|(_, (count, _))| *count);
         counts.max().unwrap_or_default()
     }
 }
@@ -124,8 +133,8 @@ mod tests {
         }
         let done = Done { parcel: 0, busy_ns: 1, failed: Vec::new() };
         losses.heard(0, &envelope(7, Frame::Done(done)));
-        losses.lane_down(SENDER, 5);
-        losses.lane_down(SENDER, 5);
+        losses.lane_down(Moment(0), SENDER, 5);
+        losses.lane_down(Moment(0), SENDER, 5);
         assert_eq!(lost(&losses, 0..6), [0, 0, 1, 1, 0, 0]);
     }
 
@@ -135,12 +144,22 @@ mod tests {
         losses.sent(0, 5, &work(0, 0, 3));
         losses.heard(0, &envelope(7, Frame::Returned { parcel: 0, keep: 1 }));
         losses.heard(0, &envelope(8, Frame::Returned { parcel: 0, keep: 0 }));
-        losses.lane_down(SENDER, 5);
+        losses.lane_down(Moment(0), SENDER, 5);
         assert_eq!(lost(&losses, 0..3), [1, 0, 0]);
         losses.sent(0, 5, &work(1, 0, 3));
         losses.closed(0, 5);
-        losses.lane_down(SENDER, 5);
+        losses.lane_down(Moment(0), SENDER, 5);
         assert_eq!(lost(&losses, 0..3), [1, 0, 0]);
+    }
+
+    #[test]
+    fn lanes_that_break_together_count_once() {
+        let mut losses = Losses::default();
+        for (ms, count) in [(1, 1), (4, 1), (30, 2)] {
+            losses.sent(0, 5, &work(0, 0, 1));
+            losses.lane_down(Moment(ms * 1_000_000), SENDER, 5);
+            assert_eq!(lost(&losses, 0..1), [count]);
+        }
     }
 
     #[test]
@@ -148,7 +167,7 @@ mod tests {
         let mut losses = Losses::default();
         for start in 1..=3 {
             losses.sent(0, 5, &work(0, 0, 1));
-            losses.lane_down(Incarnation { process: 0, start }, 5);
+            losses.lane_down(Moment(0), Incarnation { process: 0, start }, 5);
         }
         assert_eq!(lost(&losses, 0..1), [1]);
     }

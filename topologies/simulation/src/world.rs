@@ -433,7 +433,7 @@ impl<'a> World<'a> {
         let frame = match happening {
             Happening::Frame(bytes) => Envelope::decode(bytes.clone()).ok(),
             Happening::LaneDown { link } => {
-                self.losses.lane_down(self.incarnation(process), *link);
+                self.losses.lane_down(self.now, self.incarnation(process), *link);
                 return self.trace.say(self.now, || format!("{name} : {happening:?}"));
             }
             other => return self.trace.say(self.now, || format!("{name} : {other:?}")),

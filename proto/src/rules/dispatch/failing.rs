@@ -12,6 +12,9 @@ use crate::{
 
 /// Into how many pieces a parcel is cut when its worker died.
 const PIECES: usize = 16;
+/// A unit whose workers die waits so long before the next one gets it, at the least: lanes that break
+/// by one cause are heard of one after the other, and none of them was a death.
+const APART: Duration = Duration::from_millis(50);
 
 /// Why units are given up.
 struct Verdict<'a> {
@@ -49,9 +52,17 @@ impl Dispatch {
 
     /// Tries units that have failed once more, after a pause.
     fn later(&mut self, now: Time, units: Units, history: History) {
-        let doubled = self.terms.backoff.saturating_mul(1 << (history.attempt - 1).min(20));
-        let due = now + doubled.min(Duration::from_millis(BACKOFF_MS_MAX));
-        let history = History { attempt: history.attempt + 1, ..history };
+        let due = now + self.pause(history.attempt);
+        self.delay(due, units, History { attempt: history.attempt + 1, ..history });
+    }
+
+    /// The pause after so many failures of a unit.
+    fn pause(&self, failures: u32) -> Duration {
+        let doubled = self.terms.backoff.saturating_mul(1 << failures.saturating_sub(1).min(20));
+        doubled.min(Duration::from_millis(BACKOFF_MS_MAX))
+    }
+
+    fn delay(&mut self, due: Time, units: Units, history: History) {
         let order = self.next_number();
         self.stocks.delay(due, order, Stock::new(units, history));
     }
@@ -61,26 +72,23 @@ impl Dispatch {
     /// enough is dead.
     pub(super) fn charge(
         &mut self,
+        turn: &mut Turn<'_, Order>,
         mut sent: Sent,
         worker: &str,
         committed: &RangeSet,
-        orders: &mut Vec<Order>,
     ) {
         sent.units = std::mem::take(&mut sent.units).without(committed);
-        let mut deaths = sent.history.deaths();
+        let deaths = sent.history.deaths();
         // Only what was suspect before was all that its worker had.
-        if sent.units.len() == 1 && sent.history.is_suspect() {
-            deaths += 1;
-            if deaths >= self.terms.crash_limit {
-                return self.bury_killer(
-                    &sent.units,
-                    sent.history.suspected(deaths),
-                    worker,
-                    orders,
-                );
-            }
+        if sent.units.len() != 1 || !sent.history.is_suspect() {
+            return self.cut(&sent.units, sent.history.suspected(deaths));
         }
-        self.cut(&sent.units, sent.history.suspected(deaths));
+        let deaths = deaths + 1;
+        let history = sent.history.suspected(deaths);
+        if deaths >= self.terms.crash_limit {
+            return self.bury_killer(&sent.units, history, worker, turn.out);
+        }
+        self.delay(turn.now + self.pause(deaths).max(APART), sent.units, history);
     }
 
     /// Cuts what may have killed a worker into pieces that travel alone.

@@ -235,11 +235,11 @@ impl Dispatch {
             }
             let suspected = std::mem::take(&mut executing);
             if suspected && !sent.holding.is_copy() {
-                self.charge(sent, &peer.name, committed, turn.out);
+                self.charge(turn, sent, &peer.name, committed);
                 continue;
             }
             if suspected && peer.presence.is_quiet() {
-                self.accuse(&sent, link, &peer.name, committed, turn.out);
+                self.accuse(turn, &sent, (link, &peer.name), committed);
             }
             self.take_back(sent, committed);
         }

@@ -9,7 +9,13 @@ use super::{
     Dispatch, History, Order, Sent,
     stocks::{Loan, Stock},
 };
-use crate::{frame::ParcelId, ranges::RangeSet, role::LinkId, time::Time, units::Units};
+use crate::{
+    frame::ParcelId,
+    ranges::RangeSet,
+    role::{LinkId, Turn},
+    time::Time,
+    units::Units,
+};
 
 impl Dispatch {
     /// A worker that was heard last at `since` has missed heartbeats: it is sent nothing more, and
@@ -109,19 +115,18 @@ impl Dispatch {
     /// or waits for one: it is charged there.
     pub(super) fn accuse(
         &mut self,
+        turn: &mut Turn<'_, Order>,
         executed: &Sent,
-        link: LinkId,
-        name: &str,
+        (link, name): (LinkId, &str),
         committed: &RangeSet,
-        orders: &mut Vec<Order>,
     ) {
         if let Some((units, history)) = self.stocks.take_lent(link, executed.units.spans()) {
             let sent = Sent::then(executed.at, units, history);
-            return self.charge(sent, name, committed, orders);
+            return self.charge(turn, sent, name, committed);
         }
         for holder in self.crew.links() {
             for (units, history) in self.accuse_holder(holder, executed) {
-                self.bury_killer(&units, history, name, orders);
+                self.bury_killer(&units, history, name, turn.out);
             }
         }
     }

@@ -211,6 +211,7 @@ fn a_unit_that_kills_workers_is_found_and_the_others_of_its_parcel_go_on() {
     let mut dead = Vec::new();
     let mut link = 0;
     for _ in 0..400 {
+        script.pass(10);
         let works = script.works();
         let mut alive = true;
         for (_, work) in works {
@@ -254,6 +255,7 @@ fn no_innocent_is_charged_when_the_last_words_of_those_that_die_are_lost() {
     let killer = 36;
     let mut dead = Vec::new();
     for _ in 0..200 {
+        script.pass(10);
         let works = script.works();
         // It has done what comes before the killer, but nobody hears of it.
         if works.iter().any(|(_, work)| ids(work).contains(&killer)) {
@@ -506,6 +508,7 @@ fn a_unit_that_makes_workers_quiet_before_it_kills_them_is_found_too() {
         let killer = 7;
         let mut dead = Vec::new();
         for _ in 0..300 {
+            script.pass(10);
             let works = script.works();
             let killing = works.iter().any(|(_, work)| ids(work).contains(&killer));
             if !killing {
@@ -549,6 +552,25 @@ fn a_unit_that_makes_workers_quiet_before_it_kills_them_is_found_too() {
         }
         assert!(link < 14, "{link} workers died");
     }
+}
+
+/// One cut that broke the lanes of a process to all of its workers, one after the other, was a
+/// death for each of them, and the unit dead without anybody having died.
+#[test]
+fn lanes_that_break_together_are_no_deaths_of_a_unit() {
+    let mut script = Script::new();
+    (1..=9).for_each(|link| script.join(link));
+    script.add(0, 1);
+    let mut holders = Vec::new();
+    for _ in 0..9 {
+        let Some((link, _)) = script.works().pop() else { break };
+        holders.push(link);
+        assert_eq!(script.lost(link, Loss::Disconnected), []);
+        script.pass(1);
+    }
+    assert_eq!(holders.len(), 2, "the second one may be a death; then it is waited");
+    script.pass(50);
+    assert_eq!(script.works().len(), 1);
 }
 
 /// The deaths of one output's workers were charged to every output of the same unit.
