@@ -3,7 +3,7 @@
 //! Owns the limit and the headroom below it. A connection takes five descriptors or so of either
 //! process, and libzmq does not bear running out where it makes a socket. So lanes are refused, and
 //! doors closed, while descriptors for what must not fail are still there; a burst that is faster
-//! than that is turned away at the door (`net/accept.c`). Refuses to close anything.
+//! than that is turned away at the door (`zeromq-src/accept.c`). Refuses to close anything.
 
 use std::{
     fs::{self, File},

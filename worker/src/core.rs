@@ -414,7 +414,7 @@ impl Worker {
 
     /// A ventilator that is not there may not have been started yet, or may come back.
     fn look_for_ventilator(&mut self, now: Time) {
-        let Home { link, at, patience, give_up_after } = &mut self.home;
+        let Home { link, at, patience, give_up_after, .. } = &mut self.home;
         if self.mesh.is_open(*link) || self.parting.is_some() {
             return patience.met();
         }

@@ -826,7 +826,7 @@ const CONNECTED: i32 = zmq::SocketEvent::CONNECTED as i32;
 const ACCEPTED: i32 = zmq::SocketEvent::ACCEPTED as i32;
 /// There was a connection, and no descriptor for it.
 const TURNED_AWAY: i32 = zmq::SocketEvent::ACCEPT_FAILED as i32;
-/// Why, as far as libzmq is told of it: see `accept.c`.
+/// Why, as far as libzmq is told of it: see `zeromq-src/accept.c`.
 const NO_DESCRIPTOR: u32 = rustix::io::Errno::NFILE.raw_os_error().cast_unsigned();
 /// Connected, connected-and-agreed, gone, refused.
 const MONITORED: i32 = REFUSALS

@@ -1,7 +1,7 @@
 //! A stand-in for `zeromq-src` 0.2, as the build script of `zmq-sys` calls it.
 //!
 //! Owns the choice of libzmq (4.3.5, with CURVE by libsodium); refuses everything else: it is
-//! three functions wide because that build script uses three.
+//! three functions wide because that build script uses three. Beside it, `accept.c`.
 
 use std::path::Path;
 
@@ -30,13 +30,20 @@ impl Build {
         );
         add_defines();
         upstream::Build::new().with_libsodium(Some(sodium)).build();
+        // Behind libzmq, which calls it.
+        println!("cargo:rerun-if-changed={ACCEPT}");
+        cc::Build::new().file(ACCEPT).compile("pipeline_accept");
     }
 }
 
+/// What stands in for accept(2): it says itself why.
+const ACCEPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/accept.c");
+
 /// What libzmq's own build finds out about Linux and `zeromq-src`, which compiles with an empty
 /// `platform.hpp`, does not: threads wake each other by an eventfd instead of a socket pair, which
-/// takes fewer system calls; dead connections are noticed; inherited descriptors are closed.
-const DEFINES: [&str; 9] = [
+/// takes fewer system calls; dead connections are noticed; inherited descriptors are closed. And what
+/// it calls to accept a connection is ours, in this library alone.
+const DEFINES: [&str; 10] = [
     "-DZMQ_HAVE_EVENTFD=1",
     "-DZMQ_HAVE_EVENTFD_CLOEXEC=1",
     "-DZMQ_HAVE_SOCK_CLOEXEC=1",
@@ -46,6 +53,7 @@ const DEFINES: [&str; 9] = [
     "-DZMQ_HAVE_TCP_KEEPIDLE=1",
     "-DZMQ_HAVE_TCP_KEEPINTVL=1",
     "-DZMQ_HAVE_SO_PEERCRED=1",
+    "-Daccept=pipeline_accept",
 ];
 
 /// The compiler's flags are the only way in: they are read from the environment.

@@ -239,7 +239,7 @@ impl Dispatch {
                 continue;
             }
             if suspected && peer.presence.is_quiet() {
-                self.accuse(turn, &sent, (link, &peer.name), committed);
+                self.accuse(turn, &sent, link, &peer.name, committed);
             }
             self.take_back(sent, committed);
         }

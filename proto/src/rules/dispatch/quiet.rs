@@ -117,7 +117,8 @@ impl Dispatch {
         &mut self,
         turn: &mut Turn<'_, Order>,
         executed: &Sent,
-        (link, name): (LinkId, &str),
+        link: LinkId,
+        name: &str,
         committed: &RangeSet,
     ) {
         if let Some((units, history)) = self.stocks.take_lent(link, executed.units.spans()) {

@@ -1,4 +1,4 @@
-/* What libzmq calls as accept(2): in this program it takes the place of the C library's.
+/* What libzmq calls in place of accept(2): it is compiled with -Daccept=pipeline_accept.
  *
  * Owns what happens when no descriptor is left for a connection: libzmq aborts the process over ipc,
  * and over tcp tries again without end, since the connection goes on waiting. Here it is taken with a
@@ -22,6 +22,8 @@
 static pthread_mutex_t keeper = PTHREAD_MUTEX_INITIALIZER;
 /* Not open yet, or given away, while it is -1. */
 static int spare = -1;
+
+int pipeline_accept(int listener, struct sockaddr *address, socklen_t *length);
 
 /* Called with the lock held. */
 static void keep_spare(void)
@@ -48,9 +50,6 @@ static void turn_away(int listener)
     if (connection == -1)
         poll(NULL, 0, REST_MS);
 }
-
-/* The header's own declaration has a type of its own for the address. */
-int pipeline_accept(int listener, struct sockaddr *address, socklen_t *length) __asm__("accept");
 
 int pipeline_accept(int listener, struct sockaddr *address, socklen_t *length)
 {
