@@ -20,7 +20,9 @@ use proto::frame::RunId;
 use super::{
     Chunk, Source, SourceError, SourceSpec,
     digests::{BLOCK_BYTES, Difference, Digests, Known, LISTING_BLOCK_BYTES, Looks},
-    feed, listed, open,
+    feed,
+    files::Files,
+    listed,
 };
 
 /// How well it is looked at.
@@ -123,6 +125,13 @@ fn differing(file: &File, known: &Known, next: &AtomicUsize) -> io::Result<Optio
     }
 }
 
+/// What the pattern of a specification finds now, if it has one.
+fn listing(spec: &SourceSpec) -> Result<Option<Files>, SourceError> {
+    let SourceSpec::Files { glob, folder, own } = spec else { return Ok(None) };
+    let folder = folder.as_deref().unwrap_or(Path::new(""));
+    Files::find(glob, folder, own, &std::env::temp_dir()).map(Some)
+}
+
 /// Compares what a pattern finds with what is known of it.
 pub(super) fn of_listing(
     spec: &SourceSpec,
@@ -130,13 +139,13 @@ pub(super) fn of_listing(
 ) -> Result<Option<Difference>, SourceError> {
     let (bytes, end) = (known.bytes(), known.end);
     let mut digests = Digests::comparing(known, LISTING_BLOCK_BYTES);
-    let mut files = open(spec, None)?;
+    let Some(mut files) = listing(spec)? else { return Ok(None) };
     loop {
         let mut chunk = Chunk::default();
         let more = files.read(1 << 12, &mut chunk)?;
         let entries = listed::Entries::of(&chunk, 0, digests.at());
         if end.is_some_and(|end| digests.at() >= end) && !chunk.is_empty() {
-            return Ok(Some(Difference::MoreFiles { count: count(&mut *files, &chunk, more)? }));
+            return Ok(Some(Difference::MoreFiles { count: count(&mut files, &chunk, more)? }));
         }
         let upto = usize::try_from(bytes.saturating_sub(digests.at())).unwrap_or(usize::MAX);
         let passed = &entries.bytes[..entries.bytes.len().min(upto)];
@@ -146,7 +155,7 @@ pub(super) fn of_listing(
         if passed.len() < entries.bytes.len() {
             let rest = entries.behind(digests.at());
             let more_files =
-                rest + if more { count(&mut *files, &Chunk::default(), more)? } else { 0 };
+                rest + if more { count(&mut files, &Chunk::default(), more)? } else { 0 };
             return Ok(end.map(|_| Difference::MoreFiles { count: more_files }));
         }
         if !more {

@@ -1,5 +1,6 @@
 use std::fs;
 
+use super::super::open;
 use super::*;
 
 const BLOCK: usize = BLOCK_BYTES as usize;

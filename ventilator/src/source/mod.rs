@@ -1,12 +1,15 @@
 //! The sources: where units come from.
 //!
-//! Owns the trait that they share; each source has a file of its own.
+//! Owns which one a specification means; each source has a file of its own, and so has the [trait](Source)
+//! that they share.
 
 mod blocks;
+mod chunk;
 mod compare;
 mod copier;
 mod decoded;
 mod digests;
+mod error;
 mod feed;
 mod files;
 mod left_out;
@@ -26,155 +29,23 @@ mod spec;
 mod spool;
 mod text;
 mod unpack;
+mod values;
 mod walk;
 
-use std::{
-    fs::File,
-    io,
-    path::{Path, PathBuf},
-};
-
-use proto::{frame::RunId, unit::UnitId};
-use thiserror::Error;
+use std::{fs::File, io, path::Path};
 
 use proven::{Proven, Unproven};
 
+pub use chunk::Chunk;
 pub use compare::{Depth, difference};
 pub use digests::Difference;
+pub use error::SourceError;
 pub use feed::{STREAM_VARIABLE, is_fifo, is_own_stdin};
 pub use files::Files;
 pub use pattern::{Pattern, PatternError};
 pub use reader::{SourceThread, spawn};
 pub use spec::{DelimiterError, SourceSpec, SourceSpecError, delimiter};
-
-/// Values that were read, in order, as concatenated MessagePack.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Chunk {
-    /// The values.
-    pub payload: Vec<u8>,
-    /// Where each one ends.
-    pub ends: Vec<u32>,
-}
-
-/// Bytes of values after which a chunk is full.
-const CHUNK_BYTES: usize = 256 << 10;
-
-impl Chunk {
-    /// How many values.
-    pub fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
-    }
-
-    /// Whether it has as many values as asked, or bytes enough.
-    pub fn is_full(&self, units_max: usize) -> bool {
-        self.len() >= units_max || self.payload.len() >= CHUNK_BYTES
-    }
-
-    /// Ends the value whose bytes were appended last.
-    pub fn end_value(&mut self) {
-        self.ends.push(self.payload.len() as u32);
-    }
-
-    /// Appends a value.
-    ///
-    /// # Panics
-    /// If the value has no MessagePack form; integers, strings and maps of strings have one.
-    pub fn push(&mut self, value: &impl serde::Serialize) {
-        rmp_serde::encode::write_named(&mut self.payload, value)
-            .expect("plain values can be encoded");
-        self.end_value();
-    }
-}
-
-/// Why a source can't be read.
-#[derive(Debug, Error)]
-pub enum SourceError {
-    /// The file can't be opened or read.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A line can't be understood.
-    #[error("{}:{line}: {problem}", path.display())]
-    Line {
-        /// The file.
-        path: PathBuf,
-        /// Which line, from 1.
-        line: u64,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// A value is too large to travel.
-    #[error("value {index} of those read last is {bytes} bytes long, more than a frame can carry")]
-    Large {
-        /// Which of the values that were read last, from 0.
-        index: u64,
-        /// Its length.
-        bytes: u64,
-    },
-    /// It is not the source that this run has read before.
-    #[error("the content of the source has changed: {} {difference}", path.display())]
-    Changed {
-        /// The file, or the pattern.
-        path: PathBuf,
-        /// In which way.
-        difference: Difference,
-    },
-    /// The pattern of a `files` source is none.
-    #[error("`{pattern}` is not a pattern: {problem}")]
-    Pattern {
-        /// The pattern.
-        pattern: String,
-        /// Why.
-        problem: String,
-    },
-}
-
-/// Gives the values of a source in order.
-pub trait Source: Send {
-    /// Appends values until the chunk is full or, for a source that trickles, until waiting
-    /// would be needed; at least one, unless the source has ended. Whether more may follow.
-    ///
-    /// # Errors
-    /// [`SourceError`]; nothing can be read afterwards.
-    fn read(&mut self, units_max: usize, chunk: &mut Chunk) -> Result<bool, SourceError>;
-
-    /// Passes over so many values.
-    ///
-    /// # Errors
-    /// [`SourceError`], as reading them.
-    fn skip(&mut self, units: u64) -> Result<(), SourceError> {
-        let mut left = units;
-        let mut chunk = Chunk::default();
-        while left > 0 {
-            let more = self.read(left.min(1 << 14) as usize, &mut chunk)?;
-            left = left.saturating_sub(chunk.len() as u64);
-            if !more {
-                break;
-            }
-            chunk = Chunk::default();
-        }
-        Ok(())
-    }
-
-    /// Goes to the unit from which `run` goes on; before anything is read. A source that knows what
-    /// the run has read of it before is compared with that.
-    ///
-    /// # Errors
-    /// [`SourceError`], as passing over the units before, or when it has changed.
-    fn go_on(&mut self, run: RunId, unit: UnitId) -> Result<(), SourceError> {
-        let _ = run;
-        self.skip(unit)
-    }
-}
+pub use values::Source;
 
 /// Opens a source.
 ///
@@ -259,7 +130,7 @@ mod format_tests;
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, path::PathBuf};
 
     use super::*;
 

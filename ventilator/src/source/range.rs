@@ -2,7 +2,10 @@
 
 use proto::value::push_int;
 
-use super::{CHUNK_BYTES, Chunk, Source, SourceError};
+use super::{
+    Source, SourceError,
+    chunk::{CHUNK_BYTES, Chunk},
+};
 
 /// The longest form of a whole number.
 const INT_BYTES_MAX: usize = 9;
