@@ -14,6 +14,7 @@ use proto::{
         commit::report,
         credit::Intake,
         mesh::{Loss, Mesh, MeshEvent},
+        observers::Observers,
         outbox::weight,
         patience::Patience,
     },
@@ -35,9 +36,6 @@ use crate::accept::{
     horizon::Horizon,
     pending::Pending,
 };
-
-/// Interval between progress reports to observers.
-const REPORT_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Names of workers that are kept, those that are gone included.
 const NAMES_MAX: usize = 16 << 10;
@@ -77,8 +75,7 @@ pub struct Sink {
     // Mostly one. A dead one's lane may reach its successor, whatever came first.
     ventilators: Vec<LinkId>,
     lonely: Patience,
-    observers: Vec<LinkId>,
-    reported: Time,
+    observers: Observers,
 
     ending: Ending,
 }
@@ -114,8 +111,7 @@ impl Sink {
             arrivals: Arrivals::default(),
             ventilators: Vec::new(),
             lonely: Patience::default(),
-            observers: Vec::new(),
-            reported: Time::default(),
+            observers: Observers::default(),
             ending: Ending::new(run.units),
             run,
             limits,
@@ -222,7 +218,7 @@ impl Sink {
             }
             Role::Onlooker => {
                 self.mesh.welcome(link, Welcome::Peer, turn.out);
-                self.observers.push(link);
+                self.observers.join(link);
                 // At once: a launcher has to see that a run gets on whose sink never lives long.
                 self.mesh.send(link, Frame::Report(Box::new(self.progress())), turn.out);
             }
@@ -311,7 +307,7 @@ impl Sink {
 
     fn broken(&mut self, link: LinkId, loss: Loss, turn: &mut Turn<'_>) {
         self.intake.leave(link);
-        self.observers.retain(|observer| *observer != link);
+        self.observers.leave(link);
         let was_one = self.lose_ventilator(link);
         self.forget_end_of_others();
         if !was_one || !self.ventilators.is_empty() {
@@ -442,9 +438,9 @@ impl Sink {
         let code = self.ending.code(self.run.dead);
         let report =
             Report { finished: Some(code), summary: Some(summary.to_owned()), ..self.progress() };
-        for link in &self.observers {
-            self.mesh.send(*link, Frame::Report(Box::new(report.clone())), turn.out);
-            self.mesh.send(*link, Frame::Bye, turn.out);
+        for link in self.observers.links() {
+            self.mesh.send(link, Frame::Report(Box::new(report.clone())), turn.out);
+            self.mesh.send(link, Frame::Bye, turn.out);
         }
         self.ending.exit = Some(code);
     }
@@ -528,13 +524,8 @@ impl Sink {
     }
 
     fn tell_observers(&mut self, turn: &mut Turn<'_>) {
-        if self.observers.is_empty() || turn.now.since(self.reported) < REPORT_INTERVAL {
-            return;
-        }
-        self.reported = turn.now;
-        let report = self.progress();
-        for link in &self.observers {
-            self.mesh.send(*link, Frame::Report(Box::new(report.clone())), turn.out);
+        for link in self.observers.due(turn.now) {
+            self.mesh.send(link, Frame::Report(Box::new(self.progress())), turn.out);
         }
     }
 
@@ -573,7 +564,7 @@ impl role::Role for Sink {
     }
 
     fn deadline(&self) -> Option<Time> {
-        let report = (!self.observers.is_empty()).then(|| self.reported + REPORT_INTERVAL);
+        let report = self.observers.deadline();
         let gives_up = self.ending.gives_up_at(self.patience());
         [self.mesh.deadline(), report, gives_up, self.pending.late_at(), self.lonely.due()]
             .into_iter()
