@@ -14,7 +14,7 @@ use proto::{
     role::Turn,
     rules::{
         commit::{Committed, report},
-        dispatch::{Dispatch, Order},
+        dispatch::{Dispatch, Instruction},
         outbox::Outbox,
     },
     time::Time,
@@ -62,7 +62,9 @@ fn dispatch(criterion: &mut Criterion) {
                         break;
                     }
                     for order in std::mem::take(&mut orders) {
-                        let Order::Send(link, work) = order else { panic!("nothing is late") };
+                        let Instruction::Send(link, work) = order else {
+                            panic!("nothing is late")
+                        };
                         let parcel = work.parcel;
                         let done = Done { parcel, busy_ns: BUSY_NS, failed: Vec::new() };
                         dispatch.done(&mut Turn::new(now, &mut orders), link, &done, &committed);

@@ -7,7 +7,7 @@
 use thiserror::Error;
 
 use crate::{
-    frame::{COMMIT_RANGES_MAX, Frame, Hello, Results, Role},
+    frame::{COMMIT_RANGES_MAX, Frame, Hello, HelloRole, Results},
     limits::PARCEL_UNITS_CEILING,
     unit::UnitId,
     units::{UnitsError, check_spans, valid_path},
@@ -64,13 +64,13 @@ fn check_hello(hello: &Hello) -> Result<(), BoundsError> {
     let mut texts = vec![&hello.name, &hello.host];
     texts.extend(&hello.endpoints);
     match &hello.role {
-        Role::Ventilator { plan, stages, .. } => {
+        HelloRole::Ventilator { plan, stages, .. } => {
             at_most("stages", stages.len(), NAMES_MAX)?;
             texts.push(plan);
             texts.extend(stages);
         }
-        Role::Worker { stage, .. } => texts.extend(stage),
-        Role::Onlooker => {}
+        HelloRole::Worker { stage, .. } => texts.extend(stage),
+        HelloRole::Observer => {}
     }
     texts.into_iter().try_for_each(|text| at_most("a name", text.len(), NAME_BYTES_MAX))
 }
@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn long_names_and_lists_are_refused() {
         let hello = Hello {
-            role: Role::Worker { stage: None, own: false },
+            role: HelloRole::Worker { stage: None, own: false },
             name: "w".into(),
             endpoints: vec!["tcp://127.0.0.1:1".into()],
             host: "h".into(),

@@ -94,7 +94,7 @@ pub enum Fate {
 
 /// An event with its time in milliseconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct Note {
     /// When, by the clock of that machine.
     pub ms: u64,
     /// What.
@@ -124,7 +124,7 @@ impl Diary {
     /// Notes what has happened. A diary that can't be written is no reason to stop a run.
     pub fn note(&mut self, event: Event) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let entry = Entry { ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX), event };
+        let entry = Note { ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX), event };
         let noted = rmp_serde::encode::write(&mut self.file, &entry);
         if let Err(error) = noted {
             tracing::debug!(%error, "the diary misses an entry");
@@ -145,12 +145,12 @@ impl Diary {
 ///
 /// # Errors
 /// When the file can't be opened.
-pub fn read(path: &Path) -> io::Result<impl Iterator<Item = Entry> + use<>> {
+pub fn read(path: &Path) -> io::Result<impl Iterator<Item = Note> + use<>> {
     let mut file = BufReader::with_capacity(1 << 20, File::open(path)?);
     Ok(std::iter::from_fn(move || next(&mut file)))
 }
 
-fn next(file: &mut impl Read) -> Option<Entry> {
+fn next(file: &mut impl Read) -> Option<Note> {
     rmp_serde::from_read(file).ok()
 }
 

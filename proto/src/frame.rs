@@ -85,7 +85,7 @@ pub enum Frame {
     Tally(Box<Tally>),
     /// What a worker has done so far, to the ventilator.
     Figures(WorkerTally),
-    /// Facts for an onlooker.
+    /// Facts for an observer.
     Report(Box<Report>),
     /// The sender takes no more work and will leave once its results are committed.
     Leaving,
@@ -99,7 +99,7 @@ pub enum Frame {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Hello {
     /// What the sender is.
-    pub role: Role,
+    pub role: HelloRole,
     /// How people call it, as in `square-1`.
     pub name: String,
     /// Where its inbox listens, best first.
@@ -112,7 +112,7 @@ pub struct Hello {
 
 /// What a process is in a pipeline.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum Role {
+pub enum HelloRole {
     /// Reads the source.
     Ventilator {
         /// A digest of what decides the results: source and stages. A sink with an unfinished
@@ -131,7 +131,7 @@ pub enum Role {
         own: bool,
     },
     /// Watches.
-    Onlooker,
+    Observer,
 }
 
 /// The answer to Hello.

@@ -7,8 +7,8 @@
 
 use proto::{
     frame::{
-        Commit, Contact, Credit, Dead, Done, End, Envelope, Failed, Frame, Hello, Plan, Refusal,
-        Results, Role, Welcome, Work, WorkerTally,
+        Commit, Contact, Credit, Dead, Done, End, Envelope, Failed, Frame, Hello, HelloRole, Plan,
+        Refusal, Results, Welcome, Work, WorkerTally,
     },
     limits::Limits,
     plan::{Function, Stage},
@@ -75,7 +75,7 @@ fn plan() -> Plan {
 
 fn hello() -> Hello {
     Hello {
-        role: Role::Worker { stage: None, own: false },
+        role: HelloRole::Worker { stage: None, own: false },
         name: "w".into(),
         endpoints: vec!["ipc:///w".into()],
         host: "box-1a2b3c4d".into(),
@@ -176,8 +176,8 @@ fn the_table_of_frames_lists_none_that_does_not_exist() {
 #[test]
 fn every_structure_has_a_row_with_its_fields_in_their_order() {
     let ventilator =
-        Role::Ventilator { plan: String::new(), run: 0, stages: vec!["square".into()] };
-    let worker = Role::Worker { stage: None, own: false };
+        HelloRole::Ventilator { plan: String::new(), run: 0, stages: vec!["square".into()] };
+    let worker = HelloRole::Worker { stage: None, own: false };
     let resume = Welcome::Resume { commit: Commit::default(), epoch: 1 };
     let no_stage = Refusal::Stage { asked: String::new(), stages: Vec::new() };
     let no_function = Refusal::NoFunction { stage: String::new() };

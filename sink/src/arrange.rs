@@ -60,12 +60,12 @@ pub struct Arrange<T> {
 #[derive(Debug)]
 enum Waiting<T> {
     /// By first unit.
-    Input(BTreeMap<u64, Entry<T>>),
-    Completion(VecDeque<(u64, Entry<T>)>),
+    Input(BTreeMap<u64, Held<T>>),
+    Completion(VecDeque<(u64, Held<T>)>),
 }
 
 #[derive(Debug)]
-struct Entry<T> {
+struct Held<T> {
     count: u64,
     bytes: u64,
     item: T,
@@ -101,7 +101,7 @@ impl<T> Arrange<T> {
             .checked_add(count)
             .filter(|end| *end > first)
             .ok_or(ArrangeError::NoRange { first, count })?;
-        let entry = Entry { count, bytes, item };
+        let entry = Held { count, bytes, item };
         match &mut self.waiting {
             Waiting::Completion(queue) => queue.push_back((first, entry)),
             Waiting::Input(entries) => {

@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf, process};
 
 use proto::{
-    frame::{Hello, Role},
+    frame::{Hello, HelloRole},
     limits::Limits,
     net::{
         driver::{Driver, DriverError, Handle},
@@ -113,7 +113,7 @@ pub fn run(
     let recorder = recorder.start(driver.handle())?;
     started(driver.handle());
     let hello = Hello {
-        role: Role::Onlooker,
+        role: HelloRole::Observer,
         name: setup.name.clone(),
         endpoints: Vec::new(),
         host: this_host(),

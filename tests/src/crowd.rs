@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use proto::frame::{Frame, Role};
+use proto::frame::{Frame, HelloRole};
 
 use crate::hostile::Attacker;
 use crate::wait;
@@ -75,7 +75,7 @@ impl Crowd {
     }
 
     fn ask(&mut self) {
-        let hello = self.speaker.hello(Role::Onlooker);
+        let hello = self.speaker.hello(HelloRole::Observer);
         for (place, member) in self.members.iter().enumerate() {
             if member.said.is_none() {
                 self.speaker.says_as((member.me, place as u32 + 1, 0), hello.clone());

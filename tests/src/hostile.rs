@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, channel};
 
-use proto::frame::{Envelope, Frame, Hello, Role, VERSION, Welcome};
+use proto::frame::{Envelope, Frame, Hello, HelloRole, VERSION, Welcome};
 use proto::net::endpoint::{Endpoint, this_host};
 use proto::net::waker;
 use proto::net::zeromq::{Inbox, Lane, LaneEvent, Net, NetEvent, SharedContext};
@@ -79,7 +79,7 @@ impl Attacker {
     }
 
     /// A Hello as `role`, from this attacker's inbox.
-    pub fn hello(&self, role: Role) -> Frame {
+    pub fn hello(&self, role: HelloRole) -> Frame {
         Frame::Hello(Box::new(Hello {
             role,
             name: "attacker".into(),
@@ -90,7 +90,7 @@ impl Attacker {
     }
 
     /// The Hello of a new session as `role`, in bytes.
-    pub fn begins(&mut self, role: Role) -> Vec<u8> {
+    pub fn begins(&mut self, role: HelloRole) -> Vec<u8> {
         self.session += 1;
         self.seq = 0;
         let hello = self.hello(role);
@@ -114,7 +114,7 @@ impl Attacker {
     ///
     /// # Panics
     /// When it does not answer.
-    pub fn is_welcomed(&mut self, role: Role) -> Welcome {
+    pub fn is_welcomed(&mut self, role: HelloRole) -> Welcome {
         let hello = self.begins(role);
         self.sends(hello);
         self.is_answered()
@@ -122,7 +122,7 @@ impl Attacker {
 
     /// Says Hello in a new session, and does not wait for an answer.
     pub fn knocks(&mut self) {
-        let hello = self.begins(Role::Onlooker);
+        let hello = self.begins(HelloRole::Observer);
         self.sends(hello);
     }
 
@@ -139,7 +139,7 @@ impl Attacker {
 
     /// Returns when the victim has taken in all that was sent before.
     pub fn is_heard(&mut self) {
-        self.is_welcomed(Role::Onlooker);
+        self.is_welcomed(HelloRole::Observer);
     }
 
     /// The next frame in its inbox, if one comes soon.

@@ -6,7 +6,7 @@
 use std::io::Write;
 use std::net::TcpStream;
 
-use proto::frame::{Credit, Done, Frame, Results, Role, Welcome};
+use proto::frame::{Credit, Done, Frame, HelloRole, Results, Welcome};
 use tests::crowd::Crowd;
 use tests::hand::Hand;
 use tests::hostile::{Attacker, ByHand};
@@ -72,8 +72,8 @@ impl Scene {
     }
 }
 
-fn worker_role() -> Role {
-    Role::Worker { stage: None, own: true }
+fn worker_role() -> HelloRole {
+    HelloRole::Worker { stage: None, own: true }
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn messages_of_several_parts_are_dropped_whole() {
         }
         // Through the same connection, so that all of them have arrived before.
         let mut attacker = Attacker::towards(&scene.hand.place, &format!("a{index}"), victim);
-        let hello = attacker.begins(Role::Onlooker);
+        let hello = attacker.begins(HelloRole::Observer);
         assert!(peer.sends(&[&hello]));
         attacker.is_answered();
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use proto::{
     diary,
-    frame::{Done, End, Frame, Hello, PeerId, Refusal, Report, Role, Tally, Welcome},
+    frame::{Done, End, Frame, Hello, HelloRole, PeerId, Refusal, Report, Tally, Welcome},
     role::{Effect, Event, LinkId},
     rules::{
         dispatch::Dispatch,
@@ -254,14 +254,14 @@ impl Ventilator {
 
     fn asked(&mut self, turn: &mut Turn<'_>, link: LinkId, hello: Box<Hello>) {
         match hello.role {
-            Role::Onlooker => {
+            HelloRole::Observer => {
                 self.mesh.welcome(link, Welcome::Peer, turn.out);
                 self.observers.join(link);
                 self.report(turn, link);
             }
-            Role::Worker { .. } if self.mesh.run() == 0 => self.waiting.push((link, hello)),
-            Role::Worker { .. } => self.admit(turn, link, *hello),
-            Role::Ventilator { .. } => self.mesh.refuse(link, Refusal::OtherRun, turn.out),
+            HelloRole::Worker { .. } if self.mesh.run() == 0 => self.waiting.push((link, hello)),
+            HelloRole::Worker { .. } => self.admit(turn, link, *hello),
+            HelloRole::Ventilator { .. } => self.mesh.refuse(link, Refusal::OtherRun, turn.out),
         }
     }
 

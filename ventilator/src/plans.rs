@@ -3,7 +3,7 @@
 //! Owns the stages and what every plan has in common; refuses to know who is there already.
 
 use proto::{
-    frame::{Hello, Plan, Refusal, Role},
+    frame::{Hello, HelloRole, Plan, Refusal},
     limits::Limits,
     plan::{Function, Stage},
 };
@@ -64,7 +64,7 @@ impl Plans {
 
     /// What a worker is to be, or why it can be nothing here.
     pub fn plan_for(&self, hello: &Hello) -> Result<Plan, Refusal> {
-        let Role::Worker { stage: asked, own } = &hello.role else {
+        let HelloRole::Worker { stage: asked, own } = &hello.role else {
             return Err(Refusal::OtherRun);
         };
         let (index, stage) = self.stage_of(asked.as_deref())?;

@@ -4,7 +4,7 @@ use std::{io, path::PathBuf, process, time::Duration};
 
 use proto::{
     diary::{Diary, VENTILATOR_FILE},
-    frame::{Hello, Role},
+    frame::{Hello, HelloRole},
     net::{
         driver::{Driver, DriverError, Handle},
         endpoint::{Endpoint, this_host},
@@ -152,7 +152,7 @@ pub fn run_source(
 
 fn hello(setup: &Setup, digest: &str) -> Hello {
     Hello {
-        role: Role::Ventilator {
+        role: HelloRole::Ventilator {
             plan: digest.to_owned(),
             run: 0,
             stages: setup.stages.iter().map(|stage| stage.name.clone()).collect(),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use proto::{
     frame::{
-        Contact, Envelope, Frame, Hello, PeerId, Plan, Refusal, Results, Role, RunId, Welcome,
+        Contact, Envelope, Frame, Hello, HelloRole, PeerId, Plan, Refusal, Results, RunId, Welcome,
     },
     limits::Limits,
     net::endpoint::seen_from,
@@ -83,7 +83,7 @@ struct Membership {
 }
 
 /// A worker.
-pub struct Worker {
+pub struct WorkerRole {
     mesh: Mesh,
     home: Home,
     membership: Option<Membership>,
@@ -96,7 +96,7 @@ pub struct Worker {
 
 type Effects = Vec<Effect<Request>>;
 
-impl Worker {
+impl WorkerRole {
     /// A worker that looks for its ventilator. `me` is drawn at random once a start, and so
     /// numbers this start's executions.
     pub fn new(me: PeerId, hello: Hello, ventilator: Vec<String>) -> (Self, Effects) {
@@ -216,7 +216,7 @@ impl Worker {
         let has_senders =
             self.membership.as_ref().is_some_and(|member| member.plan.stage_index > 0);
         match hello.role {
-            Role::Worker { .. } if has_senders && !self.parcels.is_closed() => {
+            HelloRole::Worker { .. } if has_senders && !self.parcels.is_closed() => {
                 self.mesh.welcome(link, Welcome::Peer, turn.out);
                 self.parcels.join(link);
             }
@@ -352,8 +352,8 @@ impl Worker {
                 error!(%problem, "the function cannot work here");
                 self.exit = Some(exit::UNFIT);
             }
-            Reply::Curtailed { ticket, keep } => {
-                self.parcels.curtailed(turn, &mut self.mesh, ticket, keep);
+            Reply::Truncated { ticket, keep } => {
+                self.parcels.truncated(turn, &mut self.mesh, ticket, keep);
             }
             Reply::Product { ticket, product, finished } => {
                 self.produced(turn.now, ticket, product, finished);
@@ -502,7 +502,7 @@ impl Membership {
     }
 }
 
-impl proto::role::Role for Worker {
+impl proto::role::Role for WorkerRole {
     type Request = Request;
     type Reply = Reply;
 

@@ -16,7 +16,7 @@ const SINK: PeerId = 60;
 /// A worker of the only stage that may keep next to nothing.
 struct Script {
     now: Time,
-    worker: Worker,
+    worker: WorkerRole,
     out: Effects,
     session: u32,
     seq: u64,
@@ -24,10 +24,10 @@ struct Script {
 
 impl Script {
     fn new() -> Self {
-        let role = Role::Worker { stage: None, own: true };
+        let role = HelloRole::Worker { stage: None, own: true };
         let (name, host) = ("w".into(), "h".into());
         let hello = Hello { role, name, endpoints: vec![], host, pid: 1 };
-        let (worker, out) = Worker::new(1, hello, vec!["v".into()]);
+        let (worker, out) = WorkerRole::new(1, hello, vec!["v".into()]);
         let mut script = Self { now: Time::from_ms(1), worker, out, session: 0, seq: 0 };
         script.event(Event::LaneUp { link: script.worker.home.link, inbox: vec![] });
         script.session = script.out.drain(..).fold(0, |session, effect| match effect {

@@ -70,29 +70,29 @@ impl Progress {
     }
 }
 
-struct Parcel {
+struct ParcelTask {
     ticket: Ticket,
     attempt: u32,
     execution: u64,
     units: Units,
 }
 
-/// What the hands are to do.
-enum Order {
+/// What the function's thread is to do.
+enum Task {
     Load(Box<Plan>),
-    Execute(Parcel),
+    Execute(ParcelTask),
 }
 
 /// The way to the function. When this is dropped it ends: at once, tear-down included, if it is
 /// idle; else by itself after its current group of units, which nobody waits for.
 pub struct Executor {
     // Before the queue: what is begun is cut short, and then waited for.
-    curtailer: Curtailer,
+    truncator: Truncator,
     queue: JobQueue<Operator>,
 }
 
 /// Cuts short what is begun when it is dropped.
-struct Curtailer(Arc<Mutex<Progress>>);
+struct Truncator(Arc<Mutex<Progress>>);
 
 impl Executor {
     /// Starts the thread. `own` is the function that the worker brought with it.
@@ -114,30 +114,30 @@ impl Executor {
             function: None,
         };
         let queue = JobQueue::start("executor", operator, handle)?;
-        Ok(Self { curtailer: Curtailer(progress), queue })
+        Ok(Self { truncator: Truncator(progress), queue })
     }
 
     /// Does what the worker asks; what can be answered at once is.
     pub fn perform(&self, request: Request) -> Performed<Reply> {
         match request {
-            Request::Load(plan) => self.queue.perform(Order::Load(plan), None),
+            Request::Load(plan) => self.queue.perform(Task::Load(plan), None),
             Request::Execute { ticket, attempt, execution, units } => {
                 let size = units.len() as u64;
-                let mut progress = lock(&self.curtailer.0);
+                let mut progress = lock(&self.truncator.0);
                 (progress.ticket, progress.begun) = (ticket, 0);
                 progress.limit = units.len() as u32;
                 progress.ready = Product::default();
                 drop(progress);
-                let parcel = Parcel { ticket, attempt, execution, units };
-                self.queue.perform(Order::Execute(parcel), Some(size))
+                let parcel = ParcelTask { ticket, attempt, execution, units };
+                self.queue.perform(Task::Execute(parcel), Some(size))
             }
-            Request::Curtail { share } => Performed::Replied(self.curtailer.curtail(share)),
+            Request::Truncate { share } => Performed::Replied(self.truncator.truncate(share)),
             Request::Collect => self.collect().into(),
         }
     }
 
     fn collect(&self) -> Option<Reply> {
-        let mut progress = lock(&self.curtailer.0);
+        let mut progress = lock(&self.truncator.0);
         progress.looked_at();
         if progress.ready.is_empty() {
             return None;
@@ -147,8 +147,8 @@ impl Executor {
     }
 }
 
-impl Curtailer {
-    fn curtail(&self, share: Share) -> Reply {
+impl Truncator {
+    fn truncate(&self, share: Share) -> Reply {
         let mut progress = lock(&self.0);
         progress.looked_at();
         let left = progress.limit - progress.begun;
@@ -156,13 +156,13 @@ impl Curtailer {
             Share::Half => left.div_ceil(2),
             Share::All => left,
         };
-        Reply::Curtailed { ticket: progress.ticket, keep: progress.limit }
+        Reply::Truncated { ticket: progress.ticket, keep: progress.limit }
     }
 }
 
-impl Drop for Curtailer {
+impl Drop for Truncator {
     fn drop(&mut self) {
-        self.curtail(Share::All);
+        self.truncate(Share::All);
     }
 }
 
@@ -190,13 +190,13 @@ struct Operator {
 }
 
 impl Runner for Operator {
-    type Job = Order;
+    type Job = Task;
     type Reply = Reply;
 
-    fn run(&mut self, orders: Vec<Order>) -> Vec<Reply> {
-        let replies = orders.into_iter().filter_map(|order| match order {
-            Order::Load(plan) => Some(self.load(&plan)),
-            Order::Execute(parcel) => self.execute(&parcel),
+    fn run(&mut self, tasks: Vec<Task>) -> Vec<Reply> {
+        let replies = tasks.into_iter().filter_map(|task| match task {
+            Task::Load(plan) => Some(self.load(&plan)),
+            Task::Execute(parcel) => self.execute(&parcel),
         });
         replies.collect()
     }
@@ -240,7 +240,7 @@ impl Operator {
     }
 
     /// Executes a parcel; the last of its outputs.
-    fn execute(&mut self, parcel: &Parcel) -> Option<Reply> {
+    fn execute(&mut self, parcel: &ParcelTask) -> Option<Reply> {
         let loaded = self.function.as_mut()?;
         let mut outputs = Outputs::new(loaded.limits);
         let mut outcomes = Outcomes::default();
@@ -281,10 +281,12 @@ impl Operator {
             outputs.clear();
             outcomes.clear();
             loaded.work(
-                (cursor.clone().take(group.end - group.start), group.start as usize),
+                group.start as usize,
+                cursor.clone().take(group.end - group.start),
                 parcel,
                 &enough,
-                (&mut outputs, &mut outcomes),
+                &mut outputs,
+                &mut outcomes,
             );
             let took = start.elapsed();
             busy += took;
@@ -315,10 +317,12 @@ impl Loaded {
     /// it is enough.
     fn work(
         &mut self,
-        (spans, at): (Vec<Span>, usize),
-        parcel: &Parcel,
+        at: usize,
+        spans: Vec<Span>,
+        parcel: &ParcelTask,
         enough: &AtomicBool,
-        (outputs, outcomes): (&mut Outputs, &mut Outcomes),
+        outputs: &mut Outputs,
+        outcomes: &mut Outcomes,
     ) {
         let batch = Batch::new(&parcel.units, at, spans, parcel.attempt, &self.stage);
         let mut batch = batch.until(enough);
@@ -403,15 +407,15 @@ mod tests {
             function: Some(function),
         };
         let units = Units::from_source(0, vec![1; 100], (1..=100).collect());
-        let parcel = Parcel { ticket: 0, attempt: 1, execution: 0, units };
+        let parcel = ParcelTask { ticket: 0, attempt: 1, execution: 0, units };
         let working = std::thread::spawn(move || operator.execute(&parcel));
-        let curtailer = Curtailer(progress);
-        let keeps = || match curtailer.curtail(Share::All) {
-            Reply::Curtailed { keep, .. } => keep,
+        let truncator = Truncator(progress);
+        let keeps = || match truncator.truncate(Share::All) {
+            Reply::Truncated { keep, .. } => keep,
             other => panic!("{other:?}"),
         };
         reached.recv().unwrap();
-        while !lock(&curtailer.0).enough.load(Ordering::Relaxed) {
+        while !lock(&truncator.0).enough.load(Ordering::Relaxed) {
             assert_eq!(keeps(), 100, "all of them are begun");
         }
         go.send(()).unwrap();

@@ -62,7 +62,7 @@ struct Executing {
     failed: Vec<Failed>,
     collected: Time,
     // Units not begun have been given back already.
-    curtailed: bool,
+    truncated: bool,
     // Of a run that is over.
     void: bool,
 }
@@ -167,7 +167,7 @@ impl Parcels {
         self.withheld.remove(&link);
         self.queue.retain(|parcel| parcel.link != link);
         if self.executing.as_ref().is_some_and(|executing| executing.link == link) {
-            turn.request(Request::Curtail { share: Share::All });
+            turn.request(Request::Truncate { share: Share::All });
         }
     }
 
@@ -180,7 +180,7 @@ impl Parcels {
         let within = self.intake.received(link, units, bytes);
         let pressed = !within && self.may_press(link, &work);
         if pressed {
-            self.intake.overdrawn(link, units, bytes);
+            self.intake.received_without(link, units, bytes);
         }
         let parcel = Parcel { link, work, pressed };
         if !within && !pressed {
@@ -222,7 +222,7 @@ impl Parcels {
         } else if let Some(executing) = &self.executing
             && (executing.link, executing.parcel) == (link, parcel)
         {
-            turn.request(Request::Curtail { share: Share::Half });
+            turn.request(Request::Truncate { share: Share::Half });
         }
     }
 
@@ -233,12 +233,12 @@ impl Parcels {
             self.give_back(turn, mesh, parcel);
         }
         if self.executing.is_some() {
-            turn.request(Request::Curtail { share: Share::All });
+            turn.request(Request::Truncate { share: Share::All });
         }
     }
 
     /// The executor has given up all but the first units of a parcel.
-    pub fn curtailed(&mut self, turn: &mut Turn<'_>, mesh: &mut Mesh, ticket: Ticket, keep: u32) {
+    pub fn truncated(&mut self, turn: &mut Turn<'_>, mesh: &mut Mesh, ticket: Ticket, keep: u32) {
         let Some(executing) = &mut self.executing else { return };
         if executing.ticket != ticket {
             return;
@@ -330,10 +330,10 @@ impl Parcels {
     /// Fetches what a long parcel has ready; gives back the rest of it if there is no room.
     fn look_after(&mut self, turn: &mut Turn<'_>, room: Room) {
         let Some(executing) = &mut self.executing else { return };
-        if room != Room::Free && !executing.curtailed {
+        if room != Room::Free && !executing.truncated {
             // Its outputs fill the memory: what is not begun may come again later.
-            executing.curtailed = true;
-            turn.request(Request::Curtail { share: Share::All });
+            executing.truncated = true;
+            turn.request(Request::Truncate { share: Share::All });
         }
         if turn.now.since(executing.collected) >= COLLECT_INTERVAL {
             executing.collected = turn.now;
@@ -386,7 +386,7 @@ impl Parcels {
             failed: Vec::new(),
             collected: turn.now,
             // Without room only what must be is begun, and finished.
-            curtailed: room != Room::Free,
+            truncated: room != Room::Free,
             void: false,
         });
         turn.request(Request::Execute { ticket, attempt, execution, units });

@@ -11,7 +11,7 @@ use proto::{
 
 use crate::{
     Outputs,
-    function::{Outcome, Outcomes},
+    function::{Executed, Outcomes},
 };
 
 /// Outputs of this size are taken over with their memory, smaller ones are copied so that it is
@@ -55,7 +55,7 @@ impl Product {
     ) {
         if self.units.is_empty()
             && outputs.payload().len() >= MOVED_BYTES
-            && let Some(Outcome::Outputs { units, each: 1 }) = outcomes.only()
+            && let Some(Executed::Outputs { units, each: 1 }) = outcomes.only()
         {
             let (mut payload, ends) = outputs.take();
             payload.shrink_to_fit();
@@ -65,11 +65,11 @@ impl Product {
         let mut output = 0;
         for outcome in outcomes.iter() {
             match outcome {
-                Outcome::Outputs { units, each: 0 } => {
+                Executed::Outputs { units, each: 0 } => {
                     let spans = cursor.take(*units).into_iter();
                     spans.for_each(|span| push_span(&mut self.filtered, span));
                 }
-                Outcome::Outputs { units, each: 1 } => {
+                Executed::Outputs { units, each: 1 } => {
                     for span in cursor.take(*units) {
                         let count = span.count as usize;
                         self.add_run(span, outputs, output, count);
@@ -77,7 +77,7 @@ impl Product {
                     }
                     push_timing(&mut self.timing, *units, worked.us);
                 }
-                Outcome::Outputs { units, each } => {
+                Executed::Outputs { units, each } => {
                     for _ in 0..*units {
                         let execution = worked.execution.wrapping_add(cursor.index() as u64);
                         let values = outputs.range(output..output + *each as usize);
@@ -88,13 +88,13 @@ impl Product {
                         push_timing(&mut self.timing, *each, worked.us);
                     }
                 }
-                Outcome::Passed { units } => {
+                Executed::Passed { units } => {
                     let from = cursor.index();
                     let spans = cursor.take(*units);
                     self.units.append_part(cursor.units, from..cursor.index(), spans);
                     push_timing(&mut self.timing, *units, worked.us);
                 }
-                Outcome::Failed(failure) => {
+                Executed::Failed(failure) => {
                     let index = cursor.index() as u32;
                     cursor.take(1);
                     self.failed.push(Failed { index, error: failure.text().to_owned() });

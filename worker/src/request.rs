@@ -29,8 +29,8 @@ pub enum Request {
         /// The units.
         units: Units,
     },
-    /// Give up units that are not begun; answered at once with [`Reply::Curtailed`].
-    Curtail {
+    /// Give up units that are not begun; answered at once with [`Reply::Truncated`].
+    Truncate {
         /// All of them, or half.
         share: Share,
     },
@@ -64,7 +64,7 @@ pub enum Reply {
         finished: Option<u64>,
     },
     /// The executor keeps only the first units of its parcel.
-    Curtailed {
+    Truncated {
         /// Of which parcel.
         ticket: Ticket,
         /// How many.

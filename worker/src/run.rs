@@ -3,7 +3,7 @@
 use std::{io, process, time::Duration};
 
 use proto::{
-    frame::{Hello, Role},
+    frame::{Hello, HelloRole},
     limits::{FRAME_BYTES_CEILING, Limits},
     net::{
         driver::{Driver, DriverError, Handle},
@@ -16,7 +16,7 @@ use thiserror::Error;
 
 use crate::{
     Function,
-    core::{Reply, Worker},
+    core::{Reply, WorkerRole},
     executor::{Code, Executor},
 };
 
@@ -73,7 +73,7 @@ pub fn run(
     }
     driver.advertise(setup.advertise.clone());
     let hello = Hello {
-        role: Role::Worker { stage: setup.stage.clone(), own: own.is_some() },
+        role: HelloRole::Worker { stage: setup.stage.clone(), own: own.is_some() },
         name: setup.name.clone(),
         endpoints: Vec::new(),
         host: this_host(),
@@ -82,7 +82,7 @@ pub fn run(
     let executor = Executor::start(own, setup.code, driver.handle())?;
     started(driver.handle());
     let me = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
-    let (mut worker, first) = Worker::new(me, hello, vec![setup.ventilator.to_string()]);
+    let (mut worker, first) = WorkerRole::new(me, hello, vec![setup.ventilator.to_string()]);
     if let Some(patience) = setup.give_up_after {
         worker.give_up_after(patience);
     }

@@ -24,7 +24,7 @@ pub(super) enum State {
     Ended,
 }
 
-struct Entry {
+struct Known {
     state: State,
     parent: i32,
 }
@@ -38,7 +38,7 @@ fn folder(pid: Pid) -> PathBuf {
     Path::new("/proc").join(pid.as_raw_nonzero().to_string())
 }
 
-fn entry(pid: Pid) -> Option<Entry> {
+fn entry(pid: Pid) -> Option<Known> {
     let text = fs::read_to_string(folder(pid).join("stat")).ok()?;
     // The name of the program stands in parentheses and may hold anything.
     let mut fields = text.rsplit_once(')')?.1.split_whitespace();
@@ -47,7 +47,7 @@ fn entry(pid: Pid) -> Option<Entry> {
         "Z" | "X" => State::Ended,
         _ => State::Alive,
     };
-    Some(Entry { state, parent: fields.next()?.parse().ok()? })
+    Some(Known { state, parent: fields.next()?.parse().ok()? })
 }
 
 /// How a process is; one that is not there has ended.

@@ -50,12 +50,12 @@ impl Mismatch {
 
 /// Who was not let in at one inbox.
 #[derive(Debug)]
-pub struct Doorbook {
+pub struct Refusals {
     key: Option<String>,
     counts: [u64; 4],
 }
 
-impl Doorbook {
+impl Refusals {
     /// Nobody yet. `key` is the fingerprint of the inbox's own key, unless it is insecure.
     pub fn new(key: Option<String>) -> Self {
         Self { key, counts: [0; 4] }

@@ -6,7 +6,7 @@ pub mod endpoint;
 pub mod host;
 pub mod key;
 pub mod lock;
-mod roomy;
+mod send_buffer;
 pub mod waker;
 mod z85;
 pub mod zeromq;

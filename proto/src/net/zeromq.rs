@@ -31,12 +31,12 @@ use tracing::{debug, error, warn};
 use zmq::{Context, Message, PollEvents, PollItem, Socket, SocketType};
 
 use super::{
-    door::{Doorbook, Mismatch},
+    door::{Mismatch, Refusals},
     endpoint::{Endpoint, Family, INBOX_PORTS},
     host,
     key::{Key, fingerprint},
     lock::{Lock, LockError, Obstacle, has_place, make_way},
-    roomy::make_roomy,
+    send_buffer::enlarge_send_buffer,
     waker::{self, Waker, Wakeups},
     z85,
 };
@@ -263,7 +263,7 @@ impl Net {
         let (monitors, watches) = mpsc::channel();
         let (monitor_waker, wakeups) = waker::pair()?;
         let (halt, tell) = (stop.clone(), told.clone());
-        let doorbook = Doorbook::new(key.as_ref().map(Key::fingerprint));
+        let doorbook = Refusals::new(key.as_ref().map(Key::fingerprint));
         let thread = thread::Builder::new()
             .name("monitors".into())
             .spawn(move || watch_sockets(&watches, wakeups, &halt, doorbook, tell))?;
@@ -391,7 +391,7 @@ impl Net {
     }
 
     /// A context with room for one more lane, and the place that it takes there.
-    fn place(&mut self) -> (Context, Option<Place>) {
+    fn place(&mut self) -> (Context, Option<SocketSlot>) {
         let is_roomy =
             |known: &&SharedContext| known.lanes.load(Ordering::Relaxed) < LANES_PER_CONTEXT;
         let found = std::iter::once(&self.context).chain(&self.more).find(is_roomy).cloned();
@@ -401,7 +401,7 @@ impl Net {
             fresh
         });
         roomy.lanes.fetch_add(1, Ordering::Relaxed);
-        (roomy.sockets, Some(Place(roomy.lanes)))
+        (roomy.sockets, Some(SocketSlot(roomy.lanes)))
     }
 
     fn monitor(
@@ -450,9 +450,9 @@ pub struct SharedContext {
 }
 
 /// The room that a lane takes in its context.
-struct Place(Arc<AtomicUsize>);
+struct SocketSlot(Arc<AtomicUsize>);
 
-impl Drop for Place {
+impl Drop for SocketSlot {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -741,7 +741,7 @@ pub struct Lane {
     // It took the last frame.
     ready: Cell<bool>,
     watched: Option<Watched>,
-    _place: Option<Place>,
+    _place: Option<SocketSlot>,
 }
 
 /// What the end of a socket has to tell the monitors' thread.
@@ -843,7 +843,7 @@ fn watch_sockets(
     watches: &mpsc::Receiver<Watch>,
     mut wakeups: Wakeups,
     halt: &AtomicBool,
-    mut doorbook: Doorbook,
+    mut doorbook: Refusals,
     told: impl Fn(NetEvent),
 ) {
     let mut sockets: BTreeMap<Subject, Socket> = BTreeMap::new();
@@ -924,7 +924,7 @@ fn next_event(socket: &Socket) -> Option<(Seen, Vec<u8>)> {
             }
             (zmq::SocketEvent::CONNECTED, connection) => {
                 if address.starts_with(b"ipc")
-                    && let Err(error) = make_roomy(connection)
+                    && let Err(error) = enlarge_send_buffer(connection)
                 {
                     debug!(%error, "a connection keeps the room that it has");
                 }

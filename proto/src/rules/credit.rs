@@ -62,7 +62,7 @@ impl Intake {
     }
 
     /// A sender has sent this without credit, and was allowed to.
-    pub fn overdrawn(&mut self, link: LinkId, units: usize, bytes: usize) {
+    pub fn received_without(&mut self, link: LinkId, units: usize, bytes: usize) {
         if let Some(sender) = self.senders.get_mut(&link) {
             add(&mut sender.received, units, bytes);
         }

@@ -19,7 +19,7 @@ use crate::{
     role::{Effect, LinkId, Turn},
     rules::{
         commit::Committed,
-        dispatch::{Dispatch, Order},
+        dispatch::{Dispatch, Instruction},
         mesh::{Loss, Mesh},
         outbox::Outbox,
     },
@@ -295,21 +295,27 @@ impl<W> Downstream<W> {
         }
     }
 
-    fn carry_out<Q>(&mut self, turn: &mut Turn<'_, Effect<Q>>, mesh: &mut Mesh, orders: Vec<Order>)
-    where
+    fn carry_out<Q>(
+        &mut self,
+        turn: &mut Turn<'_, Effect<Q>>,
+        mesh: &mut Mesh,
+        orders: Vec<Instruction>,
+    ) where
         W: Witness<Q>,
     {
         for order in orders {
             match order {
-                Order::Send(link, work) => {
+                Instruction::Send(link, work) => {
                     let name = self.stages().find_map(|stage| stage.name_of(link));
                     let name = name.unwrap_or_default().to_owned();
                     self.witness.sent(turn, &name, &work);
                     mesh.send(link, Frame::Work(work), turn.out);
                 }
-                Order::Retract(link, parcel) => mesh.send(link, Frame::Retract(parcel), turn.out),
+                Instruction::Retract(link, parcel) => {
+                    mesh.send(link, Frame::Retract(parcel), turn.out)
+                }
                 // A dead unit is an outcome as any other: it competes with a late success.
-                Order::Dead(dead) => {
+                Instruction::Dead(dead) => {
                     self.witness.dead(&dead);
                     let (stage, attempt) = (dead.stage, dead.attempts);
                     let dead = vec![dead];

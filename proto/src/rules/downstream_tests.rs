@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    frame::{Envelope, Failed, Hello, Role, VERSION, Welcome},
+    frame::{Envelope, Failed, Hello, HelloRole, VERSION, Welcome},
     plan::Function,
     role::Event,
 };
@@ -41,7 +41,7 @@ struct Script {
 
 impl Script {
     fn new() -> Self {
-        let role = Role::Worker { stage: None, own: false };
+        let role = HelloRole::Worker { stage: None, own: false };
         let (name, host) = ("sender".into(), "h".into());
         let hello = Hello { role, name, endpoints: vec![], host, pid: 1 };
         let mut mesh = Mesh::new(1, hello, &Limits::default());

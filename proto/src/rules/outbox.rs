@@ -14,7 +14,7 @@ use crate::{
 };
 
 #[derive(Debug)]
-struct Kept {
+struct KeptResults {
     results: Results,
     units: usize,
     bytes: usize,
@@ -24,7 +24,7 @@ struct Kept {
 /// What waits for the sink's credit, and what waits for its commit.
 #[derive(Debug)]
 pub struct Outbox {
-    kept: VecDeque<Kept>,
+    kept: VecDeque<KeptResults>,
     // All before it are sent in the current session.
     next: usize,
     allowance: Allowance,
@@ -106,7 +106,7 @@ impl Outbox {
             last.units += units;
             last.bytes += bytes;
         } else {
-            self.kept.push_back(Kept { results, units, bytes, sent: false });
+            self.kept.push_back(KeptResults { results, units, bytes, sent: false });
         }
     }
 

@@ -13,7 +13,7 @@ const LATE: Duration = Duration::from_millis(100);
 
 /// Outcomes that were taken in together.
 #[derive(Debug)]
-pub struct Batch {
+pub struct Recording {
     number: u64,
     since: Time,
     /// Their units: ranges, end exclusive.
@@ -29,7 +29,7 @@ pub struct Batch {
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Pending {
-    batches: VecDeque<Batch>,
+    batches: VecDeque<Recording>,
     bytes: u64,
     next: u64,
     // The recorder was told that something is late, when this was the next batch.
@@ -51,12 +51,12 @@ impl Pending {
         let number = self.next;
         self.next += 1;
         self.bytes += bytes as u64;
-        self.batches.push_back(Batch { number, since: now, ranges, link, units, bytes });
+        self.batches.push_back(Recording { number, since: now, ranges, link, units, bytes });
         number
     }
 
     /// The batches up to a number are safe, but for those that wait: each of them is given away.
-    pub fn recorded(&mut self, number: u64, waiting: &[u64], mut safe: impl FnMut(&Batch)) {
+    pub fn recorded(&mut self, number: u64, waiting: &[u64], mut safe: impl FnMut(&Recording)) {
         let bytes = &mut self.bytes;
         self.batches.retain(|batch| {
             let stays = batch.number > number || waiting.contains(&batch.number);

@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use proto::{
-    frame::{End, Envelope, Frame, Hello, PeerId, Refusal, Report, Results, Role, Welcome},
+    frame::{End, Envelope, Frame, Hello, HelloRole, PeerId, Refusal, Report, Results, Welcome},
     limits::Limits,
     role::{self, Effect, Event, LinkId},
     rules::{
@@ -199,7 +199,7 @@ impl Sink {
 
     fn asked(&mut self, link: LinkId, peer: PeerId, hello: Hello, turn: &mut Turn<'_>) {
         match hello.role {
-            Role::Ventilator { plan, run, stages } => {
+            HelloRole::Ventilator { plan, run, stages } => {
                 if run != 0 && run != self.run.run {
                     // It will see that this is another run, and say what that means.
                     warn!("a ventilator of another run has called");
@@ -211,12 +211,12 @@ impl Sink {
                 self.arrivals.add(Arrival { link, ventilator: peer, plan, stages });
                 self.answer_arrivals(turn);
             }
-            Role::Worker { .. } => {
+            HelloRole::Worker { .. } => {
                 self.remember(peer, hello.name);
                 self.mesh.welcome(link, Welcome::Peer, turn.out);
                 self.intake.join(link);
             }
-            Role::Onlooker => {
+            HelloRole::Observer => {
                 self.mesh.welcome(link, Welcome::Peer, turn.out);
                 self.observers.join(link);
                 // At once: a launcher has to see that a run gets on whose sink never lives long.

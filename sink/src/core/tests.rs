@@ -1,7 +1,7 @@
 //! What a sink takes in, told as scripts of events in and requests out.
 
 use proto::{
-    frame::{End, Envelope, Frame, Hello, Results, Role as Who, VERSION},
+    frame::{End, Envelope, Frame, Hello, HelloRole, Results, VERSION},
     limits::Limits,
     ranges::RangeSet,
     role::{Effect, Event, Role},
@@ -17,7 +17,7 @@ const WINDOW: u64 = 50_000;
 
 fn sink(plan: Option<&str>) -> Sink {
     let hello = Hello {
-        role: Who::Onlooker,
+        role: HelloRole::Observer,
         name: "sink".into(),
         endpoints: Vec::new(),
         host: "here".into(),
@@ -80,7 +80,7 @@ fn hears(sink: &mut Sink, from: u64, seq: u64, frame: Frame) -> Vec<Effect<Reque
 
 /// A ventilator says Hello; the lane back to it.
 fn hello_of(sink: &mut Sink, from: u64) -> u32 {
-    let role = Who::Ventilator { plan: "plan".into(), run: 0, stages: vec!["s".into()] };
+    let role = HelloRole::Ventilator { plan: "plan".into(), run: 0, stages: vec!["s".into()] };
     let (name, host, endpoints) = ("v".into(), "here".into(), vec!["v".into()]);
     let hello = Frame::Hello(Box::new(Hello { role, name, endpoints, host, pid: 1 }));
     let opened = hears(sink, from, 0, hello).into_iter().find_map(|effect| match effect {
@@ -114,7 +114,7 @@ fn said(out: &[Effect<Request>], to: u32) -> Vec<&Frame> {
 
 /// A worker says Hello and is welcomed; its lane.
 fn worker(sink: &mut Sink, from: u64) -> u32 {
-    let role = Who::Worker { stage: None, own: false };
+    let role = HelloRole::Worker { stage: None, own: false };
     let (name, host, endpoints) = (format!("w{from}"), "here".into(), vec![format!("w{from}")]);
     let hello = Frame::Hello(Box::new(Hello { role, name, endpoints, host, pid: 1 }));
     let opened = hears(sink, from, 0, hello).into_iter().find_map(|effect| match effect {
@@ -148,7 +148,7 @@ fn a_ventilator_of_another_plan_is_refused_once_the_first_one_is_recorded() {
     let mut sink = sink(None);
     let first = hello_of(&mut sink, 50);
     reached(&mut sink, first);
-    let role = Who::Ventilator { plan: "other".into(), run: 0, stages: vec!["s".into()] };
+    let role = HelloRole::Ventilator { plan: "other".into(), run: 0, stages: vec!["s".into()] };
     let (name, host, endpoints) = ("v".into(), "here".into(), vec!["o".into()]);
     let hello = Frame::Hello(Box::new(Hello { role, name, endpoints, host, pid: 1 }));
     let out = hears(&mut sink, 60, 0, hello);
@@ -180,7 +180,7 @@ fn outcomes_that_no_sink_has_let_be_sent_end_their_session_so_that_they_come_aga
 #[test]
 fn a_restarted_sink_with_a_smaller_window_keeps_what_its_predecessor_promised() {
     let hello = Hello {
-        role: Who::Onlooker,
+        role: HelloRole::Observer,
         name: "sink".into(),
         endpoints: Vec::new(),
         host: "here".into(),

@@ -474,7 +474,7 @@ impl Ledger {
             self.aggregates.add_all(units.values_iter(indices.start..end));
             if let Some(error) = fault {
                 let id = first + end as u64;
-                self.bury(id, Vec::new(), origin, units.value(end), &error)?;
+                self.dead_letter(id, Vec::new(), origin, units.value(end), &error)?;
             }
             indices.start = end + 1;
         }
@@ -498,7 +498,7 @@ impl Ledger {
                 Ok(())
             }
             Err(error) if error.is_the_rows_fault() => {
-                self.bury(id, Vec::new(), origin, value, &error)
+                self.dead_letter(id, Vec::new(), origin, value, &error)
             }
             Err(error) => Err(error),
         }
@@ -530,7 +530,7 @@ impl Ledger {
             self.quietly(ended)?;
         }
         if let Some((leaf, error)) = fault {
-            return self.bury(id, leaf.indices().collect(), leaf.origin, leaf.value, &error);
+            return self.dead_letter(id, leaf.indices().collect(), leaf.origin, leaf.value, &error);
         }
         self.counts.results += 1;
         self.counts.outputs += outputs.len();
@@ -559,7 +559,7 @@ impl Ledger {
     /// A result that the output cannot hold is no reason to end the run: its unit is dead. Which
     /// ones they are follows from what was committed and its order alone, so a sink that writes the
     /// same outcomes once more decides the same.
-    fn bury(
+    fn dead_letter(
         &mut self,
         id: u64,
         path: Vec<u32>,

@@ -15,7 +15,7 @@ const DEFERRED_BYTES_MAX: u64 = 4 << 20;
 
 /// Outcomes that came together, of which some are neither logged nor written.
 #[derive(Debug)]
-struct Batch {
+struct Deferral {
     number: u64,
     firsts: Vec<UnitId>,
     bytes: u64,
@@ -25,7 +25,7 @@ struct Batch {
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Deferred {
-    batches: VecDeque<Batch>,
+    batches: VecDeque<Deferral>,
     bytes: u64,
     last: u64,
     // Something was settled that nobody has answered for.
@@ -40,7 +40,7 @@ impl Deferred {
         let firsts = entries.iter().map(|entry| entry.first).collect();
         let events = entries.iter().map(Entry::event).collect();
         let bytes = entries.iter().map(Entry::bytes).sum();
-        self.batches.push_back(Batch { number, firsts, bytes, events });
+        self.batches.push_back(Deferral { number, firsts, bytes, events });
         self.bytes += bytes;
         self.last = number;
     }

@@ -8,7 +8,7 @@ use proto::limits::Limits;
 use proto::plan::{Function, Stage};
 use proto::ranges::RangeSet;
 use proto::role::Turn;
-use proto::rules::dispatch::{Dispatch, Order};
+use proto::rules::dispatch::{Dispatch, Instruction};
 use proto::rules::mesh::Loss;
 use proto::time::Time;
 use proto::units::Units;
@@ -149,10 +149,10 @@ impl Scene {
         }
     }
 
-    fn carry_out(&mut self, orders: Vec<Order>) {
+    fn carry_out(&mut self, orders: Vec<Instruction>) {
         for order in orders {
             match order {
-                Order::Send(link, work) => {
+                Instruction::Send(link, work) => {
                     assert!(!work.units.is_empty(), "a parcel of nothing");
                     let known =
                         self.links.get_mut(&link).expect("only who is there is sent anything");
@@ -163,11 +163,11 @@ impl Scene {
                         about(work.units.len() as u64) << 8 | u64::from(work.attempt),
                     );
                 }
-                Order::Retract(link, _) => {
+                Instruction::Retract(link, _) => {
                     assert!(self.links.contains_key(&link));
                     note(&mut self.seen, 3);
                 }
-                Order::Dead(dead) => {
+                Instruction::Dead(dead) => {
                     self.dead.insert(dead.root);
                     note(&mut self.seen, 4);
                 }
@@ -198,7 +198,7 @@ impl Scene {
             let parcels: Vec<u64> = orders
                 .iter()
                 .filter_map(|order| match order {
-                    Order::Send(_, work) => Some(work.parcel),
+                    Instruction::Send(_, work) => Some(work.parcel),
                     _ => None,
                 })
                 .collect();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use proto::frame::{Envelope, Frame, Hello, Refusal, Role, VERSION, Welcome};
+use proto::frame::{Envelope, Frame, Hello, HelloRole, Refusal, VERSION, Welcome};
 use proto::limits::Limits;
 use proto::role::{Effect, Event, LinkId, Turn};
 use proto::rules::mesh::{Mesh, MeshEvent};
@@ -23,7 +23,7 @@ fn limits() -> Limits {
 }
 
 fn hello(name: &str) -> Hello {
-    let role = Role::Worker { stage: None, own: false };
+    let role = HelloRole::Worker { stage: None, own: false };
     let endpoints = vec![format!("inproc://{name}")];
     Hello { role, name: name.into(), endpoints, host: "h".into(), pid: 1 }
 }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use proto::frame::{Envelope, Frame, Hello, Role as Kind, VERSION};
+use proto::frame::{Envelope, Frame, Hello, HelloRole, VERSION};
 use proto::limits::Limits;
 use proto::plan::{Function, Stage};
 use proto::role::{Effect, Event, LinkId, Role};
@@ -34,7 +34,7 @@ pub(super) fn limits() -> Limits {
     }
 }
 
-pub(super) fn hello(role: Kind, name: &str) -> Hello {
+pub(super) fn hello(role: HelloRole, name: &str) -> Hello {
     let endpoints = vec![format!("inproc://{name}")];
     Hello { role, name: name.into(), endpoints, host: "h".into(), pid: 1 }
 }
@@ -218,7 +218,7 @@ pub fn sink(data: &[u8]) -> u64 {
     let script = &mut Script::new(data);
     let point =
         ResumePoint { run: RUN, epoch: 1, durable: script.coin(), ..ResumePoint::default() };
-    let (role, first) = Sink::new(99, hello(Kind::Onlooker, "sink"), limits(), point);
+    let (role, first) = Sink::new(99, hello(HelloRole::Observer, "sink"), limits(), point);
     let mut recorded = proto::ranges::RangeSet::new();
     World::new(role, first).run(script, |request, script| match request {
         Request::Record { number, entries, .. } => {
@@ -250,7 +250,7 @@ pub fn ventilator(data: &[u8]) -> u64 {
         digest: "d".into(),
         carries_input: false,
     };
-    let kind = Kind::Ventilator { plan: "d".into(), run: 0, stages: vec!["one".into()] };
+    let kind = HelloRole::Ventilator { plan: "d".into(), run: 0, stages: vec!["one".into()] };
     let (role, first) = Ventilator::new(99, hello(kind, "ventilator"), config);
     let mut next = 0u64;
     World::new(role, first).run(script, |request, script| match request {
@@ -277,15 +277,16 @@ pub fn ventilator(data: &[u8]) -> u64 {
 
 /// A worker of any stage between peers that say anything.
 pub fn worker(data: &[u8]) -> u64 {
-    use worker::core::{Reply, Request, Worker};
+    use worker::core::{Reply, Request, WorkerRole};
     use worker::product::Product;
     let script = &mut Script::new(data);
-    let kind = Kind::Worker { stage: None, own: false };
-    let (role, first) = Worker::new(99, hello(kind, "worker"), vec!["inproc://ventilator".into()]);
+    let kind = HelloRole::Worker { stage: None, own: false };
+    let (role, first) =
+        WorkerRole::new(99, hello(kind, "worker"), vec!["inproc://ventilator".into()]);
     let mut world = World::new(role, first);
     world.at_once = |request| match request {
         // The executor has begun everything.
-        Request::Curtail { .. } => Some(Reply::Curtailed { ticket: 0, keep: u32::MAX }),
+        Request::Truncate { .. } => Some(Reply::Truncated { ticket: 0, keep: u32::MAX }),
         _ => None,
     };
     world.run(script, |request, script| match request {
@@ -306,6 +307,6 @@ pub fn worker(data: &[u8]) -> u64 {
             }
             Some(Reply::Product { ticket, product, finished: Some(script.number()) })
         }
-        Request::Curtail { .. } | Request::Collect => None,
+        Request::Truncate { .. } | Request::Collect => None,
     })
 }

@@ -1,8 +1,8 @@
 //! What a peer may say: any frame, with any numbers in it.
 
 use proto::frame::{
-    Commit, Contact, Credit, Dead, Done, End, Failed, Frame, Plan, Refusal, Results, Role, Tally,
-    Welcome, Work, WorkerTally,
+    Commit, Contact, Credit, Dead, Done, End, Failed, Frame, HelloRole, Plan, Refusal, Results,
+    Tally, Welcome, Work, WorkerTally,
 };
 use proto::limits::Limits;
 use proto::plan::{Function, Stage};
@@ -13,17 +13,17 @@ use super::roles::limits;
 use super::script::Script;
 
 /// What a peer says that it is.
-pub(super) fn kind(script: &mut Script<'_>) -> Role {
+pub(super) fn kind(script: &mut Script<'_>) -> HelloRole {
     match script.below(6) {
-        0 | 1 => Role::Ventilator {
+        0 | 1 => HelloRole::Ventilator {
             plan: if script.below(8) == 0 { "other" } else { "d" }.into(),
             run: if script.below(8) == 0 { script.number() } else { 0 },
             stages: vec!["one".into()],
         },
-        2 => Role::Onlooker,
+        2 => HelloRole::Observer,
         _ => {
             let stage = [None, Some("one"), Some("two"), Some("none")][script.below(4) as usize];
-            Role::Worker { stage: stage.map(str::to_owned), own: script.coin() }
+            HelloRole::Worker { stage: stage.map(str::to_owned), own: script.coin() }
         }
     }
 }

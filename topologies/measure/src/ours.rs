@@ -28,7 +28,7 @@ use super::{
 
 /// What a run is to be.
 #[derive(Debug, Clone)]
-pub struct Order {
+pub struct RunSpec {
     /// What the processes talk over.
     pub transport: Transport,
     /// Where units come from.
@@ -45,7 +45,7 @@ pub struct Order {
     pub limits: Limits,
 }
 
-impl Order {
+impl RunSpec {
     /// Two workers, aggregates only, nothing kept.
     pub fn new(transport: Transport, source: SourceSpec, function: Function) -> Self {
         let aggregate = vec![Aggregate::Count];
@@ -73,9 +73,9 @@ pub fn write_durations(site: &Site, micros: &[u64]) -> Result<PathBuf, Failure> 
 }
 
 /// Workers that compute for as long as each unit of that file says.
-pub fn spinning(transport: Transport, input: &Path, workers: u32) -> Order {
+pub fn spinning(transport: Transport, input: &Path, workers: u32) -> RunSpec {
     let source = SourceSpec::Jsonl { path: input.into() };
-    Order { workers, ..Order::new(transport, source, built_in("spin")) }
+    RunSpec { workers, ..RunSpec::new(transport, source, built_in("spin")) }
 }
 
 /// The source of the numbers 1 to `units`.
@@ -108,7 +108,7 @@ impl Run {
     ///
     /// # Errors
     /// [`Failure`] when one can't be started.
-    pub fn start(site: &Site, order: &Order) -> Result<Self, Failure> {
+    pub fn start(site: &Site, order: &RunSpec) -> Result<Self, Failure> {
         let plan = Plan::of(site, order)?;
         let began = Instant::now();
         let sink = site.start("sink", plan.sink)?;
@@ -124,7 +124,7 @@ impl Run {
     /// [`Failure`] when one can't be started.
     pub fn start_piped(
         site: &Site,
-        order: &Order,
+        order: &RunSpec,
     ) -> Result<(Self, ChildStdin, ChildStdout), Failure> {
         let plan = Plan::of(site, order)?;
         let began = Instant::now();
@@ -171,7 +171,7 @@ struct Plan {
 }
 
 impl Plan {
-    fn of(site: &Site, order: &Order) -> Result<Self, Failure> {
+    fn of(site: &Site, order: &RunSpec) -> Result<Self, Failure> {
         let sink_at = site.endpoint(order.transport, "sink")?;
         let ventilator_at = site.endpoint(order.transport, "ventilator")?;
         let run_dir = order.durable.then(|| site.path("run"));
@@ -219,7 +219,7 @@ fn setup(site: &Site, name: &str, setup: &impl Serialize) -> Result<PathBuf, Fai
     site.write(&file, &json)
 }
 
-fn role(site: &Site, order: &Order, name: &str) -> Result<Command, Failure> {
+fn role(site: &Site, order: &RunSpec, name: &str) -> Result<Command, Failure> {
     let mut command = site.this_program();
     command.arg(name);
     match order.transport {
@@ -231,7 +231,7 @@ fn role(site: &Site, order: &Order, name: &str) -> Result<Command, Failure> {
 
 fn worker(
     site: &Site,
-    order: &Order,
+    order: &RunSpec,
     ventilator: &Endpoint,
     number: u32,
 ) -> Result<Command, Failure> {

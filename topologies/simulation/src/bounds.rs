@@ -5,7 +5,7 @@
 use proto::{limits::Limits, rules::dispatch::Dispatch};
 use sink::core::Sink;
 use ventilator::core::Ventilator;
-use worker::core::Worker;
+use worker::core::WorkerRole;
 
 use super::{scenario::Scenario, shape::VALUE_BYTES_MAX};
 
@@ -42,7 +42,7 @@ pub(super) fn ventilator(role: &Ventilator) -> Load {
 }
 
 /// What a worker keeps.
-pub(super) fn worker(role: &Worker) -> Load {
+pub(super) fn worker(role: &WorkerRole) -> Load {
     let (units, bytes) = role.intake();
     Load {
         kept_bytes: role.kept_bytes() as u64,

@@ -37,7 +37,7 @@ pub enum Job {
     /// A worker: a parcel is executed.
     Execute,
     /// A worker: a part of its parcel is given up.
-    Curtail,
+    Truncate,
     /// A worker: the outputs so far are fetched.
     Collect,
 }
@@ -55,7 +55,7 @@ impl Job {
         Self::Note,
         Self::Load,
         Self::Execute,
-        Self::Curtail,
+        Self::Truncate,
         Self::Collect,
     ];
 
@@ -72,7 +72,7 @@ impl Job {
             Self::Note => "noting for people",
             Self::Load => "loading a function",
             Self::Execute => "executing a parcel",
-            Self::Curtail => "giving units up",
+            Self::Truncate => "giving units up",
             Self::Collect => "fetching outputs",
         }
     }
@@ -88,7 +88,7 @@ impl Job {
                 (Self::Close, 1),
                 (Self::Conclude, 1),
             ],
-            _ => &[(Self::Load, 1), (Self::Execute, 16), (Self::Curtail, 2), (Self::Collect, 4)],
+            _ => &[(Self::Load, 1), (Self::Execute, 16), (Self::Truncate, 2), (Self::Collect, 4)],
         }
     }
 }

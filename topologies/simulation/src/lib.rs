@@ -46,7 +46,7 @@ pub use self::{
     doom::{Extent, Job},
     faults::{FaultKind, Faults},
     mutation::Mutation,
-    outcome::{Failure, Outcome, run, trace},
+    outcome::{Failure, SeedReport, run, trace},
     scenario::{Scenario, StageScenario},
     shape::Shape,
 };

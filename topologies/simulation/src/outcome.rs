@@ -15,7 +15,7 @@ const LINES: usize = 40;
 
 /// How a run went.
 #[derive(Debug, Clone)]
-pub struct Outcome {
+pub struct SeedReport {
     /// The seed that it came from.
     pub seed: u64,
     /// The faults that could happen.
@@ -44,7 +44,7 @@ pub struct Failure {
     pub trace: Vec<String>,
 }
 
-impl Outcome {
+impl SeedReport {
     /// Whether every promise was kept.
     pub fn is_clean(&self) -> bool {
         self.failure.is_none()
@@ -52,7 +52,7 @@ impl Outcome {
 }
 
 /// The seed, what went wrong, and what happened before.
-impl fmt::Display for Outcome {
+impl fmt::Display for SeedReport {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(failure) = &self.failure else {
             return write!(to, "seed {}: clean", self.seed);
@@ -72,13 +72,13 @@ pub fn trace(seed: u64, scenario: &Scenario) -> Vec<String> {
 }
 
 /// Runs a scenario with everything that chance decides drawn from `seed`.
-pub fn run(seed: u64, scenario: &Scenario) -> Outcome {
+pub fn run(seed: u64, scenario: &Scenario) -> SeedReport {
     let course = World::new(seed, scenario, Detail::Digest).run();
     let failure = course.broken.map(|broken| Failure {
         broken,
         trace: World::new(seed, scenario, Detail::Text(LINES)).run().lines,
     });
-    Outcome {
+    SeedReport {
         seed,
         faults: scenario.faults.clone(),
         digest: course.digest,

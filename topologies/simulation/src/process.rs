@@ -5,12 +5,12 @@
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use proto::{
-    frame::{Envelope, Frame, Hello, PeerId, Role as HelloRole},
+    frame::{Envelope, Frame, Hello, HelloRole, PeerId},
     plan::Stage,
 };
 use sink::core::{Sink, reach};
 use ventilator::core::{Config, Ventilator};
-use worker::core::Worker;
+use worker::core::WorkerRole;
 
 use super::{
     actor::{Actor, Happening, Joined},
@@ -165,7 +165,7 @@ impl Surroundings<'_> {
     fn sink(&self, process: &Process, me: PeerId) -> Box<dyn Actor> {
         let mutation = self.scenario.mutation;
         let standing = self.disk.borrow_mut().standing(mutation);
-        let hello = self.hello(process, HelloRole::Onlooker);
+        let hello = self.hello(process, HelloRole::Observer);
         let (role, effects) = Sink::new(me, hello, self.scenario.limits.clone(), standing);
         let helper = Recorder::new(self.disk.clone(), self.plan, mutation);
         let (load, doom) = (bounds::sink, self.doom);
@@ -179,7 +179,7 @@ impl Surroundings<'_> {
         let asked = Some(shape.stage.name.clone());
         let hello = self.hello(process, HelloRole::Worker { stage: asked, own: true });
         let ventilator = vec![endpoint(VENTILATOR, 0, true)];
-        let (role, effects) = Worker::new(me, hello, ventilator);
+        let (role, effects) = WorkerRole::new(me, hello, ventilator);
         let helper = Executor::new(stage as u32, shape.stage.retries, shape.shape);
         let forgets = self.scenario.mutation == Some(Mutation::ForgetOnCredit);
         let forgetful = forgets.then(Forgetful::default);

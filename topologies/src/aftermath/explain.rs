@@ -5,7 +5,7 @@
 
 use std::{fmt, io, path::Path};
 
-use proto::diary::{self, Entry, Event, Fate};
+use proto::diary::{self, Event, Fate, Note};
 use serde::Serialize;
 use sink::figures::counted;
 
@@ -53,7 +53,7 @@ pub fn explain(run_dir: &Path, unit: u64) -> io::Result<Life> {
 }
 
 /// The entries that concern a unit, or a worker that has it at that moment.
-fn concerning(diary: impl Iterator<Item = Entry>, unit: u64) -> Vec<Entry> {
+fn concerning(diary: impl Iterator<Item = Note>, unit: u64) -> Vec<Note> {
     let mut holders: Vec<String> = Vec::new();
     let within = |first: u64, count: u64| (first..first.saturating_add(count)).contains(&unit);
     diary

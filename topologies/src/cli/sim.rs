@@ -19,7 +19,9 @@ use std::{
 use clap::{ArgAction, Args, builder::PossibleValue};
 use proto::process::exit_code;
 use serde_json::{Map, Value, json};
-use simulation::{Coverage, Extent, FaultKind, Faults, Job, Outcome, Scenario, Seen, run, trace};
+use simulation::{
+    Coverage, Extent, FaultKind, Faults, Job, Scenario, SeedReport, Seen, run, trace,
+};
 use tracing::subscriber::{NoSubscriber, with_default};
 
 use super::{Format, load, print};
@@ -106,7 +108,7 @@ struct Sum {
     seeds: u64,
     events: u64,
     coverage: Coverage,
-    failed: Vec<Outcome>,
+    failed: Vec<SeedReport>,
     took: Duration,
 }
 
@@ -192,7 +194,7 @@ impl SimArgs {
         Sum { took: began.elapsed(), ..sum }
     }
 
-    fn take(&self, sum: &mut Sum, outcome: Outcome) {
+    fn take(&self, sum: &mut Sum, outcome: SeedReport) {
         sum.seeds += 1;
         sum.events += outcome.events;
         sum.coverage.add(&outcome.coverage);

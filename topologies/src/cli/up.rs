@@ -40,10 +40,10 @@ use crate::{
     aftermath::place,
     topology::{Topology, public_endpoint},
     up::{
-        self, Options, Outcome,
+        self, Options, RunEnd,
         display::Voice,
         exit,
-        record::{self, RecordError, Standing},
+        record::{self, RecordError, RunState},
         run_dir::{self, ForgetError},
         workplace::Flags,
     },
@@ -197,7 +197,7 @@ impl UpArgs {
         path: &Path,
         topology: &Topology,
         claim: &mut Option<Lock>,
-    ) -> Result<Option<Outcome>, Refusal> {
+    ) -> Result<Option<RunEnd>, Refusal> {
         let claimed =
             || run_dir::claim(path).map_err(|error| (exit::INPUT_OUTPUT, in_use(path, &error)));
         // Nothing is written into a folder that --fresh will refuse.
@@ -230,18 +230,18 @@ impl UpArgs {
                 error => (exit::INPUT_OUTPUT, with_causes(&error)),
             })?;
         match standing {
-            Standing::New => Ok(None),
-            Standing::Unfinished => {
+            RunState::New => Ok(None),
+            RunState::Unfinished => {
                 self.say(run_dir::describe(path).map(|run| format!("resuming {run}")));
                 Ok(None)
             }
-            Standing::Finished => self.tell_finished(path).map(Some),
+            RunState::Finished => self.tell_finished(path).map(Some),
         }
     }
 
     /// What a finished run has given is had again, in full: whoever was to be told it may have been
     /// killed.
-    fn tell_finished(&self, path: &Path) -> Result<Outcome, Refusal> {
+    fn tell_finished(&self, path: &Path) -> Result<RunEnd, Refusal> {
         let failed = |problem| (exit::INPUT_OUTPUT, problem);
         let run_dir = RunDir::open(path).map_err(|error| failed(with_causes(&error)))?;
         let summary = run_dir.summary().map_err(|error| failed(with_causes(&error)))?;
@@ -256,7 +256,7 @@ impl UpArgs {
             summary.dead,
             summary.to_string().trim_end()
         )));
-        Ok(Outcome {
+        Ok(RunEnd {
             code: if summary.dead > 0 { exit::DEAD } else { exit::COMPLETE },
             summary: serde_json::to_vec_pretty(&summary).ok(),
         })
@@ -456,7 +456,7 @@ fn cannot_write(path: &Path, error: &io::Error) -> String {
     format!("cannot write {}: {error}", path.display())
 }
 
-fn file_summary(paper: Paper, outcome: &Outcome) -> i32 {
+fn file_summary(paper: Paper, outcome: &RunEnd) -> i32 {
     let Some(json) = &outcome.summary else { return outcome.code };
     match paper.write(json) {
         Ok(()) => outcome.code,

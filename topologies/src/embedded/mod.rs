@@ -7,16 +7,16 @@
 //!
 //! [`map()`] is the short form, [`source()`] begins the long one.
 
-mod crew;
 mod error;
 mod handover;
 mod pipeline;
 mod results;
 mod tap;
+mod threads;
 
 pub use self::{
-    crew::StartError,
     error::{Dead, ResultError},
     pipeline::{Pipeline, Source, map, source},
     results::{Mapped, Results},
+    threads::StartError,
 };

@@ -14,8 +14,8 @@ use sink::Order;
 use worker::{Function, Typed, Worker};
 
 use super::{
-    crew::{Blueprint, Crew, StartError, Team},
     results::{Mapped, Results},
+    threads::{Blueprint, StartError, Team, Threads},
 };
 
 /// Applies `work` to every item of `source` with that many workers, and gives the results in the
@@ -246,7 +246,7 @@ impl<T> Pipeline<T> {
     where
         T: DeserializeOwned,
     {
-        Ok(Results::new(Crew::start(self.blueprint)?))
+        Ok(Results::new(Threads::start(self.blueprint)?))
     }
 }
 

@@ -14,10 +14,10 @@ use sink::{
 use worker::function::{decode, explain};
 
 use super::{
-    crew::Crew,
     error::{Dead, ResultError},
     handover::Taken,
     tap::Break,
+    threads::Threads,
 };
 
 /// The results of a pipeline, one by one; see [`Pipeline::run`](super::Pipeline::run).
@@ -26,7 +26,7 @@ use super::{
 /// behind the results of what it gave before. Dropping this stops the pipeline at once.
 #[must_use = "a pipeline whose results nobody takes stands still, and is stopped when they are dropped"]
 pub struct Results<T> {
-    crew: Option<Crew>,
+    threads: Option<Threads>,
     outputs: Outputs,
     types: PhantomData<fn() -> T>,
 }
@@ -47,13 +47,13 @@ enum Outputs {
 }
 
 impl<T> Results<T> {
-    pub(super) fn new(crew: Crew) -> Self {
+    pub(super) fn new(threads: Threads) -> Self {
         let outputs = Outputs::Values { first: 0, next: 0, units: Units::new() };
-        Self { crew: Some(crew), outputs, types: PhantomData }
+        Self { threads: Some(threads), outputs, types: PhantomData }
     }
 
     /// Takes an outcome over; what it says at once.
-    fn take_over(&mut self, crew: &Crew, entry: Entry) -> Option<ResultError> {
+    fn take_over(&mut self, threads: &Threads, entry: Entry) -> Option<ResultError> {
         match entry.outcome {
             Outcome::Values { units, .. } => {
                 self.outputs = Outputs::Values { first: entry.first, next: 0, units };
@@ -66,7 +66,7 @@ impl<T> Results<T> {
                 return Some(ResultError::Dead(Box::new(Dead {
                     id: dead.root,
                     path: DeadLetter::path_of(&dead.path),
-                    stage: crew.stage_name(dead.stage),
+                    stage: threads.stage_name(dead.stage),
                     input: DeadLetter::input_of(&dead.input),
                     error: dead.error,
                     attempts: dead.attempts,
@@ -116,18 +116,18 @@ impl<T: DeserializeOwned> Iterator for Results<T> {
             if let Some(output) = self.next_output() {
                 return Some(output);
             }
-            let crew = self.crew.take()?;
-            match crew.take() {
+            let threads = self.threads.take()?;
+            match threads.take() {
                 Taken::Entry(entry) => {
-                    let error = self.take_over(&crew, entry);
-                    self.crew = Some(crew);
+                    let error = self.take_over(&threads, entry);
+                    self.threads = Some(threads);
                     if let Some(error) = error {
                         return Some(Err(error));
                     }
                 }
-                // Dropped here, the rest of the crew is stopped.
+                // Dropped here, the rest of the threads is stopped.
                 Taken::Broken(error) => return Some(Err(error)),
-                Taken::Over => match crew.leave()? {
+                Taken::Over => match threads.leave()? {
                     Break::Panic(panic) => resume_unwind(panic),
                     Break::Item { id, failure } => {
                         return Some(Err(ResultError::Item { id, problem: failure.into_text() }));
@@ -142,7 +142,7 @@ impl<T: DeserializeOwned> std::iter::FusedIterator for Results<T> {}
 
 impl<T> std::fmt::Debug for Results<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Results").field("over", &self.crew.is_none()).finish_non_exhaustive()
+        f.debug_struct("Results").field("over", &self.threads.is_none()).finish_non_exhaustive()
     }
 }
 

@@ -7,7 +7,7 @@
 mod canonical;
 mod check;
 mod diagnose;
-mod place;
+mod location;
 mod quantity;
 mod raw;
 mod section;
@@ -25,7 +25,7 @@ use ventilator::source::{Files, SourceSpec};
 pub use self::{
     check::public_endpoint,
     diagnose::{Colour, Diagnostics, Expected, Fault, Finding, Problem, Unfit, Vocabulary},
-    place::{Origin, Place},
+    location::{Location, Origin},
     section::Section,
 };
 

@@ -10,14 +10,14 @@ use toml::{
 
 use super::{
     diagnose::{Fault, Problem},
-    place::{Origin, Place},
+    location::{Location, Origin},
 };
 
 /// A value with its place.
 #[derive(Debug, Clone)]
 pub(super) struct Raw {
     pub value: Value,
-    pub place: Place,
+    pub place: Location,
 }
 
 /// What TOML can say.
@@ -36,14 +36,14 @@ pub(super) enum Value {
 /// Keys in the order in which they were written.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Table {
-    pub entries: Vec<Entry>,
+    pub entries: Vec<KeyValue>,
 }
 
 /// A key and its value.
 #[derive(Debug, Clone)]
-pub(super) struct Entry {
+pub(super) struct KeyValue {
     pub key: String,
-    pub key_place: Place,
+    pub key_place: Location,
     pub item: Raw,
 }
 
@@ -65,16 +65,16 @@ impl Raw {
 }
 
 impl Table {
-    pub fn get(&self, key: &str) -> Option<&Entry> {
+    pub fn get(&self, key: &str) -> Option<&KeyValue> {
         self.entries.iter().find(|entry| entry.key == key)
     }
 
-    pub fn get_mut(&mut self, key: &str) -> Option<&mut Entry> {
+    pub fn get_mut(&mut self, key: &str) -> Option<&mut KeyValue> {
         self.entries.iter_mut().find(|entry| entry.key == key)
     }
 
     /// Replaces the entry of the same key, or adds one at the end.
-    pub fn put(&mut self, entry: Entry) {
+    pub fn put(&mut self, entry: KeyValue) {
         match self.get_mut(&entry.key) {
             Some(old) => *old = entry,
             None => self.entries.push(entry),
@@ -112,7 +112,7 @@ fn syntax(error: &toml::de::Error, origin: Origin, offset: usize) -> Problem {
     let fault = Fault::Syntax { reason: error.message().to_owned() };
     match error.span() {
         Some(span) => {
-            Problem::at(Place::new(origin, span.start + offset..span.end + offset), fault)
+            Problem::at(Location::new(origin, span.start + offset..span.end + offset), fault)
         }
         None => Problem::whole(fault),
     }
@@ -125,9 +125,9 @@ struct Anchor {
 }
 
 impl Anchor {
-    fn place<T>(&self, spanned: &Spanned<T>) -> Place {
+    fn place<T>(&self, spanned: &Spanned<T>) -> Location {
         let span = spanned.span();
-        Place::new(self.origin, span.start + self.offset..span.end + self.offset)
+        Location::new(self.origin, span.start + self.offset..span.end + self.offset)
     }
 
     fn raw(&self, spanned: &Spanned<DeValue<'_>>) -> Raw {
@@ -148,7 +148,7 @@ impl Anchor {
     fn table(&self, table: &DeTable<'_>) -> Table {
         let mut entries: Vec<_> = table
             .iter()
-            .map(|(key, item)| Entry {
+            .map(|(key, item)| KeyValue {
                 key: key.get_ref().to_string(),
                 key_place: self.place(key),
                 item: self.raw(item),

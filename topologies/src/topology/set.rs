@@ -8,8 +8,8 @@ use std::ops::Range;
 use super::{
     check::found,
     diagnose::{Fault, Problem},
-    place::{Origin, Place},
-    raw::{self, Entry, Raw, Table, Value},
+    location::{Location, Origin},
+    raw::{self, KeyValue, Raw, Table, Value},
 };
 
 /// Applies all flags in order; a later one sees what an earlier one changed.
@@ -63,8 +63,8 @@ impl Set<'_> {
         Box::new(Problem::at(self.place(range), fault))
     }
 
-    fn place(&self, range: Range<usize>) -> Place {
-        Place::new(self.origin, range)
+    fn place(&self, range: Range<usize>) -> Location {
+        Location::new(self.origin, range)
     }
 
     /// A TOML value; what is none is taken as a string without its quotes, unless it begins
@@ -118,11 +118,11 @@ impl Set<'_> {
         };
         let key_place = self.place(first.range.clone());
         if rest.is_empty() {
-            table.put(Entry { key: first.name.to_owned(), key_place, item: value });
+            table.put(KeyValue { key: first.name.to_owned(), key_place, item: value });
             return Ok(());
         }
         if table.get(first.name).is_none() {
-            table.put(Entry {
+            table.put(KeyValue {
                 key: first.name.to_owned(),
                 key_place: key_place.clone(),
                 item: Raw { value: Value::Table(Table::default()), place: key_place.clone() },

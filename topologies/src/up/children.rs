@@ -19,7 +19,7 @@ use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid,
 };
 
-use super::{crew::Post, incident::Incident, supervise::Ending};
+use super::{incident::Incident, posts::Post, supervise::Ending};
 
 /// A longer line of a child is shown in pieces.
 const LINE_BYTES_MAX: u64 = 16 << 10;
@@ -49,7 +49,7 @@ pub enum Output {
 }
 
 /// What is to be started.
-pub struct Order {
+pub struct Launch {
     /// Program, arguments, environment and folder.
     pub command: Command,
     /// What it reads.
@@ -75,8 +75,8 @@ impl Children {
     ///
     /// # Errors
     /// What the operating system says; then there will be no [`Incident::Ended`].
-    pub fn start(&mut self, post: Post, order: Order) -> io::Result<()> {
-        let Order { mut command, input, output } = order;
+    pub fn start(&mut self, post: Post, order: Launch) -> io::Result<()> {
+        let Launch { mut command, input, output } = order;
         let (words, mouth) = io::pipe()?;
         kin::set_apart(&mut command)?;
         command.stdin(match input {
@@ -139,7 +139,7 @@ impl Children {
 
     /// Looks after a process that has ended: what it left behind is ended too. Whoever has lost
     /// its parent was given to this process.
-    pub fn bury(&mut self, post: Post) -> Ending {
+    pub fn reap(&mut self, post: Post) -> Ending {
         self.kill(post);
         let status = self.running.remove(&post).map(|mut child| child.wait());
         kin::end_orphans(self.running.values().map(Pid::from_child));

@@ -2,7 +2,7 @@
 
 use proto::frame::Report;
 
-use super::{crew::Post, onlooker::Reporter};
+use super::{observer::Reporter, posts::Post};
 
 /// Something that has happened.
 #[derive(Debug)]

@@ -1,16 +1,16 @@
 //! `pipeline up`: starts every process of a topology, watches over them, and shows how far they
 //! have got.
 //!
-//! [`supervise`] decides, [`children`] and [`onlooker`] act and listen, [`display`] shows; this
+//! [`supervise`] decides, [`children`] and [`observer`] act and listen, [`display`] shows; this
 //! file joins them. Everything that happens comes through one channel to one thread, which also
 //! starts the processes: they end when it does. Refuses to do any of the run's work itself.
 
 pub mod children;
-pub mod crew;
 pub mod display;
 pub mod exit;
 pub mod incident;
-pub mod onlooker;
+pub mod observer;
+pub mod posts;
 pub mod progress;
 pub mod record;
 pub mod run_dir;
@@ -37,10 +37,10 @@ use thiserror::Error;
 
 use self::{
     children::Children,
-    crew::{Crew, Post},
     display::{Display, Voice},
     incident::Incident,
-    onlooker::{Lookout, OnlookerError},
+    observer::{Lookout, ObserverError},
+    posts::{Post, Posts},
     progress::Progress,
     supervise::{Effect, Ending, Event, Notice, Supervisor, Survival},
     workplace::{Flags, Workplace, WorkplaceError},
@@ -63,7 +63,7 @@ pub struct Options {
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Outcome {
+pub struct RunEnd {
     /// One of [`exit`].
     pub code: i32,
     /// The facts of the run as JSON, if it came to an end of its own.
@@ -78,7 +78,7 @@ pub enum UpError {
     Workplace(#[from] WorkplaceError),
     /// Nobody can watch.
     #[error("cannot watch the run: {0}")]
-    Onlooker(#[from] OnlookerError),
+    Observer(#[from] ObserverError),
     /// Ctrl-C would end only this process.
     #[error(transparent)]
     Signals(#[from] SignalsError),
@@ -95,7 +95,7 @@ pub enum UpError {
 /// # Errors
 /// [`UpError`] when the processes could not even be started. Everything that goes wrong later is
 /// told on stderr, and in the outcome's code.
-pub fn run(topology: &Topology, options: &Options) -> Result<Outcome, UpError> {
+pub fn run(topology: &Topology, options: &Options) -> Result<RunEnd, UpError> {
     let mut workplace = Workplace::prepare(topology, options.flags.clone())?;
     kin::adopt();
     match kin::post_guard() {
@@ -113,7 +113,7 @@ pub fn run(topology: &Topology, options: &Options) -> Result<Outcome, UpError> {
         Some(_) => Survival::Durable,
         None => Survival::None,
     };
-    let (supervisor, first) = Supervisor::new(Time::default(), workplace.crew(), survival);
+    let (supervisor, first) = Supervisor::new(Time::default(), workplace.posts(), survival);
     let mut run = Run {
         children: Children::new(incidents),
         display: Display::new(options.voice, results_on_stdout),
@@ -132,7 +132,7 @@ pub fn run(topology: &Topology, options: &Options) -> Result<Outcome, UpError> {
     if options.voice == Voice::Normal {
         tell(code, summary.as_deref());
     }
-    Ok(Outcome { code, summary })
+    Ok(RunEnd { code, summary })
 }
 
 fn listen_to_signals(incidents: SyncSender<Incident>) -> Result<(), SignalsError> {
@@ -153,14 +153,14 @@ fn watch(
     topology: &Topology,
     workplace: &Workplace,
     incidents: SyncSender<Incident>,
-) -> Result<proto::net::driver::Handle<()>, OnlookerError> {
+) -> Result<proto::net::driver::Handle<()>, ObserverError> {
     let lookout = Lookout {
         ventilator: workplace.endpoint("ventilator"),
         sink: workplace.endpoint("sink"),
         own: workplace.endpoint("up"),
         limits: topology.limits.clone(),
     };
-    onlooker::start(&lookout, move |from, report| {
+    observer::start(&lookout, move |from, report| {
         let _ = incidents.send(Incident::Reported(from, Box::new(report)));
     })
 }
@@ -203,11 +203,11 @@ impl Run {
     fn take(&mut self, incident: Incident, effects: &mut Vec<Effect>) {
         match incident {
             Incident::Said(post, line) => {
-                let crew = self.workplace.crew();
-                self.display.said(&crew.name(post), kind(crew, post), &line);
+                let posts = self.workplace.posts();
+                self.display.said(&posts.name(post), kind(posts, post), &line);
             }
             Incident::Ended(post) => {
-                let ending = self.children.bury(post);
+                let ending = self.children.reap(post);
                 self.decide(Event::Ended(post, ending), effects);
             }
             Incident::Reported(from, report) => {
@@ -233,7 +233,7 @@ impl Run {
                     Effect::Drain(post) => self.children.signal(post, Signal::TERM),
                     Effect::Kill(post) => self.children.kill(post),
                     Effect::Say(notice) => {
-                        let text = words(self.workplace.crew(), notice);
+                        let text = words(self.workplace.posts(), notice);
                         self.display.notice(&text);
                     }
                     Effect::Finish(code) => return Some(code),
@@ -247,9 +247,9 @@ impl Run {
         let order = self.workplace.order(post);
         let program = order.command.get_program().to_string_lossy().into_owned();
         if let Err(error) = self.children.start(post, order) {
-            let crew = self.workplace.crew();
+            let posts = self.workplace.posts();
             let problem = format!("cannot start {program}: {error}");
-            self.display.said(&crew.name(post), kind(crew, post), &problem);
+            self.display.said(&posts.name(post), kind(posts, post), &problem);
             let ending = if is_shortage(&error) { Ending::Refused } else { Ending::NotStarted };
             self.decide(Event::Ended(post, ending), effects);
         }
@@ -263,28 +263,28 @@ fn is_shortage(error: &io::Error) -> bool {
 }
 
 /// What a process has in common with others: its stage.
-fn kind(crew: &Crew, post: Post) -> &str {
+fn kind(posts: &Posts, post: Post) -> &str {
     match post {
         Post::Sink => "sink",
         Post::Ventilator => "ventilator",
-        Post::Worker { stage, .. } => crew.stage(stage),
+        Post::Worker { stage, .. } => posts.stage(stage),
     }
 }
 
-fn words(crew: &Crew, notice: Notice) -> String {
+fn words(posts: &Posts, notice: Notice) -> String {
     match notice {
         Notice::Returns(post, ending, pause) => {
-            let name = crew.name(post);
+            let name = posts.name(post);
             format!("{name} {ending}; it is started again in {}", in_tenths(pause))
         }
         Notice::Fatal(post, ending) => {
-            format!("{} {ending}; the run cannot go on without it", crew.name(post))
+            format!("{} {ending}; the run cannot go on without it", posts.name(post))
         }
         Notice::Hopeless(post, ending) => {
-            let stage = kind(crew, post);
+            let stage = kind(posts, post);
             format!(
                 "{} {ending}, and no worker of `{stage}` gets anywhere; giving up",
-                crew.name(post)
+                posts.name(post)
             )
         }
         Notice::Draining => {

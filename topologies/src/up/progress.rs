@@ -8,7 +8,7 @@ use proto::frame::Report;
 use sink::figures::{counted, thousands};
 use ventilator::source::SourceSpec;
 
-use super::onlooker::Reporter;
+use super::observer::Reporter;
 
 /// How far a run has got.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

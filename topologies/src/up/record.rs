@@ -51,7 +51,7 @@ impl Record {
 
 /// Where a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum RunState {
     /// Nothing has begun.
     New,
     /// It has begun, and goes on.
@@ -96,14 +96,14 @@ fn list(differences: &[String]) -> String {
 ///
 /// # Errors
 /// [`RecordError`] when it is a run of something else, or can't be used.
-pub fn check_in(path: &Path, topology: &Topology) -> Result<Standing, RecordError> {
+pub fn check_in(path: &Path, topology: &Topology) -> Result<RunState, RecordError> {
     let asked = Record { topology: topology.canonical() };
     let file = path.join(FILE);
     let failed = |source| RecordError::Io { path: file.clone(), source };
     let Some(begun) = Record::read(path).map_err(failed)? else {
         fs::create_dir_all(path).map_err(failed)?;
         asked.write(path).map_err(failed)?;
-        return Ok(Standing::New);
+        return Ok(RunState::New);
     };
     let mut differences = Vec::new();
     compare("", &begun.topology, &asked.topology, &mut differences);
@@ -111,7 +111,7 @@ pub fn check_in(path: &Path, topology: &Topology) -> Result<Standing, RecordErro
         return Err(RecordError::Other { path: path.into(), differences });
     }
     if !path.join(DATABASE).is_file() {
-        return Ok(Standing::New);
+        return Ok(RunState::New);
     }
     let run_dir = RunDir::open(path)?;
     let (finished, run) = (run_dir.fact("finished")?, run_dir.fact::<RunId>("run")?);
@@ -120,7 +120,7 @@ pub fn check_in(path: &Path, topology: &Topology) -> Result<Standing, RecordErro
     if let Some(changed) = change(path, topology, run, finished)? {
         return Err(RecordError::Other { path: path.into(), differences: vec![changed] });
     }
-    Ok(if finished { Standing::Finished } else { Standing::Unfinished })
+    Ok(if finished { RunState::Finished } else { RunState::Unfinished })
 }
 
 /// In which way the source is not the one that the run has read. As long as the run goes on its
@@ -182,13 +182,13 @@ mod tests {
     fn the_same_topology_goes_on_and_another_is_told_what_differs() {
         let folder = tempfile::tempdir().unwrap();
         let run = folder.path().join("run");
-        assert_eq!(check_in(&run, &topology(folder.path(), 9)).unwrap(), Standing::New);
+        assert_eq!(check_in(&run, &topology(folder.path(), 9)).unwrap(), RunState::New);
         let run_dir = RunDir::open(&run).unwrap();
         drop(run_dir);
-        assert_eq!(check_in(&run, &topology(folder.path(), 9)).unwrap(), Standing::Unfinished);
+        assert_eq!(check_in(&run, &topology(folder.path(), 9)).unwrap(), RunState::Unfinished);
         let error = check_in(&run, &topology(folder.path(), 10)).unwrap_err().to_string();
         assert!(error.contains("source.to is 10, the run began with 9"), "{error}");
         RunDir::open(&run).unwrap().record("finished", &true).unwrap();
-        assert_eq!(check_in(&run, &topology(folder.path(), 9)).unwrap(), Standing::Finished);
+        assert_eq!(check_in(&run, &topology(folder.path(), 9)).unwrap(), RunState::Finished);
     }
 }

@@ -8,8 +8,8 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use proto::time::Time;
 
 use super::{
-    crew::{Crew, Post},
     exit,
+    posts::{Post, Posts},
 };
 
 /// The rest before a process is started again: at first, and after many failures in a row.
@@ -118,7 +118,7 @@ enum State {
 }
 
 #[derive(Debug)]
-struct Place {
+struct Slot {
     state: State,
     failures: u32,
 }
@@ -148,7 +148,7 @@ struct Standstill {
 pub struct Supervisor {
     survival: Survival,
     phase: Phase,
-    places: BTreeMap<Post, Place>,
+    slots: BTreeMap<Post, Slot>,
     standstill: Vec<Standstill>,
     committed: u64,
     total: Option<u64>,
@@ -162,13 +162,13 @@ pub struct Supervisor {
 
 impl Supervisor {
     /// Everyone is to be started, the first of them at once.
-    pub fn new(now: Time, crew: &Crew, survival: Survival) -> (Self, Vec<Effect>) {
-        let rested = |post| (post, Place { state: State::Resting { until: now }, failures: 0 });
+    pub fn new(now: Time, posts: &Posts, survival: Survival) -> (Self, Vec<Effect>) {
+        let rested = |post| (post, Slot { state: State::Resting { until: now }, failures: 0 });
         let mut supervisor = Self {
             survival,
             phase: Phase::Running,
-            places: crew.posts().into_iter().map(rested).collect(),
-            standstill: vec![Standstill::default(); crew.stages()],
+            slots: posts.posts().into_iter().map(rested).collect(),
+            standstill: vec![Standstill::default(); posts.stages()],
             committed: 0,
             total: None,
             complete: None,
@@ -194,7 +194,7 @@ impl Supervisor {
 
     /// When it wants an [`Event::Tick`] if nothing happens before.
     pub fn deadline(&self) -> Option<Time> {
-        let rests = self.places.values().filter_map(|place| match place.state {
+        let rests = self.slots.values().filter_map(|slot| match slot.state {
             State::Resting { until } => Some(until),
             _ => None,
         });
@@ -211,8 +211,8 @@ impl Supervisor {
             self.standstill.fill(Standstill::default());
             for post in [Post::Sink, Post::Ventilator] {
                 // Without both of them nothing is committed.
-                if let Some(place) = self.places.get_mut(&post) {
-                    place.failures = 0;
+                if let Some(slot) = self.slots.get_mut(&post) {
+                    slot.failures = 0;
                 }
             }
             self.committed = committed;
@@ -239,27 +239,27 @@ impl Supervisor {
     }
 
     fn drain(&self, post: Post, out: &mut Vec<Effect>) {
-        if matches!(self.places.get(&post), Some(Place { state: State::Running { .. }, .. })) {
+        if matches!(self.slots.get(&post), Some(Slot { state: State::Running { .. }, .. })) {
             out.push(Effect::Drain(post));
         }
     }
 
     fn abort(&mut self, code: i32, out: &mut Vec<Effect>) {
         self.phase = Phase::Aborting(code);
-        for (post, place) in &mut self.places {
-            match place.state {
+        for (post, slot) in &mut self.slots {
+            match slot.state {
                 State::Running { .. } => out.push(Effect::Kill(*post)),
-                State::Resting { .. } => place.state = State::Gone,
+                State::Resting { .. } => slot.state = State::Gone,
                 State::Gone => {}
             }
         }
     }
 
     fn ended(&mut self, now: Time, post: Post, ending: Ending, out: &mut Vec<Effect>) {
-        let Some(place) = self.places.get_mut(&post) else { return };
-        let State::Running { since } = place.state else { return };
-        place.state = State::Gone;
-        place.failures = if now.since(since) >= SETTLED { 1 } else { place.failures + 1 };
+        let Some(slot) = self.slots.get_mut(&post) else { return };
+        let State::Running { since } = slot.state else { return };
+        slot.state = State::Gone;
+        slot.failures = if now.since(since) >= SETTLED { 1 } else { slot.failures + 1 };
         if matches!(self.phase, Phase::Aborting(_) | Phase::Finished) {
             return;
         }
@@ -290,9 +290,9 @@ impl Supervisor {
     fn close(&mut self, now: Time, out: &mut Vec<Effect>) {
         let recorded = self.complete.unwrap_or(now);
         self.phase = Phase::Closing { until: (recorded + CLOSING).max(now + CLOSING_MIN) };
-        for place in self.places.values_mut() {
-            if let State::Resting { .. } = place.state {
-                place.state = State::Gone;
+        for slot in self.slots.values_mut() {
+            if let State::Resting { .. } = slot.state {
+                slot.state = State::Gone;
             }
         }
         self.dismiss_workers(out);
@@ -300,8 +300,8 @@ impl Supervisor {
 
     /// A worker that came when the ventilator was gone already has nobody to tell it so.
     fn dismiss_workers(&mut self, out: &mut Vec<Effect>) {
-        for (post, place) in &self.places {
-            if let (Post::Worker { .. }, State::Running { .. }) = (post, place.state) {
+        for (post, slot) in &self.slots {
+            if let (Post::Worker { .. }, State::Running { .. }) = (post, slot.state) {
                 out.push(Effect::Drain(*post));
             }
         }
@@ -327,7 +327,7 @@ impl Supervisor {
 
     /// The sink or the ventilator is gone without having finished.
     fn lost(&mut self, now: Time, post: Post, ending: Ending, out: &mut Vec<Effect>) {
-        let failures = self.places.get(&post).map_or(0, |place| place.failures);
+        let failures = self.slots.get(&post).map_or(0, |slot| slot.failures);
         let crashed = matches!(ending, Ending::Signal(_) | Ending::Code(PANICKED));
         if self.survival == Survival::Durable && crashed && failures <= RETURNS_MAX {
             let pause = pause(failures);
@@ -355,7 +355,7 @@ impl Supervisor {
         if self.is_ending() {
             return;
         }
-        let failures = self.places.get(&post).map_or(0, |place| place.failures);
+        let failures = self.slots.get(&post).map_or(0, |slot| slot.failures);
         let refused = matches!(ending, Ending::Code(exit::SYSTEM) | Ending::Refused);
         let unfit = matches!(ending, Ending::Code(exit::USAGE | exit::UNFIT) | Ending::NotStarted);
         if let Some(still) = self.standstill.get_mut(stage) {
@@ -388,8 +388,8 @@ impl Supervisor {
     }
 
     fn rest(&mut self, now: Time, post: Post, pause: Duration) {
-        if let Some(place) = self.places.get_mut(&post) {
-            place.state = State::Resting { until: now + pause };
+        if let Some(slot) = self.slots.get_mut(&post) {
+            slot.state = State::Resting { until: now + pause };
         }
     }
 
@@ -407,7 +407,7 @@ impl Supervisor {
             self.abort(self.verdict(), out);
         }
         self.start_rested(now, out);
-        let left = self.places.values().any(|place| !matches!(place.state, State::Gone));
+        let left = self.slots.values().any(|slot| !matches!(slot.state, State::Gone));
         let code = match self.phase {
             Phase::Closing { .. } => self.verdict(),
             Phase::Aborting(code) => code,
@@ -423,20 +423,20 @@ impl Supervisor {
     fn start_rested(&mut self, now: Time, out: &mut Vec<Effect>) {
         let (ending, draining) = (self.is_ending(), self.phase == Phase::Draining);
         let mut starts = 0;
-        for (post, place) in &mut self.places {
-            let State::Resting { until } = place.state else { continue };
+        for (post, slot) in &mut self.slots {
+            let State::Resting { until } = slot.state else { continue };
             if now < until {
                 continue;
             }
             if ending && matches!(post, Post::Worker { .. }) {
-                place.state = State::Gone;
+                slot.state = State::Gone;
                 continue;
             }
             if starts == STARTS_MAX {
                 continue;
             }
             starts += 1;
-            place.state = State::Running { since: now };
+            slot.state = State::Running { since: now };
             out.push(Effect::Start(*post));
             if draining && *post == Post::Ventilator {
                 out.push(Effect::Drain(*post));

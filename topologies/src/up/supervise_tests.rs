@@ -15,8 +15,8 @@ struct Script {
 
 impl Script {
     fn new(survival: Survival) -> Self {
-        let crew = Crew::new([("square".to_owned(), 2)]);
-        let (supervisor, first) = Supervisor::new(Time::default(), &crew, survival);
+        let posts = Posts::new([("square".to_owned(), 2)]);
+        let (supervisor, first) = Supervisor::new(Time::default(), &posts, survival);
         let started = [Post::Sink, Post::Ventilator, WORKER, OTHER].map(Effect::Start);
         assert_eq!(first, started);
         Self { supervisor, now: Time::default() }
@@ -113,9 +113,9 @@ fn a_worker_that_came_too_late_to_meet_the_ventilator_is_asked_to_go_at_once() {
 /// To start a thousand workers takes longer than many a run.
 #[test]
 fn a_crowd_is_started_a_few_at_a_time_and_no_more_once_the_run_is_over() {
-    let crew = Crew::new([("square".to_owned(), 1_000)]);
+    let posts = Posts::new([("square".to_owned(), 1_000)]);
     for over in [false, true] {
-        let (supervisor, first) = Supervisor::new(Time::default(), &crew, Survival::None);
+        let (supervisor, first) = Supervisor::new(Time::default(), &posts, Survival::None);
         let mut run = Script { supervisor, now: Time::default() };
         let mut started = first.len();
         assert_eq!(started, STARTS_MAX);
@@ -204,8 +204,8 @@ fn workers_for_which_the_system_has_no_room_end_the_run_with_a_code_of_its_own()
 
 #[test]
 fn a_whole_stage_that_fails_at_once_is_tried_again_before_the_run_is_given_up() {
-    let crew = Crew::new([("square".to_owned(), 8)]);
-    let (supervisor, _) = Supervisor::new(Time::default(), &crew, Survival::None);
+    let posts = Posts::new([("square".to_owned(), 8)]);
+    let (supervisor, _) = Supervisor::new(Time::default(), &posts, Survival::None);
     let mut run = Script { supervisor, now: Time::default() };
     assert_eq!(run.tick().len(), 2);
     for number in 1..=8 {

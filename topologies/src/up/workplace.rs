@@ -28,8 +28,8 @@ use thiserror::Error;
 use ventilator::source::STREAM_VARIABLE;
 
 use super::{
-    children::{Input, Order, Output},
-    crew::{Crew, Post},
+    children::{Input, Launch, Output},
+    posts::{Post, Posts},
     supply::Supply,
 };
 use crate::topology::{StageSpec, Topology};
@@ -104,7 +104,7 @@ pub struct Workplace {
     _lock: Lock,
     program: PathBuf,
     flags: Flags,
-    crew: Crew,
+    posts: Posts,
     topology: Topology,
     // By what a guard knows what belongs to this run.
     mark: Option<String>,
@@ -131,7 +131,7 @@ impl Workplace {
             _lock: Lock::take(&folder.path().join(LOCK))?,
             program: env::current_exe().map_err(WorkplaceError::Program)?,
             flags,
-            crew: Crew::of(topology),
+            posts: Posts::of(topology),
             topology: topology.clone(),
             mark: None,
             supply: Supply::of(&topology.source).map_err(WorkplaceError::Input)?,
@@ -142,8 +142,8 @@ impl Workplace {
     }
 
     /// The posts of the run.
-    pub fn crew(&self) -> &Crew {
-        &self.crew
+    pub fn posts(&self) -> &Posts {
+        &self.posts
     }
 
     /// Has everything that is started from now on bear the mark of a guard.
@@ -232,7 +232,7 @@ impl Workplace {
     }
 
     /// How the process of a post is started.
-    pub fn order(&self, post: Post) -> Order {
+    pub fn order(&self, post: Post) -> Launch {
         match post {
             Post::Sink => self.sink(),
             Post::Ventilator => self.ventilator(),
@@ -240,7 +240,7 @@ impl Workplace {
         }
     }
 
-    fn sink(&self) -> Order {
+    fn sink(&self) -> Launch {
         let mut command = self.role("sink");
         command.arg("--setup").arg(self.setup_path("sink"));
         self.secure(&mut command);
@@ -249,10 +249,10 @@ impl Workplace {
             Some(OutputSpec::Stdout) => Output::Inherited,
             _ => Output::Told,
         };
-        Order { command, input: Input::Nothing, output }
+        Launch { command, input: Input::Nothing, output }
     }
 
-    fn ventilator(&self) -> Order {
+    fn ventilator(&self) -> Launch {
         let mut command = self.role("ventilator");
         command.arg("--setup").arg(self.setup_path("ventilator"));
         self.secure(&mut command);
@@ -261,19 +261,19 @@ impl Workplace {
             Some(id) => command.env(STREAM_VARIABLE, id),
             None => command.env_remove(STREAM_VARIABLE),
         };
-        Order { command, input: self.supply.input(), output: Output::Told }
+        Launch { command, input: self.supply.input(), output: Output::Told }
     }
 
     /// A worker, or the user's own program in its place: that one gets the same flags, and what
     /// the topology says in `args` behind `--`.
-    fn worker(&self, post: Post, spec: &StageSpec) -> Order {
+    fn worker(&self, post: Post, spec: &StageSpec) -> Launch {
         let mut command = match &spec.binary {
             Some(binary) => self.own_program(binary, spec),
             None => self.role("worker"),
         };
         command.arg("--ventilator").arg(self.endpoint("ventilator").to_string());
         command.arg("--stage").arg(&spec.stage.name);
-        command.arg("--name").arg(self.crew.name(post));
+        command.arg("--name").arg(self.posts.name(post));
         if let Some(inbox) = self.beside_bind(|_| 0) {
             // Workers of the stage before may be on other machines.
             command.arg("--bind").arg(inbox.to_string());
@@ -286,7 +286,7 @@ impl Workplace {
         if spec.binary.is_some() && !spec.stage.args.is_empty() {
             command.arg("--").args(&spec.stage.args);
         }
-        Order { command, input: Input::Nothing, output: Output::Told }
+        Launch { command, input: Input::Nothing, output: Output::Told }
     }
 
     fn own_program(&self, binary: &Path, spec: &StageSpec) -> Command {

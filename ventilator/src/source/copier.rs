@@ -33,7 +33,7 @@ const FORMAT: u32 = 1;
 
 /// Which stream is read, and where it stands. Replaced as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Standing {
+struct Progress {
     /// [`FORMAT`]. Before formats were numbered there was none, and the rest the same.
     #[serde(default = "first_format")]
     format: u32,
@@ -50,7 +50,7 @@ fn first_format() -> u32 {
     FORMAT
 }
 
-impl Standing {
+impl Progress {
     /// The record in a run directory; none if there is none, or only what a loss of power left of one.
     fn read(folder: &Path) -> io::Result<Option<Self>> {
         /// All that other formats have in common with this one.
@@ -122,7 +122,7 @@ pub(super) struct Copier {
     copy: File,
     bytes: u64,
     ended: bool,
-    standing: Standing,
+    standing: Progress,
 }
 
 impl Copier {
@@ -132,7 +132,7 @@ impl Copier {
         let copy = options.create(true).truncate(false).write(true).open(folder.join(FILE))?;
         let bytes = copy.metadata()?.len();
         let ended = folder.join(ENDED_FILE).exists();
-        let known = Standing::read(folder)?;
+        let known = Progress::read(folder)?;
         let (standing, is_new) = match known {
             Some(known)
                 if feed.identity().is_some() && known.stream.as_deref() == feed.identity() =>
@@ -407,11 +407,11 @@ enum Piece {
 
 /// A stream that was not seen before. A file that somebody has read a part of before this run did
 /// begins behind that part, also for those who come later and have the same place in it.
-fn new_standing(feed: &Feed, known: Option<&Standing>, phase: Phase) -> io::Result<Standing> {
+fn new_standing(feed: &Feed, known: Option<&Progress>, phase: Phase) -> io::Result<Progress> {
     let (file, offset) = (feed.place()?, feed.offset()?);
     let begun = known.filter(|known| file.is_some() && known.file == file);
     let start = begun.map_or(offset, |known| known.start.min(offset));
-    Ok(Standing { format: FORMAT, stream: feed.identity().map(Into::into), file, start, phase })
+    Ok(Progress { format: FORMAT, stream: feed.identity().map(Into::into), file, start, phase })
 }
 
 /// A moment at which a kill leaves something else behind than one before it: tests end it here.

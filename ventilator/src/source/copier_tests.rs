@@ -193,5 +193,5 @@ fn a_record_of_another_version_or_of_somebody_else_is_refused_by_name_and_stays(
     let folder = tempfile::tempdir().unwrap();
     let old = br#"{"stream":"a","file":null,"start":0,"phase":"Copying"}"#;
     fs::write(folder.path().join(STANDING_FILE), old).unwrap();
-    assert_eq!(Standing::read(folder.path()).unwrap().unwrap().stream.as_deref(), Some("a"));
+    assert_eq!(Progress::read(folder.path()).unwrap().unwrap().stream.as_deref(), Some("a"));
 }

@@ -297,10 +297,10 @@ mod tests {
         let mut given = Vec::new();
         for outcome in outcomes.iter() {
             match outcome {
-                crate::function::Outcome::Outputs { units, each: 1 } => {
+                crate::function::Executed::Outputs { units, each: 1 } => {
                     given.extend(numbers.by_ref().take(*units as usize).map(Ok));
                 }
-                crate::function::Outcome::Failed(failure) => {
+                crate::function::Executed::Failed(failure) => {
                     given.push(Err(failure.text().to_owned()));
                 }
                 other => panic!("{other:?}"),

@@ -197,7 +197,7 @@ impl Program {
             None => {
                 // Also what has left its group.
                 kin::end_tree(Pid::from_child(&self.child));
-                self.bury()
+                self.reap()
             }
         }
     }
@@ -241,7 +241,7 @@ impl Program {
                     self.read_errors();
                 }
                 Source::End => {
-                    self.bury().map_err(Halt::System)?;
+                    self.reap().map_err(Halt::System)?;
                 }
             }
         }
@@ -363,7 +363,7 @@ impl Program {
     /// Ends what is left of the process group, reads what the pipes still hold, and takes the
     /// child's status. What the program started in the background ends with it: it would hold
     /// the pipes open for as long as it likes.
-    fn bury(&mut self) -> io::Result<ExitStatus> {
+    fn reap(&mut self) -> io::Result<ExitStatus> {
         // An empty group is no error here: then there is nothing to end.
         let _ended = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
         let status = self.child.wait()?;

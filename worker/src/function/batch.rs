@@ -92,11 +92,11 @@ impl<'a> Batch<'a> {
 
 /// How units came out, in their order.
 #[derive(Debug, Default)]
-pub struct Outcomes(Vec<Outcome>);
+pub struct Outcomes(Vec<Executed>);
 
 /// How one unit, or several in a row, came out.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum Executed {
     /// So many units with so many outputs each.
     Outputs {
         /// Units.
@@ -118,8 +118,8 @@ impl Outcomes {
     #[inline]
     pub fn push(&mut self, outputs: u32) {
         match self.0.last_mut() {
-            Some(Outcome::Outputs { units, each }) if *each == outputs => *units += 1,
-            _ => self.0.push(Outcome::Outputs { units: 1, each: outputs }),
+            Some(Executed::Outputs { units, each }) if *each == outputs => *units += 1,
+            _ => self.0.push(Executed::Outputs { units: 1, each: outputs }),
         }
     }
 
@@ -131,21 +131,21 @@ impl Outcomes {
             return self.push_failed(failure);
         }
         match self.0.last_mut() {
-            Some(Outcome::Passed { units }) => *units += 1,
-            _ => self.0.push(Outcome::Passed { units: 1 }),
+            Some(Executed::Passed { units }) => *units += 1,
+            _ => self.0.push(Executed::Passed { units: 1 }),
         }
     }
 
     /// One more unit, which failed.
     pub fn push_failed(&mut self, failure: Failure) {
-        self.0.push(Outcome::Failed(failure));
+        self.0.push(Executed::Failed(failure));
     }
 
     /// Of how many units.
     pub fn units(&self) -> u32 {
         let each = self.0.iter().map(|outcome| match outcome {
-            Outcome::Outputs { units, .. } | Outcome::Passed { units } => *units,
-            Outcome::Failed(_) => 1,
+            Executed::Outputs { units, .. } | Executed::Passed { units } => *units,
+            Executed::Failed(_) => 1,
         });
         each.sum()
     }
@@ -156,7 +156,7 @@ impl Outcomes {
     }
 
     /// The one entry, if they all came out alike.
-    pub(crate) fn only(&self) -> Option<&Outcome> {
+    pub(crate) fn only(&self) -> Option<&Executed> {
         match &self.0[..] {
             [only] => Some(only),
             _ => None,
@@ -164,7 +164,7 @@ impl Outcomes {
     }
 
     /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = &Outcome> {
+    pub fn iter(&self) -> impl Iterator<Item = &Executed> {
         self.0.iter()
     }
 }
@@ -261,11 +261,11 @@ mod tests {
         });
         assert_eq!(out.payload(), [1, 3]);
         let outcomes: Vec<_> = outcomes.iter().collect();
-        assert_eq!(*outcomes[0], Outcome::Outputs { units: 1, each: 1 });
+        assert_eq!(*outcomes[0], Executed::Outputs { units: 1, each: 1 });
         assert!(
-            matches!(outcomes[1], Outcome::Failed(failure) if failure.text().contains("broken"))
+            matches!(outcomes[1], Executed::Failed(failure) if failure.text().contains("broken"))
         );
-        assert_eq!(*outcomes[2], Outcome::Outputs { units: 1, each: 1 });
+        assert_eq!(*outcomes[2], Executed::Outputs { units: 1, each: 1 });
     }
 
     #[test]
@@ -274,9 +274,9 @@ mod tests {
         let limits = OutputLimits { value_bytes_max: 2, ..OutputLimits::default() };
         [&[1][..], &[1, 2], &[1, 2, 3]].into_iter().for_each(|value| outcomes.pass(value, limits));
         let outcomes: Vec<_> = outcomes.iter().collect();
-        assert_eq!(*outcomes[0], Outcome::Passed { units: 2 });
+        assert_eq!(*outcomes[0], Executed::Passed { units: 2 });
         assert!(
-            matches!(outcomes[1], Outcome::Failed(failure) if failure.text().contains("3 bytes"))
+            matches!(outcomes[1], Executed::Failed(failure) if failure.text().contains("3 bytes"))
         );
     }
 
@@ -287,7 +287,7 @@ mod tests {
             outcomes.push(outputs);
         }
         let runs: Vec<_> = outcomes.iter().cloned().collect();
-        let run = |units, each| Outcome::Outputs { units, each };
+        let run = |units, each| Executed::Outputs { units, each };
         assert_eq!(runs, [run(3, 1), run(2, 0), run(1, 2)]);
     }
 }

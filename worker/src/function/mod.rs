@@ -18,7 +18,7 @@ use proto::unit::{Step, UnitId};
 
 use batch::guarded;
 pub(crate) use batch::work_through;
-pub use batch::{Batch, Outcome, Outcomes};
+pub use batch::{Batch, Executed, Outcomes};
 pub use closures::{filter_map, flat_map, map, try_map};
 pub use failure::{FAILURE_TEXT_BYTES_MAX, Failure};
 pub(crate) use failure::{shown, start_of};

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{Dispatch, History, Order, Sent, Stock};
+use super::{Dispatch, History, Instruction, Sent, Stock};
 use crate::{
     frame::Dead, limits::BACKOFF_MS_MAX, ranges::RangeSet, role::Turn, time::Time, units::Units,
 };
@@ -28,7 +28,7 @@ impl Dispatch {
     /// together, unless it has to travel alone: a million that fail must not take a place each.
     pub(super) fn failed<'a>(
         &mut self,
-        turn: &mut Turn<'_, Order>,
+        turn: &mut Turn<'_, Instruction>,
         failed: impl Iterator<Item = (Units, &'a str)>,
         history: History,
         worker: &str,
@@ -38,7 +38,7 @@ impl Dispatch {
         for (units, error) in failed.filter(|(units, _)| !units.all_in(committed)) {
             if history.attempt > self.terms.retries {
                 let verdict = Verdict { attempts: history.attempt, error, worker };
-                self.bury(&units, &verdict, turn.out);
+                self.give_up(&units, &verdict, turn.out);
             } else if history.is_suspect() {
                 self.later(turn.now, units, history);
             } else {
@@ -72,7 +72,7 @@ impl Dispatch {
     /// enough is dead.
     pub(super) fn charge(
         &mut self,
-        turn: &mut Turn<'_, Order>,
+        turn: &mut Turn<'_, Instruction>,
         mut sent: Sent,
         worker: &str,
         committed: &RangeSet,
@@ -86,7 +86,7 @@ impl Dispatch {
         let deaths = deaths + 1;
         let history = sent.history.suspected(deaths);
         if deaths >= self.terms.crash_limit {
-            return self.bury_killer(&sent.units, history, worker, turn.out);
+            return self.give_up_killer(&sent.units, history, worker, turn.out);
         }
         self.delay(turn.now + self.pause(deaths).max(APART), sent.units, history);
     }
@@ -101,22 +101,22 @@ impl Dispatch {
     }
 
     /// A unit has killed as many workers as one may.
-    pub(super) fn bury_killer(
+    pub(super) fn give_up_killer(
         &mut self,
         units: &Units,
         history: History,
         worker: &str,
-        orders: &mut Vec<Order>,
+        orders: &mut Vec<Instruction>,
     ) {
         let deaths = history.deaths();
         let error = format!("{deaths} workers died while executing it");
         let attempts = history.attempt + deaths - 1;
-        self.bury(units, &Verdict { attempts, error: &error, worker }, orders);
+        self.give_up(units, &Verdict { attempts, error: &error, worker }, orders);
     }
 
-    fn bury(&self, units: &Units, verdict: &Verdict<'_>, orders: &mut Vec<Order>) {
+    fn give_up(&self, units: &Units, verdict: &Verdict<'_>, orders: &mut Vec<Instruction>) {
         for (root, path, value) in units.iter() {
-            orders.push(Order::Dead(Dead {
+            orders.push(Instruction::Dead(Dead {
                 root,
                 path,
                 stage: self.terms.stage_index,

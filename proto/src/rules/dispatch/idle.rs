@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::{Dispatch, Order, Sent, sent::Holding};
+use super::{Dispatch, Instruction, Sent, sent::Holding};
 use crate::{
     role::{LinkId, Turn},
     time::Time,
@@ -18,18 +18,18 @@ const COPY_AFTER: Duration = Duration::from_millis(48);
 impl Dispatch {
     /// When it is worth to look again for something that an idle worker can do.
     pub(super) fn next_look(&self) -> Option<Time> {
-        let useless = self.ready() == 0 && self.crew.any_idle() && self.crew.any_busy();
+        let useless = self.ready() == 0 && self.workers.any_idle() && self.workers.any_busy();
         useless.then(|| self.looked + RETRACT_AFTER)
     }
 
     /// Nothing waits: a worker without work is given what another one has not begun or, at the
     /// end, a copy of what another one has had for longest.
-    pub(super) fn use_idle_workers(&mut self, turn: &mut Turn<'_, Order>) {
+    pub(super) fn use_idle_workers(&mut self, turn: &mut Turn<'_, Instruction>) {
         if self.ready() > 0 || turn.now.since(self.looked) < RETRACT_AFTER {
             return;
         }
         self.looked = turn.now;
-        if !self.crew.any_idle() || self.crew.len() < 2 {
+        if !self.workers.any_idle() || self.workers.len() < 2 {
             return;
         }
         // A copy only once it is known that there is nothing to call back: the answers tell.
@@ -41,10 +41,10 @@ impl Dispatch {
 
     /// Calls back the newest parcel of each worker that has been busy for long; whether any answer
     /// is awaited.
-    fn retract(&mut self, turn: &mut Turn<'_, Order>) -> bool {
+    fn retract(&mut self, turn: &mut Turn<'_, Instruction>) -> bool {
         let mut asked = false;
         let mut retract = Vec::new();
-        for (link, peer) in self.crew.iter().filter(|(_, peer)| !peer.presence.is_quiet()) {
+        for (link, peer) in self.workers.iter().filter(|(_, peer)| !peer.presence.is_quiet()) {
             if peer.pending.values().any(|sent| sent.holding.is_retracting()) {
                 asked = true;
                 continue;
@@ -62,18 +62,18 @@ impl Dispatch {
         }
         asked |= !retract.is_empty();
         for (link, parcel) in retract {
-            self.crew.change(link, parcel, |sent| sent.holding.retract());
-            turn.out.push(Order::Retract(link, parcel));
+            self.workers.change(link, parcel, |sent| sent.holding.retract());
+            turn.out.push(Instruction::Retract(link, parcel));
         }
         asked
     }
 
     /// Gives each idle worker a copy of what another one has had for longest.
-    fn speculate(&mut self, turn: &mut Turn<'_, Order>) {
+    fn speculate(&mut self, turn: &mut Turn<'_, Instruction>) {
         let idle: Vec<LinkId> =
-            self.crew.iter().filter(|(_, peer)| peer.is_idle()).map(|(link, _)| link).collect();
+            self.workers.iter().filter(|(_, peer)| peer.is_idle()).map(|(link, _)| link).collect();
         let mut late = Vec::new();
-        for (link, peer) in self.crew.iter() {
+        for (link, peer) in self.workers.iter() {
             for (parcel, sent) in &peer.pending {
                 let expected = peer.sizing.expected(sent.units.len()).unwrap_or_default();
                 let patience = (expected * 2).max(COPY_AFTER);
@@ -87,7 +87,7 @@ impl Dispatch {
         }
         late.sort();
         for (idle, (_, link, parcel)) in idle.into_iter().zip(late) {
-            let copy = self.crew.change(link, parcel, |sent| {
+            let copy = self.workers.change(link, parcel, |sent| {
                 sent.holding.double();
                 let (units, history) = (sent.units.clone(), sent.history);
                 Sent { units, history, at: turn.now, holding: Holding::Copy }

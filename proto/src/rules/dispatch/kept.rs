@@ -9,14 +9,14 @@ use super::sent::Sent;
 use crate::{ranges::RangeSet, role::LinkId, unit::UnitId};
 
 #[derive(Debug, Default)]
-pub(super) struct Kept {
+pub(super) struct KeptParcels {
     // By the first unit's root; the number tells parcels over one root apart.
     parcels: BTreeMap<(UnitId, u64), (LinkId, Sent)>,
     next: u64,
     bytes: usize,
 }
 
-impl Kept {
+impl KeptParcels {
     pub fn is_empty(&self) -> bool {
         self.parcels.is_empty()
     }
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_commit_settles_what_lies_wholly_below_the_watermark_or_in_a_range_above() {
-        let mut kept = Kept::default();
+        let mut kept = KeptParcels::default();
         for first in [0, 10, 20, 30] {
             kept.push(1, sent(first, 10));
         }
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_parcel_of_several_ranges_goes_when_the_watermark_has_passed_all_of_them() {
-        let mut kept = Kept::default();
+        let mut kept = KeptParcels::default();
         let mut several = sent(0, 2);
         several.units.append(&sent(8, 2).units);
         kept.push(1, several);

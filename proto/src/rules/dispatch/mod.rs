@@ -8,22 +8,22 @@
 //! executed and kept. Each place counts the bytes that are in it, so that what is kept is their sum
 //! and needs no other account. What a worker's parcel means for its units is [`sent::Holding`].
 
-mod crew;
 mod failing;
 mod idle;
 mod kept;
 mod quiet;
 mod sent;
 mod stocks;
+mod workers;
 
 use std::{collections::BTreeMap, ops::Range, time::Duration};
 
-pub use self::crew::PARCELS_PER_PEER;
+pub use self::workers::PARCELS_PER_PEER;
 use self::{
-    crew::Crew,
-    kept::Kept,
+    kept::KeptParcels,
     sent::{History, Sent},
     stocks::{Stock, Stocks},
+    workers::Workers,
 };
 
 use crate::{
@@ -40,7 +40,7 @@ use crate::{
 
 /// What shall be sent.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Order {
+pub enum Instruction {
     /// A parcel for a worker.
     Send(LinkId, Work),
     /// A parcel whose units not begun shall come back.
@@ -82,8 +82,8 @@ struct Recovery {
 pub struct Dispatch {
     terms: Terms,
     stocks: Stocks,
-    crew: Crew,
-    kept: Kept,
+    workers: Workers,
+    kept: KeptParcels,
     next_parcel: ParcelId,
     // No further units will be added.
     ending: bool,
@@ -109,8 +109,8 @@ impl Dispatch {
         Self {
             terms,
             stocks: Stocks::default(),
-            crew: Crew::default(),
-            kept: Kept::default(),
+            workers: Workers::default(),
+            kept: KeptParcels::default(),
             next_parcel: 0,
             ending: false,
             looked: Time::default(),
@@ -122,7 +122,7 @@ impl Dispatch {
 
     /// Bytes of values that wait or are kept.
     pub fn bytes(&self) -> usize {
-        self.stocks.bytes() + self.crew.bytes() + self.kept.bytes()
+        self.stocks.bytes() + self.workers.bytes() + self.kept.bytes()
     }
 
     /// Units that wait to be sent, retries that are not due included.
@@ -142,7 +142,7 @@ impl Dispatch {
 
     /// Whether nothing waits and everything that was sent is committed.
     pub fn is_empty(&self) -> bool {
-        self.stocks.is_empty() && !self.crew.any_busy() && self.kept.is_empty()
+        self.stocks.is_empty() && !self.workers.any_busy() && self.kept.is_empty()
     }
 
     /// How many units were sent, each try counted.
@@ -188,17 +188,17 @@ impl Dispatch {
     /// A worker's session begins.
     pub fn join(&mut self, link: LinkId, name: &str) {
         let sizing = Sizing::new(self.terms.target, self.terms.parcel_units_max);
-        self.crew.join(link, name, sizing);
+        self.workers.join(link, name, sizing);
     }
 
     /// The human-readable name of a worker, if it is one of this stage.
     pub fn name_of(&self, link: LinkId) -> Option<&str> {
-        self.crew.get(link).map(|peer| peer.name.as_str())
+        self.workers.get(link).map(|peer| peer.name.as_str())
     }
 
     /// How many workers there are.
     pub fn peers(&self) -> usize {
-        self.crew.len()
+        self.workers.len()
     }
 
     /// How long units that have been committed since the last call were under way, and how many
@@ -209,24 +209,24 @@ impl Dispatch {
 
     /// A worker grants credit.
     pub fn granted(&mut self, link: LinkId, credit: Credit) {
-        self.crew.update(link, |peer| peer.allowance.granted(credit));
+        self.workers.update(link, |peer| peer.allowance.granted(credit));
     }
 
     /// A worker takes no more.
     pub fn leaving(&mut self, link: LinkId) {
-        self.crew.update(link, |peer| peer.presence.leave());
+        self.workers.update(link, |peer| peer.presence.leave());
     }
 
     /// A worker's session has ended: exactly what it was sent and is not committed goes to
     /// others. A death is charged to the units that it was executing, at most.
     pub fn lost(
         &mut self,
-        turn: &mut Turn<'_, Order>,
+        turn: &mut Turn<'_, Instruction>,
         link: LinkId,
         loss: Loss,
         committed: &RangeSet,
     ) {
-        let Some(peer) = self.crew.remove(link) else { return };
+        let Some(peer) = self.workers.remove(link) else { return };
         let mut executing = matches!(loss, Loss::Disconnected);
         for (index, sent) in peer.pending.into_values().enumerate() {
             if index > 0 {
@@ -252,7 +252,7 @@ impl Dispatch {
 
     /// A worker has given units back that it had not begun.
     pub fn returned(&mut self, link: LinkId, parcel: ParcelId, keep: u32, committed: &RangeSet) {
-        let back = self.crew.update(link, |peer| {
+        let back = self.workers.update(link, |peer| {
             let sent = peer.pending.get_mut(&parcel)?;
             sent.holding.answered();
             let keep = (keep as usize).min(sent.units.len());
@@ -278,7 +278,7 @@ impl Dispatch {
 
     /// Which unit has this index in a parcel that a worker holds.
     pub fn unit_of(&self, link: LinkId, parcel: ParcelId, index: u32) -> Option<UnitId> {
-        let sent = self.crew.get(link)?.pending.get(&parcel)?;
+        let sent = self.workers.get(link)?.pending.get(&parcel)?;
         let mut left = index;
         for span in sent.units.spans() {
             if left < span.count {
@@ -292,13 +292,13 @@ impl Dispatch {
     /// A worker has executed a parcel. Units that failed are tried again later or are dead.
     pub fn done(
         &mut self,
-        turn: &mut Turn<'_, Order>,
+        turn: &mut Turn<'_, Instruction>,
         link: LinkId,
         done: &Done,
         committed: &RangeSet,
     ) {
         let busy = Duration::from_nanos(done.busy_ns);
-        let executed = self.crew.update(link, |peer| {
+        let executed = self.workers.update(link, |peer| {
             let sent = peer.pending.remove(&done.parcel)?;
             peer.sizing.finished(sent.units.len(), busy);
             Some((sent, peer.name.clone()))
@@ -340,7 +340,7 @@ impl Dispatch {
     }
 
     /// Everything that may be sent now.
-    pub fn dispatch(&mut self, turn: &mut Turn<'_, Order>, committed: &RangeSet) {
+    pub fn dispatch(&mut self, turn: &mut Turn<'_, Instruction>, committed: &RangeSet) {
         self.stocks.ripen(turn.now);
         while self.ready() > 0 {
             let Some((link, units, bytes)) = self.least_loaded() else { break };
@@ -361,10 +361,10 @@ impl Dispatch {
 
     /// What belongs to the oldest unit that is not committed goes to a worker that has given no
     /// credit too: all that workers keep, and grant no credit for, may wait for that very unit.
-    fn press(&mut self, turn: &mut Turn<'_, Order>, committed: &RangeSet) {
+    fn press(&mut self, turn: &mut Turn<'_, Instruction>, committed: &RangeSet) {
         let Terms { parcel_units_max, parcel_bytes_max, .. } = self.terms;
         let oldest = committed.watermark();
-        while let Some((link, is_idle)) = self.crew.closed() {
+        while let Some((link, is_idle)) = self.workers.closed() {
             let picked = self.stocks.pick_root(oldest, parcel_units_max, parcel_bytes_max);
             let Some(stock) = picked else { return };
             if stock.history.is_suspect() && !is_idle {
@@ -383,9 +383,9 @@ impl Dispatch {
     /// The worker that is expected to be the first to finish what it holds, if one may be sent
     /// anything, and how much. What is suspect is all that its worker has.
     fn least_loaded(&self) -> Option<(LinkId, usize, usize)> {
-        let (link, peer) = self.crew.next(self.stocks.next_is_suspect())?;
+        let (link, peer) = self.workers.next(self.stocks.next_is_suspect())?;
         let (units, bytes) = peer.allowance.room()?;
-        let (left, workers) = (self.ready(), self.crew.len());
+        let (left, workers) = (self.ready(), self.workers.len());
         let wanted = match self.ending {
             true => peer.sizing.units_near_end(left, workers),
             false => peer.sizing.units().min(left.div_ceil(workers.max(1))),
@@ -393,13 +393,13 @@ impl Dispatch {
         Some((link, wanted.max(1).min(units), bytes.min(self.terms.parcel_bytes_max)))
     }
 
-    fn send(&mut self, turn: &mut Turn<'_, Order>, link: LinkId, mut sent: Sent) {
+    fn send(&mut self, turn: &mut Turn<'_, Instruction>, link: LinkId, mut sent: Sent) {
         sent.units.share();
         let parcel = self.next_number();
         self.counts.attempts += sent.units.len() as u64;
         let (attempt, units) = (sent.history.attempt, sent.units.clone());
-        turn.out.push(Order::Send(link, Work { parcel, attempt, units }));
-        self.crew.update(link, |peer| {
+        turn.out.push(Instruction::Send(link, Work { parcel, attempt, units }));
+        self.workers.update(link, |peer| {
             peer.allowance.sent(sent.units.len(), sent.units.bytes());
             peer.pending.insert(parcel, sent);
         });

@@ -6,7 +6,7 @@
 //! ever: what a quiet worker has is a copy from then on, and the stock has the units themselves.
 
 use super::{
-    Dispatch, History, Order, Sent,
+    Dispatch, History, Instruction, Sent,
     stocks::{Loan, Stock},
 };
 use crate::{
@@ -21,8 +21,10 @@ impl Dispatch {
     /// A worker that was heard last at `since` has missed heartbeats: it is sent nothing more, and
     /// what it has, executed or not, is for others as well.
     pub fn quiet(&mut self, link: LinkId, since: Time, committed: &RangeSet) {
-        let Some(true) = self.crew.update(link, |peer| peer.presence.fall_quiet()) else { return };
-        let pending = self.crew.get(link).into_iter().flat_map(|peer| &peer.pending);
+        let Some(true) = self.workers.update(link, |peer| peer.presence.fall_quiet()) else {
+            return;
+        };
+        let pending = self.workers.get(link).into_iter().flat_map(|peer| &peer.pending);
         let own =
             pending.filter(|(_, sent)| !sent.holding.is_copy() && !sent.units.all_in(committed));
         let parcels: Vec<ParcelId> = own.map(|(parcel, _)| *parcel).collect();
@@ -42,11 +44,13 @@ impl Dispatch {
 
     /// A worker that was quiet is heard: what has not been sent to others stays with it, and what
     /// has been needs not be begun.
-    pub fn back(&mut self, link: LinkId, orders: &mut Vec<Order>) {
-        let Some(true) = self.crew.update(link, |peer| peer.presence.come_back()) else { return };
+    pub fn back(&mut self, link: LinkId, orders: &mut Vec<Instruction>) {
+        let Some(true) = self.workers.update(link, |peer| peer.presence.come_back()) else {
+            return;
+        };
         self.reclaim(link);
         self.recovery.cancel(&self.stocks);
-        let others = self.crew.update(link, |peer| {
+        let others = self.workers.update(link, |peer| {
             let pending = peer.pending.iter_mut();
             let others =
                 pending.filter(|(_, sent)| sent.holding.is_copy() && !sent.holding.is_retracting());
@@ -56,18 +60,19 @@ impl Dispatch {
                 parcels
             })
         });
-        orders.extend(others.into_iter().flatten().map(|parcel| Order::Retract(link, parcel)));
+        orders
+            .extend(others.into_iter().flatten().map(|parcel| Instruction::Retract(link, parcel)));
     }
 
     /// What waits for others stays with the worker that has it, if it still has all of it.
     fn reclaim(&mut self, link: LinkId) {
-        let Self { stocks, crew, kept, .. } = self;
+        let Self { stocks, workers, kept, .. } = self;
         stocks.reclaim(link, |loan, units, history| {
             let Some(parcel) = loan.parcel else {
                 kept.push(link, Sent::then(loan.at, units, history));
                 return true;
             };
-            let whole = crew.change(link, parcel, |sent| {
+            let whole = workers.change(link, parcel, |sent| {
                 let whole = sent.holding.is_copy() && sent.units.spans() == units.spans();
                 if whole {
                     sent.holding.take_over();
@@ -80,7 +85,7 @@ impl Dispatch {
 
     /// A parcel is for others as well, unless one of them has it already.
     fn lend(&mut self, link: LinkId, parcel: ParcelId) {
-        let lent = self.crew.change(link, parcel, |sent| {
+        let lent = self.workers.change(link, parcel, |sent| {
             sent.holding.give_up();
             (sent.units.clone(), sent.history, sent.at)
         });
@@ -100,7 +105,7 @@ impl Dispatch {
     /// Whether another worker that is heard was given a copy of these units: then that one counts.
     fn promote(&mut self, lender: LinkId, units: &Units) -> bool {
         let same = |sent: &Sent| sent.holding.is_copy() && sent.units.spans() == units.spans();
-        let found = self.crew.iter().find_map(|(link, peer)| {
+        let found = self.workers.iter().find_map(|(link, peer)| {
             if link == lender || peer.presence.is_quiet() {
                 return None;
             }
@@ -108,14 +113,14 @@ impl Dispatch {
             Some((link, *parcel))
         });
         let Some((link, parcel)) = found else { return false };
-        self.crew.change(link, parcel, |sent| sent.holding.take_over()).is_some()
+        self.workers.change(link, parcel, |sent| sent.holding.take_over()).is_some()
     }
 
     /// A worker has died after it was quiet. What it executed may be the cause, and is with others,
     /// or waits for one: it is charged there.
     pub(super) fn accuse(
         &mut self,
-        turn: &mut Turn<'_, Order>,
+        turn: &mut Turn<'_, Instruction>,
         executed: &Sent,
         link: LinkId,
         name: &str,
@@ -125,9 +130,9 @@ impl Dispatch {
             let sent = Sent::then(executed.at, units, history);
             return self.charge(turn, sent, name, committed);
         }
-        for holder in self.crew.links() {
+        for holder in self.workers.links() {
             for (units, history) in self.accuse_holder(holder, executed) {
-                self.bury_killer(&units, history, name, turn.out);
+                self.give_up_killer(&units, history, name, turn.out);
             }
         }
     }
@@ -136,7 +141,7 @@ impl Dispatch {
     /// it has killed enough.
     fn accuse_holder(&mut self, holder: LinkId, executed: &Sent) -> Vec<(Units, History)> {
         let limit = self.terms.crash_limit;
-        let given_up = self.crew.update(holder, |peer| {
+        let given_up = self.workers.update(holder, |peer| {
             let own = peer.pending.values_mut().filter(|sent| !sent.holding.is_copy());
             let touched = own.filter(|sent| overlap(&sent.units, &executed.units));
             let mut given_up = Vec::new();

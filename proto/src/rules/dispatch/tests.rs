@@ -30,7 +30,7 @@ impl Script {
         self.dispatch.add(Units::from_source(first, payload, (1..=count).collect()));
     }
 
-    fn orders(&mut self) -> Vec<Order> {
+    fn orders(&mut self) -> Vec<Instruction> {
         let mut orders = Vec::new();
         self.dispatch.dispatch(&mut Turn::new(self.now, &mut orders), &self.committed);
         orders
@@ -38,7 +38,7 @@ impl Script {
 
     fn works(&mut self) -> Vec<(LinkId, Work)> {
         let sends = self.orders().into_iter().map(|order| match order {
-            Order::Send(link, work) => (link, work),
+            Instruction::Send(link, work) => (link, work),
             other => panic!("expected only parcels, got {other:?}"),
         });
         sends.collect()
@@ -50,14 +50,20 @@ impl Script {
         self.dispatch.committed(self.now, &self.committed, &news);
     }
 
-    fn done(&mut self, link: LinkId, parcel: ParcelId, ns: u64, failed: Vec<Failed>) -> Vec<Order> {
+    fn done(
+        &mut self,
+        link: LinkId,
+        parcel: ParcelId,
+        ns: u64,
+        failed: Vec<Failed>,
+    ) -> Vec<Instruction> {
         let mut orders = Vec::new();
         let done = Done { parcel, busy_ns: ns, failed };
         self.dispatch.done(&mut Turn::new(self.now, &mut orders), link, &done, &self.committed);
         orders
     }
 
-    fn lost(&mut self, link: LinkId, loss: Loss) -> Vec<Order> {
+    fn lost(&mut self, link: LinkId, loss: Loss) -> Vec<Instruction> {
         let mut orders = Vec::new();
         self.dispatch.lost(&mut Turn::new(self.now, &mut orders), link, loss, &self.committed);
         orders
@@ -67,7 +73,7 @@ impl Script {
         self.dispatch.quiet(link, self.now, &self.committed);
     }
 
-    fn back(&mut self, link: LinkId) -> Vec<Order> {
+    fn back(&mut self, link: LinkId) -> Vec<Instruction> {
         let mut orders = Vec::new();
         self.dispatch.back(link, &mut orders);
         orders
@@ -185,7 +191,7 @@ fn a_failed_unit_is_tried_again_after_a_pause_and_then_dead() {
     assert_eq!((again[0].1.attempt, ids(&again[0].1)), (2, vec![7]));
     let orders = script.done(1, again[0].1.parcel, 10, vec![failure(0)]);
     match &orders[..] {
-        [Order::Dead(dead)] => {
+        [Instruction::Dead(dead)] => {
             assert_eq!((dead.root, dead.attempts, dead.error.as_str()), (7, 2, "boom"));
         }
         other => panic!("{other:?}"),
@@ -236,7 +242,7 @@ fn a_unit_that_kills_workers_is_found_and_the_others_of_its_parcel_go_on() {
         }
     }
     match &dead[..] {
-        [Order::Dead(dead)] => assert_eq!(dead.root, killer),
+        [Instruction::Dead(dead)] => assert_eq!(dead.root, killer),
         other => panic!("{other:?}"),
     }
     assert_eq!(
@@ -272,7 +278,7 @@ fn no_innocent_is_charged_when_the_last_words_of_those_that_die_are_lost() {
         }
     }
     match &dead[..] {
-        [Order::Dead(dead)] => assert_eq!(dead.root, killer),
+        [Instruction::Dead(dead)] => assert_eq!(dead.root, killer),
         other => panic!("{other:?}"),
     }
     assert!((0..60).all(|id| id == killer || script.committed.contains(id)));
@@ -287,7 +293,7 @@ fn what_an_idle_worker_could_do_is_called_back_from_a_busy_one() {
     assert_eq!(works.len(), 2);
     script.join(2);
     script.pass(100);
-    assert_eq!(script.orders(), [Order::Retract(1, works[1].1.parcel)]);
+    assert_eq!(script.orders(), [Instruction::Retract(1, works[1].1.parcel)]);
     script.dispatch.returned(1, works[1].1.parcel, 0, &script.committed);
     let moved = script.works();
     assert_eq!((moved[0].0, ids(&moved[0].1)), (2, ids(&works[1].1)));
@@ -424,8 +430,11 @@ fn what_a_worker_has_that_is_only_late_stays_with_it_unless_another_one_was_sent
     assert_eq!(sent, [2, 2]);
     let retracts = script.back(1);
     assert!(!retracts.is_empty());
-    assert!(retracts.iter().all(|order| matches!(order, Order::Retract(1, _))), "{retracts:?}");
-    let Order::Retract(_, parcel) = retracts[0] else { unreachable!() };
+    assert!(
+        retracts.iter().all(|order| matches!(order, Instruction::Retract(1, _))),
+        "{retracts:?}"
+    );
+    let Instruction::Retract(_, parcel) = retracts[0] else { unreachable!() };
     script.dispatch.returned(1, parcel, 0, &script.committed);
     assert_eq!(script.back(1), [], "it was not quiet");
 }
@@ -483,7 +492,7 @@ fn a_stopped_worker_does_not_keep_idle_ones_from_copies_of_what_others_have() {
     script.dispatch.ending();
     // One of them answers, the other one never does.
     for order in asked {
-        if let Order::Retract(2, parcel) = order {
+        if let Instruction::Retract(2, parcel) = order {
             script.dispatch.returned(2, parcel, 0, &script.committed);
         }
     }
@@ -547,7 +556,7 @@ fn a_unit_that_makes_workers_quiet_before_it_kills_them_is_found_too() {
             }
         }
         match &dead[..] {
-            [Order::Dead(dead)] => assert_eq!(dead.root, killer),
+            [Instruction::Dead(dead)] => assert_eq!(dead.root, killer),
             other => panic!("{quiet_at_once}: {other:?}, {link} died"),
         }
         assert!(link < 14, "{link} workers died");
@@ -597,7 +606,7 @@ fn an_output_is_not_charged_for_the_deaths_of_another_one_s_workers() {
     holds(&mut script, 4);
     script.lost(2, Loss::Disconnected);
     let history = |link| {
-        let peer = script.dispatch.crew.get(link).expect("it is there");
+        let peer = script.dispatch.workers.get(link).expect("it is there");
         peer.pending.values().next().expect("it has a parcel").history
     };
     assert!(history(4).is_suspect() && history(4).deaths() == 1);

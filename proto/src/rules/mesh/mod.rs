@@ -19,7 +19,7 @@ use self::{
     pulse::Pulse,
 };
 use crate::{
-    frame::{Credit, Envelope, Frame, Hello, PeerId, Refusal, Role, RunId, VERSION, Welcome},
+    frame::{Credit, Envelope, Frame, Hello, HelloRole, PeerId, Refusal, RunId, VERSION, Welcome},
     limits::Limits,
     role::{Effect, Event, LinkId, Turn},
     time::Time,
@@ -176,7 +176,7 @@ impl Mesh {
     /// Becomes part of a run; from now on frames of others are dropped.
     pub fn join(&mut self, run: RunId) {
         self.run = run;
-        if let Role::Ventilator { run: known, .. } = &mut self.hello.role {
+        if let HelloRole::Ventilator { run: known, .. } = &mut self.hello.role {
             *known = run;
         }
     }

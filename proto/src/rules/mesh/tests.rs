@@ -8,7 +8,7 @@ type Effects = Vec<Effect<()>>;
 
 fn hello(name: &str) -> Hello {
     Hello {
-        role: Role::Worker { stage: None, own: false },
+        role: HelloRole::Worker { stage: None, own: false },
         name: name.into(),
         endpoints: vec![],
         host: "h".into(),

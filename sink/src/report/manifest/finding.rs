@@ -45,7 +45,7 @@ pub enum Finding {
         /// How many.
         count: u64,
         /// Where: the first of them.
-        places: Vec<Place>,
+        places: Vec<LineRange>,
     },
     /// A file has another content, and there is nothing to say where.
     Content {
@@ -86,7 +86,7 @@ pub enum How {
 
 /// A line, or several in a row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Place {
+pub struct LineRange {
     /// The first, from 1.
     pub first: u64,
     /// The last.
@@ -97,9 +97,9 @@ pub struct Place {
     pub doubles: Option<u64>,
 }
 
-impl Place {
+impl LineRange {
     /// Whether `next` goes on where this one ends.
-    pub(super) fn continues(&self, next: &Place) -> bool {
+    pub(super) fn continues(&self, next: &LineRange) -> bool {
         let length = self.last - self.first + 1;
         let further = |from: Option<u64>| from.map(|from| from + length);
         next.first == self.last + 1
@@ -117,7 +117,7 @@ impl fmt::Display for Noun {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for LineRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let more = self.last - self.first;
         let run = |first: u64| match more {

@@ -32,7 +32,7 @@ use self::{
     records::{ReadError, Records, Sums},
 };
 pub use self::{
-    finding::{Finding, How, Noun, Place},
+    finding::{Finding, How, LineRange, Noun},
     follow::{Followed, Follower},
     records::UnitOf,
 };
@@ -269,7 +269,7 @@ pub fn verify(run_dir: &Path, manifest: &Manifest) -> Vec<Finding> {
 
 /// Which lines differ, the first places of each kind.
 fn differences(recorded: &FileFacts, sums: &Sums, found: &Records) -> Vec<Finding> {
-    let mut kinds: BTreeMap<How, (u64, Vec<Place>)> = BTreeMap::new();
+    let mut kinds: BTreeMap<How, (u64, Vec<LineRange>)> = BTreeMap::new();
     let mut known = HashMap::new();
     for (index, sum) in sums.lines.iter().enumerate().rev() {
         known.insert(*sum, index);
@@ -296,7 +296,7 @@ fn located(
     unit_of: UnitOf,
     (sums, found): (&Sums, &Records),
     known: &HashMap<u32, usize>,
-) -> (How, Place) {
+) -> (How, LineRange) {
     let unit = |recorded: usize| match unit_of {
         UnitOf::LinesAfter(header) => (recorded as u64).checked_sub(header),
         _ => sums.unit(recorded),
@@ -304,7 +304,7 @@ fn located(
     let place = |index: usize, unit: Option<u64>, doubles: Option<usize>| {
         let number = index as u64 + 1;
         let doubles = doubles.map(|index| index as u64 + 1);
-        Place { first: number, last: number, unit, doubles }
+        LineRange { first: number, last: number, unit, doubles }
     };
     match change {
         Change::Missing { recorded } => (How::Missing, place(recorded, unit(recorded), None)),

@@ -7,7 +7,7 @@ use proto::plan::Function;
 use crate::{
     Against, Failure, Figure, Options,
     figure::{Target, take_turns},
-    ours::{Order, Run, range},
+    ours::{Run, RunSpec, range},
     site::{Site, all_end},
 };
 
@@ -19,7 +19,7 @@ pub(super) fn measure(options: &Options) -> Result<Vec<Figure>, Failure> {
     let site = Site::new(options.folder.as_deref())?;
     let transport = options.transport();
     let function = Function::Exec(vec![PROGRAM.into(), "{}".into()]);
-    let order = Order::new(transport, range(units), function);
+    let order = RunSpec::new(transport, range(units), function);
     let mut figure = Figure::new("exec", "a process a unit: /bin/true", "units/s")
         .to_reach(Target::TimesAtLeast(0.95))
         .checked("count", units);

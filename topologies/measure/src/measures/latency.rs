@@ -15,7 +15,7 @@ use crate::{
     Against, Failure, Figure, Options, Transport,
     bare::processes,
     figure::{Target, take_turns},
-    ours::{Order, Run, built_in},
+    ours::{Run, RunSpec, built_in},
     site::Site,
 };
 
@@ -47,7 +47,7 @@ pub(super) fn measure(options: &Options, transport: Transport) -> Result<[Figure
 
 fn ours(options: &Options, transport: Transport, units: usize) -> Result<[f64; 2], Failure> {
     let site = Site::new(options.folder.as_deref())?;
-    let mut order = Order::new(transport, SourceSpec::Stdin, built_in("echo"));
+    let mut order = RunSpec::new(transport, SourceSpec::Stdin, built_in("echo"));
     order.sink.output = Some(OutputSpec::Stdout);
     order.sink.aggregate.clear();
     let (run, input, output) = Run::start_piped(&site, &order)?;

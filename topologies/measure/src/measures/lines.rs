@@ -8,7 +8,7 @@ use ventilator::source::SourceSpec;
 use crate::{
     Against, Failure, Figure, Options, Transport,
     figure::{Target, take_turns},
-    ours::{Order, Run, built_in},
+    ours::{Run, RunSpec, built_in},
     site::{Site, all_end},
 };
 
@@ -50,7 +50,7 @@ fn write_lines(path: &Path, lines: u64) -> std::io::Result<()> {
 fn ours(options: &Options, transport: Transport, input: &Path, lines: u64) -> Result<f64, Failure> {
     let site = Site::new(options.folder.as_deref())?;
     let source = SourceSpec::Lines { path: input.into() };
-    let mut order = Order { durable: true, ..Order::new(transport, source, built_in("echo")) };
+    let mut order = RunSpec { durable: true, ..RunSpec::new(transport, source, built_in("echo")) };
     order.sink.output = Some(OutputSpec::Jsonl(site.path("out.jsonl")));
     let finished = Run::start(&site, &order)?.finish()?;
     let summary = finished.summary;

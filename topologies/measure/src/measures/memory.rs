@@ -7,7 +7,7 @@ use sink::config::Aggregate;
 use crate::{
     Failure, Figure, Options,
     figure::Target,
-    ours::{Order, Run, built_in, range},
+    ours::{Run, RunSpec, built_in, range},
     site::Site,
 };
 use sink::figures::thousands;
@@ -24,7 +24,7 @@ pub(super) fn measure(options: &Options) -> Result<Vec<Figure>, Failure> {
 fn at(options: &Options, units: u64) -> Result<Figure, Failure> {
     let site = Site::new(options.folder.as_deref())?;
     let transport = options.transport();
-    let mut order = Order::new(transport, range(units), built_in("square"));
+    let mut order = RunSpec::new(transport, range(units), built_in("square"));
     order.sink.aggregate.push(Aggregate::Sum);
     let mut run = Run::start(&site, &order)?;
     let mut peak = 0;

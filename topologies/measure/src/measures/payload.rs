@@ -8,7 +8,7 @@ use crate::{
     Against, Failure, Figure, Options, Transport,
     bare::processes,
     figure::{Target, take_turns},
-    ours::{Order, Run, built_in},
+    ours::{Run, RunSpec, built_in},
     site::Site,
 };
 
@@ -45,7 +45,7 @@ fn write_payloads(path: &Path, units: u64) -> std::io::Result<()> {
 fn ours(options: &Options, transport: Transport, input: &Path, units: u64) -> Result<f64, Failure> {
     let site = Site::new(options.folder.as_deref())?;
     let source = SourceSpec::Lines { path: input.into() };
-    let order = Order::new(transport, source, built_in("echo"));
+    let order = RunSpec::new(transport, source, built_in("echo"));
     let summary = Run::start(&site, &order)?.finish()?.summary;
     Failure::unless_equal("ours", "the number of results", summary.results, units)?;
     Ok(summary.seconds)

@@ -8,7 +8,7 @@ use sink::config::Aggregate;
 use crate::{
     Against, Failure, Figure, Options,
     figure::{Target, take_turns},
-    ours::{Order, Run, range},
+    ours::{Run, RunSpec, range},
     site::{Site, all_end},
 };
 
@@ -58,7 +58,7 @@ pub(super) fn measure(options: &Options) -> Result<Vec<Figure>, Failure> {
     let lines: String = (1..=units).map(|number| format!("{number}\n")).collect();
     let input = site.write("numbers", lines.as_bytes())?;
     let function = Function::Pipe(vec!["python3".into(), script.display().to_string()]);
-    let mut order = Order::new(options.transport(), range(units), function);
+    let mut order = RunSpec::new(options.transport(), range(units), function);
     order.sink.aggregate.push(Aggregate::Sum);
     let mut rows = [
         "a Python loop that squares a JSON line",

@@ -9,7 +9,7 @@ use crate::{
     Against, Failure, Figure, Options, Transport,
     bare::processes,
     figure::{Target, take_turns},
-    ours::{Order, Run, built_in, range},
+    ours::{Run, RunSpec, built_in, range},
     site::Site,
 };
 
@@ -41,7 +41,7 @@ pub(super) fn durable(options: &Options, transport: Transport) -> Result<Figure,
     let figure = Figure::new("durable", what, "units/s").over(transport);
     compare(options, transport, figure.to_reach(target), units, || {
         let site = Site::new(options.folder.as_deref())?;
-        let mut order = Order { durable: true, ..order(transport, units) };
+        let mut order = RunSpec { durable: true, ..order(transport, units) };
         order.sink.output = Some(OutputSpec::Jsonl(site.path("out.jsonl")));
         let summary = Run::start(&site, &order)?.finish()?.summary;
         check(&summary, units)?;
@@ -51,11 +51,11 @@ pub(super) fn durable(options: &Options, transport: Transport) -> Result<Figure,
     })
 }
 
-fn order(transport: Transport, units: u64) -> Order {
+fn order(transport: Transport, units: u64) -> RunSpec {
     let aggregate = vec![Aggregate::Count, Aggregate::Sum];
-    Order {
+    RunSpec {
         sink: SinkConfig { aggregate, ..SinkConfig::default() },
-        ..Order::new(transport, range(units), built_in("square"))
+        ..RunSpec::new(transport, range(units), built_in("square"))
     }
 }
 

@@ -150,7 +150,7 @@ impl Helper for Executor {
         match request {
             Request::Load(_) => Job::Load,
             Request::Execute { .. } => Job::Execute,
-            Request::Curtail { .. } => Job::Curtail,
+            Request::Truncate { .. } => Job::Truncate,
             Request::Collect => Job::Collect,
         }
     }
@@ -170,7 +170,7 @@ impl Helper for Executor {
                 return None;
             }
             // These are answered at once, or never.
-            (Some(fate), Request::Curtail { .. } | Request::Collect) => {
+            (Some(fate), Request::Truncate { .. } | Request::Collect) => {
                 context.deeds.push(Deed::Crash(fate));
                 return None;
             }
@@ -199,17 +199,17 @@ impl Helper for Executor {
                 });
                 self.begin_group(context);
             }
-            Request::Curtail { share } => {
+            Request::Truncate { share } => {
                 let Some(parcel) = &mut self.parcel else {
                     let (ticket, keep) = self.ended;
-                    return Some(Reply::Curtailed { ticket, keep });
+                    return Some(Reply::Truncated { ticket, keep });
                 };
                 let left = parcel.limit - parcel.begun;
                 parcel.limit -= match share {
                     Share::Half => left.div_ceil(2),
                     Share::All => left,
                 };
-                return Some(Reply::Curtailed { ticket: parcel.ticket, keep: parcel.limit });
+                return Some(Reply::Truncated { ticket: parcel.ticket, keep: parcel.limit });
             }
             Request::Collect => {
                 let parcel = self.parcel.as_mut().filter(|parcel| !parcel.ready.is_empty())?;

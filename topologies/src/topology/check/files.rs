@@ -10,7 +10,7 @@ use std::{
 
 use crate::topology::{
     diagnose::nearest,
-    place::{Origin, Placed},
+    location::{Located, Origin},
 };
 
 /// The folder of a topology, by two names.
@@ -36,7 +36,7 @@ impl Files {
     }
 
     /// The absolute path that a written one means.
-    pub fn resolve(&self, written: &Placed<String>) -> PathBuf {
+    pub fn resolve(&self, written: &Located<String>) -> PathBuf {
         match written.place.origin {
             Origin::File => self.directory.join(&written.value),
             Origin::Set(_) => absolute(Path::new(&written.value)),
@@ -44,7 +44,7 @@ impl Files {
     }
 
     /// The folder, absolute, from which a written path that is relative leads on.
-    pub fn base(&self, written: &Placed<String>) -> PathBuf {
+    pub fn base(&self, written: &Located<String>) -> PathBuf {
         match written.place.origin {
             Origin::File => self.directory.clone(),
             Origin::Set(_) => absolute(Path::new(".")),
@@ -52,7 +52,7 @@ impl Files {
     }
 
     /// A program's absolute path when it is written as a path; its bare name is left to the PATH.
-    pub fn program(&self, written: &Placed<String>) -> PathBuf {
+    pub fn program(&self, written: &Located<String>) -> PathBuf {
         if written.value.contains('/') {
             self.resolve(written)
         } else {
@@ -61,7 +61,7 @@ impl Files {
     }
 
     /// The path for a message: short where the user's own words are.
-    pub fn shown(&self, written: &Placed<String>) -> String {
+    pub fn shown(&self, written: &Located<String>) -> String {
         let path = match written.place.origin {
             Origin::File => self.shown.join(&written.value),
             Origin::Set(_) => PathBuf::from(&written.value),
@@ -70,14 +70,14 @@ impl Files {
     }
 
     /// The folder, for a message, in which the file would be made, when that folder is missing.
-    pub fn missing_folder(&self, written: &Placed<String>) -> Option<String> {
+    pub fn missing_folder(&self, written: &Located<String>) -> Option<String> {
         let exists = self.resolve(written).parent().is_none_or(Path::is_dir);
         let shown = PathBuf::from(self.shown(written));
         (!exists).then(|| shown.parent().unwrap_or(&shown).display().to_string())
     }
 
     /// The file beside a missing one whose name is nearest to its own, as it would be written.
-    pub fn similar(&self, written: &Placed<String>) -> Option<String> {
+    pub fn similar(&self, written: &Located<String>) -> Option<String> {
         let beside = similar(&self.resolve(written))?;
         let path = Path::new(&written.value).with_file_name(beside);
         Some(path.display().to_string())

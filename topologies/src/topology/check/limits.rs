@@ -7,7 +7,7 @@ use proto::limits::{FRAME_BYTES_CEILING, Limits, PARCEL_UNITS_CEILING};
 use super::reader::{Reader, UNSIGNED};
 use crate::topology::{
     diagnose::{Fault, Problem},
-    place::Placed,
+    location::Located,
     section::{DURATION_LIMITS, limit_defaults},
 };
 
@@ -49,12 +49,12 @@ fn max_of(name: &str) -> i128 {
     }
 }
 
-fn unsigned(number: Placed<i128>) -> Option<Placed<u64>> {
-    Some(Placed { value: u64::try_from(number.value).ok()?, place: number.place })
+fn unsigned(number: Located<i128>) -> Option<Located<u64>> {
+    Some(Located { value: u64::try_from(number.value).ok()?, place: number.place })
 }
 
 /// Sets a limit by its name; a number that its type cannot hold is refused.
-fn set(reader: &mut Reader<'_>, limits: &mut Limits, name: &str, number: &Placed<u64>) {
+fn set(reader: &mut Reader<'_>, limits: &mut Limits, name: &str, number: &Located<u64>) {
     let changed = serde_json::to_value(&*limits).and_then(|mut all| {
         all[name] = number.value.into();
         serde_json::from_value(all)

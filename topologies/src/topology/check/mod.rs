@@ -21,7 +21,7 @@ pub(super) use self::{files::similar, reader::found};
 use super::{
     StageSpec, Topology,
     diagnose::{Expected, Fault, Problem},
-    place::{Origin, Place, Placed},
+    location::{Located, Location, Origin},
     raw::{Raw, Table, Value},
     section::Section,
 };
@@ -82,7 +82,7 @@ struct Head {
 }
 
 fn head(path: &Path, root: &Table, files: &Files, problems: &mut Vec<Problem>) -> Head {
-    let start = Place::new(Origin::File, 0..0);
+    let start = Location::new(Origin::File, 0..0);
     let mut reader = Reader::open(Section::Top, root, start, problems);
     let name = name(&mut reader).map(|name| name.value);
     let key = reader.text("key").map(|written| {
@@ -138,7 +138,7 @@ fn is_plain(c: char) -> bool {
 }
 
 /// The name of a topology or of a stage.
-fn name(reader: &mut Reader<'_>) -> Option<Placed<String>> {
+fn name(reader: &mut Reader<'_>) -> Option<Located<String>> {
     let name = reader.text("name")?;
     if name.value.chars().all(is_plain) {
         return Some(name);

@@ -7,9 +7,9 @@ use std::ops::RangeInclusive;
 
 use crate::topology::{
     diagnose::{Expected, Fault, Problem},
-    place::{Place, Placed},
+    location::{Located, Location},
     quantity,
-    raw::{Entry, Raw, Table, Value},
+    raw::{KeyValue, Raw, Table, Value},
     section::Section,
 };
 
@@ -19,7 +19,7 @@ pub(super) const UNSIGNED: RangeInclusive<i128> = 0..=i64::MAX as i128;
 /// One table while it is read.
 pub(super) struct Reader<'a> {
     pub section: Section,
-    pub header: Place,
+    pub header: Location,
     table: &'a Table,
     problems: &'a mut Vec<Problem>,
 }
@@ -29,7 +29,7 @@ impl<'a> Reader<'a> {
     pub fn open(
         section: Section,
         table: &'a Table,
-        header: Place,
+        header: Location,
         problems: &'a mut Vec<Problem>,
     ) -> Self {
         let known = section.keys();
@@ -42,15 +42,15 @@ impl<'a> Reader<'a> {
         Self { section, header, table, problems }
     }
 
-    pub fn entry(&self, key: &str) -> Option<&'a Entry> {
+    pub fn entry(&self, key: &str) -> Option<&'a KeyValue> {
         self.table.get(key)
     }
 
-    pub fn entries(&self) -> &'a [Entry] {
+    pub fn entries(&self) -> &'a [KeyValue] {
         &self.table.entries
     }
 
-    pub fn refuse(&mut self, place: &Place, fault: Fault) {
+    pub fn refuse(&mut self, place: &Location, fault: Fault) {
         self.problems.push(Problem::at(place.clone(), fault));
     }
 
@@ -75,7 +75,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A string with something in it.
-    pub fn text(&mut self, key: &str) -> Option<Placed<String>> {
+    pub fn text(&mut self, key: &str) -> Option<Located<String>> {
         let entry = self.entry(key)?;
         let Value::Text(text) = &entry.item.value else {
             return self.wrong(key, &entry.item, Expected::Text);
@@ -96,7 +96,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub fn integer(&mut self, key: &str, range: RangeInclusive<i128>) -> Option<Placed<i128>> {
+    pub fn integer(&mut self, key: &str, range: RangeInclusive<i128>) -> Option<Located<i128>> {
         let entry = self.entry(key)?;
         match entry.item.value {
             Value::Integer(value) => self.within(key, placed(value, &entry.item), range),
@@ -105,12 +105,12 @@ impl<'a> Reader<'a> {
     }
 
     /// Milliseconds, from a duration or a bare number of them.
-    pub fn milliseconds(&mut self, key: &str, range: RangeInclusive<i128>) -> Option<Placed<u64>> {
+    pub fn milliseconds(&mut self, key: &str, range: RangeInclusive<i128>) -> Option<Located<u64>> {
         self.quantity(key, range, Expected::Duration, quantity::milliseconds)
     }
 
     /// Bytes, from a size or a bare number of them.
-    pub fn bytes(&mut self, key: &str, range: RangeInclusive<i128>) -> Option<Placed<u64>> {
+    pub fn bytes(&mut self, key: &str, range: RangeInclusive<i128>) -> Option<Located<u64>> {
         self.quantity(key, range, Expected::Bytes, quantity::bytes)
     }
 
@@ -120,7 +120,7 @@ impl<'a> Reader<'a> {
         range: RangeInclusive<i128>,
         expected: Expected,
         parse: fn(&str) -> Option<u64>,
-    ) -> Option<Placed<u64>> {
+    ) -> Option<Located<u64>> {
         let item = &self.entry(key)?.item;
         let value = match &item.value {
             Value::Integer(value) => *value,
@@ -141,9 +141,9 @@ impl<'a> Reader<'a> {
     fn within(
         &mut self,
         key: &str,
-        number: Placed<i128>,
+        number: Located<i128>,
         range: RangeInclusive<i128>,
-    ) -> Option<Placed<i128>> {
+    ) -> Option<Located<i128>> {
         if range.contains(&number.value) {
             return Some(number);
         }
@@ -158,7 +158,11 @@ impl<'a> Reader<'a> {
     }
 
     /// A list of strings; what is no string in it is left out after the complaint.
-    pub fn texts(&mut self, key: &str, expected: Expected) -> Option<Placed<Vec<Placed<String>>>> {
+    pub fn texts(
+        &mut self,
+        key: &str,
+        expected: Expected,
+    ) -> Option<Located<Vec<Located<String>>>> {
         let entry = self.entry(key)?;
         let Value::Array(items) = &entry.item.value else {
             return self.wrong(key, &entry.item, expected);
@@ -210,8 +214,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn placed<T>(value: T, item: &Raw) -> Placed<T> {
-    Placed { value, place: item.place.clone() }
+fn placed<T>(value: T, item: &Raw) -> Located<T> {
+    Located { value, place: item.place.clone() }
 }
 
 /// What a value is, as a user would call it.

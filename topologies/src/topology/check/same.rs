@@ -11,11 +11,11 @@ use ventilator::source::{Files, SourceSpec};
 use super::{Head, sink::SinkPart};
 use crate::topology::{
     diagnose::{Fault, Problem},
-    place::Place,
+    location::Location,
 };
 
 /// A file that the sink writes: the key that names it, and where that stands.
-type Written<'a> = (&'static str, &'a Path, &'a Place);
+type Written<'a> = (&'static str, &'a Path, &'a Location);
 
 /// Refuses outputs that would write over the input, the topology, the key or each other.
 pub(super) fn refuse(

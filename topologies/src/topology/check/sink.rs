@@ -17,7 +17,7 @@ use sink::{
 use super::{files::Files, reader::Reader};
 use crate::topology::{
     diagnose::{Expected, Fault, Unfit, Vocabulary},
-    place::{Place, Placed},
+    location::{Located, Location},
 };
 
 /// Groups and values that `top` can show; each of them is kept in memory.
@@ -28,7 +28,7 @@ const TOP_MAX: i128 = 1_000_000;
 pub(super) struct SinkPart {
     pub config: SinkConfig,
     /// The key, the path and the place of every file that the sink writes.
-    pub files: Vec<(&'static str, PathBuf, Place)>,
+    pub files: Vec<(&'static str, PathBuf, Location)>,
 }
 
 pub(super) fn sink(mut reader: Reader<'_>, files: &Files) -> SinkPart {
@@ -61,7 +61,7 @@ pub(super) fn sink(mut reader: Reader<'_>, files: &Files) -> SinkPart {
 fn output(
     reader: &mut Reader<'_>,
     files: &Files,
-    written: &mut Vec<(&'static str, PathBuf, Place)>,
+    written: &mut Vec<(&'static str, PathBuf, Location)>,
 ) -> Option<OutputSpec> {
     let text = reader.entry("output")?.item.as_text();
     if text == Some("-") {
@@ -85,7 +85,7 @@ fn file(
     reader: &mut Reader<'_>,
     files: &Files,
     key: &'static str,
-    written: &mut Vec<(&'static str, PathBuf, Place)>,
+    written: &mut Vec<(&'static str, PathBuf, Location)>,
 ) -> Option<PathBuf> {
     let text = reader.text(key)?;
     if let Some(folder) = files.missing_folder(&text) {
@@ -149,7 +149,7 @@ fn list<T: sink::config::Named>(
 fn named<T: sink::config::Named>(
     reader: &mut Reader<'_>,
     what: Vocabulary,
-    text: &Placed<String>,
+    text: &Located<String>,
 ) -> Option<T> {
     let choice = T::named(&text.value).ok();
     if choice.is_none() {

@@ -13,7 +13,7 @@ use ventilator::source::{DelimiterError, Pattern, SourceSpec, delimiter};
 use super::{files::Files, reader::Reader};
 use crate::topology::{
     diagnose::{Fault, Unfit, Vocabulary},
-    place::Placed,
+    location::Located,
 };
 
 /// A kind of source, and what it takes beside `kind`.
@@ -118,7 +118,7 @@ enum Input {
     /// A file, or what is read like one.
     File(PathBuf),
     /// This process's own standard input, as it was named.
-    Standard(Placed<String>),
+    Standard(Located<String>),
 }
 
 /// A path that is no name of standard input.

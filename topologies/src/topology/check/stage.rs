@@ -13,7 +13,7 @@ use super::{
 use crate::topology::{
     StageSpec,
     diagnose::{Expected, Fault, Problem, Vocabulary},
-    place::{Place, Placed},
+    location::{Located, Location},
     section::FUNCTION_KEYS,
 };
 
@@ -22,7 +22,7 @@ const TIMES: std::ops::RangeInclusive<i128> = 0..=u32::MAX as i128;
 
 /// The names of stages so far, and where they were given.
 #[derive(Default)]
-pub(super) struct Taken(BTreeMap<String, Place>);
+pub(super) struct Taken(BTreeMap<String, Location>);
 
 pub(super) fn stage(mut reader: Reader<'_>, files: &Files, taken: &mut Taken) -> Option<StageSpec> {
     reader.require("name", "name = \"NAME\"; it shows in the progress and the summary");
@@ -65,7 +65,7 @@ fn name(reader: &mut Reader<'_>, taken: &mut Taken) -> Option<String> {
 }
 
 fn failures(reader: &mut Reader<'_>, stage: &mut Stage) {
-    let times = |number: Placed<i128>| u32::try_from(number.value).ok();
+    let times = |number: Located<i128>| u32::try_from(number.value).ok();
     if let Some(retries) = reader.integer("retries", TIMES).and_then(times) {
         stage.retries = retries;
     }
@@ -156,7 +156,7 @@ fn refuse_arguments(reader: &mut Reader<'_>, stage: &Stage) {
 }
 
 fn command(reader: &mut Reader<'_>, files: &Files, key: &str) -> Option<Vec<String>> {
-    let Placed { value, place } = reader.texts(key, Expected::Command)?;
+    let Located { value, place } = reader.texts(key, Expected::Command)?;
     let Some(program) = value.first().filter(|program| !program.value.is_empty()) else {
         reader.refuse(&place, Fault::Empty { key: key.into() });
         return None;
@@ -169,7 +169,7 @@ fn command(reader: &mut Reader<'_>, files: &Files, key: &str) -> Option<Vec<Stri
 }
 
 fn python(reader: &mut Reader<'_>) -> Option<String> {
-    let Placed { value, place } = reader.text("python")?;
+    let Located { value, place } = reader.text("python")?;
     if !value.contains('\n') && value.ends_with(".py") {
         reader.refuse(&place, Fault::PythonFile { file: value });
         return None;

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 pub use self::fault::{Expected, Fault, Unfit, Vocabulary};
 pub(super) use self::nearest::nearest;
-use super::place::{Origin, Place};
+use super::location::{Location, Origin};
 
 /// One mistake, as data.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,13 +24,13 @@ pub struct Problem {
     /// What is wrong.
     pub fault: Fault,
     /// Where; none when it is the text as a whole.
-    pub place: Option<Place>,
+    pub place: Option<Location>,
     /// Another place that explains it, and what is there.
-    pub context: Option<(Place, &'static str)>,
+    pub context: Option<(Location, &'static str)>,
 }
 
 impl Problem {
-    pub(super) fn at(place: Place, fault: Fault) -> Self {
+    pub(super) fn at(place: Location, fault: Fault) -> Self {
         Self { fault, place: Some(place), context: None }
     }
 
@@ -38,7 +38,7 @@ impl Problem {
         Self { fault, place: None, context: None }
     }
 
-    pub(super) fn with_context(mut self, place: Place, label: &'static str) -> Self {
+    pub(super) fn with_context(mut self, place: Location, label: &'static str) -> Self {
         self.context = Some((place, label));
         self
     }
@@ -128,7 +128,12 @@ impl Diagnostics {
         }
     }
 
-    fn snippets<'a>(&'a self, group: Group<'a>, problem: &'a Problem, place: &Place) -> Group<'a> {
+    fn snippets<'a>(
+        &'a self,
+        group: Group<'a>,
+        problem: &'a Problem,
+        place: &Location,
+    ) -> Group<'a> {
         let primary = AnnotationKind::Primary
             .span(self.first_line(place))
             .label(problem.fault.label().map(Cow::from));
@@ -162,7 +167,7 @@ impl Diagnostics {
     }
 
     /// A value of many lines is marked on its first, which says enough.
-    fn first_line(&self, place: &Place) -> Range<usize> {
+    fn first_line(&self, place: &Location) -> Range<usize> {
         let (_, text) = self.text_of(place.origin);
         let Range { start, end } = place.range;
         let end = text

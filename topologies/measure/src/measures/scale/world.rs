@@ -11,7 +11,7 @@ use std::{
 use fastrand::Rng;
 use proto::{
     frame::{
-        Commit, Credit, Done, Envelope, Frame, Hello, PeerId, Results, Role as Who, VERSION, Work,
+        Commit, Credit, Done, Envelope, Frame, Hello, HelloRole, PeerId, Results, VERSION, Work,
     },
     limits::Limits,
     plan::{Function, Stage},
@@ -105,7 +105,7 @@ impl World {
             ..Limits::default()
         };
         let names = vec!["square".to_owned()];
-        let role = Who::Ventilator { plan: "plan".into(), run: 0, stages: names };
+        let role = HelloRole::Ventilator { plan: "plan".into(), run: 0, stages: names };
         let config = Config {
             stages: vec![Stage::new("square", Function::Run("square".into()))],
             limits: limits.clone(),
@@ -114,7 +114,7 @@ impl World {
             carries_input: false,
         };
         let point = ResumePoint { run: RUN, ..ResumePoint::default() };
-        let greeting = hello(Who::Onlooker, "sink");
+        let greeting = hello(HelloRole::Observer, "sink");
         Self {
             load,
             now: Time::default(),
@@ -135,7 +135,7 @@ impl World {
         self.settle();
         for number in 0..self.fakes.len() {
             self.now = self.now + HELLO_INTERVAL;
-            let role = Who::Worker { stage: None, own: false };
+            let role = HelloRole::Worker { stage: None, own: false };
             let greeting = hello(role, &format!("square-{number}"));
             self.tell_sink(number, Frame::Hello(Box::new(greeting.clone())));
             self.tell_ventilator(number, Frame::Hello(Box::new(greeting)));
@@ -309,7 +309,7 @@ impl World {
     }
 }
 
-fn hello(role: Who, name: &str) -> Hello {
+fn hello(role: HelloRole, name: &str) -> Hello {
     let endpoints = vec![format!("made-up://{name}")];
     Hello { role, name: name.into(), endpoints, host: "here".into(), pid: 1 }
 }

@@ -15,14 +15,14 @@ pub enum Origin {
 
 /// A stretch of one of the texts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct Location {
     /// Which text.
     pub origin: Origin,
     /// Bytes of it; the end is exclusive.
     pub range: Range<usize>,
 }
 
-impl Place {
+impl Location {
     pub(super) fn new(origin: Origin, range: Range<usize>) -> Self {
         Self { origin, range }
     }
@@ -30,22 +30,22 @@ impl Place {
 
 /// A value and where it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Placed<T> {
+pub(super) struct Located<T> {
     pub value: T,
-    pub place: Place,
+    pub place: Location,
 }
 
-impl Placed<String> {
+impl Located<String> {
     /// The place of the byte at `offset` of the text, as far as it can be told: where escapes
     /// stand in it, that is the whole value.
-    pub fn within(&self, offset: usize) -> Place {
+    pub fn within(&self, offset: usize) -> Location {
         let Range { start, end } = self.place.range;
         let quotes = (end - start).saturating_sub(self.value.len());
         match quotes {
             0 | 2 if offset < self.value.len() => {
                 let at = start + quotes / 2 + offset;
                 let width = self.value[offset..].chars().next().map_or(1, char::len_utf8);
-                Place::new(self.place.origin, at..at + width)
+                Location::new(self.place.origin, at..at + width)
             }
             _ => self.place.clone(),
         }

@@ -74,12 +74,12 @@ impl Presence {
 }
 
 /// Expected to be busy for so long, with so many units in so many parcels.
-type Place = (Duration, usize, usize, LinkId);
+type Rank = (Duration, usize, usize, LinkId);
 
 /// Under what a worker is filed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Filed {
-    place: Option<Place>,
+    place: Option<Rank>,
     // Holds so many parcels, and has given no credit for more.
     closed: Option<(usize, LinkId)>,
     idle: bool,
@@ -115,16 +115,16 @@ impl Peer {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Crew {
+pub(super) struct Workers {
     peers: BTreeMap<LinkId, Peer>,
-    order: BTreeSet<Place>,
+    order: BTreeSet<Rank>,
     closed: BTreeSet<(usize, LinkId)>,
     idle: usize,
     busy: usize,
     bytes: usize,
 }
 
-impl Crew {
+impl Workers {
     pub fn len(&self) -> usize {
         self.peers.len()
     }

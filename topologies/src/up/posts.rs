@@ -22,11 +22,11 @@ pub enum Post {
 
 /// All posts of a topology.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Crew {
+pub struct Posts {
     stages: Vec<(String, u32)>,
 }
 
-impl Crew {
+impl Posts {
     /// Stages by their names, each with its number of workers.
     pub fn new(stages: impl IntoIterator<Item = (String, u32)>) -> Self {
         Self { stages: stages.into_iter().collect() }

@@ -20,7 +20,7 @@ const SEND_BUFFER_BYTES: usize = 512 << 10;
 ///
 /// # Errors
 /// When the system or a sandbox does not know or allow it; everything works without, too.
-pub(super) fn make_roomy(connection: u32) -> io::Result<()> {
+pub(super) fn enlarge_send_buffer(connection: u32) -> io::Result<()> {
     let connection = RawFd::try_from(connection).map_err(|_| io::Errno::BADF)?;
     let this = pidfd_open(getpid(), PidfdFlags::empty())?;
     let socket = pidfd_getfd(this, connection, PidfdGetfdFlags::empty())?;
@@ -39,7 +39,7 @@ mod tests {
     fn a_connection_known_by_its_number_gets_more_room() {
         let (here, _there) = UnixStream::pair().unwrap();
         let before = socket_send_buffer_size(&here).unwrap();
-        if let Err(error) = make_roomy(here.as_raw_fd().cast_unsigned()) {
+        if let Err(error) = enlarge_send_buffer(here.as_raw_fd().cast_unsigned()) {
             return eprintln!("SKIPPED: this machine does not allow it: {error}");
         }
         assert!(socket_send_buffer_size(&here).unwrap() > before);

@@ -6,7 +6,7 @@
 use std::{io, process, thread};
 
 use proto::{
-    frame::{Frame, Hello, Report, Role as Part},
+    frame::{Frame, Hello, HelloRole, Report},
     limits::Limits,
     net::{
         driver::{Driver, Handle},
@@ -35,7 +35,7 @@ pub struct Lookout {
     pub ventilator: Endpoint,
     /// The sink's inbox.
     pub sink: Endpoint,
-    /// The onlooker's own.
+    /// The observer's own.
     pub own: Endpoint,
     /// The limits of the run.
     pub limits: Limits,
@@ -43,7 +43,7 @@ pub struct Lookout {
 
 /// Why nobody watches.
 #[derive(Debug, Error)]
-pub enum OnlookerError {
+pub enum ObserverError {
     /// The sockets can't be set up.
     #[error(transparent)]
     Net(#[from] NetError),
@@ -52,8 +52,8 @@ pub enum OnlookerError {
     Io(#[from] io::Error),
 }
 
-/// The onlooker's part in a pipeline.
-struct Onlooker<F> {
+/// The observer's part in a pipeline.
+struct Observer<F> {
     mesh: Mesh,
     ventilator: LinkId,
     sink: LinkId,
@@ -64,28 +64,28 @@ struct Onlooker<F> {
 /// Watches on a thread of its own until the handle drains it; `tell` is given every report.
 ///
 /// # Errors
-/// [`OnlookerError`] when it cannot start.
+/// [`ObserverError`] when it cannot start.
 pub fn start(
     lookout: &Lookout,
     tell: impl FnMut(Reporter, Report) + Send + 'static,
-) -> Result<Handle<()>, OnlookerError> {
+) -> Result<Handle<()>, ObserverError> {
     let mut driver = Driver::new(&SharedContext::new(), None, &lookout.limits)?;
     driver.bind(&lookout.own)?;
     let handle = driver.handle();
     let me = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
-    let (onlooker, first) = Onlooker::new(me, lookout, tell);
-    thread::Builder::new().name("onlooker".into()).spawn(move || {
-        if let Err(error) = driver.run(onlooker, first, |()| None) {
+    let (observer, first) = Observer::new(me, lookout, tell);
+    thread::Builder::new().name("observer".into()).spawn(move || {
+        if let Err(error) = driver.run(observer, first, |()| None) {
             tracing::warn!(%error, "progress can no longer be shown");
         }
     })?;
     Ok(handle)
 }
 
-impl<F: FnMut(Reporter, Report)> Onlooker<F> {
+impl<F: FnMut(Reporter, Report)> Observer<F> {
     fn new(me: u64, lookout: &Lookout, tell: F) -> (Self, Vec<Effect<()>>) {
         let hello = Hello {
-            role: Part::Onlooker,
+            role: HelloRole::Observer,
             name: "up".into(),
             endpoints: Vec::new(),
             host: this_host(),
@@ -112,7 +112,7 @@ impl<F: FnMut(Reporter, Report)> Onlooker<F> {
     }
 }
 
-impl<F: FnMut(Reporter, Report)> Role for Onlooker<F> {
+impl<F: FnMut(Reporter, Report)> Role for Observer<F> {
     type Request = ();
     type Reply = ();
 

@@ -18,7 +18,7 @@ use std::{
 };
 
 use proto::{
-    frame::{Hello, PeerId, Role},
+    frame::{Hello, HelloRole, PeerId},
     limits::Limits,
     net::{
         driver::{Driver, DriverError, Handle, STOPPED},
@@ -104,7 +104,7 @@ impl Blueprint {
 }
 
 /// The threads of one pipeline. Stops them all when dropped.
-pub(super) struct Crew {
+pub(super) struct Threads {
     stage_names: Vec<String>,
     handover: Arc<Handover>,
     tap: Arc<Tap>,
@@ -115,7 +115,7 @@ pub(super) struct Crew {
     feeder: Option<thread::JoinHandle<()>>,
 }
 
-impl Crew {
+impl Threads {
     /// Starts a pipeline.
     pub(super) fn start(blueprint: Blueprint) -> Result<Self, StartError> {
         blueprint.check()?;
@@ -127,7 +127,7 @@ impl Crew {
         let sink = listening(&context, SINK, &limits)?;
         let ventilator = listening(&context, VENTILATOR, &limits)?;
         let output_limits = OutputLimits::from(&limits);
-        let mut crew = Self {
+        let mut threads = Self {
             stage_names: stages.iter().map(|stage| stage.name.clone()).collect(),
             handover: Arc::new(Handover::new(sink.handle())),
             tap: Arc::new(Tap::new(output_limits, ventilator.handle())),
@@ -136,21 +136,21 @@ impl Crew {
             threads: Vec::new(),
             feeder: None,
         };
-        crew.start_sink(sink, &limits, order)?;
-        crew.start_ventilator(ventilator, stages, limits.clone())?;
-        let tap = crew.tap.clone();
+        threads.start_sink(sink, &limits, order)?;
+        threads.start_ventilator(ventilator, stages, limits.clone())?;
+        let tap = threads.tap.clone();
         let feeder = thread::Builder::new().name("source".into()).spawn(move || feed(&tap))?;
-        crew.feeder = Some(feeder);
+        threads.feeder = Some(feeder);
         let mut index = 0;
         for Team { stage, functions } in teams {
             for (place, function) in functions.into_iter().enumerate() {
                 let name = format!("{}-{}", stage.name, place + 1);
                 let driver = listening(&context, &format!("worker-{index}"), &limits)?;
-                crew.start_worker((index, name), driver, &stage.name, function)?;
+                threads.start_worker((index, name), driver, &stage.name, function)?;
                 index += 1;
             }
         }
-        Ok(crew)
+        Ok(threads)
     }
 
     fn start_sink(
@@ -160,7 +160,7 @@ impl Crew {
         order: Order,
     ) -> io::Result<()> {
         let point = ResumePoint { run: RUN, epoch: 1, ..ResumePoint::default() };
-        let hello = hello(Role::Onlooker, SINK);
+        let hello = hello(HelloRole::Observer, SINK);
         let (sink, first) = Sink::new(PEER_DISTANCE, hello, limits.clone(), point);
         let mut collector = Collector::new(order, self.handover.clone());
         let handle = driver.handle();
@@ -176,7 +176,7 @@ impl Crew {
         limits: Limits,
     ) -> io::Result<()> {
         let role =
-            Role::Ventilator { plan: String::new(), run: 0, stages: self.stage_names.clone() };
+            HelloRole::Ventilator { plan: String::new(), run: 0, stages: self.stage_names.clone() };
         let config = Config {
             stages,
             limits,
@@ -200,10 +200,10 @@ impl Crew {
         stage: &str,
         function: Box<dyn Function>,
     ) -> io::Result<()> {
-        let role = Role::Worker { stage: Some(stage.to_owned()), own: true };
+        let role = HelloRole::Worker { stage: Some(stage.to_owned()), own: true };
         let ventilator = vec![at(VENTILATOR).to_string()];
         let me = (index + 3) * PEER_DISTANCE;
-        let (worker, first) = worker::core::Worker::new(me, hello(role, &name), ventilator);
+        let (worker, first) = worker::core::WorkerRole::new(me, hello(role, &name), ventilator);
         let watched = Watched {
             function,
             stage: stage.to_owned(),
@@ -280,7 +280,7 @@ impl Crew {
     }
 }
 
-impl Drop for Crew {
+impl Drop for Threads {
     fn drop(&mut self) {
         self.halt.store(true, Ordering::Relaxed);
         self.tap.close();
@@ -332,7 +332,7 @@ fn listening<R: Send + 'static>(
     Ok(driver)
 }
 
-fn hello(role: Role, name: &str) -> Hello {
+fn hello(role: HelloRole, name: &str) -> Hello {
     Hello {
         role,
         name: name.to_owned(),
