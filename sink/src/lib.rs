@@ -1,8 +1,8 @@
 //! Collects, dedupes, commits and aggregates the results.
 //!
-//! Owns what becomes of a result once it has come: its [order](arrange), its place in an
+//! Owns what becomes of a result once it has come: its order, its place in an
 //! [output], the [figures](aggregate) over all of them, the [letter](output::dead) that tells of a
-//! unit that failed for good, and the [summary](report::summary) of the run. Knows nothing of how work
+//! unit that failed for good, and the [summary] of the run. Knows nothing of how work
 //! is given out, of topologies, or of how processes are started.
 //!
 //! The way of an outcome is the way through the folders, and each of them knows only those below it:

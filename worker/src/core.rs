@@ -1,7 +1,7 @@
 //! A worker's part in the pipeline, as a state machine.
 //!
 //! Owns what a frame means, depending on who it comes from, what the worker is part of, and its
-//! leaving. Towards its senders it is a receiver: that is [`crate::parcels`]. Towards the workers of
+//! leaving. Towards its senders it is a receiver: that is `parcels`. Towards the workers of
 //! the next stage, if there is one, and the sink it is a sender, the same as the ventilator.
 //! Refuses sockets, threads and the function itself.
 

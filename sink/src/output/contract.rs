@@ -138,7 +138,7 @@ impl dyn Output {
     }
 
     /// How far the output has come, before the rows of a unit that has several. Until
-    /// [`end_unit`](Self::end_unit) they stay in memory, so that every output can
+    /// `end_unit` they stay in memory, so that every output can
     /// [`rewind`](Output::rewind) to before them.
     pub fn begin_unit(&mut self) -> Mark {
         if let Some(tail) = self.tail() {

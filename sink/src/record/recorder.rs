@@ -2,7 +2,7 @@
 //!
 //! Owns what the sink asks for, in the order in which it does. It takes all batches that wait at once
 //! and answers for them together, so that it is not a sync a unit. How outcomes are made safe is
-//! [`durable`](super::durable)'s; a run that keeps nothing answers for what is written. Refuses to
+//! `durable`'s; a run that keeps nothing answers for what is written. Refuses to
 //! judge what is new.
 
 use std::io;

@@ -2,7 +2,7 @@
 //!
 //! Owns the order of the syncs of one [`SyncJob`]: the output, then the records of the log that count on
 //! it, then the answer; why, and what a crash in between leaves, is told in
-//! [`durable`](super::durable). It takes all that waits at once, so that disks set the number of syncs.
+//! `durable`. It takes all that waits at once, so that disks set the number of syncs.
 //! A sync that has failed is never tried again, and nothing is answered for any more.
 
 use std::sync::{

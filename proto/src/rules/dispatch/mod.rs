@@ -6,7 +6,7 @@
 //!
 //! A unit is in one of three places until it is committed: in the stocks, with a worker, or
 //! executed and kept. Each place counts the bytes that are in it, so that what is kept is their sum
-//! and needs no other account. What a worker's parcel means for its units is [`sent::Holding`].
+//! and needs no other account. What a worker's parcel means for its units is `sent::Holding`.
 
 mod failing;
 mod idle;

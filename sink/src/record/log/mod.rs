@@ -5,7 +5,7 @@
 //! A record that is not whole was never acknowledged: reading ends there, and writing goes on from
 //! there. Refuses to know what a record says.
 //!
-//! - [`header`]: what a file begins with, and whose it is by that
+//! - [`mod@header`]: what a file begins with, and whose it is by that
 //! - `records`: the frame of a record
 
 pub mod header;
