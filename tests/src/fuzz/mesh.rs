@@ -187,9 +187,15 @@ impl Scene {
         honest.handle::<(), ()>(&mut Turn::new(self.now, &mut out), up);
         for _ in 0..200 {
             self.sent.clear();
-            for effect in out.drain(..) {
-                if let Effect::Send { envelope, .. } = effect {
-                    self.tell(Event::Frame(envelope));
+            for effect in std::mem::take(&mut out) {
+                match effect {
+                    Effect::Send { envelope, .. } => self.tell(Event::Frame(envelope)),
+                    // It dials anew after some Hellos without an answer.
+                    Effect::Open { link, .. } => {
+                        let up = Event::LaneUp { link, inbox: hello("honest").endpoints };
+                        honest.handle::<(), ()>(&mut Turn::new(self.now, &mut out), up);
+                    }
+                    Effect::Close { .. } | Effect::Request(()) | Effect::Exit(_) => {}
                 }
             }
             self.answers();
