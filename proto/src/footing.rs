@@ -22,6 +22,9 @@ const FOREIGN_THREADS: usize = 3;
 const OWN_THREADS: usize = 9;
 /// What a thread gets where the system grants any stack.
 const STACK_BYTES: usize = 8 << 20;
+/// What a program and its libraries take beside the stacks. Where there is less, it is not tried: the
+/// first allocation that fails ends a process before it can say why.
+const PROGRAM_BYTES: u64 = 64 << 20;
 /// What the standard library gives its threads.
 const OWN_STACK_BYTES: usize = 2 << 20;
 
@@ -109,7 +112,14 @@ pub fn find() -> Result<(), FootingError> {
 pub fn check_threads() -> Result<(), FootingError> {
     let granted = getrlimit(Resource::Stack).current.map_or(STACK_BYTES, saturated);
     let sizes = [granted; FOREIGN_THREADS].into_iter().chain([OWN_STACK_BYTES; OWN_THREADS]);
-    have_threads(sizes).map_err(|source| FootingError::Threads {
+    let stacks = sizes.clone().fold(0, usize::saturating_add) as u64;
+    let addresses = getrlimit(Resource::As).current.unwrap_or(u64::MAX);
+    let threads = if addresses < stacks.saturating_add(PROGRAM_BYTES) {
+        Err(io::ErrorKind::OutOfMemory.into())
+    } else {
+        have_threads(sizes)
+    };
+    threads.map_err(|source| FootingError::Threads {
         needed: FOREIGN_THREADS + OWN_THREADS,
         source,
         limits: Limits::now(),

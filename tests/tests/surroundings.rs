@@ -78,9 +78,10 @@ fn limits_that_are_too_low_are_named_by_every_program() {
     }
 }
 
-const LIMITS: [(&str, &[&str]); 4] = [
+const LIMITS: [(&str, &[&str]); 5] = [
     ("ulimit -n 20", &["files have to be open at once, and the hard limit is 20"]),
     ("ulimit -v 40000", &["threads that this process needs", "`ulimit -v` (40000)"]),
+    ("ulimit -v 90000", &["threads that this process needs", "`ulimit -v` (90000)"]),
     ("ulimit -s 128", &["the stack may have 128 KiB (`ulimit -s`)"]),
     // More than there are addresses.
     ("ulimit -s 999999999999", &["threads that this process needs", "`ulimit -s`"]),
