@@ -1,5 +1,18 @@
 //! What is said between the processes of a pipeline, and the rules by which they say it.
 //!
+//! | | |
+//! | --- | --- |
+//! | [`frame`], `decode.rs`, [`plan`], [`limits`], [`bounds`] | what can be said, its bytes, and what is refused |
+//! | [`unit`], [`units`], [`value`], `values.rs`, [`ranges`] | units and their values, in rows |
+//! | [`role`], [`time`] | a role as a state machine: events in, effects out |
+//! | [`rules`] | what all roles share, without sockets, threads or clocks |
+//! | [`net`] | sockets, keys, locks, and the driver that joins a role to them |
+//! | [`process`], `launcher.rs`, [`kin`], `cli.rs`, `signals.rs`, `streams.rs` | what a program does at its start and its end |
+//! | [`files`], [`footing`] | what a process may have: files, a stack, threads |
+//! | [`diary`], [`durable`], [`causes`], [`gist`], [`turned_away`] | what is kept and told |
+//!
+//! The bytes of the frames are specified in `PROTOCOL.md`, beside this crate.
+//!
 //! No byte off the wire reaches a panic: what could is denied below, and where it is needed all the
 //! same the reason stands beside it.
 #![cfg_attr(

@@ -3,6 +3,15 @@
 //! The only package that reads TOML, and the one that knows all three roles. Refuses wire
 //! details: what is said between processes is `proto`'s.
 //!
+//! | | |
+//! | --- | --- |
+//! | `cli/` | the commands and their flags |
+//! | `topology/` | TOML text in, a checked topology out, or all that is wrong with it |
+//! | `up/` | starts, watches and restarts the processes of a topology |
+//! | `aftermath/` | what a run left: `explain`, and where runs lie |
+//! | `graph.rs` | a picture of a topology |
+//! | [`embedded`] | a whole pipeline inside a Rust program |
+//!
 //! As a library it runs a whole pipeline in one process, with the same promises; see [`embedded`].
 //!
 //! ```

@@ -1,7 +1,15 @@
 //! Reads a source and pushes its units to workers.
 //!
-//! [`source`] reads, [`core`] decides, [`run`] joins the two to sockets; [`cli`] are the flags
-//! of the binary. No topology is known here, nor how processes are started.
+//! No topology is known here, nor how processes are started.
+//!
+//! | | |
+//! | --- | --- |
+//! | `cli.rs`, `run.rs` | flags; the ventilator joined to its sockets and its source |
+//! | [`core`] | what a frame means, and the way from the first Hello to the end, as a state machine without I/O |
+//! | `plans.rs`, `roster.rs`, `vacancies.rs`, `abandonment.rs` | who may take part, who does, which stage has nobody, and when that ends a run |
+//! | `reading.rs`, `commit_rounds.rs` | how far the source is read, and in which rounds workers are told of commits |
+//! | `chronicle.rs`, [`obituary`], [`latency`] | what is told of units afterwards |
+//! | `source/` | where units come from: files, streams, ranges; copies and digests of what is read |
 #![forbid(unsafe_code)]
 // What a peer says reaches no panic; where indices are this process's own, the reason stands beside
 // the module.

@@ -7,6 +7,14 @@
 //!
 //! Owns functions and what calls them; refuses scheduling, which is the ventilator's.
 //!
+//! | | |
+//! | --- | --- |
+//! | `cli.rs`, `run.rs` | flags and `main`; the worker joined to its sockets and its executor |
+//! | [`core`] | what a frame means, what the worker is part of, and its leaving, as a state machine without I/O |
+//! | `parcels.rs`, `receivers.rs`, `figures.rs`, [`product`] | what it was given; whom it gives its outputs; what it tells of itself; outputs on their way |
+//! | [`executor`] | the function's thread |
+//! | `function/`, [`builtin`], [`external`], `assemble.rs` | functions in Rust, by name, and as programs |
+//!
 //! ```
 //! use worker::{Emit, Function, Outputs, Typed, Unit, Worker};
 //!
