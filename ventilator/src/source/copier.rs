@@ -63,10 +63,14 @@ impl Progress {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             json => json?,
         };
-        if json.iter().all(|byte| *byte == 0) {
+        // It is not synced, so a loss of power may leave the beginning of it, and zeros behind.
+        let written = json.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        let json = json.get(..written).unwrap_or_default();
+        if json.is_empty() {
             return Ok(None);
         }
-        match serde_json::from_slice(&json) {
+        match serde_json::from_slice(json) {
+            Err(error) if error.is_eof() && json.starts_with(b"{\"") => return Ok(None),
             Ok(Numbered { format: FORMAT }) => {}
             Ok(Numbered { format }) => {
                 return Err(io::Error::other(format!(
@@ -75,7 +79,7 @@ impl Progress {
             }
             Err(_) => return Err(no_record()),
         }
-        serde_json::from_slice(&json).map(Some).map_err(|_| no_record())
+        serde_json::from_slice(json).map(Some).map_err(|_| no_record())
     }
 }
 

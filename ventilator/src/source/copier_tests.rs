@@ -183,7 +183,9 @@ fn a_record_of_another_version_or_of_somebody_else_is_refused_by_name_and_stays(
         assert!(told.starts_with(&format!("{STANDING_FILE} {problem}")), "{told}");
         assert!(fs::read(folder.path().join(STANDING_FILE)).unwrap() == record);
     }
-    for torn in [&b""[..], &[0; 50]] {
+    for torn in
+        [&b""[..], &[0; 50], br#"{"format":1,"stream":"pipe 1"#, b"{\"format\":1,\"str\0\0\0"]
+    {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(STANDING_FILE), torn).unwrap();
         let whole = live(folder.path(), &offer(b"1\n2\n"), None, u32::MAX).unwrap();
