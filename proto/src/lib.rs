@@ -3,7 +3,7 @@
 //! | | |
 //! | --- | --- |
 //! | [`frame`], `decode.rs`, [`plan`], [`limits`], [`bounds`] | what can be said, its bytes, and what is refused |
-//! | [`unit`], [`units`], [`value`], `values.rs`, [`ranges`] | units and their values, in rows |
+//! | [`mod@unit`], [`units`], [`value`], `values.rs`, [`ranges`] | units and their values, in rows |
 //! | [`role`], [`time`] | a role as a state machine: events in, effects out |
 //! | [`rules`] | what all roles share, without sockets, threads or clocks |
 //! | [`net`] | sockets, keys, locks, and the driver that joins a role to them |
