@@ -62,6 +62,14 @@ impl<'a> Batch<'a> {
     /// The next unit with its value; none behind the last, or when it is enough.
     #[inline]
     pub fn next_unit(&mut self) -> Option<(Unit<'_>, &'a [u8])> {
+        let value = self.next_value()?;
+        Some((self.unit(), value))
+    }
+
+    /// Takes the next unit and gives its value. Apart from its identity, because a value comes in
+    /// registers, and both together through memory, which short functions notice.
+    #[inline]
+    fn next_value(&mut self) -> Option<&'a [u8]> {
         if self.taken && self.enough.load(Ordering::Relaxed) && self.values.len() <= self.left {
             return None;
         }
@@ -69,9 +77,14 @@ impl<'a> Batch<'a> {
         if std::mem::replace(&mut self.taken, true) {
             self.step();
         }
+        Some(value)
+    }
+
+    /// The unit that was taken last.
+    #[inline]
+    fn unit(&self) -> Unit<'_> {
         let Self { span, attempt, stage, .. } = self;
-        let unit = Unit { id: span.first, path: &span.path, attempt: *attempt, stage };
-        Some((unit, value))
+        Unit { id: span.first, path: &span.path, attempt: *attempt, stage }
     }
 
     #[inline]
@@ -177,10 +190,10 @@ pub(crate) fn work_through(
     outcomes: &mut Outcomes,
     mut work: impl FnMut(&Unit<'_>, &[u8], &mut Outputs) -> Result<(), Failure>,
 ) {
-    while let Some((unit, input)) = batch.next_unit() {
+    while let Some(input) = batch.next_value() {
         out.begin_unit();
         let before = out.len();
-        match work(&unit, input, out) {
+        match work(&batch.unit(), input, out) {
             Ok(()) => outcomes.push((out.len() - before) as u32),
             Err(failure) => {
                 out.truncate(before);
