@@ -28,7 +28,7 @@ pub const PATH_STEPS_MAX: usize = 128;
 pub struct Limits {
     /// Units that the ventilator may have sent and the sink not yet committed.
     pub window_units_max: u64,
-    /// Bytes of values that one process keeps for peers: unsent, or sent and not committed.
+    /// Bytes of values that one process keeps in memory for peers: unsent, or sent and not committed.
     pub window_bytes_max: u64,
     /// Units in one parcel. No more than [`PARCEL_UNITS_CEILING`].
     pub parcel_units_max: u32,
@@ -51,6 +51,8 @@ pub struct Limits {
     pub liveness_ms: u64,
     /// Peers that a process accepts.
     pub peers_max: u32,
+    /// Bytes of outcomes that wait at the sink for an earlier one, in memory and on disk.
+    pub waiting_bytes_max: u64,
 }
 
 impl Default for Limits {
@@ -68,6 +70,7 @@ impl Default for Limits {
             heartbeat_interval_ms: 500,
             liveness_ms: 5_000,
             peers_max: 1_024,
+            waiting_bytes_max: 1 << 30,
         }
     }
 }

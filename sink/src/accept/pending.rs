@@ -34,8 +34,9 @@ pub struct Pending {
     next: u64,
     // The recorder was told that something is late, when this was the next batch.
     told_late: u64,
-    // What recorded outcomes take that wait for an earlier one.
+    // What recorded outcomes take that wait for an earlier one, in memory and in all.
     held_bytes: u64,
+    waiting_bytes: u64,
 }
 
 impl Pending {
@@ -79,14 +80,20 @@ impl Pending {
         each.fold((0, 0), |sum, each| (sum.0 + each.0, sum.1 + each.1))
     }
 
-    /// Recorded outcomes that wait for an earlier one take so much memory.
-    pub fn hold(&mut self, bytes: u64) {
-        self.held_bytes = bytes;
+    /// Recorded outcomes that wait for an earlier one take so much memory, and so much in all.
+    pub fn hold(&mut self, held_bytes: u64, waiting_bytes: u64) {
+        self.held_bytes = held_bytes;
+        self.waiting_bytes = waiting_bytes;
     }
 
     /// Memory that recorded outcomes take that wait for an earlier one.
     pub fn held_bytes(&self) -> u64 {
         self.held_bytes
+    }
+
+    /// What recorded outcomes take that wait for an earlier one, in memory and on disk.
+    pub fn waiting_bytes(&self) -> u64 {
+        self.waiting_bytes
     }
 
     /// When the oldest batch will have waited for too long, unless that was told.

@@ -80,6 +80,8 @@ pub enum Reply {
         waiting: Vec<u64>,
         /// Memory that recorded outcomes take that wait for an earlier one.
         held_bytes: u64,
+        /// What recorded outcomes take that wait for an earlier one, in memory and on disk.
+        waiting_bytes: u64,
         /// Units dead-lettered so far.
         dead: u64,
     },

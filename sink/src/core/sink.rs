@@ -373,8 +373,8 @@ impl Sink {
     fn reply(&mut self, reply: Reply, turn: &mut Turn<'_>) {
         match reply {
             Reply::Begun => self.begun(turn),
-            Reply::Recorded { number, waiting, held_bytes, dead } => {
-                self.pending.hold(held_bytes);
+            Reply::Recorded { number, waiting, held_bytes, waiting_bytes, dead } => {
+                self.pending.hold(held_bytes, waiting_bytes);
                 self.run.dead = dead;
                 self.recorded(number, &waiting);
             }

@@ -149,6 +149,11 @@ impl Ledger {
         self.arrange.held_bytes()
     }
 
+    /// What outcomes take that wait for an earlier one, in memory and on disk.
+    pub fn waiting_bytes(&self) -> u64 {
+        self.held_bytes()
+    }
+
     /// The outcomes that wait for an earlier one.
     pub fn held(&self) -> impl Iterator<Item = &Entry> {
         self.arrange.held().map(|(_, _, entry)| entry)

@@ -181,6 +181,6 @@ impl Durable {
 
 /// Batches up to this one are safe, but for those that wait.
 pub(super) fn recorded(number: u64, waiting: Vec<u64>, ledger: &Ledger) -> Reply {
-    let (held_bytes, dead) = (ledger.held_bytes(), ledger.counts().dead);
-    Reply::Recorded { number, waiting, held_bytes, dead }
+    let (held_bytes, waiting_bytes) = (ledger.held_bytes(), ledger.waiting_bytes());
+    Reply::Recorded { number, waiting, held_bytes, waiting_bytes, dead: ledger.counts().dead }
 }

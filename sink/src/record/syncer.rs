@@ -146,7 +146,9 @@ mod tests {
 
     fn job(log: &mut Log, number: u64, output: Option<Unsynced>) -> SyncRequest {
         log.append(&[number as u8]);
-        let replies = vec![Reply::Recorded { number, waiting: Vec::new(), held_bytes: 0, dead: 0 }];
+        let waiting = Vec::new();
+        let reply = Reply::Recorded { number, waiting, held_bytes: 0, waiting_bytes: 0, dead: 0 };
+        let replies = vec![reply];
         let records = Some(log.take());
         SyncRequest::Sync(Box::new(SyncJob { output, records, events: Vec::new(), replies }))
     }

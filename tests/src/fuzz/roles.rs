@@ -228,7 +228,9 @@ pub fn sink(data: &[u8]) -> u64 {
                 recorded.insert(range);
             }
             let held_bytes = script.below(250) * 40;
-            Some(Reply::Recorded { number, waiting: Vec::new(), held_bytes, dead: script.below(3) })
+            let waiting_bytes = held_bytes + script.below(250) * 40;
+            let (waiting, dead) = (Vec::new(), script.below(3));
+            Some(Reply::Recorded { number, waiting, held_bytes, waiting_bytes, dead })
         }
         Request::LogWaiting => None,
         Request::Begin { .. } => Some(Reply::Begun),

@@ -93,6 +93,7 @@ fn plan(script: &mut Script<'_>) -> Plan {
             heartbeat_interval_ms: script.number(),
             liveness_ms: script.number(),
             peers_max: script.number32(),
+            waiting_bytes_max: script.number(),
         },
         _ => limits(),
     };

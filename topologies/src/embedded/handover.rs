@@ -57,7 +57,13 @@ impl State {
             None => self.last_batch,
         };
         let held_bytes = self.waiting_bytes + self.due_bytes;
-        Some(Reply::Recorded { number, waiting: Vec::new(), held_bytes, dead: self.dead })
+        Some(Reply::Recorded {
+            number,
+            waiting: Vec::new(),
+            held_bytes,
+            waiting_bytes: held_bytes,
+            dead: self.dead,
+        })
     }
 }
 

@@ -149,7 +149,8 @@ impl Recorder {
         let disk = self.disk.borrow();
         let held: u64 = self.memory.iter().map(Entry::bytes).sum();
         let held_bytes = disk.held_bytes() + held;
-        Reply::Recorded { number, waiting, held_bytes, dead: disk.dead() }
+        let dead = disk.dead();
+        Reply::Recorded { number, waiting, held_bytes, waiting_bytes: held_bytes, dead }
     }
 
     /// Does what waits no longer; what is answered.

@@ -215,8 +215,13 @@ impl World {
     fn recorded(&mut self) {
         if let Some(number) = self.recording.pop() {
             self.recording.clear();
-            let reply =
-                sink::core::Reply::Recorded { number, waiting: Vec::new(), held_bytes: 0, dead: 0 };
+            let reply = sink::core::Reply::Recorded {
+                number,
+                waiting: Vec::new(),
+                held_bytes: 0,
+                waiting_bytes: 0,
+                dead: 0,
+            };
             self.sink.handle(self.now, Event::Reply(reply));
         }
     }
