@@ -372,6 +372,17 @@ pub struct Report {
     pub finished: Option<i32>,
     /// The sink's summary as JSON, once finished.
     pub summary: Option<String>,
+    /// The unit that the output has waited for, for a while.
+    pub awaited: Option<Awaited>,
+}
+
+/// The unit that the output waits for, since results are written in the order of units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Awaited {
+    /// The first unit without an outcome.
+    pub unit: UnitId,
+    /// Milliseconds since the one before it was written.
+    pub ms: u64,
 }
 
 /// Why bytes are not a frame.

@@ -145,6 +145,62 @@ impl<T> Arrange<T> {
         self.pop()
     }
 
+    /// What is kept elsewhere and comes before all that is held is released, up to unit `end`
+    /// (input order only).
+    pub fn pass(&mut self, end: u64) {
+        if let Waiting::Input(_) = self.waiting {
+            self.watermark = self.watermark.max(end);
+        }
+    }
+
+    /// The lowest unit that waits for an earlier one.
+    pub fn lowest(&self) -> Option<u64> {
+        self.by_unit().next().map(|(first, _)| *first)
+    }
+
+    /// Where the highest entries begin that cost at least `bytes` together, or all of them if they
+    /// cost less. None where nothing waits.
+    pub fn highest(&self, bytes: u64) -> Option<u64> {
+        let mut sum = 0;
+        let mut from = None;
+        for (first, entry) in self.by_unit().rev() {
+            from = Some(*first);
+            sum += entry.bytes;
+            if sum >= bytes {
+                break;
+            }
+        }
+        from
+    }
+
+    /// What the entries cost that begin with unit `from` or a later one, and wait.
+    pub fn bytes_from(&self, from: u64) -> u64 {
+        let highest = self.by_unit().rev().take_while(|(first, _)| **first >= from);
+        highest.map(|(_, entry)| entry.bytes).sum()
+    }
+
+    /// Takes the entries out that begin with unit `from` or a later one, and wait: lowest first, as
+    /// (first unit, count, item). They are kept elsewhere from now on.
+    pub fn take_from(&mut self, from: u64) -> impl Iterator<Item = (u64, u64, T)> + use<T> {
+        let taken = match &mut self.waiting {
+            Waiting::Input(entries) => entries.split_off(&from),
+            Waiting::Completion(_) => BTreeMap::new(),
+        };
+        for entry in taken.values() {
+            self.units -= entry.count;
+            self.bytes -= entry.bytes;
+        }
+        taken.into_iter().map(|(first, entry)| (first, entry.count, entry.item))
+    }
+
+    fn by_unit(&self) -> impl DoubleEndedIterator<Item = (&u64, &Held<T>)> {
+        let entries = match &self.waiting {
+            Waiting::Input(entries) => Some(entries),
+            Waiting::Completion(_) => None,
+        };
+        entries.into_iter().flatten()
+    }
+
     /// What is held, from the lowest unit on (in completion order: as it came), as (first unit,
     /// count, item); for keeping it durably.
     pub fn held(&self) -> impl Iterator<Item = (u64, u64, &T)> {
@@ -227,6 +283,26 @@ mod tests {
         assert_eq!((arrange.held_units(), arrange.held_bytes()), (0, 0));
         assert_eq!(arrange.watermark(), 16);
         assert!(arrange.is_empty());
+    }
+
+    #[test]
+    fn the_highest_entries_can_be_kept_elsewhere_and_come_back_in_their_place() {
+        let mut arrange = Arrange::new(Order::Input, 0);
+        for (first, item) in [(2, 'a'), (4, 'b'), (6, 'c'), (8, 'd')] {
+            arrange.push(first, 2, 10, item).unwrap();
+        }
+        assert_eq!(arrange.lowest(), Some(2));
+        let beginnings = [0, 10, 11, 25, 40, 99].map(|bytes| arrange.highest(bytes).unwrap());
+        assert_eq!(beginnings, [8, 8, 6, 4, 2, 2]);
+        assert_eq!((arrange.bytes_from(6), arrange.bytes_from(7)), (20, 10));
+        let elsewhere: Vec<_> = arrange.take_from(6).collect();
+        assert_eq!(elsewhere, [(6, 2, 'c'), (8, 2, 'd')]);
+        assert_eq!((arrange.held_units(), arrange.held_bytes()), (4, 20));
+        arrange.push(0, 2, 1, 'z').unwrap();
+        assert_eq!(released(&mut arrange), "zab");
+        arrange.pass(8);
+        assert_eq!((arrange.watermark(), arrange.lowest(), arrange.highest(1)), (8, None, None));
+        assert!(arrange.would_release(8) && arrange.push(7, 1, 1, 'x').is_err());
     }
 
     #[test]

@@ -14,6 +14,7 @@
 //! | [`accept`] | which outcomes are new, and how far ahead units may be sent |
 //! | [`record`] | what makes outcomes safe: the recorder, its syncs, the commit log, the run directory |
 //! | [`ledger`] | what outcomes add up to: their order, the counts, a checkpoint of it all |
+//! | [`waiting`] | outcomes that wait for an earlier one, in memory and on disk |
 //! | [`report`] | what a run amounted to: summary and manifest |
 //! | [`aggregate`] | figures over all values |
 //! | [`output`] | files, databases and streams that results go to, and which files a run may write to |
@@ -55,6 +56,8 @@ pub mod record;
 pub mod report;
 #[cfg(feature = "cli")]
 pub mod run;
+#[cfg(feature = "cli")]
+pub mod waiting;
 #[cfg(feature = "cli")]
 mod walk;
 

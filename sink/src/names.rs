@@ -23,6 +23,9 @@ pub const DEAD_SUMS: &str = "manifest.dead.sums";
 /// Segments of the commit log begin with this, and a number follows.
 pub const SEGMENT: &str = "log-";
 
+/// Outcomes that wait for an earlier one lie in files that begin with this, and a number follows.
+pub const WAITING: &str = "waiting-";
+
 /// Whether a run keeps a file of this name in its directory: the sink, the ventilator or the
 /// launcher.
 pub fn is_own_name(name: &OsStr) -> bool {
@@ -47,6 +50,7 @@ pub fn is_own_name(name: &OsStr) -> bool {
         "topology.json.new",
     ];
     let Some(name) = name.to_str() else { return false };
-    let is_segment = |rest: &str| rest.bytes().all(|byte| byte.is_ascii_digit());
-    NAMES.contains(&name) || name.strip_prefix(SEGMENT).is_some_and(is_segment)
+    let is_number = |rest: &str| rest.bytes().all(|byte| byte.is_ascii_digit());
+    let is_numbered = |beginning| name.strip_prefix(beginning).is_some_and(is_number);
+    NAMES.contains(&name) || is_numbered(SEGMENT) || is_numbered(WAITING)
 }

@@ -23,7 +23,7 @@ use crate::{
         error::RecordError,
         recorder::Recorder,
         run_dir::{RunDir, RunDirError},
-        terms::{Terms, Told},
+        terms::{Room, Terms, Told},
     },
 };
 
@@ -89,6 +89,7 @@ pub fn run(
     // 0 means that no run is known, so it names none.
     let draw = random()?.max(1);
     let terms = Terms {
+        room: Room::of(&setup.limits),
         claim: Claim {
             existing: setup.config.overwrite,
             spared: setup.spared.clone(),

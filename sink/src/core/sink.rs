@@ -25,6 +25,7 @@ use proto::{
 use tracing::{error, info, warn};
 
 use super::{
+    awaited::Awaited,
     ending::{Ending, Phase},
     requests::{Conclusion, Reply, Request, exit},
     resume_point::ResumePoint,
@@ -68,6 +69,7 @@ pub struct Sink {
     horizon: Horizon,
     intake: Intake,
     pending: Pending,
+    awaited: Awaited,
 
     // Who is here.
     names: BTreeMap<PeerId, Arc<str>>,
@@ -107,6 +109,7 @@ impl Sink {
                 limits.window_bytes_max / 2,
             ),
             pending: Pending::default(),
+            awaited: Awaited::default(),
             names: BTreeMap::new(),
             arrivals: Arrivals::default(),
             ventilators: Vec::new(),
@@ -220,7 +223,7 @@ impl Sink {
                 self.mesh.welcome(link, Welcome::Peer, turn.out);
                 self.observers.join(link);
                 // At once: a launcher has to see that a run gets on whose sink never lives long.
-                self.mesh.send(link, Frame::Report(Box::new(self.progress())), turn.out);
+                self.mesh.send(link, Frame::Report(Box::new(self.progress(turn.now))), turn.out);
             }
         }
     }
@@ -377,6 +380,8 @@ impl Sink {
                 self.pending.hold(held_bytes, waiting_bytes);
                 self.run.dead = dead;
                 self.recorded(number, &waiting);
+                let unit = self.run.committed.watermark();
+                self.awaited.note(turn.now, unit, waiting_bytes);
             }
             Reply::Closed => self.closed(turn),
             Reply::Concluded(summary) => self.concluded(&summary, turn),
@@ -436,8 +441,11 @@ impl Sink {
     fn concluded(&mut self, summary: &str, turn: &mut Turn<'_>) {
         self.ending.phase = Phase::Concluded;
         let code = self.ending.code(self.run.dead);
-        let report =
-            Report { finished: Some(code), summary: Some(summary.to_owned()), ..self.progress() };
+        let report = Report {
+            finished: Some(code),
+            summary: Some(summary.to_owned()),
+            ..self.progress(turn.now)
+        };
         for link in self.observers.links() {
             self.mesh.send(link, Frame::Report(Box::new(report.clone())), turn.out);
             self.mesh.send(link, Frame::Bye, turn.out);
@@ -445,8 +453,9 @@ impl Sink {
         self.ending.exit = Some(code);
     }
 
-    fn progress(&self) -> Report {
+    fn progress(&self, now: Time) -> Report {
         Report {
+            awaited: self.awaited.report(now),
             total: self.ending.end().map(|end| end.units),
             committed: self.run.committed.len(),
             dead: self.run.dead,
@@ -510,6 +519,7 @@ impl Sink {
         }
         self.tell_ventilators(turn);
         self.tell_observers(turn);
+        self.tell_awaited(turn.now);
     }
 
     fn tell_ventilators(&mut self, turn: &mut Turn<'_>) {
@@ -525,7 +535,16 @@ impl Sink {
 
     fn tell_observers(&mut self, turn: &mut Turn<'_>) {
         for link in self.observers.due(turn.now) {
-            self.mesh.send(link, Frame::Report(Box::new(self.progress())), turn.out);
+            self.mesh.send(link, Frame::Report(Box::new(self.progress(turn.now))), turn.out);
+        }
+    }
+
+    /// Nobody watches who would show it.
+    fn tell_awaited(&mut self, now: Time) {
+        let told = self.awaited.told(now);
+        if let Some((unit, lasted)) = told.filter(|_| self.observers.links().next().is_none()) {
+            let seconds = lasted.as_secs();
+            warn!(unit, seconds, "the output waits for this unit; results of later ones are kept");
         }
     }
 
@@ -566,7 +585,8 @@ impl role::Role for Sink {
     fn deadline(&self) -> Option<Time> {
         let report = self.observers.deadline();
         let gives_up = self.ending.gives_up_at(self.patience());
-        [self.mesh.deadline(), report, gives_up, self.pending.late_at(), self.lonely.due()]
+        let (late, awaited) = (self.pending.late_at(), self.awaited.due());
+        [self.mesh.deadline(), report, gives_up, late, awaited, self.lonely.due()]
             .into_iter()
             .flatten()
             .min()

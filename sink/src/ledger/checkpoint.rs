@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{counts::Counts, flow::Flow};
-use crate::{aggregate::Aggregates, output::contract::Mark};
+use crate::{aggregate::Aggregates, output::contract::Mark, waiting::runs::RunMark};
 
 /// Everything that the outputs hold, and from where on the log has the rest.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -32,6 +32,9 @@ pub struct Checkpoint {
     pub service: Vec<(u64, u64)>,
     /// A digest of the sink's configuration.
     pub config: String,
+    /// Where outcomes wait on disk: only in a checkpoint of the run directory.
+    #[serde(default)]
+    pub runs: Vec<RunMark>,
     /// Units of a finished run are tried again; what they give is written last.
     #[serde(default)]
     pub late: bool,

@@ -5,31 +5,39 @@
 //! ledger goes on from one.
 //!
 //! - [`Ledger`], here: takes outcomes in, and writes those whose turn it is
-//! - [`arrange`](crate::arrange): whose turn it is
+//! - [`waiting`](crate::waiting): whose turn it is, and where the others wait
+//! - [`error`]: what can go wrong with it
 //! - [`counts`], [`flow`]: how many units came out how, and how far they got
 //! - [`checkpoint`]: all of it at one moment
 
 pub mod checkpoint;
 pub mod counts;
+pub mod error;
 pub mod flow;
 #[cfg(test)]
 mod tests;
 mod writer;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use hdrhistogram::Histogram;
 use proto::{diary::Event, ranges::RangeSet, unit::UnitId};
 
-use self::{checkpoint::Checkpoint, counts::Counts, flow::Flow, writer::Writer};
+use self::{
+    checkpoint::Checkpoint, counts::Counts, error::LedgerError, flow::Flow, writer::Writer,
+};
 use crate::{
     accept::entry::Entry,
     aggregate::Aggregates,
-    arrange::Arrange,
     config::SinkConfig,
     order::Order,
     output::{claim::Claim, contract::Mark, error::OutputError, unsynced::Unsynced},
     report::manifest::{self, Followed},
+    waiting::{
+        Waiting,
+        fault::WaitingError,
+        runs::{RunMark, Runs},
+    },
 };
 
 /// Outcomes that take less are always logged: one sync instead of two.
@@ -43,7 +51,7 @@ const CHECKPOINT_PART: u64 = 4;
 pub struct Ledger {
     config: SinkConfig,
     writer: Writer,
-    arrange: Arrange<Entry>,
+    waiting: Waiting,
     // Every unit that was taken in, written or waiting.
     taken: RangeSet,
     // Units of a finished run are tried again; their places in the output have been passed.
@@ -68,11 +76,39 @@ impl Ledger {
         let covered = checkpoint.map(|checkpoint| checkpoint.covered.clone()).unwrap_or_default();
         Ok(Self {
             writer,
-            arrange: Arrange::new(order, watermark),
+            waiting: Waiting::new(order, watermark),
             taken: RangeSet::from_parts(0, covered),
             late,
             config,
         })
+    }
+
+    /// From now on so much may wait in memory; beyond it, in runs without a name that lie in `folder`
+    /// and are gone with this process. About `waiting_bytes_max` may be in them.
+    pub fn overflow_to(&mut self, memory_bytes_max: u64, folder: PathBuf, waiting_bytes_max: u64) {
+        self.waiting.bound(memory_bytes_max, Runs::temporary(folder, waiting_bytes_max));
+    }
+
+    /// The same with runs that stay, in the run directory `folder`. What is in those that the
+    /// checkpoint lists is taken in; other runs that are there are removed.
+    ///
+    /// # Errors
+    /// [`WaitingError`] when one is not there as it was; nothing is removed then.
+    pub fn overflow_to_kept(
+        &mut self,
+        memory_bytes_max: u64,
+        folder: PathBuf,
+        marks: &[RunMark],
+        waiting_bytes_max: u64,
+    ) -> Result<(), WaitingError> {
+        let taken = &mut self.taken;
+        let found = |entry: &Entry| {
+            taken.insert(entry.first..entry.first + entry.count);
+        };
+        let watermark = self.waiting.watermark();
+        let runs = Runs::kept(folder, marks, watermark, found, waiting_bytes_max)?;
+        self.waiting.bound(memory_bytes_max, runs);
+        Ok(())
     }
 
     /// Sums the output up while it is written, if nothing of it is yet; for the manifest in
@@ -146,22 +182,46 @@ impl Ledger {
 
     /// Memory that outcomes take that wait for an earlier one.
     pub fn held_bytes(&self) -> u64 {
-        self.arrange.held_bytes()
+        self.waiting.memory_bytes()
     }
 
     /// What outcomes take that wait for an earlier one, in memory and on disk.
     pub fn waiting_bytes(&self) -> u64 {
-        self.held_bytes()
+        self.waiting.bytes()
     }
 
-    /// The outcomes that wait for an earlier one.
+    /// The outcomes that wait for an earlier one in memory.
     pub fn held(&self) -> impl Iterator<Item = &Entry> {
-        self.arrange.held().map(|(_, _, entry)| entry)
+        self.waiting.in_memory()
     }
 
-    /// An outcome that waits for an earlier one, by its first unit.
-    pub fn waiting_at(&self, first: UnitId) -> Option<&Entry> {
-        self.arrange.waiting_at(first)
+    /// Whether the outcome of this unit was taken in and waits for an earlier one.
+    pub fn waits(&self, unit: UnitId) -> bool {
+        self.waiting.is_ahead(unit) && self.taken.contains(unit)
+    }
+
+    /// Whether more waits in memory than may.
+    pub fn is_full(&self) -> bool {
+        self.waiting.is_full()
+    }
+
+    /// Moves outcomes that wait in memory to disk, where that is full. In a durable run they have to be
+    /// in the log: what is on disk is safe with the next checkpoint.
+    ///
+    /// # Errors
+    /// [`WaitingError`] when they can't be written; the run has to end.
+    pub fn make_room(&mut self) -> Result<(), WaitingError> {
+        self.waiting.make_room()
+    }
+
+    /// Bytes of files that wait for the next checkpoint to go.
+    pub fn retired_bytes(&self) -> u64 {
+        self.waiting.retired_bytes()
+    }
+
+    /// A [`snapshot`](Self::snapshot) is recorded: what only the one before needed goes.
+    pub fn checkpointed(&mut self) {
+        self.waiting.checkpointed();
     }
 
     /// Whether the outputs can be synced and cut back, so that they may be written first.
@@ -169,21 +229,22 @@ impl Ledger {
         self.writer.output.as_mut().is_none_or(|output| output.can_be_the_log())
     }
 
-    /// Those of the outcomes that begin with these units that wait for an earlier one.
+    /// Those of the outcomes that begin with these units that wait for an earlier one in memory.
     pub fn waiting(&self, firsts: impl Iterator<Item = UnitId>) -> impl Iterator<Item = &Entry> {
-        firsts.filter_map(|first| self.waiting_at(first))
+        firsts.filter_map(|first| self.waiting.in_memory_at(first))
     }
 
     /// Whether these outcomes are better written to the outputs alone, with a
     /// [checkpoint](Self::unsynced_snapshot), than to the log as well. Those that wait for an
     /// earlier one are only if they `may_wait` without being logged.
     pub fn can_be_the_log(&mut self, entries: &[Entry], may_wait: bool) -> bool {
-        let ranges = self.taken.ranges() as u64 * size_of::<(UnitId, UnitId)>() as u64;
+        let ranges = if self.waiting.is_in_order() { 1 } else { self.taken.ranges() };
+        let ranges = ranges as u64 * size_of::<(UnitId, UnitId)>() as u64;
         let checkpoint = CHECKPOINT_BYTES + self.writer.aggregates.size_hint() as u64 + ranges;
         let bytes: u64 = entries.iter().map(Entry::bytes).sum();
         bytes >= LOG_BYTES_MAX.max(checkpoint * CHECKPOINT_PART)
             && self.has_files_only()
-            && (may_wait || entries.iter().any(|entry| self.arrange.would_release(entry.first)))
+            && (may_wait || entries.iter().any(|entry| self.waiting.would_release(entry.first)))
     }
 
     /// Whether whoever read the output has gone since this was last asked.
@@ -200,21 +261,21 @@ impl Ledger {
     /// taken in before are passed over, so that a log may be replayed over a checkpoint.
     ///
     /// # Errors
-    /// [`OutputError`] when an output can't be written; nothing can be written afterwards.
-    pub fn take(&mut self, entries: Vec<Entry>) -> Result<bool, OutputError> {
+    /// [`LedgerError`] when an output can't be written; nothing can be written afterwards.
+    pub fn take(&mut self, entries: Vec<Entry>) -> Result<bool, LedgerError> {
         for entry in entries {
-            let (first, count, bytes) = (entry.first, entry.count, entry.bytes());
+            let (first, count) = (entry.first, entry.count);
             if self.taken.intersects(first..first + count) {
                 continue;
             }
             self.taken.insert(first..first + count);
-            if let Err(error) = self.arrange.push(first, count, bytes, entry) {
+            if let Err(error) = self.waiting.push(entry) {
                 // Ruled out by the line above; if not, a unit must not be written twice.
                 tracing::error!(%error, "an outcome is not written");
             }
         }
         let mut any = false;
-        while let Some((_, _, entry)) = self.arrange.pop() {
+        while let Some(entry) = self.waiting.pop()? {
             self.writer.write(entry)?;
             any = true;
         }
@@ -224,9 +285,9 @@ impl Ledger {
     /// Writes what waits for an earlier outcome that will not come, in its order.
     ///
     /// # Errors
-    /// [`OutputError`] when an output can't be written; nothing can be written afterwards.
-    pub fn take_held(&mut self) -> Result<(), OutputError> {
-        while let Some((_, _, entry)) = self.arrange.pop_held() {
+    /// [`LedgerError`] when an output can't be written; nothing can be written afterwards.
+    pub fn take_held(&mut self) -> Result<(), LedgerError> {
+        while let Some(entry) = self.waiting.pop_held()? {
             self.writer.write(entry)?;
         }
         Ok(())
@@ -243,10 +304,11 @@ impl Ledger {
     /// Makes everything durable and says what it is. `segment` is where the log goes on.
     ///
     /// # Errors
-    /// [`OutputError`] when the disk fails.
-    pub fn snapshot(&mut self, segment: u64, config: String) -> Result<Checkpoint, OutputError> {
+    /// [`LedgerError`] when the disk fails.
+    pub fn snapshot(&mut self, segment: u64, config: String) -> Result<Checkpoint, LedgerError> {
         let output = self.writer.sync_output()?;
-        self.describe(segment, config, output)
+        let runs = self.waiting.sync()?;
+        Ok(Checkpoint { runs, ..self.describe(segment, config, output)? })
     }
 
     /// A checkpoint that is true once the output is synced, and what has to be synced for that.
@@ -270,15 +332,10 @@ impl Ledger {
         config: String,
         output: Option<Mark>,
     ) -> Result<Checkpoint, OutputError> {
-        let mut covered = self.taken.clone();
-        for entry in self.arrange.held() {
-            covered.remove(entry.0..entry.0 + entry.1);
-        }
-        let watermark = self.arrange.watermark();
-        let below = (covered.watermark() > 0).then_some((0, covered.watermark()));
+        let watermark = self.waiting.watermark();
         Ok(Checkpoint {
             segment,
-            covered: below.into_iter().chain(covered.above()).collect(),
+            covered: self.covered(),
             watermark,
             counts: self.writer.counts,
             flow: self.writer.flow.clone(),
@@ -292,8 +349,21 @@ impl Ledger {
                 .map(|v| (v.value_iterated_to(), v.count_at_value()))
                 .collect(),
             config,
+            runs: Vec::new(),
             late: self.late,
         })
+    }
+
+    /// The units that are written.
+    fn covered(&self) -> Vec<(UnitId, UnitId)> {
+        let watermark = match self.waiting.is_in_order() {
+            true => self.waiting.watermark(),
+            false => self.taken.watermark(),
+        };
+        let below = (watermark > 0).then_some((0, watermark));
+        // In order whatever lies above waits, and otherwise nothing does.
+        let above = (!self.waiting.is_in_order()).then(|| self.taken.above());
+        below.into_iter().chain(above.into_iter().flatten()).collect()
     }
 
     /// Closes the outputs.

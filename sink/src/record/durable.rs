@@ -26,10 +26,16 @@
 //! **A checkpoint in the run directory**: the log has grown, or the run ends.
 //!
 //! 1. The syncer has made everything safe that it was given: two threads must not write to one log.
-//! 2. The next segment begins with what still waits for an earlier outcome, and is synced. After a crash
-//!    the run directory still names the segment before, which is whole.
-//! 3. The outputs are synced, and then the checkpoint is recorded, which names the new segment.
-//! 4. The segments before are removed. One that stays is removed at the next start.
+//! 2. The next segment begins with what still waits for an earlier outcome in memory, and is synced.
+//!    After a crash the run directory still names the segment before, which is whole.
+//! 3. The outputs and the runs of what waits on disk are synced, and then the checkpoint is recorded,
+//!    which names the new segment and lists the runs with their lengths.
+//! 4. The segments before are removed, and runs that the checkpoint does not list. What stays is removed
+//!    at the next start.
+//!
+//! **What waits goes to disk** when memory is full. It is in the log before, and the runs are not synced:
+//! after a crash those that the last checkpoint lists are cut back to what it says, and the log gives
+//! the rest again. A run that it lists stays until the next checkpoint, also when all of it was read.
 
 use std::sync::{Arc, Mutex};
 
@@ -92,7 +98,11 @@ impl Durable {
         } else {
             self.write_log_first(entries, ledger)?
         };
-        self.deferred.resume(|first| ledger.waiting_at(first).is_some());
+        self.deferred.resume(|first| ledger.waits(first));
+        if ledger.is_full() {
+            job.events.extend(self.log_deferred(ledger));
+            ledger.make_room()?;
+        }
         job.records = Some(self.log.take());
         job.replies.extend(self.answer(ledger));
         Ok(job)
@@ -106,7 +116,7 @@ impl Durable {
     ) -> Result<SyncJob, RecordError> {
         let mut job = SyncJob::default();
         let any_written = ledger.take(entries)?;
-        job.events = self.deferred.settle(|first| ledger.waiting_at(first).is_some());
+        job.events = self.deferred.settle(|first| ledger.waits(first));
         if self.deferred.must_be_logged() {
             job.events.extend(self.log_deferred(ledger));
         }
@@ -160,11 +170,12 @@ impl Durable {
         let checkpoint = ledger.snapshot(self.log.segment(), self.config.clone())?;
         self.run_dir.record("checkpoint", &checkpoint)?;
         self.log.remove_before();
+        ledger.checkpointed();
         syncer::note(&self.diary, self.deferred.clear());
         Ok(())
     }
 
-    /// The next segment holds what no checkpoint of the outputs does.
+    /// The next segment holds what no checkpoint of the outputs does, and no run on disk.
     fn begin_segment(&mut self, ledger: &Ledger) -> Result<(), RecordError> {
         self.log.rotate()?;
         logged::append_entries(&mut self.log, ledger.held());

@@ -5,7 +5,10 @@ use std::io;
 use thiserror::Error;
 
 use super::{log::LogError, run_dir::RunDirError};
-use crate::{output::error::OutputError, report::manifest::ManifestError};
+use crate::{
+    ledger::error::LedgerError, output::error::OutputError, report::manifest::ManifestError,
+    waiting::fault::WaitingError,
+};
 
 /// Why outcomes can't be recorded.
 #[derive(Debug, Error)]
@@ -13,6 +16,12 @@ pub enum RecordError {
     /// An output can't be opened or written.
     #[error(transparent)]
     Output(#[from] OutputError),
+    /// An outcome can't be taken in.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// What waits for an earlier outcome can't be kept on disk, or be read from there.
+    #[error(transparent)]
+    Waiting(#[from] WaitingError),
     /// The log can't be written.
     #[error(transparent)]
     Log(#[from] LogError),

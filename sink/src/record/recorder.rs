@@ -19,7 +19,7 @@ use super::{
     resume::{Resumed, WINDOW, resume},
     run_dir::RunDir,
     syncer::{self, SyncJob, SyncRequest, Syncer},
-    terms::Terms,
+    terms::{Room, Terms},
 };
 use crate::{
     accept::entry::Entry,
@@ -30,6 +30,7 @@ use crate::{
     },
     ledger::Ledger,
     report::{manifest, summarise::summarise, summary::Summary},
+    waiting::place::beside,
 };
 
 /// A checkpoint is made when the log has grown by this much, and by several times what it costs.
@@ -98,8 +99,12 @@ impl Recorder {
         terms: Terms,
     ) -> Result<Self, RecordError> {
         terms.check()?;
+        let folder = beside(config.output.as_ref());
+        let mut ledger = Ledger::open(config, carries_input, None, &terms.claim)?;
+        let Room { memory_bytes_max, waiting_bytes_max } = terms.room;
+        ledger.overflow_to(memory_bytes_max, folder, waiting_bytes_max);
         Ok(Self {
-            ledger: Ledger::open(config, carries_input, None, &terms.claim)?,
+            ledger,
             durable: None,
             carried: CarriedCounts::default(),
             duplicates: 0,
@@ -212,6 +217,7 @@ impl Recorder {
         let Some(durable) = &mut self.durable else {
             // What is written is all that such a run promises.
             self.ledger.take(batches.into_iter().flat_map(|(_, entries)| entries).collect())?;
+            self.ledger.make_room()?;
             self.ledger.flush()?;
             replies.push(recorded(number, Vec::new(), &self.ledger));
             replies.extend(reader_gone(&mut self.ledger));
@@ -247,7 +253,8 @@ impl Recorder {
     fn is_checkpoint_due(&self) -> bool {
         let cost = self.ledger.aggregates().size_hint() as u64 * CHECKPOINT_RATIO;
         let logged = self.durable.as_ref().map_or(0, |durable| durable.log.bytes());
-        logged > CHECKPOINT_BYTES.max(cost)
+        // Runs that were read to their end take room until then.
+        logged.max(self.ledger.retired_bytes()) > CHECKPOINT_BYTES.max(cost)
     }
 
     /// Makes everything safe where it belongs, and starts the log anew.

@@ -15,7 +15,7 @@ use super::{
     log::{Log, LogError, read_segment},
     logged::Record,
     run_dir::RunDir,
-    terms::Terms,
+    terms::{Room, Terms},
 };
 use crate::{
     config::SinkConfig,
@@ -40,7 +40,8 @@ pub(super) struct Resumed {
 /// 1. The last checkpoint is found, in the log or before it in the run directory: a log of another
 ///    format is refused here, before any output is opened.
 /// 2. The outputs are cut back to it. What they hold beyond is in the log, or nobody was told of it.
-/// 3. What the log holds beyond the checkpoint is taken in, and so written once more, the same.
+/// 3. What waits on disk is found, in the runs that the checkpoint of the run directory lists.
+/// 4. What the log holds beyond the checkpoint is taken in, and so written once more, the same.
 pub(super) fn resume(
     config: SinkConfig,
     carries_input: bool,
@@ -57,8 +58,12 @@ pub(super) fn resume(
     terms.check()?;
     run_dir.made().note_run(run)?;
     let segment = recorded.as_ref().map_or(1, |checkpoint| checkpoint.segment);
+    let marks = recorded.as_ref().map(|checkpoint| checkpoint.runs.clone()).unwrap_or_default();
     let checkpoint = last_checkpoint(run_dir.path(), segment)?.or(recorded);
     let mut ledger = Ledger::open(config, carries_input, checkpoint.as_ref(), &terms.claim)?;
+    let Room { memory_bytes_max, waiting_bytes_max } = terms.room;
+    let folder = run_dir.path().to_owned();
+    ledger.overflow_to_kept(memory_bytes_max, folder, &marks, waiting_bytes_max)?;
     prepare(&mut ledger, &run_dir)?;
     let mut carried: CarriedCounts = run_dir.fact("lives")?.unwrap_or_default();
     let log = replay(&run_dir, segment, &mut ledger, &mut carried)?;
@@ -118,7 +123,8 @@ fn replay(
     let log = Log::open(run_dir.path(), segment, |record| match Record::read(record) {
         // What the last checkpoint covers is passed over.
         Some(Record::Entries(entries)) if replayed.is_ok() => {
-            replayed = ledger.take(entries).map(drop);
+            // A log may hold more than memory does.
+            replayed = ledger.take(entries).and_then(|_| Ok(ledger.make_room()?));
         }
         Some(Record::Duplicates(duplicates)) => carried.inherit_duplicates(duplicates),
         _ => {}

@@ -22,7 +22,7 @@ use thiserror::Error;
 
 use crate::{
     ledger::checkpoint::Checkpoint,
-    names::{DATABASE, LOCK, is_own_name},
+    names::{DATABASE, LOCK, SEGMENT, WAITING, is_own_name},
     output::{
         claim::Claim,
         error::OutputError,
@@ -37,8 +37,8 @@ use crate::{
 /// The summary of a finished run.
 const SUMMARY: &str = "summary";
 /// The format of the facts, which the database keeps as its `user_version`. 0: from before formats
-/// were numbered, and the same as 1.
-const FORMAT: i64 = 1;
+/// were numbered, and the same as 1. From 2 on outcomes may wait in files of their own.
+const FORMAT: i64 = 2;
 
 /// Why a run directory can't be used.
 #[derive(Debug, Error)]
@@ -115,7 +115,7 @@ fn in_the_way(folder: &Path) -> Option<String> {
         return None;
     }
     let sinks = |name: &str| {
-        ["manifest.", "log-"].iter().any(|beginning| name.starts_with(beginning))
+        ["manifest.", SEGMENT, WAITING].iter().any(|beginning| name.starts_with(beginning))
             || name == diary::SINK_FILE
     };
     let entries = fs::read_dir(folder).ok()?.flatten();
@@ -363,7 +363,14 @@ mod tests {
     /// No harm: a folder with files of other people's is no run directory, and stays as it is.
     #[test]
     fn a_folder_with_somebody_elses_files_of_its_names_is_refused() {
-        for name in ["manifest.json", "log-00000001", "diary-sink", DATABASE, "sink.lock"] {
+        for name in [
+            "manifest.json",
+            "log-00000001",
+            "waiting-00000001",
+            "diary-sink",
+            DATABASE,
+            "sink.lock",
+        ] {
             let folder = tempfile::tempdir().unwrap();
             let file = folder.path().join(name);
             if name == DATABASE {
@@ -394,10 +401,10 @@ mod tests {
         drop(database);
         let plan = RunDir::open(folder.path()).unwrap().fact::<String>("plan").unwrap();
         assert_eq!(plan.as_deref(), Some("a"));
-        Connection::open(&file).unwrap().pragma_update(None, "user_version", 2).unwrap();
+        Connection::open(&file).unwrap().pragma_update(None, "user_version", 3).unwrap();
         let before = fs::read(&file).unwrap();
         let refused = RunDir::open(folder.path()).unwrap_err().to_string();
-        let told = "is in format 2, and this version reads formats up to 1";
+        let told = "is in format 3, and this version reads formats up to 2";
         assert!(refused.contains(DATABASE) && refused.contains(told), "{refused}");
         assert!(fs::read(&file).unwrap() == before);
     }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use proto::limits::Limits;
+
 use crate::{
     output::{claim::Claim, error::OutputError, tail::require_folder},
     report::summary::Summary,
@@ -12,12 +14,34 @@ pub type Told = Box<dyn FnMut(&Summary, bool) -> Result<(), String> + Send>;
 
 /// What a recorder may write to, and whom it tells.
 pub struct Terms {
+    /// How much may wait for an earlier outcome.
+    pub room: Room,
     /// Which files it may write to. What a run directory knows is added to it.
     pub claim: Claim,
     /// Where the summary goes as JSON, if anywhere.
     pub summary: Option<PathBuf>,
     /// Who is told at the end.
     pub told: Told,
+}
+
+/// How much may wait for an earlier outcome.
+#[derive(Debug, Clone, Copy)]
+pub struct Room {
+    /// In memory, in bytes; what is more goes to disk.
+    pub memory_bytes_max: u64,
+    /// In all. Nobody is kept to it here: the source is slowed before.
+    pub waiting_bytes_max: u64,
+}
+
+impl Room {
+    /// What a run's limits allow.
+    pub fn of(limits: &Limits) -> Self {
+        Self {
+            // The other half is for what is on its way to the recorder.
+            memory_bytes_max: limits.window_bytes_max / 2,
+            waiting_bytes_max: limits.waiting_bytes_max,
+        }
+    }
 }
 
 impl Terms {

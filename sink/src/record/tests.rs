@@ -15,6 +15,8 @@ use crate::{
     record::log::{header::HEADER_BYTES, read_segment},
 };
 
+/// What may wait in memory.
+const MEMORY: u64 = 8 << 20;
 /// Bytes of a value in a batch that is written without being logged.
 const LARGE: usize = 5_000;
 
@@ -77,8 +79,17 @@ fn late(recorder: &mut Recorder) -> Option<SyncJob> {
 }
 
 fn open(folder: &Path) -> Result<(Recorder, ResumePoint), RecordError> {
+    open_with(folder, MEMORY)
+}
+
+fn open_with(folder: &Path, memory_bytes_max: u64) -> Result<(Recorder, ResumePoint), RecordError> {
     let run_dir = RunDir::open(&folder.join("run")).unwrap();
-    let terms = Terms { claim: Claim::default(), summary: None, told: Box::new(|_, _| Ok(())) };
+    let terms = Terms {
+        room: Room { memory_bytes_max, waiting_bytes_max: 1 << 30 },
+        claim: Claim::default(),
+        summary: None,
+        told: Box::new(|_, _| Ok(())),
+    };
     Recorder::durable(config(folder), false, run_dir, 7, terms)
 }
 
@@ -243,6 +254,51 @@ fn what_waits_for_a_late_outcome_is_logged_until_that_has_come() {
     put_back(folder.path(), &copy);
     let (_, point) = open(folder.path()).unwrap();
     assert_eq!(point.committed.above().collect::<Vec<_>>(), [(80, 160)]);
+}
+
+/// The names of files in which outcomes wait.
+fn waiting_files(folder: &Path) -> Vec<String> {
+    let names = fs::read_dir(folder.join("run")).unwrap().map(|entry| entry.unwrap().file_name());
+    let names = names.map(|name| name.into_string().unwrap());
+    names.filter(|name| name.starts_with("waiting-")).collect()
+}
+
+#[test]
+fn what_waits_on_disk_is_there_after_a_kill_at_any_moment_and_its_files_go() {
+    const BATCHES: u64 = 60;
+    const LITTLE: u64 = 16 << 10;
+    let folder = tempfile::tempdir().unwrap();
+    // Unit 0 is late; the others come nearly in order.
+    let batch = |number: u64| vec![values(1 + (number ^ 1) * 20, 20, 50)];
+    let (mut recorder, _) = open_with(folder.path(), LITTLE).unwrap();
+    let mut copies = Vec::new();
+    for number in 0..BATCHES {
+        let answered = make_safe(&mut recorder, number, batch(number));
+        assert_eq!(answered, Some((number, vec![])), "it is in the log");
+        assert!(recorder.ledger.held_bytes() <= LITTLE);
+        if number % 7 == 6 {
+            recorder.checkpoint().unwrap();
+        }
+        copies.push((number + 1, files(folder.path())));
+    }
+    assert!(recorder.ledger.waiting_bytes() > 4 * recorder.ledger.held_bytes());
+    assert!(!waiting_files(folder.path()).is_empty());
+    drop(recorder);
+    for (batches, copy) in copies {
+        put_back(folder.path(), &copy);
+        let (mut recorder, point) = open_with(folder.path(), LITTLE).unwrap();
+        assert_eq!((point.committed.len(), point.committed.watermark()), (batches * 20, 0));
+        assert!(recorder.ledger.held_bytes() <= LITTLE);
+        for number in batches..BATCHES {
+            make_safe(&mut recorder, number, batch(number));
+        }
+        assert!(written(folder.path()).is_empty());
+        make_safe(&mut recorder, BATCHES, vec![values(0, 1, 50)]);
+        assert!(written(folder.path()).into_iter().eq(0..=BATCHES * 20), "{batches} batches");
+        assert_eq!(recorder.ledger.waiting_bytes(), 0);
+        recorder.close(Some(1 + BATCHES * 20)).unwrap();
+        assert_eq!(waiting_files(folder.path()), [""; 0]);
+    }
 }
 
 /// No harm: what another version has recorded is not cut, and neither is the output.

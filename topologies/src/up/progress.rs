@@ -21,6 +21,8 @@ pub struct Progress {
     pub dead: u64,
     /// Workers that take part.
     pub workers: u32,
+    /// The unit that the output waits for, and for how many seconds about.
+    pub awaited: Option<(u64, u64)>,
 }
 
 impl Progress {
@@ -38,6 +40,7 @@ impl Progress {
             Reporter::Sink => {
                 self.committed = report.committed;
                 self.dead = report.dead;
+                self.awaited = report.awaited.map(|on| (on.unit, about(on.ms / 1_000)));
             }
         }
     }
@@ -49,6 +52,14 @@ impl Progress {
             0 => workers,
             dead => format!("{workers}, {} dead", thousands(dead)),
         }
+    }
+
+    /// What the output waits for, if anything: `, output waits for unit 17, 4 min`.
+    pub fn waiting(&self) -> String {
+        let told = |(unit, seconds)| {
+            format!(", output waits for unit {}, {}", thousands(unit), lasted(seconds))
+        };
+        self.awaited.map(told).unwrap_or_default()
     }
 
     /// The units: `1,200 of 100,000 units`.
@@ -66,13 +77,33 @@ impl Progress {
         if let Some(left) = self.left(rate) {
             line += &format!(", {} left", seconds(left));
         }
-        line + ", " + &self.company()
+        line + ", " + &self.company() + &self.waiting()
     }
 
     fn left(&self, rate: f64) -> Option<Duration> {
         let left = self.total?.checked_sub(self.committed).filter(|left| *left > 0)?;
         Duration::try_from_secs_f64(left as f64 / rate).ok()
     }
+}
+
+/// Some seconds as people say it: `40 s`, `4 min`, `2 h 2 min`.
+fn lasted(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min", seconds / 60),
+        _ => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
+    }
+}
+
+/// Seconds, as exact as is worth a new line.
+fn about(seconds: u64) -> u64 {
+    let step = match seconds {
+        0..5 => 1,
+        5..10 => 5,
+        10..60 => 10,
+        _ => 60,
+    };
+    seconds / step * step
 }
 
 /// How many units a source has, where that can be told without opening it.
@@ -130,12 +161,32 @@ mod tests {
     }
 
     #[test]
+    fn a_line_says_what_the_output_waits_for() {
+        let mut progress = Progress { committed: 1200, workers: 2, ..Progress::default() };
+        let mut line = |unit, seconds: u64| {
+            let awaited = Some(proto::frame::Awaited { unit, ms: seconds * 1_000 + 900 });
+            progress
+                .note(Reporter::Sink, &Report { awaited, committed: 1200, ..Report::default() });
+            progress.line(0.0).split_once(", output waits for ").map(|(_, rest)| rest.to_owned())
+        };
+        assert_eq!(line(17, 5).as_deref(), Some("unit 17, 5 s"));
+        assert_eq!(line(17, 9), line(17, 5), "the same line is not shown again");
+        assert_eq!(line(17, 48).as_deref(), Some("unit 17, 40 s"));
+        assert_eq!(line(1_234_567, 299).as_deref(), Some("unit 1,234,567, 4 min"));
+        assert_eq!(line(0, 7_325).as_deref(), Some("unit 0, 2 h 2 min"));
+        progress.note(Reporter::Sink, &Report::default());
+        assert_eq!(progress.waiting(), "");
+    }
+
+    #[test]
     fn each_figure_comes_from_the_one_who_knows_it() {
         let mut progress = Progress::default();
         let report = Report { committed: 7, workers: 2, dead: 1, ..Report::default() };
         progress.note(Reporter::Ventilator, &report);
         assert_eq!(progress, Progress { workers: 2, ..Progress::default() });
         progress.note(Reporter::Sink, &Report { workers: 0, total: Some(9), ..report });
-        assert_eq!(progress, Progress { committed: 7, total: Some(9), dead: 1, workers: 2 });
+        let expected =
+            Progress { committed: 7, total: Some(9), dead: 1, workers: 2, ..Progress::default() };
+        assert_eq!(progress, expected);
     }
 }
