@@ -294,22 +294,23 @@ pub struct Dead {
     pub worker: String,
 }
 
-/// What the sink has committed. State, not an event: each one replaces the one before.
+/// A part of what the sink has committed, which only grows: a session begins with all of it, and
+/// each part that follows adds what is new since the one before. Each one says the watermark.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Commit {
     /// All units below are committed.
     pub watermark: UnitId,
-    /// Ranges above it that are committed, start and exclusive end, lowest first; the lowest
+    /// Ranges above it that are committed too, start and exclusive end, lowest first; at most
     /// [`COMMIT_RANGES_MAX`] of them.
     pub above: Vec<(UnitId, UnitId)>,
-    /// No unit at or beyond it may be sent.
+    /// No unit at or beyond it may be sent; 0 if another part follows at once.
     pub horizon: UnitId,
     /// Everything is committed and the outputs are closed.
     pub complete: bool,
 }
 
-/// How many ranges a [`Commit`] lists.
-pub const COMMIT_RANGES_MAX: usize = 512;
+/// How many ranges a [`Commit`] lists at most.
+pub const COMMIT_RANGES_MAX: usize = 4_096;
 
 /// The source has ended, or the ventilator was told to drain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,6 +10,7 @@ use std::time::Duration;
 use proto::{
     diary,
     frame::{Done, End, Frame, Hello, HelloRole, PeerId, Refusal, Report, Tally, Welcome},
+    ranges::RangeSet,
     role::{Effect, Event, LinkId},
     rules::{
         dispatch::Dispatch,
@@ -141,9 +142,14 @@ impl Ventilator {
         self.abandonment.after(patience);
     }
 
-    /// How far beyond the watermark it has read.
-    pub fn window_units(&self) -> u64 {
-        self.reading.next().saturating_sub(self.downstream.committed().set().watermark())
+    /// What it knows to be committed.
+    pub fn committed(&self) -> &RangeSet {
+        self.downstream.committed().set()
+    }
+
+    /// Units that it has read and that are not committed.
+    pub fn in_flight(&self) -> u64 {
+        self.downstream.committed().in_flight(self.reading.next())
     }
 
     /// Bytes of values that it keeps for workers, and of outcomes that it keeps for the sink.
@@ -180,7 +186,7 @@ impl Ventilator {
     /// All that is ever said to a ventilator. What is not here means nothing from that peer.
     fn heard(&mut self, turn: &mut Turn<'_>, link: LinkId, frame: Frame) {
         match (self.speaker(link), frame) {
-            (Speaker::Sink, Frame::Commit(commit)) => self.committed(turn, &commit),
+            (Speaker::Sink, Frame::Commit(commit)) => self.heard_commit(turn, &commit),
             (Speaker::Sink, Frame::Credit(credit)) => self.downstream.sink_granted(credit),
             (Speaker::Sink, Frame::Leaving) => self.drain(turn),
             (Speaker::Sink, Frame::Bye) => self.exit = Some(self.code()),
@@ -223,7 +229,6 @@ impl Ventilator {
         if let Some(end) = self.reading.end() {
             self.mesh.send(self.downstream.sink(), Frame::End(end), turn.out);
         }
-        self.rounds.news();
         for link in self.observers.links() {
             self.report(turn, link);
         }
@@ -274,8 +279,9 @@ impl Ventilator {
         let stage = plan.stage_index;
         info!(peer = %hello.name, stage = %plan.stage.name, "worker joined");
         self.mesh.welcome(link, Welcome::Plan(Box::new(plan)), turn.out);
-        let commit = self.downstream.committed().report();
-        self.mesh.send(link, Frame::Commit(commit), turn.out);
+        for part in self.downstream.committed().whole() {
+            self.mesh.send(link, Frame::Commit(part), turn.out);
+        }
         if let Some(end) = self.reading.end() {
             self.mesh.send(link, Frame::End(end), turn.out);
         }
@@ -320,21 +326,20 @@ impl Ventilator {
         }
     }
 
-    fn committed(&mut self, turn: &mut Turn<'_>, commit: &proto::frame::Commit) {
-        if self.forget(turn, commit) {
-            self.rounds.news();
-        }
+    fn heard_commit(&mut self, turn: &mut Turn<'_>, commit: &proto::frame::Commit) {
+        self.forget(turn, commit);
         if self.downstream.committed().complete() {
             self.stop(turn);
         }
     }
 
-    /// What is committed needs not be kept; whether that is news.
-    fn forget(&mut self, turn: &Turn<'_>, commit: &proto::frame::Commit) -> bool {
+    /// What is committed needs not be kept, here or by workers.
+    fn forget(&mut self, turn: &Turn<'_>, commit: &proto::frame::Commit) {
         let before = self.downstream.unit_bytes();
-        let news = self.downstream.commit(turn, commit);
+        if self.downstream.commit(turn, commit) {
+            self.rounds.news(self.downstream.committed().news());
+        }
         self.rounds.freed(before.saturating_sub(self.downstream.unit_bytes()));
-        news
     }
 
     fn done(&mut self, turn: &mut Turn<'_>, link: LinkId, done: &Done) {
@@ -543,10 +548,12 @@ impl Ventilator {
     }
 
     fn tell_commit(&mut self, turn: &mut Turn<'_>) {
-        let committed = self.downstream.committed();
-        let (units, commit) = (committed.set().len(), committed.report());
-        for link in self.rounds.turn(turn.now, units, |first| self.roster.links_from(first)) {
-            self.mesh.send(link, Frame::Commit(commit.clone()), turn.out);
+        let Self { downstream, rounds, roster, mesh, .. } = self;
+        let workers = |first| roster.links_from(first);
+        let (links, parts) = rounds.turn(turn.now, downstream.committed(), workers);
+        for (link, part) in links.iter().flat_map(|link| parts.iter().map(move |part| (link, part)))
+        {
+            mesh.send(*link, Frame::Commit(part.clone()), turn.out);
         }
     }
 

@@ -87,8 +87,8 @@ impl Reading {
     /// have enough.
     pub fn ask<W>(&mut self, limits: &Limits, downstream: &Downstream<W>) -> Option<u64> {
         let committed = downstream.committed();
-        let window = committed.set().watermark().saturating_add(limits.window_units_max);
-        let room = committed.horizon().min(window).saturating_sub(self.next);
+        let window = limits.window_units_max.saturating_sub(committed.in_flight(self.next));
+        let room = committed.horizon().saturating_sub(self.next).min(window);
         let wanted = !self.asked
             && self.end.is_none()
             && room > 0

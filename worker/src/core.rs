@@ -13,6 +13,7 @@ use proto::{
     },
     limits::Limits,
     net::endpoint::seen_from,
+    ranges::RangeSet,
     role::{Effect, Event, LinkId},
     rules::{
         dispatch::Dispatch,
@@ -137,6 +138,11 @@ impl WorkerRole {
     /// The units for each stage that it sends to, and who has them.
     pub fn stages(&self) -> impl Iterator<Item = &Dispatch> {
         self.membership.iter().flat_map(|member| member.downstream.stages())
+    }
+
+    /// What it knows to be committed, once it is part of a run.
+    pub fn committed(&self) -> Option<&RangeSet> {
+        self.membership.as_ref().map(|member| member.downstream.committed().set())
     }
 
     /// Bytes that are on their way downstream, or kept until they are committed.

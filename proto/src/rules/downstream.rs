@@ -232,9 +232,10 @@ impl<W> Downstream<W> {
     where
         W: Witness<Q>,
     {
+        let Self { stages, committed, .. } = self;
         let mut orders = Vec::new();
-        if let Some(stage) = self.stage_of(link) {
-            stage.back(link, &mut orders);
+        if let Some(stage) = stage_of(stages, link) {
+            stage.back(link, committed.set(), &mut orders);
         }
         self.carry_out(turn, mesh, orders);
     }

@@ -1,9 +1,10 @@
-//! How far ahead of the watermark the ventilator may send.
+//! How far the ventilator may send.
 //!
-//! Owns the window, which follows the memory that waiting outcomes take: it opens while there is
-//! room and closes when there is none, and it never takes back what it has allowed, nor what the sinks
-//! before this one have. So what the sink holds is bounded in bytes, although nobody knows beforehand
-//! how large outcomes will be.
+//! Owns the window of units in flight, which are those that may be sent and are not committed. It
+//! follows the memory that outcomes take before they are: it opens while there is room and closes
+//! when there is none, and it never takes back what it has allowed, nor what the sinks before this
+//! one have. So what the sink holds is bounded in bytes, although nobody knows beforehand how large
+//! outcomes will be; and one slow unit takes the place of one unit, not of all behind it.
 
 use proto::{limits::Limits, unit::UnitId};
 
@@ -13,43 +14,42 @@ const FLOOR_UNITS: u64 = 64;
 /// The weight of the newest outcomes in the mean size.
 const NEWEST: f64 = 0.2;
 
-/// The window between watermark and horizon.
+/// The window, and the horizon that follows from it.
 #[derive(Debug)]
 pub struct Horizon {
     window: u64,
     units_max: u64,
     bytes_max: u64,
-    horizon: UnitId,
     // What the ventilator was told last.
     told: UnitId,
     // Up to here the sinks before this one may have let units be sent. They are on their way, and
     // will not be sent to this one again.
     promised: UnitId,
-    // How many units were committed when it last grew.
+    // How many units were committed at the start, and when it last grew.
+    begun_at: u64,
     grown_at: u64,
     unit_bytes: f64,
 }
 
 impl Horizon {
-    /// A window at its start, above `watermark`, with `committed` units in all.
-    pub fn new(limits: &Limits, watermark: UnitId, committed: u64) -> Self {
-        let window = FLOOR_UNITS.min(limits.window_units_max.max(1));
+    /// A window at its start, with `committed` units.
+    pub fn new(limits: &Limits, committed: u64) -> Self {
         Self {
-            window,
+            window: FLOOR_UNITS.min(limits.window_units_max.max(1)),
             units_max: limits.window_units_max.max(1),
             bytes_max: limits.window_bytes_max,
-            horizon: watermark.saturating_add(window),
-            told: watermark,
+            told: committed,
             promised: 0,
+            begun_at: committed,
             grown_at: committed,
             unit_bytes: 0.0,
         }
     }
 
-    /// The sinks before this one may have let units be sent so far beyond the watermark; what this one
-    /// may allow at most counts as allowed too, since their limits may have been the same.
+    /// The sinks before this one may have let so many units be in flight; what this one may allow at
+    /// most counts as allowed too, since their limits may have been the same.
     pub fn keep_promise(&mut self, window_units: u64) {
-        self.promised = self.told.saturating_add(window_units.max(self.units_max));
+        self.promised = self.begun_at.saturating_add(window_units.max(self.units_max));
     }
 
     /// What the ventilator was told last.
@@ -72,22 +72,23 @@ impl Horizon {
         }
     }
 
-    /// Where the ventilator must stop, which it is told, now that the watermark is here, so many units are committed
-    /// in all, and outcomes that wait take `held_bytes`. A straggler holds the watermark, not the
-    /// growth of the window.
+    /// Where the ventilator must stop, which it is told, now that all units below the watermark and
+    /// `committed` units in all are committed, and outcomes that wait take `held_bytes`. While those
+    /// take too much, only the oldest unit that is not committed, and some behind it, may be sent.
     pub fn update(&mut self, watermark: UnitId, committed: u64, held_bytes: u64) -> UnitId {
+        let floor = FLOOR_UNITS.min(self.units_max);
         if held_bytes > self.bytes_max {
-            self.window = (self.window / 2).max(FLOOR_UNITS.min(self.units_max));
+            self.window = (self.window / 2).max(floor);
         } else if held_bytes < self.bytes_max / 4 && committed >= self.grown_at + self.window / 2 {
             // Half a window has been committed since it last grew: the run can use more.
             self.grown_at = committed;
             self.window = (self.window * 2).min(self.units_max);
         }
-        let fitting = (self.bytes_max as f64 / self.unit_bytes.max(1.0)) as u64;
-        let floor = FLOOR_UNITS.min(self.units_max);
-        let window = self.window.min(fitting.max(floor));
-        self.horizon = self.horizon.max(watermark.saturating_add(window));
-        self.told = self.horizon;
+        let room = self.bytes_max.saturating_sub(held_bytes);
+        let fitting = (room as f64 / self.unit_bytes.max(1.0)) as u64;
+        let window = self.window.min(fitting);
+        let oldest = watermark.saturating_add(floor);
+        self.told = self.told.max(oldest).max(committed.saturating_add(window));
         self.told
     }
 }
@@ -99,7 +100,7 @@ mod tests {
     #[test]
     fn it_opens_with_progress_up_to_the_limit() {
         let limits = Limits { window_units_max: 100_000, ..Limits::default() };
-        let mut horizon = Horizon::new(&limits, 0, 0);
+        let mut horizon = Horizon::new(&limits, 0);
         let mut watermark = 0;
         for _ in 0..100 {
             let end = horizon.update(watermark, watermark, 0);
@@ -112,7 +113,7 @@ mod tests {
     #[test]
     fn large_outcomes_keep_it_small() {
         let limits = Limits { window_bytes_max: 16 << 20, ..Limits::default() };
-        let mut horizon = Horizon::new(&limits, 0, 0);
+        let mut horizon = Horizon::new(&limits, 0);
         let mut watermark = 0;
         for _ in 0..100 {
             horizon.learn(1, 100 << 10);
@@ -125,23 +126,33 @@ mod tests {
     }
 
     #[test]
-    fn a_straggler_does_not_keep_it_small() {
-        let mut horizon = Horizon::new(&Limits::default(), 0, 0);
+    fn a_straggler_takes_the_place_of_one_unit() {
+        let limits = Limits { window_units_max: 100_000, ..Limits::default() };
+        let mut horizon = Horizon::new(&limits, 0);
         let mut committed = 0;
-        for _ in 0..6 {
+        for _ in 0..100 {
+            // All but unit 0.
             committed = horizon.update(0, committed, 0) - 1;
         }
-        assert!(committed > 1_000, "{committed}");
+        assert!(committed > 1_000_000, "{committed}");
+        assert_eq!(horizon.update(0, committed, 0) - committed, 100_000);
     }
 
     #[test]
-    fn it_closes_while_too_much_waits_and_takes_nothing_back() {
-        let mut horizon = Horizon::new(&Limits::default(), 0, 0);
+    fn it_stands_while_too_much_waits_and_takes_nothing_back() {
+        let mut horizon = Horizon::new(&Limits::default(), 10_000);
         let allowed = horizon.update(10_000, 10_000, 0);
-        assert_eq!(horizon.update(10_000, 10_000, u64::MAX), allowed);
-        for _ in 0..20 {
-            horizon.update(10_000, 10_000, u64::MAX);
+        for committed in 10_000..allowed {
+            assert_eq!(horizon.update(10_000, committed, u64::MAX), allowed);
         }
         assert_eq!(horizon.update(allowed, allowed, u64::MAX), allowed + FLOOR_UNITS);
+    }
+
+    #[test]
+    fn those_before_it_have_promised_as_much_as_they_could() {
+        let mut horizon = Horizon::new(&Limits::default(), 70);
+        assert_eq!(horizon.takes_below(), 70);
+        horizon.keep_promise(1_000_000);
+        assert_eq!(horizon.takes_below(), 1_000_070);
     }
 }

@@ -9,9 +9,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use proto::{
     frame::{End, Envelope, Frame, Hello, HelloRole, PeerId, Refusal, Report, Results, Welcome},
     limits::Limits,
+    ranges::RangeSet,
     role::{self, Effect, Event, LinkId},
     rules::{
-        commit::report,
+        commit::{Untold, whole},
         credit::Intake,
         mesh::{Loss, Mesh, MeshEvent},
         observers::Observers,
@@ -63,6 +64,7 @@ pub struct Sink {
     inherited: u64,
     // Something is committed, or the run has come further, and the ventilators do not know yet.
     has_news: bool,
+    untold: Untold,
 
     // What is taken in, and how far ahead units may be sent.
     accept: Accept,
@@ -92,7 +94,7 @@ impl Sink {
     ) -> (Self, Vec<Effect<Request>>) {
         let mut mesh = Mesh::new(me, hello, &limits);
         mesh.join(run.run);
-        let mut horizon = Horizon::new(&limits, run.committed.watermark(), run.committed.len());
+        let mut horizon = Horizon::new(&limits, run.committed.len());
         if run.plan.is_some() {
             horizon.keep_promise(run.window_units.unwrap_or_default());
         }
@@ -100,6 +102,7 @@ impl Sink {
             mesh,
             inherited: run.committed.len(),
             has_news: false,
+            untold: Untold::default(),
             accept: Accept::new(run.committed.clone()),
             horizon,
             // Outcomes are taken in as fast as they can be recorded; what may wait in order is
@@ -135,9 +138,14 @@ impl Sink {
         self.mesh.turned_away()
     }
 
-    /// How far beyond the watermark it has let the ventilator read.
-    pub fn window_units(&self) -> u64 {
-        self.horizon.told().saturating_sub(self.run.committed.watermark())
+    /// Units that it has let be sent and that are not committed.
+    pub fn in_flight(&self) -> u64 {
+        self.horizon.told().saturating_sub(self.run.committed.len())
+    }
+
+    /// Every unit that is committed.
+    pub fn committed(&self) -> &RangeSet {
+        &self.run.committed
     }
 
     /// Units below this one have been let be sent, by this sink or by those before it.
@@ -272,8 +280,13 @@ impl Sink {
         }
         self.ventilators.push(link);
         self.forget_end_of_others();
-        let (commit, epoch) = (self.report(), self.run.epoch);
+        let (horizon, epoch) = (self.move_horizon(), self.run.epoch);
+        let mut parts = whole(&self.run.committed, horizon, self.ending.is_complete()).into_iter();
+        let commit = parts.next().unwrap_or_default();
         self.mesh.welcome(link, Welcome::Resume { commit, epoch }, turn.out);
+        for part in parts {
+            self.mesh.send(link, Frame::Commit(part), turn.out);
+        }
         self.intake.join(link);
         if self.ending.is_draining {
             self.mesh.send(link, Frame::Leaving, turn.out);
@@ -395,10 +408,10 @@ impl Sink {
 
     /// Up to this batch everything is safe but what waits: now it may be acknowledged.
     fn recorded(&mut self, number: u64, waiting: &[u64]) {
-        let Self { pending, run, intake, .. } = self;
+        let Self { pending, run, untold, intake, .. } = self;
         pending.recorded(number, waiting, |batch| {
             for (start, end) in &batch.ranges {
-                run.committed.insert(*start..*end);
+                untold.add(run.committed.insert(*start..*end));
             }
             intake.processed(batch.link, batch.units, batch.bytes);
         });
@@ -415,11 +428,11 @@ impl Sink {
         }
     }
 
-    fn report(&mut self) -> proto::frame::Commit {
+    /// Where the ventilator must stop, now that so much is committed.
+    fn move_horizon(&mut self) -> UnitId {
         let committed = &self.run.committed;
         let held = self.pending.held_bytes() + self.accept.open_bytes();
-        let horizon = self.horizon.update(committed.watermark(), committed.len(), held);
-        report(committed, horizon, self.ending.is_complete())
+        self.horizon.update(committed.watermark(), committed.len(), held)
     }
 
     fn conclude(&mut self, turn: &mut Turn<'_>) {
@@ -527,9 +540,12 @@ impl Sink {
             return;
         }
         self.has_news = false;
-        let commit = self.report();
+        let horizon = self.move_horizon();
+        let parts = self.untold.take(&self.run.committed, horizon, self.ending.is_complete());
         for link in &self.ventilators {
-            self.mesh.send(*link, Frame::Commit(commit.clone()), turn.out);
+            for part in &parts {
+                self.mesh.send(*link, Frame::Commit(part.clone()), turn.out);
+            }
         }
     }
 

@@ -132,7 +132,7 @@ impl Scene {
             9 => self.now = self.now + Duration::from_millis(script.number() % 40_000),
             10 => self.dispatch.ending(),
             11 => self.dispatch.quiet(link, self.now, &self.committed),
-            12 => self.dispatch.back(link, &mut orders),
+            12 => self.dispatch.back(link, &self.committed, &mut orders),
             _ => self.dispatch.dispatch(&mut Turn::new(self.now, &mut orders), &self.committed),
         }
         self.carry_out(orders);

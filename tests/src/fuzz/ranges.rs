@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use proto::frame::Commit;
 use proto::ranges::RangeSet;
-use proto::rules::commit::Committed;
+use proto::rules::commit::{Committed, Untold};
 
 use super::script::{Script, about, note};
 
@@ -61,46 +61,63 @@ pub fn ranges(data: &[u8]) -> u64 {
     seen
 }
 
-/// Reports of any kind: what is known is never taken back, and is told whole.
+/// What is known of the committed units: nothing is taken back, and whoever is told it knows it.
 pub fn commit(data: &[u8]) -> u64 {
     let script = &mut Script::new(data);
     let mut known = Committed::default();
+    // One who is told what is new from time to time, and one who is told everything now and then,
+    // has his frames come twice, and late.
+    let (mut untold, mut told) = (Untold::default(), Committed::default());
+    let (mut other, mut late) = (Committed::default(), Vec::new());
     let mut seen = 0;
     while !script.is_over() {
-        let above = (0..script.below(5))
-            .map(|_| {
-                if script.coin() {
-                    (script.number(), script.number())
-                } else {
-                    {
-                        let range = range(script);
-                        (range.start, range.end)
-                    }
-                }
-            })
-            .collect();
-        let (watermark, horizon) = (script.number(), script.number());
-        let commit = Commit { watermark, above, horizon, complete: script.below(16) == 0 };
+        let commit = part(script);
         let before = known.clone();
         let new = known.apply(&commit);
-        let (len, len_before) = (known.set().len(), before.set().len());
-        assert!(len >= len_before && known.horizon() >= before.horizon(), "it shrank");
-        assert!(known.complete() >= before.complete());
-        assert_eq!(
-            new,
-            len > len_before
-                || known.horizon() > before.horizon()
-                || known.complete() != before.complete()
-        );
+        grew(&before, &known, new);
         for (start, end) in &commit.above {
             assert!(known.set().contains_range(*start..*end));
         }
-        assert!(!known.apply(&commit), "a report that comes twice brings nothing new");
-        let report = known.report();
-        let mut other = Committed::default();
-        other.apply(&report);
-        assert_eq!(other.report(), report, "what is told is what is known");
-        note(&mut seen, about(known.set().ranges() as u64) << 8 | about(len));
+        known.news().iter().for_each(|range| untold.add(range.clone()));
+        assert!(!known.clone().apply(&commit), "a part that comes twice brings nothing new");
+        match script.below(4) {
+            0 => {
+                for part in untold.take(known.set(), known.horizon(), known.complete()) {
+                    told.apply(&part);
+                    late.push(part);
+                }
+                assert_eq!(told.whole(), known.whole(), "what is told is what is known");
+            }
+            1 => {
+                for part in late.drain(..).rev().chain(known.whole()) {
+                    other.apply(&part);
+                }
+                assert_eq!(other.whole(), known.whole(), "also if it is told late and twice");
+            }
+            _ => {}
+        }
+        note(&mut seen, about(known.set().ranges() as u64) << 8 | about(known.set().len()));
     }
     seen
+}
+
+fn part(script: &mut Script<'_>) -> Commit {
+    let any = |script: &mut Script<'_>| (script.number(), script.number());
+    let one = |script: &mut Script<'_>| {
+        let range = range(script);
+        if script.coin() { any(script) } else { (range.start, range.end) }
+    };
+    let above = (0..script.below(5)).map(|_| one(script)).collect();
+    let (watermark, horizon) = any(script);
+    // The watermark is all that most parts would say otherwise.
+    let watermark = if script.coin() { watermark % 8 } else { watermark };
+    Commit { watermark, above, horizon, complete: script.below(16) == 0 }
+}
+
+fn grew(before: &Committed, known: &Committed, new: bool) {
+    let (len, len_before) = (known.set().len(), before.set().len());
+    assert!(len >= len_before && known.horizon() >= before.horizon(), "it shrank");
+    assert!(known.complete() >= before.complete());
+    let grew = len > len_before || known.horizon() > before.horizon();
+    assert_eq!(new, grew || known.complete() != before.complete());
 }

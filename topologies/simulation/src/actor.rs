@@ -8,6 +8,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use proto::{
     frame::Envelope,
+    ranges::RangeSet,
     role::{Effect, Event, LinkId, Role},
     time::Time,
 };
@@ -16,7 +17,7 @@ use super::{
     bounds::Load,
     clock::Moment,
     doom::{Doom, Fate, Job},
-    forgetful::Forgetful,
+    forger::Forger,
 };
 
 /// What happens to a process.
@@ -114,6 +115,9 @@ pub(super) trait Actor {
 
     /// What it keeps.
     fn load(&self) -> Load;
+
+    /// What it knows to be committed, if it is part of a run.
+    fn knows(&self) -> Option<&RangeSet>;
 }
 
 /// A role with its helper.
@@ -122,7 +126,8 @@ pub(super) struct Joined<P: Role, H> {
     pub helper: H,
     pub effects: Vec<Effect<P::Request>>,
     pub load: fn(&P) -> Load,
-    pub forgetful: Option<Forgetful>,
+    pub knows: fn(&P) -> Option<&RangeSet>,
+    pub forger: Option<Box<dyn Forger>>,
     /// Passes over what it should not.
     pub deaf: Option<fn(&P, &mut Envelope)>,
     pub doom: Option<Doom>,
@@ -143,8 +148,8 @@ where
                     }
                     Effect::Close { link } => context.deeds.push(Deed::Close { link }),
                     Effect::Send { link, envelope } => {
-                        if let Some(forgetful) = &mut self.forgetful {
-                            forgetful.sends(&envelope);
+                        if let Some(forger) = &mut self.forger {
+                            forger.sends(&envelope);
                         }
                         context.deeds.push(Deed::Send { link, envelope });
                     }
@@ -178,8 +183,8 @@ where
             Happening::LaneDown { link } => Event::LaneDown { link },
             Happening::Frame(bytes) => match Envelope::decode(bytes) {
                 Ok(mut envelope) => {
-                    if let Some(forgetful) = &mut self.forgetful {
-                        forgetful.hears(&mut envelope);
+                    if let Some(forger) = &mut self.forger {
+                        forger.hears(&mut envelope);
                     }
                     if let Some(deaf) = self.deaf {
                         deaf(&self.role, &mut envelope);
@@ -221,5 +226,9 @@ where
 
     fn load(&self) -> Load {
         (self.load)(&self.role)
+    }
+
+    fn knows(&self) -> Option<&RangeSet> {
+        (self.knows)(&self.role)
     }
 }

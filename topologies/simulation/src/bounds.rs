@@ -12,8 +12,8 @@ use super::{scenario::Scenario, shape::VALUE_BYTES_MAX};
 /// What a process keeps at one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Load {
-    /// Units beyond the watermark.
-    pub window_units: u64,
+    /// Units that may be sent, or have been, and are not committed.
+    pub in_flight: u64,
     /// Bytes kept for others until they are committed.
     pub kept_bytes: u64,
     /// Bytes of dead units kept for the sink.
@@ -34,7 +34,7 @@ pub(super) struct Load {
 pub(super) fn ventilator(role: &Ventilator) -> Load {
     let (kept, dead) = role.kept_bytes();
     Load {
-        window_units: role.window_units(),
+        in_flight: role.in_flight(),
         kept_bytes: kept as u64,
         dead_bytes: dead as u64,
         ..of(role.stages())
@@ -56,7 +56,7 @@ pub(super) fn worker(role: &WorkerRole) -> Load {
 pub(super) fn sink(role: &Sink) -> Load {
     let (units, bytes) = role.intake();
     Load {
-        window_units: role.window_units(),
+        in_flight: role.in_flight(),
         intake_units: units as u64,
         intake_bytes: bytes as u64,
         unallowed: role.turned_away().over_credit,
@@ -99,7 +99,7 @@ pub(super) fn most(scenario: &Scenario, is_sink: bool) -> Load {
         (intake_units_max, intake_bytes_max)
     };
     Load {
-        window_units: window_units_max,
+        in_flight: window_units_max,
         // One parcel that was begun, copies, and what belongs to the oldest unit, as often as lost
         // sessions made it come again.
         kept_bytes: window_bytes_max + 4 * parcel + workers * (parcel_bytes_max + value),
@@ -120,7 +120,7 @@ impl Load {
     /// What of it is beyond `most`.
     pub fn excess(&self, most: &Self) -> Option<String> {
         let all = [
-            (self.window_units, most.window_units, "units beyond the watermark"),
+            (self.in_flight, most.in_flight, "units in flight"),
             (self.kept_bytes, most.kept_bytes, "bytes for others"),
             (self.dead_bytes, most.dead_bytes, "bytes of dead units"),
             (self.intake_units, most.intake_units, "units unprocessed"),

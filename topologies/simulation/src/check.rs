@@ -83,6 +83,15 @@ pub enum Broken {
         /// How much.
         excess: String,
     },
+    /// A process has not learnt for long that a unit is committed, although nothing is in its way
+    /// (P4, P5: it keeps what it needs not, and may send less than it could).
+    #[error("{process} does not know that unit {unit} is committed")]
+    Unknowing {
+        /// Its name.
+        process: String,
+        /// The unit.
+        unit: UnitId,
+    },
     /// A process wants to be woken again and again although nothing follows.
     #[error("{process} spins: it wants to be woken at once, again and again")]
     Spins {

@@ -12,9 +12,10 @@ use std::{
 use proto::{
     frame::{Commit, Envelope, Frame},
     ranges::RangeSet,
-    rules::commit::report,
     unit::UnitId,
 };
+
+use super::forger::Forger;
 
 /// What a worker has sent and been given credit for.
 #[derive(Debug, Default)]
@@ -31,9 +32,8 @@ struct Sent {
     first_grant: Option<u64>,
 }
 
-impl Forgetful {
-    /// The worker sends something.
-    pub fn sends(&mut self, envelope: &Envelope) {
+impl Forger for Forgetful {
+    fn sends(&mut self, envelope: &Envelope) {
         if let Frame::Work(work) = &envelope.frame {
             let sent = self.sessions.entry(envelope.session).or_default();
             sent.units += work.units.len() as u64;
@@ -42,8 +42,7 @@ impl Forgetful {
         }
     }
 
-    /// The worker is about to hear something.
-    pub fn hears(&mut self, envelope: &mut Envelope) {
+    fn hears(&mut self, envelope: &mut Envelope) {
         match &mut envelope.frame {
             Frame::Credit(credit) => {
                 let sent = self.sessions.entry(envelope.session).or_default();
@@ -60,10 +59,12 @@ impl Forgetful {
             _ => {}
         }
     }
+}
 
+impl Forgetful {
     fn forge(&self, commit: &mut Commit) {
         let mut all = RangeSet::from_parts(commit.watermark, commit.above.iter().copied());
         all.insert_all(&self.processed);
-        *commit = report(&all, commit.horizon, commit.complete);
+        (commit.watermark, commit.above) = (all.watermark(), all.above().collect());
     }
 }

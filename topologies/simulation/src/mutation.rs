@@ -26,11 +26,15 @@ pub enum Mutation {
     /// The ventilator takes the first death of a worker that has nothing but a suspect unit for
     /// enough to give that up.
     BlamedTooSoon,
+    /// Whoever is told what is committed hears nothing of some of the ranges.
+    DeltaLost,
+    /// Whoever is told what is committed adds up what is new, and so adds twice what comes twice.
+    DeltaTwice,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::CommitBeforeSync,
         Self::BegunBeforeSync,
         Self::DroppedAsTaken,
@@ -39,5 +43,7 @@ impl Mutation {
         Self::RangeOneTooShort,
         Self::ForgetOnCredit,
         Self::BlamedTooSoon,
+        Self::DeltaLost,
+        Self::DeltaTwice,
     ];
 }

@@ -7,6 +7,7 @@ use std::{cell::RefCell, rc::Rc, time::Duration};
 use proto::{
     frame::{Envelope, Frame, Hello, HelloRole, PeerId},
     plan::Stage,
+    ranges::RangeSet,
 };
 use sink::core::{Sink, reach};
 use ventilator::core::{Config, Ventilator};
@@ -16,8 +17,10 @@ use super::{
     actor::{Actor, Happening, Joined},
     bounds::{self, Load},
     clock::Moment,
+    deltas::{DoublesDeltas, LosesDeltas},
     doom::Doom,
     faults::FaultPlan,
+    forger::Forger,
     forgetful::Forgetful,
     model::{Disk, Executor, Recorder, Source},
     mutation::Mutation,
@@ -159,7 +162,17 @@ impl Surroundings<'_> {
         let read_max = self.plan.read_max.max(Duration::from_micros(1));
         let helper = Source::new(self.scenario.units, read_max, waits_until);
         let (load, doom) = (bounds::ventilator, self.doom);
-        Box::new(Joined { role, helper, effects, load, forgetful: None, deaf: None, doom })
+        let (knows, forger) = (knows_of_ventilator, self.forger());
+        Box::new(Joined { role, helper, effects, load, knows, forger, deaf: None, doom })
+    }
+
+    /// What plays the bug of this run where it concerns all who are told what is committed.
+    fn forger(&self) -> Option<Box<dyn Forger>> {
+        match self.scenario.mutation? {
+            Mutation::DeltaLost => Some(Box::<LosesDeltas>::default()),
+            Mutation::DeltaTwice => Some(Box::<DoublesDeltas>::default()),
+            _ => None,
+        }
     }
 
     fn sink(&self, process: &Process, me: PeerId) -> Box<dyn Actor> {
@@ -171,7 +184,8 @@ impl Surroundings<'_> {
         let (load, doom) = (bounds::sink, self.doom);
         let deaf =
             (mutation == Some(Mutation::DroppedAsTaken)).then_some(pass_over as fn(&_, &mut _));
-        Box::new(Joined { role, helper, effects, load, forgetful: None, deaf, doom })
+        let (knows, forger) = (knows_of_sink, None);
+        Box::new(Joined { role, helper, effects, load, knows, forger, deaf, doom })
     }
 
     fn worker(&self, process: &Process, stage: usize, me: PeerId) -> Box<dyn Actor> {
@@ -182,10 +196,19 @@ impl Surroundings<'_> {
         let (role, effects) = WorkerRole::new(me, hello, ventilator);
         let helper = Executor::new(stage as u32, shape.stage.retries, shape.shape);
         let forgets = self.scenario.mutation == Some(Mutation::ForgetOnCredit);
-        let forgetful = forgets.then(Forgetful::default);
+        let forgetful = forgets.then(|| Box::<Forgetful>::default() as Box<dyn Forger>);
         let (load, doom) = (bounds::worker, self.doom);
-        Box::new(Joined { role, helper, effects, load, forgetful, deaf: None, doom })
+        let (knows, forger) = (WorkerRole::committed, forgetful.or_else(|| self.forger()));
+        Box::new(Joined { role, helper, effects, load, knows, forger, deaf: None, doom })
     }
+}
+
+fn knows_of_ventilator(role: &Ventilator) -> Option<&RangeSet> {
+    Some(role.committed())
+}
+
+fn knows_of_sink(role: &Sink) -> Option<&RangeSet> {
+    Some(role.committed())
 }
 
 /// The sink has not heard what it would have to say no to.

@@ -41,6 +41,11 @@ impl Shape {
         }
     }
 
+    /// One output for each value; a few take so long that everything else is done meanwhile.
+    pub const fn slow() -> Self {
+        Self { service: Duration::from_millis(600), ..Self::one_to_one() }
+    }
+
     /// A part of the values passes, the others give nothing.
     pub const fn filter(percent: u8) -> Self {
         Self { filtered: percent, ..Self::one_to_one() }

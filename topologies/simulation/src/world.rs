@@ -3,11 +3,17 @@
 //! Owns the queue of what is going to happen, and who is told of it; what a process makes of it
 //! is its role's business, and what goes wrong is the plan's.
 
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, VecDeque},
+    rc::Rc,
+    time::Duration,
+};
 
 use fastrand::Rng;
 use proto::{
     frame::{Envelope, Frame},
+    ranges::RangeSet,
     role::LinkId,
 };
 
@@ -33,6 +39,11 @@ const REMINDER: Duration = Duration::from_secs(10);
 const REPLACED: Duration = Duration::from_secs(1);
 /// A process that died in the middle of something is started again after such a time.
 const BACK: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(2));
+/// How often it is looked who knows what.
+const LOOK: Duration = Duration::from_millis(500);
+/// What was committed so long ago is known to everyone: what was said before may have been lost, in
+/// two sessions one after the other.
+const LATE_LIVENESSES: u32 = 3;
 /// So many wake-ups in a row for nothing are too many.
 const SPINS_MAX: u32 = 200;
 /// A process that was stopped for longer notices, as the driver does.
@@ -51,6 +62,7 @@ enum Occurrence {
     Continue(Incarnation),
     Start(usize),
     Remind,
+    Look,
 }
 
 /// One run.
@@ -77,6 +89,8 @@ pub(super) struct World<'a> {
     most: [Load; 2],
     // The widest window that the sink has allowed.
     widest: u64,
+    // What the sink had committed at moments of late, the oldest first.
+    committed: VecDeque<(Moment, RangeSet)>,
 }
 
 /// How a run went.
@@ -116,6 +130,7 @@ impl<'a> World<'a> {
             coverage: Coverage::default(),
             most: [false, true].map(|is_sink| bounds::most(scenario, is_sink)),
             widest: 0,
+            committed: VecDeque::new(),
             plan,
         };
         world.trace.say(world.now, || format!("{:?}", world.plan));
@@ -123,6 +138,7 @@ impl<'a> World<'a> {
             let at = world.now + world.some(Duration::from_millis(50));
             world.put(at, Occurrence::Start(process));
         }
+        world.put(world.now + LOOK, Occurrence::Look);
         for (at, blow) in std::mem::take(&mut world.plan.blows) {
             world.put(at, Occurrence::Blow(blow));
         }
@@ -209,6 +225,7 @@ impl<'a> World<'a> {
             Occurrence::Continue(who) => self.go_on(who),
             Occurrence::Start(process) => self.start(process),
             Occurrence::Remind => self.remind(),
+            Occurrence::Look => self.look(),
         }
     }
 
@@ -360,6 +377,32 @@ impl<'a> World<'a> {
         self.act(who.process, happenings);
     }
 
+    /// Whether everyone knows what was committed a good while ago, once nothing goes wrong any more.
+    fn look(&mut self) {
+        let known = self.processes[SINK].actor.as_ref().and_then(|sink| sink.knows());
+        if let Some(known) = known {
+            self.committed.push_back((self.now, known.clone()));
+        }
+        let late = LATE_LIVENESSES * Duration::from_millis(self.scenario.limits.liveness_ms);
+        let mut old = None;
+        while self.committed.front().is_some_and(|(at, _)| self.now.since(*at) >= late) {
+            old = self.committed.pop_front();
+        }
+        if let Some((at, committed)) = old.filter(|(at, _)| *at >= self.calm_since) {
+            let settled = |process: &&Process| process.acts() && process.started <= at;
+            let missing = self.processes.iter().filter(settled).find_map(|process| {
+                let known = process.actor.as_ref()?.knows()?;
+                let unit =
+                    committed.iter().find_map(|range| Some(known.gaps(range).first()?.start))?;
+                Some(Broken::Unknowing { process: process.name.clone(), unit })
+            });
+            self.broken = self.broken.take().or(missing);
+        }
+        if !matches!(self.processes[SINK].life, Life::Left(_)) {
+            self.put(self.now + LOOK, Occurrence::Look);
+        }
+    }
+
     /// A process acts on what happens, and on the time, as in one turn of the driver.
     fn act(&mut self, process: usize, happenings: Vec<Happening>) {
         let Some(mut actor) = self.processes[process].actor.take() else { return };
@@ -410,7 +453,7 @@ impl<'a> World<'a> {
         self.coverage.saw(Seen::Lent, load.lent.saturating_sub(before.lent));
         self.coverage.saw(Seen::Pressed, load.pressed.saturating_sub(before.pressed));
         if process == SINK {
-            self.widest = self.widest.max(load.window_units);
+            self.widest = self.widest.max(load.in_flight);
         }
         if let Some(excess) = load.excess(&self.most[usize::from(process == SINK)]) {
             let process = self.processes[process].name.clone();

@@ -26,6 +26,7 @@ fn shapes() -> Vec<(Scenario, u64)> {
         (all(&three), 200),
         (all(&[(3, Shape::expand(3).fatal())]), 200),
         (wide(), 40),
+        (all(&[(3, Shape::slow())]), 60),
     ]
 }
 
@@ -104,6 +105,7 @@ fn an_answer_that_leaves_before_it_is_recorded_is_found_to_stall_the_run() {
 fn a_bug_that_is_put_in_on_purpose_is_found() {
     for mutation in Mutation::ALL {
         let stages = match mutation {
+            Mutation::DeltaLost => vec![(3, Shape::slow())],
             Mutation::ForgetOnCredit => vec![(2, Shape::expand(4)), (2, Shape::filter(30))],
             _ => vec![(3, Shape::one_to_one())],
         };

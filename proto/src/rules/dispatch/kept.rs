@@ -1,19 +1,45 @@
 //! Parcels that have been executed and are not committed.
 //!
-//! Owns them by their first unit, so that a commit looks only at those that it may settle. Refuses
-//! to know what becomes of them.
+//! Owns them, and finds those that a commit settles by the ranges of units that it made longer, so
+//! that nothing is looked at twice, however many holes there are. Refuses to know what becomes of
+//! them.
 
 use std::{collections::BTreeMap, ops::Range};
 
 use super::sent::Sent;
-use crate::{ranges::RangeSet, role::LinkId, unit::UnitId};
+use crate::{ranges::RangeSet, role::LinkId, unit::UnitId, units::Units};
 
 #[derive(Debug, Default)]
 pub(super) struct KeptParcels {
-    // By the first unit's root; the number tells parcels over one root apart.
-    parcels: BTreeMap<(UnitId, u64), (LinkId, Sent)>,
+    // By a number of its own.
+    parcels: BTreeMap<u64, Kept>,
+    // The ranges of units that are not committed, by their first and the number of the parcel; with
+    // their end.
+    open: BTreeMap<(UnitId, u64), UnitId>,
     next: u64,
     bytes: usize,
+}
+
+#[derive(Debug)]
+struct Kept {
+    link: LinkId,
+    sent: Sent,
+    // How many of its ranges are not committed.
+    open: usize,
+}
+
+/// The units of the source that values belong to, as ranges; neighbours in one.
+fn roots(units: &Units) -> Vec<Range<UnitId>> {
+    let mut ranges: Vec<Range<UnitId>> = Vec::new();
+    for roots in units.spans().iter().map(|span| span.roots()) {
+        match ranges.last_mut() {
+            Some(last) if roots.start >= last.start && roots.start <= last.end => {
+                last.end = last.end.max(roots.end);
+            }
+            _ => ranges.push(roots),
+        }
+    }
+    ranges
 }
 
 impl KeptParcels {
@@ -26,50 +52,71 @@ impl KeptParcels {
         self.bytes
     }
 
-    /// Keeps what a worker has executed.
-    pub fn push(&mut self, link: LinkId, sent: Sent) {
-        let root = sent.units.spans().first().map_or(0, |span| span.first);
-        self.bytes += sent.units.bytes();
-        self.parcels.insert((root, self.next), (link, sent));
+    /// Keeps what a worker has executed, of which not all is `committed`.
+    pub fn push(&mut self, link: LinkId, sent: Sent, committed: &RangeSet) {
+        let number = self.next;
         self.next += 1;
+        self.bytes += sent.units.bytes();
+        let mut open = 0;
+        for Range { start, end } in roots(&sent.units) {
+            if committed.contains_range(start..end) {
+                continue;
+            }
+            // The longer one, if two begin with the same unit.
+            let known = self.open.entry((start, number)).or_insert_with(|| {
+                open += 1;
+                end
+            });
+            *known = end.max(*known);
+        }
+        self.parcels.insert(number, Kept { link, sent, open });
     }
 
     /// What a worker has executed.
     pub fn take_of(&mut self, link: LinkId) -> Vec<Sent> {
-        let theirs = self.parcels.iter().filter(|(_, (owner, _))| *owner == link);
-        let keys = theirs.map(|(key, _)| *key).collect();
-        self.take(keys)
+        self.take(|kept| kept.link == link)
     }
 
     /// What a worker has executed, but for copies of what another one has or had.
     pub fn take_own_of(&mut self, link: LinkId) -> Vec<Sent> {
-        let own = self
-            .parcels
-            .iter()
-            .filter(|(_, (owner, sent))| *owner == link && !sent.holding.is_copy());
-        let keys = own.map(|(key, _)| *key).collect();
-        self.take(keys)
+        self.take(|kept| kept.link == link && !kept.sent.holding.is_copy())
     }
 
-    /// Gives up what is committed by now; `news` are the ranges of `committed` that have grown, so
-    /// nothing is looked at twice. A parcel whose units lie in several ranges goes at the latest
-    /// when all of them are below the watermark.
+    fn take(&mut self, wanted: impl Fn(&Kept) -> bool) -> Vec<Sent> {
+        let numbers = self.parcels.iter().filter(|(_, kept)| wanted(kept));
+        let numbers: Vec<u64> = numbers.map(|(number, _)| *number).collect();
+        numbers.into_iter().filter_map(|number| self.remove(number)).collect()
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Sent> {
+        let kept = self.parcels.remove(&number)?;
+        self.bytes -= kept.sent.units.bytes();
+        if kept.open > 0 {
+            for range in roots(&kept.sent.units) {
+                self.open.remove(&(range.start, number));
+            }
+        }
+        Some(kept.sent)
+    }
+
+    /// Gives up what is committed by now; `news` are the ranges of `committed` that have grown.
     pub fn settle(&mut self, committed: &RangeSet, news: &[Range<UnitId>]) -> Vec<Sent> {
         let mut settled = Vec::new();
         for range in news {
-            let begun = self.parcels.range((range.start, 0)..(range.end, 0));
-            let whole = begun.filter(|(_, (_, sent))| sent.units.all_in(committed));
-            let keys = whole.map(|(key, _)| *key).collect();
-            settled.extend(self.take(keys));
+            let begun = self.open.range((range.start, 0)..(range.end, 0));
+            let whole = begun.filter(|((start, _), end)| committed.contains_range(*start..**end));
+            let keys: Vec<(UnitId, u64)> = whole.map(|(key, _)| *key).collect();
+            for key in keys {
+                self.open.remove(&key);
+                let (_, number) = key;
+                let Some(kept) = self.parcels.get_mut(&number) else { continue };
+                kept.open -= 1;
+                if kept.open == 0 {
+                    settled.extend(self.remove(number));
+                }
+            }
         }
         settled
-    }
-
-    fn take(&mut self, keys: Vec<(UnitId, u64)>) -> Vec<Sent> {
-        let taken = keys.iter().filter_map(|key| self.parcels.remove(key));
-        let taken: Vec<Sent> = taken.map(|(_, sent)| sent).collect();
-        self.bytes -= taken.iter().map(|sent| sent.units.bytes()).sum::<usize>();
-        taken
     }
 }
 
@@ -87,7 +134,7 @@ mod tests {
     fn a_commit_settles_what_lies_wholly_below_the_watermark_or_in_a_range_above() {
         let mut kept = KeptParcels::default();
         for first in [0, 10, 20, 30] {
-            kept.push(1, sent(first, 10));
+            kept.push(1, sent(first, 10), &RangeSet::new());
         }
         let firsts = |settled: Vec<Sent>| -> Vec<UnitId> {
             settled.iter().map(|sent| sent.units.spans()[0].first).collect()
@@ -104,15 +151,29 @@ mod tests {
     }
 
     #[test]
-    fn a_parcel_of_several_ranges_goes_when_the_watermark_has_passed_all_of_them() {
+    fn a_parcel_of_several_ranges_goes_with_the_last_of_them_wherever_the_watermark_is() {
         let mut kept = KeptParcels::default();
-        let mut several = sent(0, 2);
+        let mut several = sent(3, 2);
         several.units.append(&sent(8, 2).units);
-        kept.push(1, several);
-        let mut committed = RangeSet::new();
-        for (range, settled) in [(0..2, 0), (8..10, 0), (2..8, 1)] {
+        several.units.append(&sent(1, 1).units);
+        let mut committed = RangeSet::from_parts(0, [(3, 5)]);
+        kept.push(1, several, &committed);
+        for (range, settled) in [(2..3, 0), (8..10, 0), (20..30, 0), (1..2, 1)] {
             let grown = committed.insert(range);
             assert_eq!(kept.settle(&committed, &[grown]).len(), settled);
         }
+        assert_eq!((kept.is_empty(), kept.bytes(), kept.open.len()), (true, 0, 0));
+    }
+
+    #[test]
+    fn what_is_taken_leaves_nothing_behind() {
+        let mut kept = KeptParcels::default();
+        kept.push(1, sent(3, 2), &RangeSet::new());
+        kept.push(2, sent(3, 2), &RangeSet::new());
+        assert_eq!(kept.take_of(1).len(), 1);
+        let mut committed = RangeSet::new();
+        let grown = committed.insert(0..9);
+        assert_eq!(kept.settle(&committed, &[grown]).len(), 1);
+        assert_eq!((kept.is_empty(), kept.bytes(), kept.open.len()), (true, 0, 0));
     }
 }

@@ -318,7 +318,7 @@ impl Dispatch {
         if sent.units.all_in(committed) {
             self.settled(turn.now, &sent);
         } else {
-            self.kept.push(link, sent);
+            self.kept.push(link, sent, committed);
         }
         if holding.is_copy() {
             return; // the worker that holds the original decides

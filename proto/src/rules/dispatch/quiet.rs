@@ -44,11 +44,11 @@ impl Dispatch {
 
     /// A worker that was quiet is heard: what has not been sent to others stays with it, and what
     /// has been needs not be begun.
-    pub fn back(&mut self, link: LinkId, orders: &mut Vec<Instruction>) {
+    pub fn back(&mut self, link: LinkId, committed: &RangeSet, orders: &mut Vec<Instruction>) {
         let Some(true) = self.workers.update(link, |peer| peer.presence.come_back()) else {
             return;
         };
-        self.reclaim(link);
+        self.reclaim(link, committed);
         self.recovery.cancel(&self.stocks);
         let others = self.workers.update(link, |peer| {
             let pending = peer.pending.iter_mut();
@@ -65,11 +65,11 @@ impl Dispatch {
     }
 
     /// What waits for others stays with the worker that has it, if it still has all of it.
-    fn reclaim(&mut self, link: LinkId) {
+    fn reclaim(&mut self, link: LinkId, committed: &RangeSet) {
         let Self { stocks, workers, kept, .. } = self;
         stocks.reclaim(link, |loan, units, history| {
             let Some(parcel) = loan.parcel else {
-                kept.push(link, Sent::then(loan.at, units, history));
+                kept.push(link, Sent::then(loan.at, units, history), committed);
                 return true;
             };
             let whole = workers.change(link, parcel, |sent| {

@@ -75,7 +75,7 @@ impl Script {
 
     fn back(&mut self, link: LinkId) -> Vec<Instruction> {
         let mut orders = Vec::new();
-        self.dispatch.back(link, &mut orders);
+        self.dispatch.back(link, &self.committed, &mut orders);
         orders
     }
 
