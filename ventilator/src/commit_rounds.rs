@@ -114,14 +114,14 @@ mod tests {
         let (mut rounds, mut committed) = (CommitRounds::default(), Committed::default());
         assert_eq!(rounds.due(0), None);
         commit(&mut rounds, &mut committed, (5, 6));
-        assert_eq!(rounds.due(0), Some(Time::default()));
+        assert_eq!(rounds.due(1), Some(Time::default()));
         let first = vec![Commit { above: vec![(5, 6)], ..Commit::default() }];
         assert_eq!(told(&mut rounds, 10, &committed), ((0..40).collect(), first.clone()));
         commit(&mut rounds, &mut committed, (8, 9));
-        assert_eq!(rounds.due(0), Some(Time::from_ms(12)));
+        assert_eq!(rounds.due(2), Some(Time::from_ms(12)));
         assert_eq!(told(&mut rounds, 12, &committed), ((40..80).collect(), first.clone()));
         assert_eq!(told(&mut rounds, 14, &committed), ((80..100).collect(), first));
-        assert_eq!(rounds.due(0), Some(Time::from_ms(114)), "what came meanwhile, a round later");
+        assert_eq!(rounds.due(2), Some(Time::from_ms(114)), "what came meanwhile, a round later");
         let second = vec![Commit { above: vec![(8, 9)], ..Commit::default() }];
         assert_eq!(told(&mut rounds, 114, &committed), ((0..40).collect(), second));
     }

@@ -1,10 +1,11 @@
 //! How far the ventilator may send.
 //!
 //! Owns the window of units in flight, which are those that may be sent and are not committed. It
-//! follows the memory that outcomes take before they are: it opens while there is room and closes
-//! when there is none, and it never takes back what it has allowed, nor what the sinks before this
-//! one have. So what the sink holds is bounded in bytes, although nobody knows beforehand how large
-//! outcomes will be; and one slow unit takes the place of one unit, not of all behind it.
+//! opens while the sink has room, and closes while units of which not all outputs are here take too
+//! much memory; it is no larger than the room for outcomes that wait, in memory or on disk, for an
+//! earlier one. It never takes back what it has allowed, nor what the sinks before this one have. So
+//! what the sink holds is bounded in bytes, although nobody knows beforehand how large outcomes will
+//! be; and one slow unit takes the place of one unit, not of all behind it.
 
 use proto::{limits::Limits, unit::UnitId};
 
@@ -14,12 +15,22 @@ const FLOOR_UNITS: u64 = 64;
 /// The weight of the newest outcomes in the mean size.
 const NEWEST: f64 = 0.2;
 
+/// What outcomes take that are not written yet.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Memory of units of which not all outputs are here.
+    pub incomplete_bytes: u64,
+    /// Of those that wait for an earlier one, in memory and on disk.
+    pub waiting_bytes: u64,
+}
+
 /// The window, and the horizon that follows from it.
 #[derive(Debug)]
 pub struct Horizon {
     window: u64,
     units_max: u64,
-    bytes_max: u64,
+    memory_bytes_max: u64,
+    waiting_bytes_max: u64,
     // What the ventilator was told last.
     told: UnitId,
     // Up to here the sinks before this one may have let units be sent. They are on their way, and
@@ -37,7 +48,8 @@ impl Horizon {
         Self {
             window: FLOOR_UNITS.min(limits.window_units_max.max(1)),
             units_max: limits.window_units_max.max(1),
-            bytes_max: limits.window_bytes_max,
+            memory_bytes_max: limits.window_bytes_max,
+            waiting_bytes_max: limits.waiting_bytes_max,
             told: committed,
             promised: 0,
             begun_at: committed,
@@ -73,18 +85,20 @@ impl Horizon {
     }
 
     /// Where the ventilator must stop, which it is told, now that all units below the watermark and
-    /// `committed` units in all are committed, and outcomes that wait take `held_bytes`. While those
-    /// take too much, only the oldest unit that is not committed, and some behind it, may be sent.
-    pub fn update(&mut self, watermark: UnitId, committed: u64, held_bytes: u64) -> UnitId {
+    /// `committed` units in all are committed. While outcomes wait that take too much, only the
+    /// oldest unit that is not committed, and some behind it, may be sent.
+    pub fn update(&mut self, watermark: UnitId, committed: u64, held: Held) -> UnitId {
         let floor = FLOOR_UNITS.min(self.units_max);
-        if held_bytes > self.bytes_max {
+        if held.incomplete_bytes > self.memory_bytes_max {
             self.window = (self.window / 2).max(floor);
-        } else if held_bytes < self.bytes_max / 4 && committed >= self.grown_at + self.window / 2 {
+        } else if held.incomplete_bytes < self.memory_bytes_max / 4
+            && committed >= self.grown_at + self.window / 2
+        {
             // Half a window has been committed since it last grew: the run can use more.
             self.grown_at = committed;
             self.window = (self.window * 2).min(self.units_max);
         }
-        let room = self.bytes_max.saturating_sub(held_bytes);
+        let room = self.waiting_bytes_max.saturating_sub(held.waiting_bytes);
         let fitting = (room as f64 / self.unit_bytes.max(1.0)) as u64;
         let window = self.window.min(fitting);
         let oldest = watermark.saturating_add(floor);
@@ -97,32 +111,23 @@ impl Horizon {
 mod tests {
     use super::*;
 
-    #[test]
-    fn it_opens_with_progress_up_to_the_limit() {
-        let limits = Limits { window_units_max: 100_000, ..Limits::default() };
-        let mut horizon = Horizon::new(&limits, 0);
-        let mut watermark = 0;
-        for _ in 0..100 {
-            let end = horizon.update(watermark, watermark, 0);
-            assert!(end - watermark <= 100_000);
-            watermark = end;
-        }
-        assert_eq!(horizon.update(watermark, watermark, 0) - watermark, 100_000);
+    const NOTHING: Held = Held { incomplete_bytes: 0, waiting_bytes: 0 };
+    const TOO_MUCH: Held = Held { waiting_bytes: u64::MAX, ..NOTHING };
+
+    /// How far the window grows in which all that was allowed is committed, over and over.
+    fn grown(horizon: &mut Horizon, held: Held) -> u64 {
+        let mut end = 0;
+        (0..100).fold(0, |_, _| {
+            let before = end;
+            end = horizon.update(before, before, held);
+            end - before
+        })
     }
 
     #[test]
-    fn large_outcomes_keep_it_small() {
-        let limits = Limits { window_bytes_max: 16 << 20, ..Limits::default() };
-        let mut horizon = Horizon::new(&limits, 0);
-        let mut watermark = 0;
-        for _ in 0..100 {
-            horizon.learn(1, 100 << 10);
-            let end = horizon.update(watermark, watermark, 0);
-            assert!(end - watermark <= 163);
-            watermark = end;
-        }
-        horizon.learn(1, 10 << 20);
-        assert_eq!(horizon.update(watermark, watermark, 0) - watermark, FLOOR_UNITS);
+    fn it_opens_with_progress_up_to_the_limit() {
+        let limits = Limits { window_units_max: 100_000, ..Limits::default() };
+        assert_eq!(grown(&mut Horizon::new(&limits, 0), NOTHING), 100_000);
     }
 
     #[test]
@@ -132,20 +137,45 @@ mod tests {
         let mut committed = 0;
         for _ in 0..100 {
             // All but unit 0.
-            committed = horizon.update(0, committed, 0) - 1;
+            committed = horizon.update(0, committed, NOTHING) - 1;
         }
         assert!(committed > 1_000_000, "{committed}");
-        assert_eq!(horizon.update(0, committed, 0) - committed, 100_000);
+        assert_eq!(horizon.update(0, committed, NOTHING) - committed, 100_000);
+    }
+
+    #[test]
+    fn outcomes_that_would_have_to_wait_get_as_much_as_there_is_room_for() {
+        let limits = Limits { waiting_bytes_max: 16 << 20, ..Limits::default() };
+        let mut horizon = Horizon::new(&limits, 0);
+        horizon.learn(1, 100 << 10);
+        assert_eq!(grown(&mut horizon, NOTHING), 163);
+        let half = Held { waiting_bytes: 8 << 20, ..NOTHING };
+        let committed = 1_000_000;
+        assert_eq!(horizon.update(committed, committed, half) - committed, 81);
+        horizon.learn(1, 10 << 20);
+        assert_eq!(horizon.update(2 * committed, committed, half) - 2 * committed, FLOOR_UNITS);
+    }
+
+    #[test]
+    fn it_closes_while_incomplete_units_take_too_much_memory() {
+        let mut horizon = Horizon::new(&Limits::default(), 0);
+        assert!(grown(&mut horizon, NOTHING) > 10_000);
+        let full = Held { incomplete_bytes: u64::MAX, ..NOTHING };
+        let committed = horizon.told();
+        let window = |horizon: &mut Horizon| horizon.update(0, committed, full) - committed;
+        (0..20).for_each(|_| _ = window(&mut horizon));
+        let committed = 2 * committed;
+        assert_eq!(horizon.update(0, committed, full) - committed, FLOOR_UNITS);
     }
 
     #[test]
     fn it_stands_while_too_much_waits_and_takes_nothing_back() {
         let mut horizon = Horizon::new(&Limits::default(), 10_000);
-        let allowed = horizon.update(10_000, 10_000, 0);
+        let allowed = horizon.update(10_000, 10_000, NOTHING);
         for committed in 10_000..allowed {
-            assert_eq!(horizon.update(10_000, committed, u64::MAX), allowed);
+            assert_eq!(horizon.update(10_000, committed, TOO_MUCH), allowed);
         }
-        assert_eq!(horizon.update(allowed, allowed, u64::MAX), allowed + FLOOR_UNITS);
+        assert_eq!(horizon.update(allowed, allowed, TOO_MUCH), allowed + FLOOR_UNITS);
     }
 
     #[test]

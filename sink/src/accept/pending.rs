@@ -34,8 +34,7 @@ pub struct Pending {
     next: u64,
     // The recorder was told that something is late, when this was the next batch.
     told_late: u64,
-    // What recorded outcomes take that wait for an earlier one, in memory and in all.
-    held_bytes: u64,
+    // What recorded outcomes take that wait for an earlier one, in memory and on disk.
     waiting_bytes: u64,
 }
 
@@ -80,15 +79,9 @@ impl Pending {
         each.fold((0, 0), |sum, each| (sum.0 + each.0, sum.1 + each.1))
     }
 
-    /// Recorded outcomes that wait for an earlier one take so much memory, and so much in all.
-    pub fn hold(&mut self, held_bytes: u64, waiting_bytes: u64) {
-        self.held_bytes = held_bytes;
+    /// Recorded outcomes that wait for an earlier one take so much, in memory and on disk.
+    pub fn hold(&mut self, waiting_bytes: u64) {
         self.waiting_bytes = waiting_bytes;
-    }
-
-    /// Memory that recorded outcomes take that wait for an earlier one.
-    pub fn held_bytes(&self) -> u64 {
-        self.held_bytes
     }
 
     /// What recorded outcomes take that wait for an earlier one, in memory and on disk.

@@ -78,8 +78,6 @@ pub enum Reply {
         number: u64,
         /// Those before it that are not: they wait for an earlier outcome.
         waiting: Vec<u64>,
-        /// Memory that recorded outcomes take that wait for an earlier one.
-        held_bytes: u64,
         /// What recorded outcomes take that wait for an earlier one, in memory and on disk.
         waiting_bytes: u64,
         /// Units dead-lettered so far.

@@ -35,7 +35,7 @@ use crate::accept::{
     arrivals::{Arrival, Arrivals, Next},
     dedupe::Accept,
     entry::Entry,
-    horizon::Horizon,
+    horizon::{Held, Horizon},
     pending::Pending,
 };
 
@@ -389,8 +389,8 @@ impl Sink {
     fn reply(&mut self, reply: Reply, turn: &mut Turn<'_>) {
         match reply {
             Reply::Begun => self.begun(turn),
-            Reply::Recorded { number, waiting, held_bytes, waiting_bytes, dead } => {
-                self.pending.hold(held_bytes, waiting_bytes);
+            Reply::Recorded { number, waiting, waiting_bytes, dead } => {
+                self.pending.hold(waiting_bytes);
                 self.run.dead = dead;
                 self.recorded(number, &waiting);
                 let unit = self.run.committed.watermark();
@@ -431,7 +431,10 @@ impl Sink {
     /// Where the ventilator must stop, now that so much is committed.
     fn move_horizon(&mut self) -> UnitId {
         let committed = &self.run.committed;
-        let held = self.pending.held_bytes() + self.accept.open_bytes();
+        let held = Held {
+            incomplete_bytes: self.accept.open_bytes(),
+            waiting_bytes: self.pending.waiting_bytes(),
+        };
         self.horizon.update(committed.watermark(), committed.len(), held)
     }
 

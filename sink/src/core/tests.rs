@@ -215,8 +215,7 @@ fn where_a_dead_ventilator_stopped_is_not_where_its_successor_does() {
     reached(&mut sink, alive);
     begun(&mut sink);
     assert_eq!(recorded(&mut sink, COMMITTED), [COMMITTED]);
-    let reply =
-        Reply::Recorded { number: 0, waiting: vec![], held_bytes: 0, waiting_bytes: 0, dead: 0 };
+    let reply = Reply::Recorded { number: 0, waiting: vec![], waiting_bytes: 0, dead: 0 };
     let mut out = Vec::new();
     sink.handle(Time::from_ms(1), Event::Reply(reply), &mut out);
     assert!(!out.iter().any(|e| matches!(e, Effect::Request(Request::Close { .. }))), "{out:?}");
@@ -234,8 +233,7 @@ fn a_dead_ventilators_lane_does_not_make_the_sink_forget_the_end() {
     reached(&mut sink, dead);
     begun(&mut sink);
     assert_eq!(recorded(&mut sink, COMMITTED), [COMMITTED]);
-    let reply =
-        Reply::Recorded { number: 0, waiting: vec![], held_bytes: 0, waiting_bytes: 0, dead: 0 };
+    let reply = Reply::Recorded { number: 0, waiting: vec![], waiting_bytes: 0, dead: 0 };
     let mut out = Vec::new();
     sink.handle(Time::from_ms(1), Event::Reply(reply), &mut out);
     assert!(out.iter().any(|e| matches!(e, Effect::Request(Request::Close { .. }))), "{out:?}");
@@ -266,13 +264,7 @@ fn the_recorder_is_told_once_that_something_is_late() {
         out.iter().filter(|effect| matches!(effect, Effect::Request(Request::LogWaiting))).count()
     };
     let answer = |number| {
-        Event::Reply(Reply::Recorded {
-            number,
-            waiting: Vec::new(),
-            held_bytes: 0,
-            waiting_bytes: 0,
-            dead: 0,
-        })
+        Event::Reply(Reply::Recorded { number, waiting: Vec::new(), waiting_bytes: 0, dead: 0 })
     };
     assert_eq!((told(99, Event::Tick), told(100, Event::Tick), told(101, Event::Tick)), (0, 1, 0));
     assert_eq!(told(110, answer(0)), 0);
@@ -287,8 +279,7 @@ fn a_batch_that_waits_is_not_acknowledged_with_those_behind_it() {
     assert_eq!(recorded(&mut sink, COMMITTED + 2), [COMMITTED + 2]);
     assert_eq!(recorded(&mut sink, COMMITTED), [COMMITTED]);
     let mut unanswered = |waiting| {
-        let reply =
-            Reply::Recorded { number: 1, waiting, held_bytes: 0, waiting_bytes: 0, dead: 0 };
+        let reply = Reply::Recorded { number: 1, waiting, waiting_bytes: 0, dead: 0 };
         sink.handle(Time::from_ms(1), Event::Reply(reply), &mut Vec::new());
         sink.intake().0
     };

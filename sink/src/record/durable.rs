@@ -192,6 +192,6 @@ impl Durable {
 
 /// Batches up to this one are safe, but for those that wait.
 pub(super) fn recorded(number: u64, waiting: Vec<u64>, ledger: &Ledger) -> Reply {
-    let (held_bytes, waiting_bytes) = (ledger.held_bytes(), ledger.waiting_bytes());
-    Reply::Recorded { number, waiting, held_bytes, waiting_bytes, dead: ledger.counts().dead }
+    let (waiting_bytes, dead) = (ledger.waiting_bytes(), ledger.counts().dead);
+    Reply::Recorded { number, waiting, waiting_bytes, dead }
 }

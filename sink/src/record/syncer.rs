@@ -147,7 +147,7 @@ mod tests {
     fn job(log: &mut Log, number: u64, output: Option<Unsynced>) -> SyncRequest {
         log.append(&[number as u8]);
         let waiting = Vec::new();
-        let reply = Reply::Recorded { number, waiting, held_bytes: 0, waiting_bytes: 0, dead: 0 };
+        let reply = Reply::Recorded { number, waiting, waiting_bytes: 0, dead: 0 };
         let replies = vec![reply];
         let records = Some(log.take());
         SyncRequest::Sync(Box::new(SyncJob { output, records, events: Vec::new(), replies }))

@@ -227,10 +227,9 @@ pub fn sink(data: &[u8]) -> u64 {
                 assert!(!recorded.intersects(range.clone()), "{range:?} is recorded twice");
                 recorded.insert(range);
             }
-            let held_bytes = script.below(250) * 40;
-            let waiting_bytes = held_bytes + script.below(250) * 40;
+            let waiting_bytes = script.below(500) * 40;
             let (waiting, dead) = (Vec::new(), script.below(3));
-            Some(Reply::Recorded { number, waiting, held_bytes, waiting_bytes, dead })
+            Some(Reply::Recorded { number, waiting, waiting_bytes, dead })
         }
         Request::LogWaiting => None,
         Request::Begin { .. } => Some(Reply::Begun),

@@ -128,6 +128,7 @@ fn limits() -> Limits {
     Limits {
         window_units_max: 48,
         window_bytes_max: 2 << 10,
+        waiting_bytes_max: 2 << 10,
         parcel_units_max: 8,
         parcel_bytes_max: 400,
         intake_units_max: 24,

@@ -33,8 +33,12 @@ fn shapes() -> Vec<(Scenario, u64)> {
 /// Its window grows beyond the one that a sink starts with.
 fn wide() -> Scenario {
     let scenario = Scenario::new(&[(3, Shape::one_to_one()), (2, Shape::expand(2))]);
-    let limits =
-        Limits { window_units_max: 1_024, window_bytes_max: 64 << 10, ..scenario.limits.clone() };
+    let limits = Limits {
+        window_units_max: 1_024,
+        window_bytes_max: 64 << 10,
+        waiting_bytes_max: 64 << 10,
+        ..scenario.limits.clone()
+    };
     Scenario { limits, ..scenario }.with_faults(Faults::all()).with_units(500)
 }
 

@@ -56,12 +56,10 @@ impl State {
             Some((number, _)) => number.checked_sub(1)?,
             None => self.last_batch,
         };
-        let held_bytes = self.waiting_bytes + self.due_bytes;
         Some(Reply::Recorded {
             number,
             waiting: Vec::new(),
-            held_bytes,
-            waiting_bytes: held_bytes,
+            waiting_bytes: self.waiting_bytes + self.due_bytes,
             dead: self.dead,
         })
     }

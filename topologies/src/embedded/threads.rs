@@ -121,6 +121,8 @@ impl Threads {
         blueprint.check()?;
         let Blueprint { feed, teams, order, mut limits } = blueprint;
         let count: usize = teams.iter().map(|team| team.functions.len()).sum();
+        // What waits here waits in memory.
+        limits.waiting_bytes_max = limits.waiting_bytes_max.min(limits.window_bytes_max);
         limits.peers_max = limits.peers_max.max(u32::try_from(count + 8).unwrap_or(u32::MAX));
         let stages: Vec<Stage> = teams.iter().map(|team| team.stage.clone()).collect();
         let context = SharedContext::new();

@@ -163,7 +163,11 @@ pub(super) fn read(path: &Path, unit_of: UnitOf) -> Result<Records, ReadError> {
 }
 
 fn read_rows(path: &Path) -> rusqlite::Result<Records> {
-    let database = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    // Its writer may have been killed while it closed the database: what lies beside it then is
+    // brought in by whoever opens it next, who has to be able to write for that. Where the file or
+    // its folder allow no writing it is opened for reading.
+    let database = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    database.pragma_update(None, "query_only", true)?;
     let mut query = database.prepare("SELECT * FROM results ORDER BY rowid")?;
     let columns = query.column_count();
     let id = query.column_names().position(|name| name == "id");

@@ -148,9 +148,9 @@ impl Recorder {
     fn recorded(&self, number: u64, waiting: Vec<u64>) -> Reply {
         let disk = self.disk.borrow();
         let held: u64 = self.memory.iter().map(Entry::bytes).sum();
-        let held_bytes = disk.held_bytes() + held;
+        let waiting_bytes = disk.held_bytes() + held;
         let dead = disk.dead();
-        Reply::Recorded { number, waiting, held_bytes, waiting_bytes: held_bytes, dead }
+        Reply::Recorded { number, waiting, waiting_bytes, dead }
     }
 
     /// Does what waits no longer; what is answered.

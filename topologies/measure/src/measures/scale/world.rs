@@ -218,7 +218,6 @@ impl World {
             let reply = sink::core::Reply::Recorded {
                 number,
                 waiting: Vec::new(),
-                held_bytes: 0,
                 waiting_bytes: 0,
                 dead: 0,
             };
