@@ -93,6 +93,9 @@ pub enum Frame {
     Stop,
     /// The sender leaves now.
     Bye,
+    /// The sender, a worker, has so many units open at once: as many more may be on their way to it.
+    /// Said before the first credit of a session, and only by one that has more than one.
+    Concurrency(u32),
 }
 
 /// Who says Hello.
@@ -239,7 +242,8 @@ pub struct Work {
 pub struct Done {
     /// Which parcel.
     pub parcel: ParcelId,
-    /// Nanoseconds that the function ran for it.
+    /// Nanoseconds that the function ran for it; of units that are open at once each counts for its
+    /// share of the time.
     pub busy_ns: u64,
     /// The units that failed, by ascending index in the parcel.
     pub failed: Vec<Failed>,
@@ -348,12 +352,16 @@ pub struct WorkerTally {
     pub units: u64,
     /// Outputs that they gave.
     pub outputs: u64,
-    /// Nanoseconds in the function.
+    /// Nanoseconds in the function; of one that has several units open at once, with any open.
     pub busy_ns: u64,
     /// Nanoseconds since it joined.
     pub present_ns: u64,
     /// What it has turned away.
     pub turned_away: TurnedAway,
+    /// Nanoseconds from each unit's beginning to its end, summed up: divided by `busy_ns` it is how many
+    /// were open at once, in the mean.
+    #[serde(default)]
+    pub open_ns: u64,
 }
 
 /// Progress, for whoever asked to be told.

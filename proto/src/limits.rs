@@ -19,6 +19,9 @@ pub const FRAME_BYTES_CEILING: u64 = 256 << 20;
 /// The most that `parcel_units_max` can be: a frame with more units is refused whole.
 pub const PARCEL_UNITS_CEILING: u32 = 1 << 20;
 
+/// The most units that one worker may have open at once.
+pub const CONCURRENCY_CEILING: u32 = 1 << 16;
+
 /// The most expansions on the way to one output: one a stage.
 pub const PATH_STEPS_MAX: usize = 128;
 

@@ -22,6 +22,8 @@ pub enum Function {
     Exec(Vec<String>),
     /// One long-lived program a worker: a JSON line in, a JSON line out.
     Pipe(Vec<String>),
+    /// The same, told of many units at once and answering in any order, each line with an `id`.
+    PipeAnyOrder(Vec<String>),
     /// Python source that defines `work(value)`, run as a long-lived program.
     Python(String),
 }
@@ -31,7 +33,7 @@ impl Function {
     pub fn is_code(&self) -> bool {
         match self {
             Self::Own | Self::Run(_) => false,
-            Self::Exec(_) | Self::Pipe(_) | Self::Python(_) => true,
+            Self::Exec(_) | Self::Pipe(_) | Self::PipeAnyOrder(_) | Self::Python(_) => true,
         }
     }
 }
@@ -62,6 +64,10 @@ pub struct Stage {
     /// Milliseconds that one unit may take in an external program; unlimited when absent.
     #[serde(default)]
     pub timeout_ms: Option<u64>,
+    /// How many units one of its workers has open at once, if its function can; absent: as many as
+    /// the function says by itself, mostly one.
+    #[serde(default)]
+    pub concurrency: Option<u32>,
 }
 
 impl Stage {
@@ -77,6 +83,7 @@ impl Stage {
             backoff_ms: BACKOFF_MS,
             crash_limit: CRASH_LIMIT,
             timeout_ms: None,
+            concurrency: None,
         }
     }
 }

@@ -119,6 +119,7 @@ fn frames() -> Vec<Frame> {
         Frame::Leaving,
         Frame::Stop,
         Frame::Bye,
+        Frame::Concurrency(500),
     ]
 }
 
@@ -145,6 +146,7 @@ fn name(frame: &Frame) -> (&'static str, usize) {
         Frame::Leaving => ("Leaving", 17),
         Frame::Stop => ("Stop", 18),
         Frame::Bye => ("Bye", 19),
+        Frame::Concurrency(_) => ("Concurrency", 20),
     }
 }
 

@@ -73,7 +73,9 @@ fn function(topology: &Topology, spec: &StageSpec) -> String {
         (Function::Own, None) => "own function".into(),
         (Function::Run(name), _) => name.clone(),
         (Function::Exec(words), _) => format!("exec {}", line(words)),
-        (Function::Pipe(words), _) => format!("pipe {}", line(words)),
+        (Function::Pipe(words) | Function::PipeAnyOrder(words), _) => {
+            format!("pipe {}", line(words))
+        }
         (Function::Python(_), _) => "python".into(),
     }
 }

@@ -40,7 +40,7 @@ fn what_is_left_out_has_its_default() -> Result<(), Diagnostics> {
     assert!(stage.workers >= 1);
     assert_eq!(stage.stage.function, Function::Run("square".into()));
     assert_eq!((stage.stage.retries, stage.stage.crash_limit), (RETRIES, CRASH_LIMIT));
-    assert_eq!(stage.stage.timeout_ms, None);
+    assert_eq!((stage.stage.timeout_ms, stage.stage.concurrency), (None, None));
     Ok(())
 }
 
@@ -64,6 +64,8 @@ fn every_key_arrives_where_it_belongs() -> Result<(), Diagnostics> {
         backoff = '1.5s'
         crash_limit = 1
         timeout = 250
+        concurrency = 20
+        answers = 'any-order'
         [[stage]]
         name = 'label'
         python = 'def work(value): return [value]'
@@ -93,12 +95,16 @@ fn every_key_arrives_where_it_belongs() -> Result<(), Diagnostics> {
         SourceSpec::Csv { path: folder.join("../data/scores.csv"), delimiter: None }
     );
     let score = &topology.stages[0];
-    assert_eq!(score.stage.function, Function::Pipe(vec!["python3".into(), "work.py".into()]));
+    assert_eq!(
+        score.stage.function,
+        Function::PipeAnyOrder(vec!["python3".into(), "work.py".into()])
+    );
     assert_eq!(score.stage.args, ["--fast"]);
     assert_eq!(score.stage.env.get("LANG").map(String::as_str), Some("C"));
     assert_eq!(score.stage.directory.as_deref(), folder.to_str());
     assert_eq!((score.workers, score.stage.retries, score.stage.crash_limit), (3, 0, 1));
     assert_eq!((score.stage.backoff_ms, score.stage.timeout_ms), (1_500, Some(250)));
+    assert_eq!(score.stage.concurrency, Some(20));
     let sink = &topology.sink;
     assert_eq!(sink.output, Some(OutputSpec::Csv(folder.join("out.csv"))));
     assert_eq!((sink.order, sink.top), (Order::Completion, Some(3)));

@@ -191,6 +191,7 @@ impl Ventilator {
             (Speaker::Sink, Frame::Leaving) => self.drain(turn),
             (Speaker::Sink, Frame::Bye) => self.exit = Some(self.code()),
             (Speaker::Worker, Frame::Credit(credit)) => self.downstream.granted(link, credit),
+            (Speaker::Worker, Frame::Concurrency(units)) => self.downstream.opens(link, units),
             (Speaker::Worker, Frame::Done(done)) => self.done(turn, link, &done),
             (Speaker::Worker, Frame::Returned { parcel, keep }) => {
                 self.downstream.returned(link, parcel, keep);

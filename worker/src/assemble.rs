@@ -7,7 +7,9 @@ use proto::limits::Limits;
 use proto::plan::{self, Stage};
 
 use crate::builtin::{self, BuiltinError};
-use crate::external::{CommandLine, EmptyCommand, Exec, Pipe, Python, Surroundings};
+use crate::external::{
+    AnyOrder, CommandLine, EmptyCommand, Exec, Pipe, Python, PythonMany, Surroundings,
+};
 use crate::function::Guarded;
 use crate::{Function, OutputLimits};
 
@@ -54,6 +56,8 @@ pub fn assemble(
     };
     let surroundings = Surroundings::from(stage);
     let limits = OutputLimits::from(limits);
+    // Several units at once are another kind of function, where there is one.
+    let open = stage.concurrency.filter(|open| *open > 1);
     Ok(match &stage.function {
         plan::Function::Own => match own {
             Some(function) => Box::new(Guarded(function)),
@@ -61,13 +65,29 @@ pub fn assemble(
                 return Err(AssembleError::NoOwnFunction { stage: stage.name.clone() });
             }
         },
-        plan::Function::Run(name) => builtin::by_name(name, &stage.args)
-            .map_err(|source| AssembleError::Builtin { stage: stage.name.clone(), source })?,
-        plan::Function::Exec(parts) => Box::new(Exec::new(command(parts)?, surroundings, limits)),
-        plan::Function::Pipe(parts) => Box::new(Pipe::new(command(parts)?, surroundings, limits)),
-        plan::Function::Python(source) => {
-            Box::new(Python::new(source, &stage.args, surroundings, limits))
+        plan::Function::Run(name) => {
+            let function = builtin::by_name(name, &stage.args)
+                .map_err(|source| AssembleError::Builtin { stage: stage.name.clone(), source })?;
+            open.and_then(|_| builtin::concurrent(name)).unwrap_or(function)
         }
+        plan::Function::Exec(parts) => {
+            let exec = Exec::new(command(parts)?, surroundings, limits);
+            match open {
+                Some(open) => Box::new(exec.at_once(open)),
+                None => Box::new(exec),
+            }
+        }
+        plan::Function::Pipe(parts) => Box::new(Pipe::new(command(parts)?, surroundings, limits)),
+        plan::Function::PipeAnyOrder(parts) => {
+            let open = stage.concurrency.unwrap_or(1);
+            Box::new(AnyOrder::at_once(command(parts)?, surroundings, limits, open))
+        }
+        plan::Function::Python(source) => match open {
+            Some(open) => {
+                Box::new(PythonMany::at_once(source, &stage.args, surroundings, limits, open))
+            }
+            None => Box::new(Python::new(source, &stage.args, surroundings, limits)),
+        },
     })
 }
 

@@ -9,7 +9,7 @@ use clap::{
 use proto::{
     causes::with_causes,
     cli, footing, kin,
-    limits::Limits,
+    limits::{CONCURRENCY_CEILING, Limits},
     net::{
         endpoint::{Endpoint, elsewhere, listening, told},
         key::Key,
@@ -20,9 +20,12 @@ use proto::{
     process,
 };
 
+use tracing::warn;
+
 use crate::{
     AssembleError, Function, assemble,
     builtin::{self, BuiltinError},
+    crowd,
     executor::Code,
     run::{self, Setup},
 };
@@ -56,6 +59,12 @@ pub struct PlaceArgs {
     /// Leave when no ventilator has answered for so long, as in 30s or 5m [default: wait]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     give_up_after: Option<Duration>,
+    /// Units that are open at once, for functions that wait [default: as the stage says]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=CONCURRENCY_CEILING as i64))]
+    concurrency: Option<u32>,
+    /// So many workers, each a process of its own; one that dies is started again
+    #[arg(short = 'j', long, value_name = "N", conflicts_with_all = ["bind", "advertise"], value_parser = clap::value_parser!(u32).range(1..=1024))]
+    processes: Option<u32>,
     /// The key file [default: the user's own, made at first use]
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
@@ -96,7 +105,13 @@ impl WorkerArgs {
     /// Runs a worker as the flags say; without a function it does what the ventilator's plan
     /// says.
     pub fn run(self) -> ExitCode {
-        match self.function.assemble() {
+        match self.function.assemble(self.place.concurrency) {
+            Ok(_) if self.place.crowd().is_some() => {
+                let guard = kin::post_guard().inspect_err(|error| {
+                    warn!(%error, "no guard can be started: if this process is killed with SIGKILL, programs may go on");
+                });
+                crowd::run(self.place.crowd().unwrap_or(1), guard.ok())
+            }
             Ok(own) => {
                 // A user's own program looks itself after the children that it has.
                 kin::adopt();
@@ -136,14 +151,14 @@ fn builtins() -> PossibleValuesParser {
 }
 
 impl FunctionArgs {
-    fn assemble(self) -> Result<Option<Box<dyn Function>>, String> {
+    fn assemble(self, concurrency: Option<u32>) -> Result<Option<Box<dyn Function>>, String> {
         let named = match (self.run, self.exec, self.pipe) {
             (Some(name), _, _) => Named::Run(name),
             (_, Some(command), _) => Named::Exec(command),
             (_, _, Some(command)) => Named::Pipe(command),
             _ => return Ok(None),
         };
-        let stage = Stage::new("work", named);
+        let stage = Stage { concurrency, ..Stage::new("work", named) };
         assemble(&stage, None, &Limits::default()).map(Some).map_err(|error| shown(&error))
     }
 }
@@ -166,8 +181,14 @@ fn shown(error: &AssembleError) -> String {
 }
 
 impl PlaceArgs {
+    /// How many workers this process is to start, if it is not one of them.
+    fn crowd(&self) -> Option<u32> {
+        self.processes.filter(|_| crowd::own_index().is_none())
+    }
+
     fn run(self, own: Option<Box<dyn Function>>) -> ExitCode {
         process::end_with_parent();
+        let index = crowd::own_index();
         process::keep_memory();
         if let Err(error) = footing::find() {
             process::complain("worker", &error);
@@ -176,13 +197,17 @@ impl PlaceArgs {
         let endpoints: Vec<Endpoint> =
             self.bind.iter().chain([&self.ventilator]).cloned().collect();
         let setup = Setup {
-            name: self.name.unwrap_or_else(|| process::default_name("worker")),
+            name: match (self.name, index.filter(|_| self.processes.is_some())) {
+                (Some(name), Some(index)) => format!("{name}-{index}"),
+                (name, _) => name.unwrap_or_else(|| process::default_name("worker")),
+            },
             bind: inbox(self.bind, &self.ventilator),
             advertise: self.advertise.iter().map(ToString::to_string).collect(),
             stage: self.stage,
             ventilator: self.ventilator,
             code: if self.insecure && !self.allow_code { Code::Refused } else { Code::Trusted },
             give_up_after: self.give_up_after,
+            concurrency: self.concurrency,
         };
         let key = match Key::for_process(self.key.as_deref(), self.insecure, &endpoints) {
             Ok(key) => key,
@@ -239,5 +264,8 @@ struct OwnProgram {
 /// }
 /// ```
 pub fn main(function: impl Function + 'static) -> ExitCode {
-    cli::main(|program: OwnProgram| program.place.run(Some(Box::new(function))))
+    cli::main(|program: OwnProgram| match program.place.crowd() {
+        Some(count) => crowd::run(count, None),
+        None => program.place.run(Some(Box::new(function))),
+    })
 }

@@ -26,7 +26,7 @@ use proto::{
 };
 use tracing::{error, info, warn};
 
-pub use crate::request::{Reply, Request, Share, Ticket};
+pub use crate::request::{Busy, Reply, Request, Share, Ticket};
 use crate::{
     figures::Figures,
     parcels::{Parcels, Room},
@@ -200,6 +200,7 @@ impl WorkerRole {
             }
             (Sink, Frame::Credit(credit)) => self.send(|to, _| to.sink_granted(credit)),
             (Receiver, Frame::Credit(credit)) => self.send(|to, _| to.granted(link, credit)),
+            (Receiver, Frame::Concurrency(units)) => self.send(|to, _| to.opens(link, units)),
             (Receiver, Frame::Done(done)) => self.send(|to, mesh| to.done(turn, mesh, link, &done)),
             (Receiver, Frame::Returned { parcel, keep }) => {
                 self.send(|to, _| to.returned(link, parcel, keep));
@@ -353,7 +354,10 @@ impl WorkerRole {
 
     fn reply(&mut self, turn: &mut Turn<'_>, reply: Reply) {
         match reply {
-            Reply::Loaded => self.parcels.loaded(),
+            Reply::Loaded { open } => self.parcels.loaded(open),
+            Reply::Several(replies) => {
+                replies.into_iter().for_each(|reply| self.reply(turn, reply));
+            }
             Reply::Unfit(problem) => {
                 error!(%problem, "the function cannot work here");
                 self.exit = Some(exit::UNFIT);
@@ -367,14 +371,14 @@ impl WorkerRole {
         }
     }
 
-    fn produced(&mut self, now: Time, ticket: Ticket, product: Product, finished: Option<u64>) {
+    fn produced(&mut self, now: Time, ticket: Ticket, product: Product, finished: Option<Busy>) {
         let Some(made) = self.parcels.produced(now, ticket, product, finished) else { return };
         self.figures.outputs(made.product.units.len());
         if let Some(member) = &mut self.membership {
             member.produced(made.attempt, made.product);
         }
-        if let Some((units, busy_ns)) = made.finished {
-            self.figures.finished(units, busy_ns);
+        if let Some((units, busy)) = made.finished {
+            self.figures.finished(units, busy);
         }
     }
 
@@ -454,6 +458,9 @@ impl WorkerRole {
             self.parcels.tell(turn, &mut self.mesh);
             if self.figures.are_due(turn.now) {
                 self.tell_figures(turn);
+            }
+            if self.parcels.is_closed() && self.parcels.is_overdue(turn.now) {
+                self.parcels.abandon();
             }
             if self.parcels.is_closed() && self.is_done() {
                 self.leave(turn);

@@ -43,7 +43,7 @@ impl Script {
             limits: Limits { window_bytes_max: 3, ..Limits::default() },
             carries_input: false,
         })))));
-        script.event(Event::Reply(Reply::Loaded));
+        script.event(Event::Reply(Reply::Loaded { open: 1 }));
         script.meets_the_sink();
         script
     }
@@ -101,7 +101,11 @@ impl Script {
     fn finishes(&mut self, ticket: Ticket, unit: u64) {
         let units = Units::from_source(unit, vec![1, 2, 3], vec![3]);
         let product = Product { units, ..Product::default() };
-        self.event(Event::Reply(Reply::Product { ticket, product, finished: Some(1) }));
+        self.event(Event::Reply(Reply::Product {
+            ticket,
+            product,
+            finished: Some(Busy::alone(1)),
+        }));
     }
 }
 

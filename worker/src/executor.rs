@@ -15,15 +15,23 @@ use std::{
 use proto::{
     causes::with_causes,
     frame::Plan,
+    limits::CONCURRENCY_CEILING,
     net::driver::{Handle, JobQueue, Performed, Runner},
+    plan::Stage,
     units::{Span, Units},
-    value::value_len,
 };
 
+use tracing::warn;
+
 use crate::{
-    Function, OutputLimits, Outputs, Unit, assemble,
-    core::{Reply, Request, Share, Ticket},
-    function::{Batch, Outcomes, work_through},
+    Failure, Function, OutputLimits, Outputs, Unit, assemble,
+    concurrent::{
+        Waker,
+        crew::{Crew, Terms},
+        desk::Task as Laid,
+    },
+    core::{Busy, Reply, Request, Share, Ticket},
+    function::{Batch, Outcomes, paired, split_pair, work_through},
     product::{Cursor, Product, Worked},
 };
 
@@ -89,22 +97,32 @@ pub struct Executor {
     // Before the queue: what is begun is cut short, and then waited for.
     truncator: Truncator,
     queue: JobQueue<Operator>,
+    // There while the function has many units open at once: then it has all parcels.
+    crew: SharedCrew,
+}
+
+type SharedCrew = Arc<Mutex<Option<Crew>>>;
+
+/// What a worker brings along, and what it was told before any plan.
+#[derive(Default)]
+pub struct Own {
+    /// Its function.
+    pub function: Option<Box<dyn Function>>,
+    /// How many units it has open at once, whatever the plan says.
+    pub concurrency: Option<u32>,
 }
 
 /// Cuts short what is begun when it is dropped.
 struct Truncator(Arc<Mutex<Progress>>);
 
 impl Executor {
-    /// Starts the thread. `own` is the function that the worker brought with it.
+    /// Starts the thread. `own` is what the worker brought with it.
     ///
     /// # Errors
     /// When no thread can be made.
-    pub fn start(
-        own: Option<Box<dyn Function>>,
-        code: Code,
-        handle: Handle<Reply>,
-    ) -> std::io::Result<Self> {
+    pub fn start(own: Own, code: Code, handle: Handle<Reply>) -> std::io::Result<Self> {
         let progress = Arc::new(Mutex::new(Progress::default()));
+        let crew = SharedCrew::default();
         let operator = Operator {
             handle: handle.clone(),
             progress: progress.clone(),
@@ -112,13 +130,26 @@ impl Executor {
             code,
             own,
             function: None,
+            crew: crew.clone(),
         };
         let queue = JobQueue::start("executor", operator, handle)?;
-        Ok(Self { truncator: Truncator(progress), queue })
+        Ok(Self { truncator: Truncator(progress), queue, crew })
     }
 
     /// Does what the worker asks; what can be answered at once is.
     pub fn perform(&self, request: Request) -> Performed<Reply> {
+        if let Some(crew) = &*lock(&self.crew) {
+            match request {
+                // It is waited for there.
+                Request::Load(_) => {}
+                Request::Execute { ticket, attempt, execution, units } => {
+                    crew.put(Laid { ticket, attempt, execution, units });
+                    return Performed::Underway;
+                }
+                Request::Truncate { ticket, share } => return crew.truncate(ticket, share).into(),
+                Request::Collect => return Performed::Underway,
+            }
+        }
         match request {
             Request::Load(plan) => self.queue.perform(Task::Load(plan), None),
             Request::Execute { ticket, attempt, execution, units } => {
@@ -131,7 +162,7 @@ impl Executor {
                 let parcel = ParcelTask { ticket, attempt, execution, units };
                 self.queue.perform(Task::Execute(parcel), Some(size))
             }
-            Request::Truncate { share } => Performed::Replied(self.truncator.truncate(share)),
+            Request::Truncate { share, .. } => Performed::Replied(self.truncator.truncate(share)),
             Request::Collect => self.collect().into(),
         }
     }
@@ -166,9 +197,9 @@ impl Drop for Truncator {
     }
 }
 
-fn lock(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     // The lock is never held while a function runs, so nothing can be left half done.
-    progress.lock().unwrap_or_else(PoisonError::into_inner)
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The function with what it needs to be called.
@@ -185,8 +216,9 @@ struct Operator {
     progress: Arc<Mutex<Progress>>,
     group: u32,
     code: Code,
-    own: Option<Box<dyn Function>>,
+    own: Own,
     function: Option<Loaded>,
+    crew: SharedCrew,
 }
 
 impl Runner for Operator {
@@ -216,13 +248,10 @@ impl Operator {
                 "the plan of stage `{stage}` names a program to start, and with --insecure anyone may have sent it; use a key, or --allow-code where the network is trusted"
             ));
         }
-        if let Some(mut before) = self.function.take() {
-            before.function.tear_down();
-            if self.own.is_none() && plan.stage.function == proto::plan::Function::Own {
-                self.own = Some(before.function);
-            }
-        }
-        let mut function = match assemble(&plan.stage, self.own.take(), &plan.limits) {
+        self.unload(plan.stage.function == proto::plan::Function::Own);
+        let concurrency = self.own.concurrency.or(plan.stage.concurrency);
+        let stage = Stage { concurrency, ..plan.stage.clone() };
+        let mut function = match assemble(&stage, self.own.function.take(), &plan.limits) {
             Ok(function) => function,
             Err(error) => return Reply::Unfit(with_causes(&error)),
         };
@@ -230,13 +259,54 @@ impl Operator {
             return Reply::Unfit(failure.text().to_owned());
         }
         self.group = 1;
-        self.function = Some(Loaded {
+        let loaded = Loaded {
             function,
-            stage: plan.stage.name.clone(),
+            stage: stage.name,
             limits: OutputLimits::from(&plan.limits),
             pairs: plan.carries_input,
-        });
-        Reply::Loaded
+        };
+        match self.employ(loaded, concurrency) {
+            Ok(open) => Reply::Loaded { open },
+            Err(failure) => Reply::Unfit(failure.into_text()),
+        }
+    }
+
+    /// Puts the function in its place; how many units it has open at once.
+    fn employ(&mut self, mut loaded: Loaded, concurrency: Option<u32>) -> Result<u32, Failure> {
+        let Some(concurrent) = loaded.function.concurrent() else {
+            if let Some(asked) = concurrency.filter(|asked| *asked > 1) {
+                let stage = &loaded.stage;
+                warn!(%stage, "concurrency = {asked} has no effect: the function works on one unit after the other");
+            }
+            self.function = Some(loaded);
+            return Ok(1);
+        };
+        let open = concurrency.unwrap_or(concurrent.open_max()).clamp(1, CONCURRENCY_CEILING);
+        let waker = Waker::default();
+        let open_max = concurrent.begin(open, loaded.limits, waker.clone())?;
+        let Loaded { function, stage, limits, pairs } = loaded;
+        let terms = Terms { stage, limits, pairs, open_max };
+        let crew = Crew::start(function, waker, terms, self.handle.clone())
+            .map_err(|error| Failure::new(format!("no thread can be made: {error}")))?;
+        *lock(&self.crew) = Some(crew);
+        Ok(open_max)
+    }
+
+    /// Ends what was loaded before. The function that the worker brought is kept, if that is it.
+    fn unload(&mut self, keeps: bool) {
+        let crew = lock(&self.crew).take();
+        let before = match (self.function.take(), crew) {
+            (Some(mut before), _) => {
+                before.function.tear_down();
+                Some(before.function)
+            }
+            (None, Some(crew)) if keeps => crew.finish(),
+            // Dropped, so what is open is abandoned.
+            (None, _) => None,
+        };
+        if self.own.function.is_none() && keeps {
+            self.own.function = before;
+        }
     }
 
     /// Executes a parcel; the last of its outputs.
@@ -296,7 +366,7 @@ impl Operator {
             self.group = next_group(self.group, took, together);
         }
         let product = lock(&self.progress).ready.take();
-        let finished = Some(u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX));
+        let finished = Some(Busy::alone(u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX)));
         Some(Reply::Product { ticket: parcel.ticket, product, finished })
     }
 }
@@ -341,19 +411,12 @@ fn call_pair(
     unit: &Unit<'_>,
     pair: &[u8],
     outputs: &mut Outputs,
-) -> Result<(), crate::Failure> {
-    const ARRAY_OF_TWO: u8 = 0x92;
-    let malformed = || crate::Failure::new("a value that carries no input");
-    let (marker, rest) = pair.split_first().ok_or_else(malformed)?;
-    let input_len = value_len(rest).map_err(|_| malformed())?;
-    if *marker != ARRAY_OF_TWO {
-        return Err(malformed());
-    }
-    let (input, value) = rest.split_at(input_len);
+) -> Result<(), Failure> {
+    let (input, value) = split_pair(pair)?;
     let mut plain = Outputs::new(outputs.limits());
     function.call(unit, value, &mut plain)?;
     for output in plain.iter() {
-        outputs.push_bytes(&[&[ARRAY_OF_TWO], input, output].concat())?;
+        outputs.push_bytes(&paired(input, output))?;
     }
     Ok(())
 }
@@ -373,12 +436,7 @@ mod tests {
     struct Slow(Sender<()>, Receiver<()>);
 
     impl Function for Slow {
-        fn call(
-            &mut self,
-            unit: &Unit<'_>,
-            _: &[u8],
-            _: &mut Outputs,
-        ) -> Result<(), crate::Failure> {
+        fn call(&mut self, unit: &Unit<'_>, _: &[u8], _: &mut Outputs) -> Result<(), Failure> {
             if [3, 4].contains(&unit.id) {
                 self.0.send(()).unwrap();
                 self.1.recv().unwrap();
@@ -403,8 +461,9 @@ mod tests {
             progress: progress.clone(),
             group: 100,
             code: Code::Trusted,
-            own: None,
+            own: Own::default(),
             function: Some(function),
+            crew: SharedCrew::default(),
         };
         let units = Units::from_source(0, vec![1; 100], (1..=100).collect());
         let parcel = ParcelTask { ticket: 0, attempt: 1, execution: 0, units };

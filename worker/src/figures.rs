@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use proto::{frame::WorkerTally, time::Time, turned_away::TurnedAway};
 
+use crate::request::Busy;
+
 /// Interval between two of its reports to the ventilator.
 const INTERVAL: Duration = Duration::from_millis(500);
 
@@ -37,10 +39,11 @@ impl Figures {
         self.tally.outputs += count as u64;
     }
 
-    /// A parcel has ended: its units, and nanoseconds in the function.
-    pub fn finished(&mut self, units: usize, busy_ns: u64) {
+    /// A parcel has ended: its units, and how long the function took for them.
+    pub fn finished(&mut self, units: usize, busy: Busy) {
         self.tally.units += units as u64;
-        self.tally.busy_ns = self.tally.busy_ns.saturating_add(busy_ns);
+        self.tally.busy_ns = self.tally.busy_ns.saturating_add(busy.wall_ns);
+        self.tally.open_ns = self.tally.open_ns.saturating_add(busy.open_ns);
     }
 
     /// Whether they are to be told: something has been done since, and not just now.

@@ -9,10 +9,10 @@
 //!
 //! | | |
 //! | --- | --- |
-//! | `cli.rs`, `run.rs` | flags and `main`; the worker joined to its sockets and its executor |
+//! | `cli.rs`, `crowd.rs`, `run.rs` | flags and `main`; several workers by one command; the worker joined to its sockets and its executor |
 //! | [`core`] | what a frame means, what the worker is part of, and its leaving, as a state machine without I/O |
 //! | `parcels.rs`, `receivers.rs`, `figures.rs`, [`product`] | what it was given; whom it gives its outputs; what it tells of itself; outputs on their way |
-//! | [`executor`] | the function's thread |
+//! | [`executor`], [`concurrent`] | the function's thread; functions that have many units open at once |
 //! | `function/`, [`builtin`], [`external`], `assemble.rs` | functions in Rust, by name, and as programs |
 //!
 //! ```
@@ -79,7 +79,10 @@ pub mod assemble;
 pub mod builtin;
 #[cfg(feature = "cli")]
 pub mod cli;
+pub mod concurrent;
 pub mod core;
+#[cfg(feature = "cli")]
+mod crowd;
 pub mod executor;
 #[cfg_attr(
     not(test),
@@ -112,6 +115,9 @@ mod testing;
 pub use assemble::{AssembleError, assemble};
 #[cfg(feature = "cli")]
 pub use cli::main;
+pub use concurrent::{Concurrent, threads, try_threads};
+#[cfg(feature = "tokio")]
+pub use concurrent::{concurrent, try_concurrent};
 pub use function::{
     Emit, Failure, Function, OutputLimits, Outputs, Typed, Unit, Worker, filter_map, flat_map, map,
     try_map,

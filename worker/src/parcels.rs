@@ -5,7 +5,7 @@
 //! Refuses to know where outcomes go.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
@@ -21,7 +21,7 @@ use tracing::warn;
 
 use crate::{
     product::Product,
-    request::{Request, Share, Ticket, Turn},
+    request::{Busy, Request, Share, Ticket, Turn},
 };
 
 /// Outputs that are ready are fetched from a long parcel as often.
@@ -29,6 +29,10 @@ const COLLECT_INTERVAL: Duration = Duration::from_millis(25);
 
 /// How long a worker stays over its memory limit before it returns parcels that are not begun.
 pub(crate) const FULL_PATIENCE: Duration = Duration::from_millis(100);
+
+/// How long a worker that leaves waits for the units that it has open, if it may have several: they may
+/// wait for something that never comes.
+const GRACE: Duration = Duration::from_secs(30);
 
 /// How much room there is for outcomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,12 +57,14 @@ struct Parcel {
 
 #[derive(Debug)]
 struct Executing {
-    ticket: Ticket,
     link: LinkId,
     parcel: ParcelId,
     attempt: u32,
     units: usize,
     bytes: usize,
+    // Units that are done, and bytes of values, for which credit was given.
+    done: usize,
+    credited: (usize, usize),
     failed: Vec<Failed>,
     collected: Time,
     // Units not begun have been given back already.
@@ -74,20 +80,27 @@ pub(crate) struct Yield {
     pub attempt: u32,
     /// The outputs; what failed is kept for the word to the sender.
     pub product: Product,
-    /// Its units, and nanoseconds in the function, if the parcel has ended.
-    pub finished: Option<(usize, u64)>,
+    /// Its units, and how long the function took, if the parcel has ended.
+    pub finished: Option<(usize, Busy)>,
 }
 
 /// All parcels that are here.
 #[derive(Debug)]
 pub(crate) struct Parcels {
     loaded: bool,
-    // The worker leaves, and takes no more.
-    closed: bool,
+    // Units that may be open at once.
+    open: usize,
+    // Since when the worker leaves, and takes no more.
+    closed: Option<Time>,
     intake: Intake,
     senders: Vec<LinkId>,
+    // Senders that know how many units may be open.
+    introduced: BTreeSet<LinkId>,
     queue: VecDeque<Parcel>,
-    executing: Option<Executing>,
+    // What the executor has; one parcel, unless several units may be open at once.
+    executing: BTreeMap<Ticket, Executing>,
+    // Units of theirs that are not done.
+    undone: usize,
     // Said once the results are on their way: those somebody waits for.
     done: Vec<(LinkId, Done)>,
     full_since: Option<Time>,
@@ -103,11 +116,14 @@ impl Parcels {
     pub fn new(limits: &Limits, first_execution: u64) -> Self {
         Self {
             loaded: false,
-            closed: false,
+            open: 1,
+            closed: None,
             intake: Intake::new(limits.intake_units_max, limits.intake_bytes_max),
             senders: Vec::new(),
+            introduced: BTreeSet::new(),
             queue: VecDeque::new(),
-            executing: None,
+            executing: BTreeMap::new(),
+            undone: 0,
             done: Vec::new(),
             full_since: None,
             withheld: BTreeMap::new(),
@@ -119,7 +135,7 @@ impl Parcels {
     /// Units that have come and are not done, and bytes of their values.
     pub fn intake(&self) -> (usize, usize) {
         let queued = self.queue.iter().map(|p| (p.work.units.len(), p.work.units.bytes()));
-        let begun = self.executing.iter().map(|executing| (executing.units, executing.bytes));
+        let begun = self.executing.values().map(Executing::unprocessed);
         queued.chain(begun).fold((0, 0), |sum, each| (sum.0 + each.0, sum.1 + each.1))
     }
 
@@ -130,12 +146,12 @@ impl Parcels {
 
     /// Whether the worker takes no more.
     pub fn is_closed(&self) -> bool {
-        self.closed
+        self.closed.is_some()
     }
 
     /// Whether the executor has nothing.
     pub fn is_idle(&self) -> bool {
-        self.executing.is_none()
+        self.executing.is_empty()
     }
 
     /// Another plan holds from now on: its function has still to be made ready, and what the
@@ -143,15 +159,25 @@ impl Parcels {
     pub fn begin_anew(&mut self, limits: &Limits) {
         self.loaded = false;
         self.intake = Intake::new(limits.intake_units_max, limits.intake_bytes_max);
-        if let Some(executing) = &mut self.executing {
-            executing.void = true;
-        }
+        self.executing.values_mut().for_each(|executing| executing.void = true);
+        self.undone = 0;
     }
 
-    /// The function is ready. A worker whose function cannot work must never be sent anything, so
-    /// credit is granted from here on.
-    pub fn loaded(&mut self) {
+    /// The function is ready, and has so many units open at once. A worker whose function cannot work
+    /// must never be sent anything, so credit is granted from here on.
+    pub fn loaded(&mut self, open: u32) {
         self.loaded = true;
+        self.open = open.max(1) as usize;
+        if self.is_concurrent() {
+            self.intake.widen(2 * self.open as u64);
+        }
+        self.introduced.clear();
+        // What the function before it had open, if anything, went with it.
+        self.executing.retain(|_, executing| !executing.void);
+    }
+
+    fn is_concurrent(&self) -> bool {
+        self.open > 1
     }
 
     /// A sender's session begins.
@@ -164,10 +190,12 @@ impl Parcels {
     pub fn lose(&mut self, turn: &mut Turn<'_>, link: LinkId) {
         self.senders.retain(|sender| *sender != link);
         self.intake.leave(link);
+        self.introduced.remove(&link);
         self.withheld.remove(&link);
         self.queue.retain(|parcel| parcel.link != link);
-        if self.executing.as_ref().is_some_and(|executing| executing.link == link) {
-            turn.request(Request::Truncate { share: Share::All });
+        let theirs = self.executing.iter().filter(|(_, executing)| executing.link == link);
+        for (ticket, _) in theirs {
+            turn.request(Request::Truncate { ticket: *ticket, share: Share::All });
         }
     }
 
@@ -186,7 +214,7 @@ impl Parcels {
         if !within && !pressed {
             warn!("a sender does not keep to its credit; it has to begin anew");
             mesh.overdrawn(turn, link);
-        } else if self.closed {
+        } else if self.is_closed() {
             self.give_back(turn, mesh, parcel);
         } else {
             self.queue.push_back(parcel);
@@ -219,68 +247,98 @@ impl Parcels {
             if let Some(parcel) = self.queue.remove(index) {
                 self.give_back(turn, mesh, parcel);
             }
-        } else if let Some(executing) = &self.executing
-            && (executing.link, executing.parcel) == (link, parcel)
-        {
-            turn.request(Request::Truncate { share: Share::Half });
+        } else {
+            let begun =
+                |executing: &Executing| (executing.link, executing.parcel) == (link, parcel);
+            // The newest are called back, mostly.
+            if let Some((ticket, _)) = self.executing.iter().rev().find(|(_, known)| begun(known)) {
+                turn.request(Request::Truncate { ticket: *ticket, share: Share::Half });
+            }
         }
     }
 
     /// The worker leaves: takes no more, gives back what is not begun.
     pub fn close(&mut self, turn: &mut Turn<'_>, mesh: &mut Mesh) {
-        self.closed = true;
+        self.closed = Some(turn.now);
         for parcel in std::mem::take(&mut self.queue) {
             self.give_back(turn, mesh, parcel);
         }
-        if self.executing.is_some() {
-            turn.request(Request::Truncate { share: Share::All });
+        for ticket in self.executing.keys() {
+            turn.request(Request::Truncate { ticket: *ticket, share: Share::All });
         }
+    }
+
+    /// Whether a worker that leaves has waited long enough for the units that it has open.
+    pub fn is_overdue(&self, now: Time) -> bool {
+        self.is_concurrent()
+            && !self.executing.is_empty()
+            && self.closed.is_some_and(|since| now.since(since) >= GRACE)
+    }
+
+    /// What is still open is not waited for: it is done by others, once this worker has left.
+    pub fn abandon(&mut self) {
+        let (units, seconds) = (self.undone, GRACE.as_secs());
+        warn!(units, seconds, "leaving though units are not done after that time; others do them");
+        self.executing.clear();
+        self.undone = 0;
     }
 
     /// The executor has given up all but the first units of a parcel.
     pub fn truncated(&mut self, turn: &mut Turn<'_>, mesh: &mut Mesh, ticket: Ticket, keep: u32) {
-        let Some(executing) = &mut self.executing else { return };
-        if executing.ticket != ticket {
-            return;
-        }
+        let Some(executing) = self.executing.get_mut(&ticket) else { return };
         let given = executing.units.saturating_sub(keep as usize);
         let bytes = (executing.bytes * given).checked_div(executing.units).unwrap_or_default();
         executing.units -= given;
         executing.bytes -= bytes;
+        if !executing.void {
+            self.undone = self.undone.saturating_sub(given);
+        }
         let (link, parcel) = (executing.link, executing.parcel);
         self.intake.processed(link, given, bytes);
         mesh.send(link, Frame::Returned { parcel, keep }, turn.out);
     }
 
-    /// The executor has made something of a parcel, and has ended it after so many nanoseconds in
-    /// the function, if it has.
+    /// The executor has made something of a parcel, and has ended it after so long in the function, if
+    /// it has.
     pub fn produced(
         &mut self,
         now: Time,
         ticket: Ticket,
         mut product: Product,
-        busy_ns: Option<u64>,
+        busy: Option<Busy>,
     ) -> Option<Yield> {
-        let executing = self.executing.as_mut().filter(|known| known.ticket == ticket)?;
+        let is_concurrent = self.is_concurrent();
+        let executing = self.executing.get_mut(&ticket)?;
         if executing.void {
-            if busy_ns.is_some() {
-                self.executing = None;
+            if busy.is_some() {
+                self.executing.remove(&ticket);
             }
             return None;
         }
         executing.collected = now;
         executing.failed.append(&mut product.failed);
         let attempt = executing.attempt;
-        let finished = busy_ns.and_then(|busy_ns| Some((self.finish(busy_ns)?, busy_ns)));
+        let worked = (product.worked as usize).min(executing.units - executing.done);
+        executing.done += worked;
+        self.undone = self.undone.saturating_sub(worked);
+        if is_concurrent {
+            // Others may come for them although the parcel lasts.
+            let (link, (units, bytes)) = (executing.link, executing.credit());
+            self.intake.processed(link, units, bytes);
+        }
+        let finished = busy.and_then(|busy| Some((self.finish(ticket, busy)?, busy)));
         Some(Yield { attempt, product, finished })
     }
 
     /// What was executed is done; how many units it was.
-    fn finish(&mut self, busy_ns: u64) -> Option<usize> {
-        let Executing { link, parcel, units, bytes, failed, .. } = self.executing.take()?;
+    fn finish(&mut self, ticket: Ticket, busy: Busy) -> Option<usize> {
+        let executing = self.executing.remove(&ticket)?;
+        let (units, bytes) = executing.unprocessed();
+        self.undone = self.undone.saturating_sub(executing.units - executing.done);
+        let Executing { link, parcel, failed, .. } = executing;
         self.intake.processed(link, units, bytes);
-        self.done.push((link, Done { parcel, busy_ns, failed }));
-        Some(units)
+        self.done.push((link, Done { parcel, busy_ns: busy.wall_ns, failed: in_order(failed) }));
+        Some(executing.units)
     }
 
     /// Says what is done, and grants what may come next.
@@ -290,12 +348,15 @@ impl Parcels {
         }
         let grants = if self.loaded { self.intake.grants() } else { Vec::new() };
         for (link, credit) in grants {
+            if self.is_concurrent() && self.introduced.insert(link) {
+                mesh.send(link, Frame::Concurrency(self.open as u32), turn.out);
+            }
             mesh.grant(link, credit, turn.out);
         }
     }
 
-    /// Starts the next parcel. Without room that is one with the oldest unit that is not committed:
-    /// everything that is kept may wait for it.
+    /// Starts the next parcels, as many as the executor should have. Without room that is one with
+    /// the oldest unit that is not committed: everything that is kept may wait for it.
     pub fn execute(&mut self, turn: &mut Turn<'_>, mesh: &mut Mesh, room: Room) {
         match room {
             Room::Free => self.has_room(),
@@ -303,20 +364,26 @@ impl Parcels {
                 self.full_since.get_or_insert(turn.now);
             }
         }
-        if self.executing.is_some() {
-            return self.look_after(turn, room);
+        self.look_after(turn, room);
+        while self.loaded && self.wants_more() {
+            let next = match room {
+                Room::Free => self.queue.pop_front(),
+                Room::Full { awaited } => awaited.and_then(|oldest| self.take_oldest(oldest)),
+            };
+            match next {
+                Some(parcel) => self.begin(turn, parcel, room),
+                None if self.is_stuck(turn.now) => return self.make_way(turn, mesh),
+                None => return,
+            }
         }
-        if !self.loaded {
-            return;
-        }
-        let next = match room {
-            Room::Free => self.queue.pop_front(),
-            Room::Full { awaited } => awaited.and_then(|oldest| self.take_oldest(oldest)),
-        };
-        match next {
-            Some(parcel) => self.begin(turn, parcel, room),
-            None if self.is_stuck(turn.now) => self.make_way(turn, mesh),
-            None => {}
+    }
+
+    /// Whether the executor should have another parcel. What it has not begun can be called back
+    /// from there as well, so it has enough to go on with whatever ends.
+    fn wants_more(&self) -> bool {
+        match self.is_concurrent() {
+            false => self.executing.is_empty(),
+            true => self.undone < 2 * self.open,
         }
     }
 
@@ -329,15 +396,20 @@ impl Parcels {
 
     /// Fetches what a long parcel has ready; gives back the rest of it if there is no room.
     fn look_after(&mut self, turn: &mut Turn<'_>, room: Room) {
-        let Some(executing) = &mut self.executing else { return };
-        if room != Room::Free && !executing.truncated {
-            // Its outputs fill the memory: what is not begun may come again later.
-            executing.truncated = true;
-            turn.request(Request::Truncate { share: Share::All });
+        let collects = !self.is_concurrent();
+        if room == Room::Free && !collects {
+            return;
         }
-        if turn.now.since(executing.collected) >= COLLECT_INTERVAL {
-            executing.collected = turn.now;
-            turn.request(Request::Collect);
+        for (ticket, executing) in &mut self.executing {
+            if room != Room::Free && !executing.truncated {
+                // Its outputs fill the memory: what is not begun may come again later.
+                executing.truncated = true;
+                turn.request(Request::Truncate { ticket: *ticket, share: Share::All });
+            }
+            if collects && turn.now.since(executing.collected) >= COLLECT_INTERVAL {
+                executing.collected = turn.now;
+                turn.request(Request::Collect);
+            }
         }
     }
 
@@ -376,29 +448,57 @@ impl Parcels {
         let (ticket, execution) = (self.next_ticket, self.next_execution);
         self.next_ticket += 1;
         self.next_execution = execution.wrapping_add(units.len() as u64);
-        self.executing = Some(Executing {
-            ticket,
+        self.undone += units.len();
+        let executing = Executing {
             link,
             parcel,
             attempt,
             units: units.len(),
             bytes: units.bytes(),
+            done: 0,
+            credited: (0, 0),
             failed: Vec::new(),
             collected: turn.now,
             // Without room only what must be is begun, and finished.
             truncated: room != Room::Free,
             void: false,
-        });
+        };
+        self.executing.insert(ticket, executing);
         turn.request(Request::Execute { ticket, attempt, execution, units });
     }
 
-    /// When outputs are fetched, or room has been missing for too long.
+    /// When outputs are fetched, room has been missing for too long, or a worker that leaves gives up.
     pub fn deadline(&self) -> Option<Time> {
-        let collect = self.executing.as_ref().map(|e| e.collected + COLLECT_INTERVAL);
-        let waits = self.loaded
-            && self.executing.is_none()
-            && self.queue.iter().any(|parcel| !parcel.pressed);
+        let only = self.executing.values().next().filter(|_| !self.is_concurrent());
+        let collect = only.map(|executing| executing.collected + COLLECT_INTERVAL);
+        let overdue = self.closed.filter(|_| self.is_concurrent() && !self.is_idle());
+        let overdue = overdue.map(|since| since + GRACE);
+        let waits =
+            self.loaded && self.wants_more() && self.queue.iter().any(|parcel| !parcel.pressed);
         let stuck = self.full_since.filter(|_| waits).map(|since| since + FULL_PATIENCE);
-        collect.into_iter().chain(stuck).min()
+        [collect, stuck, overdue].into_iter().flatten().min()
     }
+}
+
+impl Executing {
+    /// Units, and bytes of values, for which no credit was given.
+    fn unprocessed(&self) -> (usize, usize) {
+        let (units, bytes) = self.credited;
+        (self.units.saturating_sub(units), self.bytes.saturating_sub(bytes))
+    }
+
+    /// What credit is to be given for now; each unit counts for as many bytes.
+    fn credit(&mut self) -> (usize, usize) {
+        let share = (self.bytes as u128 * self.done as u128).checked_div(self.units as u128);
+        let (units, bytes) = (self.done, share.unwrap_or_default() as usize);
+        let grown = (units - self.credited.0, bytes.saturating_sub(self.credited.1));
+        self.credited = (units, self.credited.1 + grown.1);
+        grown
+    }
+}
+
+/// Units may have failed in any order; who hears of them wants theirs.
+fn in_order(mut failed: Vec<Failed>) -> Vec<Failed> {
+    failed.sort_unstable_by_key(|failed| failed.index);
+    failed
 }

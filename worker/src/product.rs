@@ -29,6 +29,8 @@ pub struct Product {
     pub failed: Vec<Failed>,
     /// Microseconds each output took: how many in a row, how long each.
     pub timing: Vec<(u32, u32)>,
+    /// How many units this came of.
+    pub worked: u32,
 }
 
 impl Product {
@@ -53,6 +55,7 @@ impl Product {
         outputs: &mut Outputs,
         worked: Worked,
     ) {
+        self.worked += outcomes.units();
         if self.units.is_empty()
             && outputs.payload().len() >= MOVED_BYTES
             && let Some(Executed::Outputs { units, each: 1 }) = outcomes.only()
@@ -139,6 +142,23 @@ impl<'a> Cursor<'a> {
     /// The index of the next unit in the parcel.
     pub fn index(&self) -> usize {
         self.index
+    }
+
+    /// Goes on to the unit of this index, which is not before the next one.
+    pub fn skip_to(&mut self, index: usize) {
+        while let Some(span) = self.units.spans().get(self.span)
+            && self.index < index
+        {
+            let left = (span.count - self.offset) as usize;
+            let skipped = left.min(index - self.index);
+            self.index += skipped;
+            if skipped == left {
+                self.span += 1;
+                self.offset = 0;
+            } else {
+                self.offset += skipped as u32;
+            }
+        }
     }
 
     /// The next `count` units, as parts of spans.
@@ -235,5 +255,10 @@ mod tests {
         assert_eq!(shape(cursor.take(2)), [(0, 2)]);
         assert_eq!(shape(cursor.take(2)), [(2, 1), (10, 1)]);
         assert_eq!(shape(cursor.take(9)), [(11, 2)]);
+        let mut cursor = Cursor::new(&units);
+        cursor.skip_to(2);
+        assert_eq!(shape(cursor.clone().take(2)), [(2, 1), (10, 1)]);
+        cursor.skip_to(5);
+        assert_eq!((cursor.index(), shape(cursor.take(9))), (5, vec![(12, 1)]));
     }
 }

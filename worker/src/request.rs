@@ -18,7 +18,8 @@ pub type Ticket = u64;
 pub enum Request {
     /// Make the function that the plan names, ready.
     Load(Box<Plan>),
-    /// Execute these units in order.
+    /// Execute these units, beginning them in order, and behind those of the parcels before. As long as the
+    /// function has one unit at a time, the parcel before has ended.
     Execute {
         /// The parcel, as this worker counts.
         ticket: Ticket,
@@ -31,10 +32,13 @@ pub enum Request {
     },
     /// Give up units that are not begun; answered at once with [`Reply::Truncated`].
     Truncate {
+        /// Of which parcel.
+        ticket: Ticket,
         /// All of them, or half.
         share: Share,
     },
-    /// Hand over what is ready; answered at once with [`Reply::Product`], if anything is.
+    /// Hand over what is ready; answered at once with [`Reply::Product`], if anything is. A function
+    /// with many units open tells by itself.
     Collect,
 }
 
@@ -47,11 +51,31 @@ pub enum Share {
     All,
 }
 
+/// How long a function took for a parcel.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Busy {
+    /// Nanoseconds. Of units that are open at once each takes its share of the time, so that all
+    /// parcels together take as long as any unit was open.
+    pub wall_ns: u64,
+    /// Nanoseconds from each unit's beginning to its end, summed up.
+    pub open_ns: u64,
+}
+
+impl Busy {
+    /// That of units one after the other.
+    pub fn alone(ns: u64) -> Self {
+        Self { wall_ns: ns, open_ns: ns }
+    }
+}
+
 /// What comes back.
 #[derive(Debug)]
 pub enum Reply {
     /// The function is ready.
-    Loaded,
+    Loaded {
+        /// So many units may be open at once.
+        open: u32,
+    },
     /// The function cannot work here.
     Unfit(String),
     /// Outputs.
@@ -60,9 +84,11 @@ pub enum Reply {
         ticket: Ticket,
         /// The outputs.
         product: Product,
-        /// Nanoseconds in the function for the whole parcel, if this ends it.
-        finished: Option<u64>,
+        /// How long the function took for the whole parcel, if this ends it.
+        finished: Option<Busy>,
     },
+    /// All of these, in this order.
+    Several(Vec<Self>),
     /// The executor keeps only the first units of its parcel.
     Truncated {
         /// Of which parcel.

@@ -17,7 +17,7 @@ use thiserror::Error;
 use crate::{
     Function,
     core::{Reply, WorkerRole},
-    executor::{Code, Executor},
+    executor::{Code, Executor, Own},
 };
 
 /// Everything that a worker has to know; the rest comes with the plan.
@@ -37,6 +37,8 @@ pub struct Setup {
     pub code: Code,
     /// It leaves when no ventilator has answered for so long; never if none.
     pub give_up_after: Option<Duration>,
+    /// How many units it has open at once, whatever the plan says.
+    pub concurrency: Option<u32>,
 }
 
 /// Why a worker could not run.
@@ -79,6 +81,7 @@ pub fn run(
         host: this_host(),
         pid: process::id(),
     };
+    let own = Own { function: own, concurrency: setup.concurrency };
     let executor = Executor::start(own, setup.code, driver.handle())?;
     started(driver.handle());
     let me = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;

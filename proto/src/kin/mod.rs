@@ -16,7 +16,7 @@ use std::{
     fs::File,
     io,
     os::unix::process::CommandExt,
-    process::{Child, Command},
+    process::{Child, Command, ExitStatus},
     sync::{
         Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
@@ -45,6 +45,8 @@ static ENDING: RwLock<bool> = RwLock::new(false);
 static ADOPTS: AtomicBool = AtomicBool::new(false);
 static WANTS_GUARD: AtomicBool = AtomicBool::new(false);
 static GUARD: Mutex<Option<Guard>> = Mutex::new(None);
+/// Programs that were started here, and are waited for by whoever started them.
+static AWAITED: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
 
 /// Those that were below this process before its program began: who replaces a shell by this program
 /// (`exec`) may have made it the parent of what gives it its input. They are nobody's to end.
@@ -110,7 +112,25 @@ pub fn start(command: &mut Command) -> io::Result<Child> {
     // It is this process's, not its programs'.
     command.env_remove(PARENT_VARIABLE);
     set_apart(command)?;
-    command.spawn()
+    // Under the lock, so that nobody takes it away before it is known.
+    let mut awaited = awaited();
+    let child = command.spawn()?;
+    awaited.insert(child.id());
+    Ok(child)
+}
+
+/// Waits for the end of a program that was [started](start) here.
+///
+/// # Errors
+/// What the system says.
+pub fn wait(child: &mut Child) -> io::Result<ExitStatus> {
+    let status = child.wait();
+    awaited().remove(&child.id());
+    status
+}
+
+fn awaited() -> MutexGuard<'static, BTreeSet<u32>> {
+    AWAITED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether what is started here could ask at a terminal.
@@ -185,12 +205,19 @@ pub fn reap_orphans(known: impl IntoIterator<Item = Pid>) {
     children.filter(|child| !known.contains(&table::raw(*child))).for_each(reap);
 }
 
-/// Takes away what is left of adopted processes that have ended by themselves. For processes
-/// whose children have all been looked after when this is called.
+/// Takes away what is left of adopted processes that have ended by themselves: all children but
+/// those that are waited for.
 pub fn reap_adopted() {
     if ADOPTS.load(Ordering::Acquire) {
-        while let Ok(Some(_)) = waitid(WaitId::All, WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
-        }
+        let guard = guard_pid();
+        let children = table::children_of_main().into_iter();
+        // Held all the while: a number that is free is another program's next.
+        let awaited = awaited();
+        let is_adopted = |child: &Pid| {
+            let known = u32::try_from(table::raw(*child)).is_ok_and(|pid| awaited.contains(&pid));
+            !known && Some(*child) != guard
+        };
+        children.filter(is_adopted).for_each(reap);
     }
 }
 

@@ -34,6 +34,12 @@ impl Intake {
         Self { units_max, bytes_max, senders: BTreeMap::new(), grown: BTreeSet::new() }
     }
 
+    /// The intake is for so many units at least.
+    pub fn widen(&mut self, units: u64) {
+        self.units_max = self.units_max.max(units);
+        self.grown = self.senders.keys().copied().collect();
+    }
+
     /// A sender's session begins.
     pub fn join(&mut self, link: LinkId) {
         self.senders.insert(link, Sender::default());

@@ -200,6 +200,13 @@ impl<W> Downstream<W> {
         }
     }
 
+    /// A worker has so many units open at once.
+    pub fn opens(&mut self, link: LinkId, units: u32) {
+        if let Some(stage) = self.stage_of(link) {
+            stage.opens(link, units);
+        }
+    }
+
     /// A worker takes no more.
     pub fn leaving(&mut self, link: LinkId) {
         if let Some(stage) = self.stage_of(link) {

@@ -15,18 +15,29 @@ pub struct Sizing {
     units_max: usize,
     ns_per_unit: Option<f64>,
     grown: usize,
+    // No parcel needs to be smaller, unless there is no more.
+    least: usize,
 }
 
 /// The weight of the newest parcel in the mean.
 const NEWEST: f64 = 0.3;
+/// A peer that has many units open at once gets so many parcels of them at least: then a parcel
+/// lasts an eighth of a unit's time beyond that time.
+const PARCELS_OF_OPEN: usize = 8;
 
 impl Sizing {
     /// A peer of which nothing is known.
     pub fn new(target: Duration, units_max: usize) -> Self {
-        Self { target, units_max, ns_per_unit: None, grown: 1 }
+        Self { target, units_max, ns_per_unit: None, grown: 1, least: 1 }
     }
 
-    /// A parcel of `units` took the peer this long.
+    /// The peer has so many units open at once: small parcels would fill it slowly.
+    pub fn opens(&mut self, units: usize) {
+        self.least = units.div_ceil(PARCELS_OF_OPEN).clamp(1, self.units_max.max(1));
+    }
+
+    /// A parcel of `units` took the peer this long. Of several that it has open at once each takes
+    /// its share of the time.
     pub fn finished(&mut self, units: usize, busy: Duration) {
         if units == 0 {
             return;
@@ -40,13 +51,13 @@ impl Sizing {
 
     /// How many units the next parcel may hold.
     pub fn units(&self) -> usize {
-        self.grown
+        self.grown.max(self.least)
     }
 
     /// How many units the next parcel may hold when `left` units are all that is left for
     /// `peers` of equal speed.
     pub fn units_near_end(&self, left: usize, peers: usize) -> usize {
-        self.grown.min(left.div_ceil(peers.max(1).saturating_mul(2))).max(1)
+        self.units().min(left.div_ceil(peers.max(1).saturating_mul(2))).max(1)
     }
 
     /// How long this many units are expected to take; nothing is known before the first parcel.
@@ -69,6 +80,20 @@ mod tests {
             sizing.finished(sizing.units(), Duration::from_nanos(100) * sizing.units() as u32);
         }
         assert_eq!(sizing.units(), 10_000);
+    }
+
+    #[test]
+    fn a_peer_with_many_units_open_is_filled_by_a_few_parcels() {
+        let mut sizing = Sizing::new(TARGET, 10_000);
+        sizing.opens(500);
+        assert_eq!(sizing.units(), 63);
+        sizing.finished(63, Duration::from_millis(63));
+        assert_eq!(sizing.units(), 63);
+        assert_eq!(sizing.units_near_end(4, 1), 2);
+        sizing.opens(usize::MAX);
+        assert_eq!(sizing.units(), 10_000);
+        sizing.opens(1);
+        assert_eq!(sizing.units(), 2);
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub fn summarise(ledger: &Ledger, conclusion: &Conclusion) -> Summary {
         stage: ledger.stage_name(worker.stage),
         units: worker.units,
         busy: worker.busy_ns as f64 / worker.present_ns.max(1) as f64,
+        open: worker.open_ns as f64 / worker.busy_ns.max(1) as f64,
     });
     let mut turned_away = conclusion.turned_away;
     turned_away.add(&tally.turned_away);

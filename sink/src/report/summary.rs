@@ -60,6 +60,9 @@ pub struct Summary {
     pub aggregates: Option<Value>,
 }
 
+/// A worker that had so many units open at once, in the mean, had several.
+const SEVERAL: f64 = 1.01;
+
 /// Some percentiles of a duration, in microseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Percentiles {
@@ -82,8 +85,11 @@ pub struct WorkerShare {
     pub stage: String,
     /// How many units it finished.
     pub units: u64,
-    /// The share of the run's time that it was computing, from 0 to 1.
+    /// The share of the run's time that it was computing, or had any unit open, from 0 to 1.
     pub busy: f64,
+    /// How many units it had open at once in that time, in the mean: 1 unless it may have several.
+    #[serde(default)]
+    pub open: f64,
 }
 
 /// What passed through one stage, in units of the source that are committed: over all restarts,
@@ -201,6 +207,8 @@ impl Summary {
     }
 
     fn worker_rows(&self) -> Vec<Vec<String>> {
+        // Of one unit after the other there is nothing to tell.
+        let several = self.workers.iter().any(|worker| worker.open > SEVERAL);
         let mut rows = vec![["worker", "stage", "units", "busy"].map(str::to_owned).to_vec()];
         rows.extend(self.workers.iter().map(|worker| {
             vec![
@@ -210,6 +218,11 @@ impl Summary {
                 format!("{:.0} %", worker.busy * 100.0),
             ]
         }));
+        if several {
+            let open = self.workers.iter().map(|worker| format!("{:.1}", worker.open));
+            let column = ["open at once".to_owned()].into_iter().chain(open);
+            rows.iter_mut().zip(column).for_each(|(row, cell)| row.push(cell));
+        }
         rows
     }
 }
@@ -243,7 +256,8 @@ mod tests {
     use serde_json::json;
 
     fn worker(name: &str, units: u64, busy: f64) -> WorkerShare {
-        WorkerShare { name: name.to_owned(), stage: "factorize".to_owned(), units, busy }
+        let stage = "factorize".to_owned();
+        WorkerShare { name: name.to_owned(), stage, units, busy, open: 1.0 }
     }
 
     fn summary() -> Summary {
@@ -311,6 +325,22 @@ count         99,990
 sum    4,999,950,000
 p99           98,304
 "
+        );
+    }
+
+    #[test]
+    fn how_many_units_were_open_is_told_where_they_were_several() {
+        let waits = WorkerShare { open: 487.26, ..worker("fetch-1", 2_000, 0.99) };
+        let summary = Summary { workers: vec![waits], ..Summary::default() };
+        let text = summary.to_string();
+        assert!(
+            text.contains(
+                "\
+worker   stage      units  busy  open at once
+fetch-1  factorize  2,000  99 %         487.3
+"
+            ),
+            "{text}"
         );
     }
 

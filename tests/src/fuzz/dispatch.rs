@@ -74,7 +74,7 @@ impl Scene {
     fn step(&mut self, script: &mut Script<'_>) {
         let link = script.below(4) as u32;
         let mut orders = Vec::new();
-        match script.below(14) {
+        match script.below(15) {
             0 => {
                 let count = script.below(24) as u32;
                 let units =
@@ -133,6 +133,7 @@ impl Scene {
             10 => self.dispatch.ending(),
             11 => self.dispatch.quiet(link, self.now, &self.committed),
             12 => self.dispatch.back(link, &self.committed, &mut orders),
+            13 => self.dispatch.opens(link, script.number32()),
             _ => self.dispatch.dispatch(&mut Turn::new(self.now, &mut orders), &self.committed),
         }
         self.carry_out(orders);

@@ -278,7 +278,7 @@ pub fn ventilator(data: &[u8]) -> u64 {
 
 /// A worker of any stage between peers that say anything.
 pub fn worker(data: &[u8]) -> u64 {
-    use worker::core::{Reply, Request, WorkerRole};
+    use worker::core::{Busy, Reply, Request, WorkerRole};
     use worker::product::Product;
     let script = &mut Script::new(data);
     let kind = HelloRole::Worker { stage: None, own: false };
@@ -287,12 +287,14 @@ pub fn worker(data: &[u8]) -> u64 {
     let mut world = World::new(role, first);
     world.at_once = |request| match request {
         // The executor has begun everything.
-        Request::Truncate { .. } => Some(Reply::Truncated { ticket: 0, keep: u32::MAX }),
+        Request::Truncate { ticket, .. } => {
+            Some(Reply::Truncated { ticket: *ticket, keep: u32::MAX })
+        }
         _ => None,
     };
     world.run(script, |request, script| match request {
         Request::Load(_) if script.below(16) == 0 => Some(Reply::Unfit("no".into())),
-        Request::Load(_) => Some(Reply::Loaded),
+        Request::Load(_) => Some(Reply::Loaded { open: 1 + script.below(6) as u32 }),
         Request::Execute { ticket, units, .. } => {
             let mut product = Product::default();
             match script.below(3) {
@@ -306,7 +308,8 @@ pub fn worker(data: &[u8]) -> u64 {
                     product.units = units;
                 }
             }
-            Some(Reply::Product { ticket, product, finished: Some(script.number()) })
+            let busy = Busy { wall_ns: script.number(), open_ns: script.number() };
+            Some(Reply::Product { ticket, product, finished: Some(busy) })
         }
         Request::Truncate { .. } | Request::Collect => None,
     })

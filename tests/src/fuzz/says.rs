@@ -30,7 +30,7 @@ pub(super) fn kind(script: &mut Script<'_>) -> HelloRole {
 
 /// Any frame but Hello.
 pub(super) fn frame(script: &mut Script<'_>) -> Frame {
-    match script.below(20) {
+    match script.below(21) {
         0 | 1 => Frame::Welcome(Box::new(welcome(script))),
         2 => Frame::Refused(refusal(script)),
         3 => Frame::Reset,
@@ -65,6 +65,7 @@ pub(super) fn frame(script: &mut Script<'_>) -> Frame {
             busy_ns: script.number(),
             ..WorkerTally::default()
         }),
+        19 => Frame::Concurrency(script.number32()),
         _ => [Frame::Leaving, Frame::Stop, Frame::Bye][script.below(3) as usize].clone(),
     }
 }

@@ -93,16 +93,22 @@ pub(super) fn most(scenario: &Scenario, is_sink: bool) -> Load {
     // Each sender may overshoot its share by one parcel, and has its share of an intake that fewer
     // senders may have been promised before.
     let senders = workers + 1;
+    let open = scenario.stages.iter().filter_map(|stage| stage.stage.concurrency).max();
+    let open = u64::from(open.unwrap_or(1)).min(window_units_max * tree);
     let (units, bytes) = if is_sink {
         (4 * intake_units_max, window_bytes_max / 2)
     } else {
-        (intake_units_max, intake_bytes_max)
+        (intake_units_max.max(2 * open), intake_bytes_max)
     };
     Load {
         in_flight: window_units_max,
         // One parcel that was begun, copies, and what belongs to the oldest unit, as often as lost
         // sessions made it come again.
-        kept_bytes: window_bytes_max + 4 * parcel + workers * (parcel_bytes_max + value),
+        // What was open when that became too much ends all the same.
+        kept_bytes: window_bytes_max
+            + 4 * parcel
+            + workers * (parcel_bytes_max + value)
+            + (open - 1) * tree * (value + ENTRY_BYTES),
         dead_bytes: window_units_max * (2 * value + 4 * ENTRY_BYTES),
         intake_units: 2 * units + senders * u64::from(parcel_units_max),
         intake_bytes: 2 * bytes + senders * (parcel_bytes_max + value) + parcel,

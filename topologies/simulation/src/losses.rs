@@ -4,7 +4,10 @@
 //! break, without a look into a role: what a sender had heard when its lane went down is what it
 //! could know. Refuses to judge.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use proto::{
     frame::{Envelope, Frame, ParcelId, Work},
@@ -32,6 +35,8 @@ struct Session {
 pub(super) struct Losses {
     // By the sender's number and its link.
     sessions: BTreeMap<(usize, LinkId), Session>,
+    // Senders and sessions with workers that have many units open at once.
+    concurrent: BTreeSet<(usize, u32)>,
     // By the start of the sender, and the unit: how often, and when the last time.
     lost: BTreeMap<(usize, u32, UnitId, Path), (u32, Moment)>,
 }
@@ -57,6 +62,10 @@ impl Losses {
         let (parcel, keep) = match &envelope.frame {
             Frame::Done(done) => (done.parcel, 0),
             Frame::Returned { parcel, keep } => (*parcel, *keep as usize),
+            Frame::Concurrency(_) => {
+                self.concurrent.insert((process, envelope.session));
+                return;
+            }
             _ => return,
         };
         let mut theirs = self.sessions.range_mut((process, 0)..=(process, LinkId::MAX));
@@ -68,11 +77,14 @@ impl Losses {
         parcels.retain(|_, units| !units.is_empty());
     }
 
-    /// The lane of a process has lost its worker, who had begun the first of its parcels at most.
+    /// The lane of a process has lost its worker, who had begun the first of its parcels at most, or
+    /// any of them if it has many units open at once.
     /// Lanes that go down together count once: one cut can do that to all of a process's lanes.
     pub fn lane_down(&mut self, at: Moment, sender: Incarnation, link: LinkId) {
         let Some(session) = self.sessions.remove(&(sender.process, link)) else { return };
-        let begun = session.parcels.into_values().next();
+        let concurrent = self.concurrent.contains(&(sender.process, session.number));
+        let most = if concurrent { usize::MAX } else { 1 };
+        let begun = session.parcels.into_values().take(most);
         for (root, path) in begun.into_iter().flatten() {
             let place = (sender.process, sender.start, root, path);
             let (count, last) = self.lost.entry(place).or_default();

@@ -22,7 +22,7 @@ use super::{
     faults::FaultPlan,
     forger::Forger,
     forgetful::Forgetful,
-    model::{Disk, Executor, Recorder, Source},
+    model::{Crew, Disk, Executor, Recorder, Source},
     mutation::Mutation,
     scenario::Scenario,
 };
@@ -194,12 +194,21 @@ impl Surroundings<'_> {
         let hello = self.hello(process, HelloRole::Worker { stage: asked, own: true });
         let ventilator = vec![endpoint(VENTILATOR, 0, true)];
         let (role, effects) = WorkerRole::new(me, hello, ventilator);
-        let helper = Executor::new(stage as u32, shape.stage.retries, shape.shape);
+        let (index, retries) = (stage as u32, shape.stage.retries);
         let forgets = self.scenario.mutation == Some(Mutation::ForgetOnCredit);
         let forgetful = forgets.then(|| Box::<Forgetful>::default() as Box<dyn Forger>);
         let (load, doom) = (bounds::worker, self.doom);
         let (knows, forger) = (WorkerRole::committed, forgetful.or_else(|| self.forger()));
-        Box::new(Joined { role, helper, effects, load, knows, forger, deaf: None, doom })
+        match shape.stage.concurrency.filter(|open| *open > 1) {
+            Some(open) => {
+                let helper = Crew::new(index, retries, shape.shape, open);
+                Box::new(Joined { role, helper, effects, load, knows, forger, deaf: None, doom })
+            }
+            None => {
+                let helper = Executor::new(index, retries, shape.shape);
+                Box::new(Joined { role, helper, effects, load, knows, forger, deaf: None, doom })
+            }
+        }
     }
 }
 

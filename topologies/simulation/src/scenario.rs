@@ -77,6 +77,14 @@ impl Scenario {
         Self { faults, ..self }
     }
 
+    /// The same with so many units open at once in every worker.
+    pub fn with_concurrency(mut self, units: u32) -> Self {
+        for stage in &mut self.stages {
+            stage.stage.concurrency = Some(units);
+        }
+        self
+    }
+
     /// The same with so many units.
     pub fn with_units(self, units: u64) -> Self {
         Self { units, ..self }

@@ -27,6 +27,12 @@ fn shapes() -> Vec<(Scenario, u64)> {
         (all(&[(3, Shape::expand(3).fatal())]), 200),
         (wide(), 40),
         (all(&[(3, Shape::slow())]), 60),
+        (all(&[(3, one.failing())]).with_concurrency(7), 400),
+        (all(&[(2, one)]).with_concurrency(1_000), 200),
+        (all(&several).with_concurrency(7), 200),
+        (all(&three).with_concurrency(1_000), 100),
+        (all(&[(3, Shape::expand(3).fatal())]).with_concurrency(7), 100),
+        (wide().with_concurrency(1_000), 20),
     ]
 }
 

@@ -34,8 +34,8 @@ use sink::{
 use thiserror::Error;
 use ventilator::core::{Config, Ventilator};
 use worker::{
-    Failure, Function, OutputLimits, Outputs, Unit,
-    executor::{Code, Executor},
+    Concurrent, Failure, Function, OutputLimits, Outputs, Unit,
+    executor::{Code, Executor, Own},
 };
 
 use super::{
@@ -212,7 +212,8 @@ impl Threads {
             halt: self.halt.clone(),
             handover: self.handover.clone(),
         };
-        let executor = Executor::start(Some(Box::new(watched)), Code::Refused, driver.handle())?;
+        let own = Own { function: Some(Box::new(watched)), concurrency: None };
+        let executor = Executor::start(own, Code::Refused, driver.handle())?;
         let handle = driver.handle();
         self.spawn(&name, handle, move || {
             driver.run(worker, first, move |request| executor.perform(request))
@@ -312,6 +313,10 @@ impl Function for Watched {
             return Err(Failure::new("the pipeline was stopped"));
         }
         self.function.call(unit, input, out)
+    }
+
+    fn concurrent(&mut self) -> Option<&mut dyn Concurrent> {
+        self.function.concurrent()
     }
 
     fn tear_down(&mut self) {

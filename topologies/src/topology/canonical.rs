@@ -42,7 +42,10 @@ impl Topology {
             }
             (Function::Run(name), _) => json!({"run": name}),
             (Function::Exec(line), _) => json!({"exec": short(line)}),
-            (Function::Pipe(line), _) => json!({"pipe": short(line)}),
+            // In which order it answers is no part of what comes out.
+            (Function::Pipe(line) | Function::PipeAnyOrder(line), _) => {
+                json!({"pipe": short(line)})
+            }
             (Function::Python(source), _) => json!({"python": source}),
         };
         json!({

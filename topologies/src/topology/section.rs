@@ -50,6 +50,8 @@ impl Section {
                 "backoff",
                 "crash_limit",
                 "timeout",
+                "concurrency",
+                "answers",
                 "env",
                 "args",
             ],

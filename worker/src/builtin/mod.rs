@@ -11,6 +11,7 @@ mod waits;
 mod words;
 
 use crate::Function;
+use crate::concurrent::Alone;
 
 /// Every built-in with one line of help, sorted by name.
 const NAMES: &[(&str, &str)] = &[
@@ -86,6 +87,14 @@ pub fn by_name(name: &str, args: &[String]) -> Result<Box<dyn Function>, Builtin
         Ok(function)
     } else {
         Err(BuiltinError::ArgumentsRefused { name: name.to_owned(), args: args.to_vec() })
+    }
+}
+
+/// The built-in called `name` for several units at once; none if it is not made for that.
+pub fn concurrent(name: &str) -> Option<Box<dyn Function>> {
+    match name {
+        "sleep" => Some(Box::new(Alone::new(waits::Sleeps::default()))),
+        _ => None,
     }
 }
 

@@ -45,6 +45,40 @@ fn is_real(number: &str) -> bool {
     number.contains(['.', 'e', 'E'])
 }
 
+/// The elements of a JSON array, as they are written; none if it is no array. What is no JSON gives
+/// elements that are none.
+pub(super) fn elements(json: &[u8]) -> Option<impl Iterator<Item = &[u8]>> {
+    let mut rest = json.trim_ascii().strip_prefix(b"[")?.strip_suffix(b"]")?;
+    Some(std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let end = element_len(rest);
+        let element = &rest[..end];
+        rest = rest.get(end + 1..).unwrap_or_default();
+        Some(element)
+    }))
+}
+
+/// Up to the next comma that is in no string, array or object.
+fn element_len(json: &[u8]) -> usize {
+    let (mut at, mut depth) = (0, 0_u32);
+    while let Some(byte) = json.get(at) {
+        match byte {
+            b'"' => {
+                at += string_len(&json[at..]);
+                continue;
+            }
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            b',' if depth == 0 => return at,
+            _ => {}
+        }
+        at += 1;
+    }
+    json.len().min(at)
+}
+
 /// The next number in valid JSON.
 fn next_number<'a>(json: &'a [u8], at: &mut usize) -> Option<&'a str> {
     while let Some(byte) = json.get(*at) {
@@ -166,6 +200,21 @@ mod tests {
         let mut out = Outputs::default();
         push_printed("p", text.as_bytes(), &mut out).unwrap();
         out.payload().to_vec()
+    }
+
+    #[test]
+    fn an_array_is_taken_apart_where_its_elements_end() {
+        let apart = |json: &'static str| -> Vec<&str> {
+            let elements = elements(json.as_bytes()).unwrap();
+            elements.map(|element| str::from_utf8(element).unwrap()).collect()
+        };
+        assert_eq!(apart("[]"), [""; 0]);
+        let parts = ["1", r#""a,]\"""#, r#"[2,{"b":[3,4]}]"#, "{}"];
+        let whole = r#"[1,"a,]\"",[2,{"b":[3,4]}],{}]"#;
+        assert_eq!(apart(whole), parts);
+        for broken in ["", "[", "1", "[\"", "{}", "[\"abc\\\"]"] {
+            elements(broken.as_bytes()).into_iter().flatten().for_each(drop);
+        }
     }
 
     #[test]

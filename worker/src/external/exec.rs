@@ -22,6 +22,7 @@ use super::answer::{argument, push_printed};
 use super::halt::{Bounds, Halt, cannot_start, halted};
 use super::program::Program;
 use super::{CommandLine, Surroundings};
+use crate::concurrent::{Alone, Threads};
 use crate::{Failure, Function, OutputLimits, Outputs, Unit};
 
 /// Starts a program for each unit.
@@ -59,8 +60,13 @@ impl Exec {
     }
 }
 
-impl Function for Exec {
-    fn call(&mut self, unit: &Unit<'_>, input: &[u8], out: &mut Outputs) -> Result<(), Failure> {
+impl Exec {
+    /// The same with up to so many programs at a time.
+    pub fn at_once(self, open: u32) -> Alone<Threads> {
+        Alone::new(Threads::new(open, move |unit, input, out| self.work(unit, input, out)))
+    }
+
+    fn work(&self, unit: &Unit<'_>, input: &[u8], out: &mut Outputs) -> Result<(), Failure> {
         let limit = self.surroundings.timeout;
         let bounds = Bounds {
             deadline: limit.map(|limit| Instant::now() + limit),
@@ -74,6 +80,12 @@ impl Function for Exec {
             Err(halt) => halt,
         };
         Err(halted(name, &mut program, halt, bounds, limit))
+    }
+}
+
+impl Function for Exec {
+    fn call(&mut self, unit: &Unit<'_>, input: &[u8], out: &mut Outputs) -> Result<(), Failure> {
+        self.work(unit, input, out)
     }
 }
 

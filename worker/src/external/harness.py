@@ -1,4 +1,4 @@
-"""Runs a stage's Python source; what `python3 -c` is given, see python.rs for the protocol."""
+"""Runs a stage's Python source; the first part of what `python3 -c` is given, see python.rs for the protocol."""
 
 import itertools
 import json
@@ -13,7 +13,7 @@ NAME = "<python>"
 MODULE = "stage"
 # `async def` and `async def` with `yield`, as `inspect` knows them, which takes long to import.
 ASYNCHRONOUS = 0x80 | 0x200
-NOBODY_AWAITS = "nobody awaits it here: make `work` a plain `def`, which may call asyncio.run(...)"
+NOBODY_AWAITS = "nobody awaits it here: give the stage a `concurrency` above 1, or make `work` a plain `def`, which may call asyncio.run(...)"
 TRACEBACK_CHARS_MAX = 12000
 
 
@@ -27,7 +27,13 @@ def remote(error, skip):
     return text[-TRACEBACK_CHARS_MAX:].encode("utf-8", "replace").decode()
 
 
-def load(source):
+def is_async(work):
+    """Whether it is an `async def`."""
+    code = getattr(work, "__code__", None)
+    return code is not None and bool(code.co_flags & ASYNCHRONOUS)
+
+
+def load(source, pipeline_unit):
     """The namespace of the stage's source, run once.
 
     It is that of a module like any other, which dataclasses, pickle and others look up by its name.
@@ -37,6 +43,7 @@ def load(source):
     module = types.ModuleType(MODULE)
     module.__file__ = NAME
     module.__spec__ = ModuleSpec(MODULE, None, origin=NAME)
+    module.pipeline_unit = pipeline_unit
     sys.modules[MODULE] = module
     if "multiprocessing" in source or "ProcessPool" in source:
         # Only a fork has this module; from a file it could not be imported.
@@ -47,9 +54,6 @@ def load(source):
     work = module.__dict__.get("work")
     if not callable(work):
         raise NameError("the source defines no function `work(value)`")
-    code = getattr(work, "__code__", None)
-    if code is not None and code.co_flags & ASYNCHRONOUS:
-        raise TypeError(f"`work` is an `async def`, and {NOBODY_AWAITS}")
     return module.__dict__
 
 
@@ -82,14 +86,18 @@ def encode(value):
     return text.encode() + b"\n"
 
 
-def main():
-    requests = os.fdopen(os.dup(0), "rb")
-    answers = os.fdopen(os.dup(1), "wb")
-    # Whatever the source prints or reads must not meet the protocol, whichever way it does so.
+def keep_apart():
+    """Whatever the source prints or reads must not meet the protocol, whichever way it does so."""
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
     os.dup2(2, 1)
+
+
+def main():
+    requests = os.fdopen(os.dup(0), "rb")
+    answers = os.fdopen(os.dup(1), "wb")
+    keep_apart()
 
     opening = json.loads(requests.readline() or b"null")
     if opening is None:
@@ -97,7 +105,10 @@ def main():
     outputs_max = opening["outputs_max"]
     space = None
     try:
-        space = load(opening["source"])
+        space = load(opening["source"], lambda: (space["PIPELINE_UNIT"], space["PIPELINE_ATTEMPT"]))
+        if is_async(space["work"]):
+            space = None
+            raise TypeError(f"`work` is an `async def`, and {NOBODY_AWAITS}")
         answer = encode([])
     except BaseException as error:
         answer = encode(remote(error, 2))
@@ -119,5 +130,3 @@ def main():
         except BaseException as error:
             answer = encode(remote(error, 1))
 
-
-main()

@@ -1,7 +1,8 @@
 //! Functions that are programs of their own, in any language.
 //!
 //! Three kinds: [`Exec`] starts a program for each unit, [`Pipe`] talks in JSON lines with one
-//! that lives as long as the worker, [`Python`] runs Python source in such a program.
+//! that lives as long as the worker, [`Python`] runs Python source in such a program. Each has a form
+//! for many units at once: [`Exec::at_once`], [`AnyOrder`] and [`PythonMany`].
 //!
 //! Owns how a program is started, fed, read, timed and ended, and what it is told about the
 //! pipeline; refuses to retry: a program's trouble is the unit's [`Failure`](crate::Failure), and
@@ -12,17 +13,26 @@
 //! started too. What ends programs when the worker itself ends is in [`proto::kin`].
 
 mod answer;
+mod any_order;
 mod command_line;
+mod correspondence;
 mod dialogue;
 mod exec;
 mod halt;
 mod hint;
+mod many;
+#[cfg(test)]
+pub(crate) mod many_tests;
 mod pipe;
 mod program;
 mod python;
+mod python_many;
+mod suspects;
 mod tail;
 
+pub use any_order::AnyOrder;
 pub use command_line::{CommandLine, EmptyCommand, Surroundings};
 pub use exec::Exec;
 pub use pipe::Pipe;
 pub use python::Python;
+pub use python_many::PythonMany;

@@ -1,9 +1,10 @@
-//! A running program: its three pipes and its end, watched in one wait.
+//! A running program: its three pipes and its end, watched in one wait; a bell beside them, if it
+//! shall be woken.
 //!
 //! Owns the child process and its process group: whatever happens, neither outlives this.
 //! Refuses to interpret what is written or read.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, PipeReader, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus};
@@ -39,6 +40,7 @@ enum Source {
     Answer,
     Errors,
     End,
+    Bell,
 }
 
 /// A program that was started; killed with its process group when dropped.
@@ -61,6 +63,8 @@ pub(super) struct Program {
     scanned: usize,
     last_words: Tail,
     chunk: Box<[u8]>,
+    /// Readable when somebody rings.
+    bell: Option<PipeReader>,
     status: Option<ExitStatus>,
 }
 
@@ -82,12 +86,41 @@ impl Program {
             scanned: 0,
             last_words: Tail::new(LAST_WORDS_BYTES_MAX),
             chunk: vec![0; CHUNK_BYTES].into_boxed_slice(),
+            bell: None,
             status: None,
         };
         program.stdin.as_ref().map_or(Ok(()), never_block)?;
         program.stdout.as_ref().map_or(Ok(()), never_block)?;
         program.stderr.as_ref().map_or(Ok(()), never_block)?;
         Ok(program)
+    }
+
+    /// Has every wait end when something is written to the other end of this pipe.
+    pub(super) fn woken_by(&mut self, bell: PipeReader) -> io::Result<()> {
+        never_block(&bell)?;
+        self.bell = Some(bell);
+        Ok(())
+    }
+
+    /// Waits for something to happen; the lines that are there then. None of them is an end.
+    pub(super) fn read_lines(&mut self, bounds: Bounds) -> Result<Vec<Vec<u8>>, Halt> {
+        if self.status.is_none() {
+            self.step(bounds.deadline)?;
+        }
+        let lines: Vec<Vec<u8>> = std::iter::from_fn(|| self.take_line()).collect();
+        if !lines.is_empty() {
+            return Ok(lines);
+        }
+        if self.answer().len() > bounds.bytes_max {
+            return Err(Halt::TooMuch);
+        }
+        if let Some(status) = self.status {
+            return Err(Halt::Ended(status));
+        }
+        if self.stdout.is_none() || (self.stdin.is_none() && !self.input_ends) {
+            return Err(self.closed());
+        }
+        Ok(lines)
     }
 
     /// Queues bytes for the program's input; they are written while it is waited for.
@@ -243,6 +276,11 @@ impl Program {
                 Source::End => {
                     self.reap().map_err(Halt::System)?;
                 }
+                Source::Bell => {
+                    let mut rings = [0; 64];
+                    // It is read so that it is silent; nobody counts.
+                    let _ = self.bell.as_mut().map(|bell| bell.read(&mut rings));
+                }
             }
         }
         Ok(())
@@ -250,8 +288,8 @@ impl Program {
 
     /// Which sources are ready; none when the deadline passed or a signal came.
     fn wait(&self, deadline: Option<Instant>) -> Result<Vec<Source>, Halt> {
-        let mut sources = Vec::with_capacity(4);
-        let mut fds = Vec::with_capacity(4);
+        let mut sources = Vec::with_capacity(5);
+        let mut fds = Vec::with_capacity(5);
         let mut watch = |source, fd, flags| {
             sources.push(source);
             fds.push(PollFd::from_borrowed_fd(fd, flags));
@@ -264,6 +302,9 @@ impl Program {
         }
         if let Some(stderr) = &self.stderr {
             watch(Source::Errors, stderr.as_fd(), PollFlags::IN);
+        }
+        if let Some(bell) = &self.bell {
+            watch(Source::Bell, bell.as_fd(), PollFlags::IN);
         }
         // An ended program stays readable here, but is not asked twice.
         if let Some(end) = self.end.as_ref().filter(|_| self.status.is_none()) {
@@ -366,7 +407,7 @@ impl Program {
     fn reap(&mut self) -> io::Result<ExitStatus> {
         // An empty group is no error here: then there is nothing to end.
         let _ended = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
-        let status = self.child.wait()?;
+        let status = kin::wait(&mut self.child)?;
         self.status = Some(status);
         kin::reap_adopted();
         (0..LAST_READS_MAX).all(|_| self.read_answer());

@@ -10,9 +10,10 @@
 //! - An exception is the unit's failure, with the traceback. So is a result without a JSON form:
 //!   NaN, a set, a whole number beyond 64 bits.
 //! - The source is a module, `stage`, so that what looks a module up by its name (dataclasses,
-//!   pickle, pools of processes) finds it. An `async def work` is refused at the start.
+//!   pickle, pools of processes) finds it. An `async def work` is refused at the start: it is for
+//!   stages with a `concurrency` (`python_many.rs`).
 //! - `PIPELINE_UNIT` (a string, the unit's name) and `PIPELINE_ATTEMPT` (a number from 1) are
-//!   global names of the source, to guard side effects with. `sys.argv[1:]` are the stage's
+//!   global names of the source, to guard side effects with; `pipeline_unit()` gives both. `sys.argv[1:]` are the stage's
 //!   arguments, `PIPELINE_STAGE` is in `os.environ`.
 //! - What the source prints goes to stderr.
 //!
@@ -27,7 +28,8 @@ use super::dialogue::{Dialogue, Opening};
 use super::{CommandLine, Surroundings};
 use crate::{Failure, Function, OutputLimits, Outputs, Unit};
 
-const HARNESS: &str = include_str!("harness.py");
+/// What both harnesses need, and the one for a unit at a time.
+pub(super) const HARNESS: &str = include_str!("harness.py");
 
 /// What the harness answered, against the protocol.
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +53,8 @@ impl Python {
         surroundings: Surroundings,
         limits: OutputLimits,
     ) -> Self {
-        let interpreter = ["python3", "-u", "-c", HARNESS].map(String::from);
+        let harness = format!("{HARNESS}\nmain()\n");
+        let interpreter = ["python3", "-u", "-c", &harness].map(String::from);
         let command = CommandLine::new(&interpreter, args).expect("python3 is a program");
         let opening = serde_json::json!({"source": source, "outputs_max": limits.units_max});
         let opening = Opening { line: format!("{opening}\n").into_bytes() };
@@ -135,7 +138,7 @@ impl Function for Python {
 }
 
 /// The number of elements of a MessagePack array, and the bytes that they start with.
-fn array(value: &[u8]) -> Option<(usize, &[u8])> {
+pub(super) fn array(value: &[u8]) -> Option<(usize, &[u8])> {
     let (marker, rest) = value.split_first()?;
     match marker {
         0x90..=0x9f => Some((usize::from(marker & 0x0f), rest)),

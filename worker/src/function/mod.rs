@@ -8,6 +8,7 @@ mod closures;
 mod failure;
 mod mismatch;
 mod outputs;
+mod pairs;
 mod typed;
 
 use std::fmt;
@@ -16,6 +17,8 @@ use std::time::Duration;
 
 use proto::unit::{Step, UnitId};
 
+use crate::Concurrent;
+
 use batch::guarded;
 pub(crate) use batch::work_through;
 pub use batch::{Batch, Executed, Outcomes};
@@ -23,7 +26,9 @@ pub use closures::{filter_map, flat_map, map, try_map};
 pub use failure::{FAILURE_TEXT_BYTES_MAX, Failure};
 pub(crate) use failure::{shown, start_of};
 pub use mismatch::explain;
+pub(crate) use mismatch::is_result;
 pub use outputs::{OutputLimits, Outputs};
+pub(crate) use pairs::{paired, split_pair};
 pub use typed::{Emit, Typed, Worker, decode};
 
 /// Which unit a function is called for, and for which time.
@@ -86,6 +91,12 @@ pub trait Function: Send {
         Duration::from_micros(200)
     }
 
+    /// The same function as one that has many units open at once, if it is such a one: then a worker
+    /// calls it like that, and not for a unit at a time.
+    fn concurrent(&mut self) -> Option<&mut dyn Concurrent> {
+        None
+    }
+
     /// Called once, after the last unit. Not called when the process is killed.
     fn tear_down(&mut self) {}
 }
@@ -105,6 +116,10 @@ impl<F: Function + ?Sized> Function for Box<F> {
 
     fn together(&self) -> Duration {
         (**self).together()
+    }
+
+    fn concurrent(&mut self) -> Option<&mut dyn Concurrent> {
+        (**self).concurrent()
     }
 
     fn tear_down(&mut self) {
@@ -152,6 +167,10 @@ impl<F: Function> Function for Guarded<F> {
 
     fn together(&self) -> Duration {
         self.0.together()
+    }
+
+    fn concurrent(&mut self) -> Option<&mut dyn Concurrent> {
+        self.0.concurrent()
     }
 
     fn tear_down(&mut self) {

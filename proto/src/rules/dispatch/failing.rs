@@ -23,6 +23,15 @@ struct Verdict<'a> {
     worker: &'a str,
 }
 
+/// The death of a worker, for those units that may have caused it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Death<'a> {
+    /// Its name.
+    pub worker: &'a str,
+    /// How many units are searched together; none: only these.
+    pub among: Option<usize>,
+}
+
 impl Dispatch {
     /// Units have failed in one attempt, each with its error. What failed together is tried again
     /// together, unless it has to travel alone: a million that fail must not take a place each.
@@ -74,26 +83,28 @@ impl Dispatch {
         &mut self,
         turn: &mut Turn<'_, Instruction>,
         mut sent: Sent,
-        worker: &str,
+        death: Death<'_>,
         committed: &RangeSet,
     ) {
         sent.units = std::mem::take(&mut sent.units).without(committed);
         let deaths = sent.history.deaths();
         // Only what was suspect before was all that its worker had.
         if sent.units.len() != 1 || !sent.history.is_suspect() {
-            return self.cut(&sent.units, sent.history.suspected(deaths));
+            let among = death.among.unwrap_or(sent.units.len());
+            return self.cut(&sent.units, among, sent.history.suspected(deaths));
         }
         let deaths = deaths + 1;
         let history = sent.history.suspected(deaths);
         if deaths >= self.terms.crash_limit {
-            return self.give_up_killer(&sent.units, history, worker, turn.out);
+            return self.give_up_killer(&sent.units, history, death.worker, turn.out);
         }
         self.delay(turn.now + self.pause(deaths).max(APART), sent.units, history);
     }
 
-    /// Cuts what may have killed a worker into pieces that travel alone.
-    pub(super) fn cut(&mut self, units: &Units, history: History) {
-        let size = units.len().div_ceil(PIECES).max(1);
+    /// Cuts what may have killed a worker into pieces that travel alone, as if all `among` which it
+    /// is were cut together.
+    pub(super) fn cut(&mut self, units: &Units, among: usize, history: History) {
+        let size = among.div_ceil(PIECES).max(1);
         for from in (0..units.len()).step_by(size) {
             let piece = units.slice(from..(from + size).min(units.len()));
             self.stocks.put_back(Stock::new(piece, history));

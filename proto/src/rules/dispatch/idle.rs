@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{Dispatch, Instruction, Sent, sent::Holding};
 use crate::{
+    ranges::RangeSet,
     role::{LinkId, Turn},
     time::Time,
 };
@@ -24,7 +25,11 @@ impl Dispatch {
 
     /// Nothing waits: a worker without work is given what another one has not begun or, at the
     /// end, a copy of what another one has had for longest.
-    pub(super) fn use_idle_workers(&mut self, turn: &mut Turn<'_, Instruction>) {
+    pub(super) fn use_idle_workers(
+        &mut self,
+        turn: &mut Turn<'_, Instruction>,
+        committed: &RangeSet,
+    ) {
         if self.ready() > 0 || turn.now.since(self.looked) < RETRACT_AFTER {
             return;
         }
@@ -35,7 +40,7 @@ impl Dispatch {
         // A copy only once it is known that there is nothing to call back: the answers tell.
         let asked = self.retract(turn);
         if self.ending && !asked {
-            self.speculate(turn);
+            self.speculate(turn, committed);
         }
     }
 
@@ -55,6 +60,7 @@ impl Dispatch {
                 && overdue
                 && (peer.pending.len() > 1 || sent.units.len() > 1)
                 && !sent.holding.is_copy()
+                && !sent.begun
                 && !peer.presence.is_leaving()
             {
                 retract.push((link, *parcel));
@@ -68,15 +74,15 @@ impl Dispatch {
         asked
     }
 
-    /// Gives each idle worker a copy of what another one has had for longest.
-    fn speculate(&mut self, turn: &mut Turn<'_, Instruction>) {
+    /// Gives each idle worker a copy of what another one has had for longest, as far as it is not
+    /// committed.
+    fn speculate(&mut self, turn: &mut Turn<'_, Instruction>, committed: &RangeSet) {
         let idle: Vec<LinkId> =
             self.workers.iter().filter(|(_, peer)| peer.is_idle()).map(|(link, _)| link).collect();
         let mut late = Vec::new();
         for (link, peer) in self.workers.iter() {
             for (parcel, sent) in &peer.pending {
-                let expected = peer.sizing.expected(sent.units.len()).unwrap_or_default();
-                let patience = (expected * 2).max(COPY_AFTER);
+                let patience = peer.patience(sent.units.len()).max(COPY_AFTER);
                 if turn.now.since(sent.at) >= patience
                     && sent.holding.may_double()
                     && !sent.history.is_suspect()
@@ -89,10 +95,10 @@ impl Dispatch {
         for (idle, (_, link, parcel)) in idle.into_iter().zip(late) {
             let copy = self.workers.change(link, parcel, |sent| {
                 sent.holding.double();
-                let (units, history) = (sent.units.clone(), sent.history);
-                Sent { units, history, at: turn.now, holding: Holding::Copy }
+                let (units, history) = (sent.units.clone().without(committed), sent.history);
+                Sent { holding: Holding::Copy, ..Sent::then(turn.now, units, history) }
             });
-            if let Some(copy) = copy {
+            if let Some(copy) = copy.filter(|copy| !copy.units.is_empty()) {
                 self.counts.copies += 1;
                 self.send(turn, idle, copy);
             }

@@ -20,15 +20,16 @@ use std::{collections::BTreeMap, ops::Range, time::Duration};
 
 pub use self::workers::PARCELS_PER_PEER;
 use self::{
+    failing::Death,
     kept::KeptParcels,
     sent::{History, Sent},
     stocks::{Stock, Stocks},
-    workers::Workers,
+    workers::{Peer, Workers},
 };
 
 use crate::{
     frame::{Credit, Dead, Done, ParcelId, Work},
-    limits::Limits,
+    limits::{CONCURRENCY_CEILING, Limits},
     plan::Stage,
     ranges::RangeSet,
     role::{LinkId, Turn},
@@ -212,13 +213,23 @@ impl Dispatch {
         self.workers.update(link, |peer| peer.allowance.granted(credit));
     }
 
+    /// A worker has so many units open at once.
+    pub fn opens(&mut self, link: LinkId, units: u32) {
+        let units = units.clamp(1, CONCURRENCY_CEILING) as usize;
+        self.workers.update(link, |peer| {
+            peer.open = units;
+            peer.sizing.opens(units);
+        });
+    }
+
     /// A worker takes no more.
     pub fn leaving(&mut self, link: LinkId) {
         self.workers.update(link, |peer| peer.presence.leave());
     }
 
     /// A worker's session has ended: exactly what it was sent and is not committed goes to
-    /// others. A death is charged to the units that it was executing, at most.
+    /// others. A death is charged to the units that it was executing, at most; of one that has many
+    /// open at once it is not known which, so all that it had may be the cause.
     pub fn lost(
         &mut self,
         turn: &mut Turn<'_, Instruction>,
@@ -227,15 +238,19 @@ impl Dispatch {
         committed: &RangeSet,
     ) {
         let Some(peer) = self.workers.remove(link) else { return };
-        let mut executing = matches!(loss, Loss::Disconnected);
-        for (index, sent) in peer.pending.into_values().enumerate() {
-            if index > 0 {
-                // It executed the first one, and had not begun the others.
+        let died = matches!(loss, Loss::Disconnected);
+        let among = peer.is_concurrent().then(|| uncommitted(&peer, committed));
+        let (mut before, open) = (0, peer.open);
+        for sent in peer.pending.into_values() {
+            let is_first = before == 0;
+            if before >= open {
+                // Units are begun in their order, so none of these was.
                 self.untry(&sent.units);
             }
-            let suspected = std::mem::take(&mut executing);
+            before += sent.units.len();
+            let suspected = died && (is_first || among.is_some());
             if suspected && !sent.holding.is_copy() {
-                self.charge(turn, sent, &peer.name, committed);
+                self.charge(turn, sent, Death { worker: &peer.name, among }, committed);
                 continue;
             }
             if suspected && peer.presence.is_quiet() {
@@ -253,9 +268,12 @@ impl Dispatch {
     /// A worker has given units back that it had not begun.
     pub fn returned(&mut self, link: LinkId, parcel: ParcelId, keep: u32, committed: &RangeSet) {
         let back = self.workers.update(link, |peer| {
+            let is_concurrent = peer.is_concurrent();
             let sent = peer.pending.get_mut(&parcel)?;
             sent.holding.answered();
             let keep = (keep as usize).min(sent.units.len());
+            // One that begins units in groups may not have begun all of its group.
+            sent.begun = is_concurrent && keep == sent.units.len();
             let units = sent.units.slice(keep..sent.units.len());
             let back = Sent { units, ..*sent };
             if keep == 0 {
@@ -301,6 +319,7 @@ impl Dispatch {
         let executed = self.workers.update(link, |peer| {
             let sent = peer.pending.remove(&done.parcel)?;
             peer.sizing.finished(sent.units.len(), busy);
+            peer.ended(turn.now.since(sent.at));
             Some((sent, peer.name.clone()))
         });
         let Some((mut sent, worker)) = executed.flatten() else { return };
@@ -356,7 +375,7 @@ impl Dispatch {
         }
         self.press(turn, committed);
         self.recovery.end(turn.now, &self.stocks);
-        self.use_idle_workers(turn);
+        self.use_idle_workers(turn, committed);
     }
 
     /// What belongs to the oldest unit that is not committed goes to a worker that has given no
@@ -421,6 +440,12 @@ impl Dispatch {
             self.stocks.put_back(Stock::new(units, sent.history));
         }
     }
+}
+
+/// How many units a worker has that are not committed, but for copies.
+fn uncommitted(peer: &Peer, committed: &RangeSet) -> usize {
+    let own = peer.pending.values().filter(|sent| !sent.holding.is_copy());
+    own.map(|sent| sent.units.clone().without(committed).len()).sum()
 }
 
 impl Recovery {

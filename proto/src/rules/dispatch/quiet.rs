@@ -6,7 +6,7 @@
 //! ever: what a quiet worker has is a copy from then on, and the stock has the units themselves.
 
 use super::{
-    Dispatch, History, Instruction, Sent,
+    Death, Dispatch, History, Instruction, Sent,
     stocks::{Loan, Stock},
 };
 use crate::{
@@ -96,7 +96,7 @@ impl Dispatch {
         }
         if history.is_suspect() && units.len() > 1 {
             // It may be the cause: what is left of it is cut as after a death.
-            return self.cut(&units, history);
+            return self.cut(&units, units.len(), history);
         }
         let loan = Loan { link, at, parcel: Some(parcel) };
         self.stocks.put_back(Stock::lent(units, history, loan));
@@ -128,7 +128,7 @@ impl Dispatch {
     ) {
         if let Some((units, history)) = self.stocks.take_lent(link, executed.units.spans()) {
             let sent = Sent::then(executed.at, units, history);
-            return self.charge(turn, sent, name, committed);
+            return self.charge(turn, sent, Death { worker: name, among: None }, committed);
         }
         for holder in self.workers.links() {
             for (units, history) in self.accuse_holder(holder, executed) {

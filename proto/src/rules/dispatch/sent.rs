@@ -138,12 +138,14 @@ pub(super) struct Sent {
     /// When it was sent.
     pub at: Time,
     pub holding: Holding,
+    /// All of it is begun: there is nothing to call back.
+    pub begun: bool,
 }
 
 impl Sent {
     /// What a worker was sent then, and nobody else has.
     pub fn then(at: Time, units: Units, history: History) -> Self {
-        Self { units, history, at, holding: Holding::Sole }
+        Self { units, history, at, holding: Holding::Sole, begun: false }
     }
 }
 

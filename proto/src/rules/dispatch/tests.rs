@@ -637,3 +637,147 @@ fn what_fails_together_is_tried_again_together() {
     let again = script.works();
     assert!(again.iter().all(|(_, work)| work.attempt == 2 && work.units.spans().len() == 1));
 }
+
+/// A worker of 80 units at once, with as many parcels as it may have.
+fn with_many_open(script: &mut Script, link: LinkId) -> Vec<Work> {
+    script.join(link);
+    script.dispatch.opens(link, 80);
+    script.add(0, 1_000);
+    script.works().into_iter().map(|(_, work)| work).collect()
+}
+
+#[test]
+fn a_worker_with_many_units_open_has_twice_as_many_in_parcels_of_an_eighth() {
+    let mut script = Script::new();
+    let works = with_many_open(&mut script, 1);
+    assert_eq!(works.len(), 16);
+    assert!(works.iter().all(|work| work.units.len() == 10));
+    // One that ends makes way for the next.
+    script.done(1, 3, 10_000_000, vec![]);
+    assert_eq!(script.works().len(), 1);
+}
+
+#[test]
+fn whoever_can_begin_at_once_comes_first() {
+    let mut script = Script::new();
+    script.join(1);
+    script.join(2);
+    script.dispatch.opens(2, 80);
+    script.add(0, 4);
+    script.works();
+    script.done(1, 0, 1_000_000_000, vec![]);
+    script.done(2, 1, 1_000_000_000, vec![]);
+    script.commit();
+    script.add(4, 200);
+    let first: Vec<LinkId> = script.works().iter().map(|(link, _)| *link).take(2).collect();
+    assert!(first.contains(&2), "{first:?}");
+}
+
+#[test]
+fn whatever_one_with_many_open_had_may_have_killed_it_and_is_cut_together() {
+    let mut script = Script::new();
+    let works = with_many_open(&mut script, 1);
+    script.committed.insert(0..40);
+    script.commit();
+    assert!(script.lost(1, Loss::Disconnected).is_empty(), "nobody is dead");
+    script.join(2);
+    script.join(3);
+    // 120 units in 16 pieces: each is all that its worker has.
+    let pieces = script.works();
+    assert_eq!(pieces.len(), 2);
+    assert_eq!(pieces.iter().map(|(_, work)| work.units.len()).max(), Some(8));
+    assert!(pieces.iter().all(|(_, work)| works.iter().any(|w| ids(w).contains(&ids(work)[0]))));
+}
+
+#[test]
+fn a_unit_among_many_open_that_kills_is_found_and_no_other_is_given_up() {
+    let mut script = Script::new();
+    script.join(1);
+    script.dispatch.opens(1, 80);
+    script.add(0, 60);
+    let (mut dead, mut link) = (Vec::new(), 1);
+    for _ in 0..2_000 {
+        script.pass(500);
+        let orders = script.orders();
+        let sent = orders.into_iter().filter_map(|order| match order {
+            Instruction::Send(_, work) => Some(work),
+            _ => None,
+        });
+        let sent: Vec<Work> = sent.collect();
+        if sent.iter().any(|work| ids(work).contains(&17)) {
+            dead.extend(script.lost(link, Loss::Disconnected));
+            link += 1;
+            script.join(link);
+            script.dispatch.opens(link, 80);
+            continue;
+        }
+        for work in sent {
+            script.committed.insert(ids(&work)[0]..ids(&work)[0] + ids(&work).len() as u64);
+            script.done(link, work.parcel, 1_000, vec![]);
+            script.commit();
+        }
+        if script.dispatch.is_empty() {
+            break;
+        }
+    }
+    let roots = dead.iter().map(|order| match order {
+        Instruction::Dead(dead) => dead.root,
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(roots.collect::<Vec<_>>(), [17]);
+    assert_eq!(script.committed.watermark(), 17);
+    assert!(link < 12, "{link} workers died");
+}
+
+#[test]
+fn what_gave_nothing_back_is_not_called_back_again() {
+    let mut script = Script::new();
+    with_many_open(&mut script, 1);
+    script.add(1_000, 1);
+    script.join(2);
+    let mut asked = Vec::new();
+    for _ in 0..40 {
+        script.pass(20);
+        for order in script.orders() {
+            if let Instruction::Retract(_, parcel) = order {
+                asked.push(parcel);
+                script.dispatch.returned(1, parcel, u32::MAX, &script.committed);
+            }
+        }
+    }
+    let mut once = asked.clone();
+    once.dedup();
+    assert_eq!(asked, once);
+}
+
+#[test]
+fn units_that_take_their_time_beside_others_are_not_copied_early() {
+    let mut script = Script::new();
+    script.join(1);
+    script.dispatch.opens(1, 8);
+    script.add(0, 8);
+    let works = script.works();
+    script.dispatch.ending();
+    script.pass(400);
+    // A unit takes 400 ms, and eight of them together too: 50 ms each.
+    for (_, work) in &works {
+        script.done(1, work.parcel, 50_000_000, vec![]);
+    }
+    script.committed.insert(0..8);
+    script.commit();
+    script.add(8, 4);
+    script.works();
+    script.join(2);
+    let mut copies = Vec::new();
+    for _ in 0..20 {
+        script.pass(50);
+        for order in script.orders() {
+            if let Instruction::Retract(_, parcel) = order {
+                script.dispatch.returned(1, parcel, u32::MAX, &script.committed);
+            }
+        }
+        copies.push(script.dispatch.copies());
+    }
+    assert_eq!(copies[..14], [0; 14], "twice as long as the others took");
+    assert!(copies[19] > 0, "{copies:?}");
+}

@@ -16,8 +16,11 @@ use crate::{
     rules::{credit::Allowance, sizing::Sizing},
 };
 
-/// Parcels that one worker has at a time: one under way and one to go on with.
+/// Parcels that one worker has at a time: one under way and one to go on with. One that has many
+/// units open at once is sent more as long as it has not twice as many units.
 pub const PARCELS_PER_PEER: usize = 2;
+/// The weight of the newest parcel in the mean of how long parcels are away.
+const NEWEST: f64 = 0.3;
 
 #[derive(Debug)]
 pub(super) struct Peer {
@@ -26,6 +29,10 @@ pub(super) struct Peer {
     pub sizing: Sizing,
     pub pending: BTreeMap<ParcelId, Sent>,
     pub presence: Presence,
+    /// How many units it has open at once.
+    pub open: usize,
+    // The mean time from sending a parcel to its end, of one that has several units open.
+    turnaround: Option<Duration>,
     filed: Filed,
 }
 
@@ -96,17 +103,43 @@ impl Peer {
             && self.allowance.room().is_some()
     }
 
+    /// Whether it has several units open at once.
+    pub fn is_concurrent(&self) -> bool {
+        self.open > 1
+    }
+
+    /// A parcel that was away for so long has ended.
+    pub fn ended(&mut self, away: Duration) {
+        if self.is_concurrent() {
+            let known = self.turnaround.unwrap_or(away);
+            self.turnaround = Some(known.mul_f64(1.0 - NEWEST) + away.mul_f64(NEWEST));
+        }
+    }
+
+    /// How long a parcel of so many units may be away before that is strange. What many units at
+    /// once take together says little of how long one of them takes.
+    pub fn patience(&self, units: usize) -> Duration {
+        const UNKNOWN: Duration = Duration::from_secs(1);
+        let expected = self.sizing.expected(units).unwrap_or_default();
+        let each =
+            if self.is_concurrent() { self.turnaround.unwrap_or(UNKNOWN) } else { Duration::ZERO };
+        expected.max(each) * 2
+    }
+
     fn file(&self, link: LinkId) -> Filed {
+        let held: usize = self.pending.values().map(|sent| sent.units.len()).sum();
+        let has_few = self.pending.len() < PARCELS_PER_PEER;
         let has_place = self.presence == Presence::Here
-            && self.pending.len() < PARCELS_PER_PEER
+            && (has_few || held < self.open.saturating_mul(2))
             // What is suspect is all that its worker has: what one that dies has done just
             // before may be unheard of.
             && !self.pending.values().any(|sent| sent.history.is_suspect());
-        let closed =
-            (has_place && self.allowance.is_used_up()).then_some((self.pending.len(), link));
+        let closed = (has_place && has_few && self.allowance.is_used_up())
+            .then_some((self.pending.len(), link));
         let place = (has_place && self.allowance.room().is_some()).then(|| {
-            let held = self.pending.values().map(|sent| sent.units.len()).sum();
-            let expected = self.sizing.expected(held).unwrap_or_default();
+            // Only what has to wait for another unit's end makes the next one wait.
+            let waits = held.saturating_sub(self.open.saturating_sub(1));
+            let expected = self.sizing.expected(waits).unwrap_or_default();
             (expected, held, self.pending.len(), link)
         });
         let bytes = self.pending.values().map(|sent| sent.units.bytes()).sum();
@@ -150,6 +183,8 @@ impl Workers {
             sizing,
             pending: BTreeMap::new(),
             presence: Presence::Here,
+            open: 1,
+            turnaround: None,
             filed: Filed::default(),
         };
         self.peers.insert(link, peer);

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, time::Duration};
 use proto::units::Units;
 use worker::{
     Failure, Outputs,
-    core::{Reply, Request, Share, Ticket},
+    core::{Busy, Reply, Request, Share, Ticket},
     function::Outcomes,
     product::{Cursor, Product, Worked},
 };
@@ -103,7 +103,8 @@ impl Executor {
             let (ticket, busy) = (parcel.ticket, parcel.busy.as_nanos() as u64);
             self.ended = (ticket, parcel.limit);
             self.parcel = None;
-            return self.answer(Reply::Product { ticket, product, finished: Some(busy) }, context);
+            let finished = Some(Busy::alone(busy));
+            return self.answer(Reply::Product { ticket, product, finished }, context);
         }
         let values = (parcel.first..parcel.begun).map(|index| parcel.units.value(index as usize));
         let took: Duration = values.map(|value| self.shape.takes(self.stage, value)).sum();
@@ -178,7 +179,7 @@ impl Helper for Executor {
         match request {
             Request::Load(_) => {
                 context.deeds.push(Deed::Joined);
-                self.answer(Reply::Loaded, context);
+                self.answer(Reply::Loaded { open: 1 }, context);
             }
             Request::Execute { ticket, attempt, execution, units } => {
                 if self.parcel.is_some() {
@@ -199,7 +200,7 @@ impl Helper for Executor {
                 });
                 self.begin_group(context);
             }
-            Request::Truncate { share } => {
+            Request::Truncate { share, .. } => {
                 let Some(parcel) = &mut self.parcel else {
                     let (ticket, keep) = self.ended;
                     return Some(Reply::Truncated { ticket, keep });

@@ -1,10 +1,12 @@
 //! Models of what the roles ask for: a source, a function, a disk.
 
+mod crew;
 mod disk;
 mod executor;
 mod recorder;
 mod source;
 
+pub(super) use crew::Crew;
 pub(super) use disk::Disk;
 pub(super) use executor::Executor;
 pub(super) use recorder::Recorder;

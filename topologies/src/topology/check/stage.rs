@@ -4,7 +4,10 @@
 
 use std::{collections::BTreeMap, path::PathBuf, thread};
 
-use proto::plan::{Function, Stage};
+use proto::{
+    limits::CONCURRENCY_CEILING,
+    plan::{Function, Stage},
+};
 
 use super::{
     files::{Files, is_program},
@@ -30,6 +33,8 @@ pub(super) fn stage(mut reader: Reader<'_>, files: &Files, taken: &mut Taken) ->
     let function = function(&mut reader, files);
     let mut stage = Stage::new(name.unwrap_or_default(), Function::Own);
     failures(&mut reader, &mut stage);
+    answers(&mut reader);
+    concurrency(&mut reader, &mut stage);
     surroundings(&mut reader, &mut stage);
     stage.directory = Some(files.directory().to_string_lossy().into_owned());
     let workers = match reader.integer("workers", 1..=*TIMES.end()) {
@@ -79,6 +84,47 @@ fn failures(reader: &mut Reader<'_>, stage: &mut Stage) {
         reader.milliseconds("timeout", 1..=*UNSIGNED.end()).map(|timeout| timeout.value);
 }
 
+/// How many units a worker has open at once; most functions work on one after the other.
+fn concurrency(reader: &mut Reader<'_>, stage: &mut Stage) {
+    let units = reader.integer("concurrency", 1..=CONCURRENCY_CEILING.into());
+    stage.concurrency = units.and_then(|units| u32::try_from(units.value).ok());
+    let several = stage.concurrency.is_some_and(|units| units > 1);
+    let has = |key| reader.entry(key).is_some();
+    let builtin = reader.entry("run").and_then(|entry| entry.item.as_text());
+    let sleeps = builtin.is_some_and(|name| worker::builtin::concurrent(name).is_some());
+    let pipe = has("pipe");
+    let can = has("exec") || has("python") || has("binary") || sleeps;
+    if several && pipe && !answers_in_any_order(reader) {
+        const REMEDY: &str = "a program that answers each line with one line has one unit at a time; \
+             have it answer `{\"id\": …, \"value\": …}` whenever it is done with one";
+        reader.idle("concurrency", "`answers = \"any-order\"`", REMEDY);
+    } else if several && !pipe && !can {
+        const REMEDY: &str = "use `exec`, `python`, `pipe` with `answers = \"any-order\"`, \
+             a `binary` of your own, or `run = \"sleep\"`";
+        reader.idle("concurrency", "a function that can have several units open", REMEDY);
+    }
+    if !pipe {
+        reader.idle("answers", "`pipe`", "it says how a program answers its lines");
+    }
+}
+
+/// The two orders in which a program can answer.
+const ANSWERS: [&str; 2] = ["in-order", "any-order"];
+
+fn answers_in_any_order(reader: &Reader<'_>) -> bool {
+    reader.entry("answers").and_then(|entry| entry.item.as_text()) == Some(ANSWERS[1])
+}
+
+/// Complains of an order of answers that there is not.
+fn answers(reader: &mut Reader<'_>) {
+    let Some(written) = reader.text("answers") else { return };
+    if !ANSWERS.contains(&written.value.as_str()) {
+        let known = ANSWERS.map(str::to_owned).into();
+        let fault = Fault::UnknownName { what: Vocabulary::Answers, name: written.value, known };
+        reader.refuse(&written.place, fault);
+    }
+}
+
 /// What an external program is started with; a function inside the worker would never see it.
 fn surroundings(reader: &mut Reader<'_>, stage: &mut Stage) {
     if let Some(args) = reader.texts("args", Expected::Texts) {
@@ -121,7 +167,11 @@ fn function(reader: &mut Reader<'_>, files: &Files) -> Option<(Function, Option<
         .map(|entry| match entry.key.as_str() {
             "run" => builtin(reader).map(|name| (Function::Run(name), None)),
             "exec" => command(reader, files, "exec").map(|line| (Function::Exec(line), None)),
-            "pipe" => command(reader, files, "pipe").map(|line| (Function::Pipe(line), None)),
+            "pipe" => {
+                let any_order = answers_in_any_order(reader);
+                let pipe = if any_order { Function::PipeAnyOrder } else { Function::Pipe };
+                command(reader, files, "pipe").map(|line| (pipe(line), None))
+            }
             "python" => python(reader).map(|text| (Function::Python(text), None)),
             _ => binary(reader, files).map(|path| (Function::Own, Some(path))),
         })

@@ -176,6 +176,7 @@ pub enum Vocabulary {
     Aggregate,
     Field,
     Order,
+    Answers,
 }
 
 /// What a key takes.
@@ -200,6 +201,7 @@ impl fmt::Display for Vocabulary {
             Self::Aggregate => "aggregate",
             Self::Field => "field",
             Self::Order => "order",
+            Self::Answers => "order of answers",
         })
     }
 }

@@ -1,0 +1,261 @@
+//! The thread that has many units open at once: begun in order, finished in any.
+//!
+//! Keeps to the real crew's rules: what is begun is finished, what is not can be called back, several
+//! parcels are here at once, and what has finished is told in bunches, a moment later.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use proto::units::Units;
+use worker::{
+    Failure, Outputs,
+    core::{Busy, Reply, Request, Share, Ticket},
+    function::Outcomes,
+    product::{Cursor, Product, Worked},
+};
+
+use crate::{
+    actor::{Context, Deed, Helper},
+    clock::Moment,
+    doom::{Extent, Fate, Job},
+    shape::{Shape, Work},
+};
+
+/// The longest way of an answer to the worker.
+const ANSWER_MAX: Duration = Duration::from_micros(200);
+/// One in so many units that finish is told at once.
+const BUNCH: u32 = 3;
+/// The process is done; all other tokens name answers or units.
+const DEATH: u64 = 0;
+
+struct Parcel {
+    attempt: u32,
+    execution: u64,
+    units: Units,
+    // Units below it are begun, units from `limit` on are not this worker's any more.
+    begun: u32,
+    limit: u32,
+    done: u32,
+    // What has finished and is not told.
+    ready: Vec<u32>,
+}
+
+/// A function of this shape with so many units open.
+pub(crate) struct Crew {
+    stage: u32,
+    retries: u32,
+    shape: Shape,
+    open_max: u32,
+    parcels: BTreeMap<Ticket, Parcel>,
+    open: BTreeMap<u64, (Ticket, u32)>,
+    answers: BTreeMap<u64, Reply>,
+    next_token: u64,
+    answered: Moment,
+    // This parcel is the last that comes.
+    fate: Option<(Fate, Option<Ticket>)>,
+    dying: bool,
+}
+
+impl Crew {
+    pub fn new(stage: u32, retries: u32, shape: Shape, open_max: u32) -> Self {
+        Self {
+            stage,
+            retries,
+            shape,
+            open_max,
+            parcels: BTreeMap::new(),
+            open: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            next_token: DEATH + 1,
+            answered: Moment::default(),
+            fate: None,
+            dying: false,
+        }
+    }
+
+    fn token(&mut self) -> u64 {
+        self.next_token += 1;
+        self.next_token
+    }
+
+    /// Answers after a moment, and after all answers before it.
+    fn answer(&mut self, reply: Reply, context: &mut Context<'_>) {
+        let soon = context.now + ANSWER_MAX.mul_f64(context.rng.f64());
+        self.answered = self.answered.max(soon);
+        let token = self.token();
+        self.answers.insert(token, reply);
+        context.later(self.answered.since(context.now), token);
+    }
+
+    /// Begins what there is room for.
+    fn begin(&mut self, context: &mut Context<'_>) {
+        while (self.open.len() as u32) < self.open_max {
+            let next = self.parcels.iter_mut().find(|(_, parcel)| parcel.begun < parcel.limit);
+            let Some((ticket, parcel)) = next else { return };
+            let (ticket, index) = (*ticket, parcel.begun);
+            parcel.begun += 1;
+            let takes = self.shape.takes(self.stage, parcel.units.value(index as usize));
+            let token = self.token();
+            self.open.insert(token, (ticket, index));
+            context.later(takes, token);
+        }
+    }
+
+    fn finished(&mut self, ticket: Ticket, index: u32, context: &mut Context<'_>) {
+        let Some(parcel) = self.parcels.get_mut(&ticket) else { return };
+        let value = parcel.units.value(index as usize);
+        if matches!(self.shape.work(self.stage, value, parcel.attempt, self.retries), Work::Dies) {
+            return context.deeds.push(Deed::Die);
+        }
+        parcel.done += 1;
+        parcel.ready.push(index);
+        self.begin(context);
+        let idle = (self.open.len() as u32) < self.open_max;
+        self.meet_fate(context);
+        if !self.dying && (idle || context.rng.u32(0..BUNCH) == 0) {
+            self.tell(context);
+        }
+    }
+
+    /// Hands over what has finished, and says which parcels have ended.
+    fn tell(&mut self, context: &mut Context<'_>) {
+        let mut replies = Vec::new();
+        for (ticket, parcel) in &mut self.parcels {
+            let ended = parcel.done == parcel.limit;
+            if parcel.ready.is_empty() && !ended {
+                continue;
+            }
+            let product = product(parcel, self.stage, self.shape, self.retries);
+            let finished = ended.then(|| Busy { wall_ns: 1_000, open_ns: 2_000 });
+            replies.push(Reply::Product { ticket: *ticket, product, finished });
+        }
+        self.parcels.retain(|_, parcel| parcel.done != parcel.limit);
+        if !replies.is_empty() {
+            self.answer(Reply::Several(replies), context);
+        }
+    }
+
+    /// Dies when as much of its last parcel is done as its fate says.
+    fn meet_fate(&mut self, context: &mut Context<'_>) {
+        let Some((fate, ticket)) = self.fate.filter(|_| !self.dying) else { return };
+        let parcel = ticket.and_then(|ticket| self.parcels.get(&ticket));
+        let far = parcel.is_none_or(|parcel| match fate.extent {
+            Extent::Nothing => true,
+            Extent::Half => parcel.done * 2 >= parcel.limit,
+            Extent::All => parcel.done == parcel.limit,
+        });
+        if far {
+            self.dying = true;
+            context.later(fate.lingers, DEATH);
+        }
+    }
+}
+
+/// What has come of the units that have finished since it was told last.
+fn product(parcel: &mut Parcel, stage: u32, shape: Shape, retries: u32) -> Product {
+    parcel.ready.sort_unstable();
+    let mut product = Product::default();
+    let mut cursor = Cursor::new(&parcel.units);
+    for index in std::mem::take(&mut parcel.ready) {
+        let value = parcel.units.value(index as usize);
+        let (mut outputs, mut outcomes) = (Outputs::default(), Outcomes::default());
+        match shape.work(stage, value, parcel.attempt, retries) {
+            Work::Outputs(values) => {
+                for value in &values {
+                    outputs.push_bytes(value).expect("a model's values are small");
+                }
+                outcomes.push(values.len() as u32);
+            }
+            Work::Fails | Work::Dies => outcomes.push_failed(Failure::new("as planned")),
+        }
+        cursor.skip_to(index as usize);
+        let worked = Worked { us: 7, execution: parcel.execution };
+        product.add(&mut cursor, &outcomes, &mut outputs, worked);
+    }
+    product
+}
+
+impl Helper for Crew {
+    type Request = Request;
+    type Reply = Reply;
+
+    fn job(request: &Request) -> Job {
+        match request {
+            Request::Load(_) => Job::Load,
+            Request::Execute { .. } => Job::Execute,
+            Request::Truncate { .. } => Job::Truncate,
+            Request::Collect => Job::Collect,
+        }
+    }
+
+    fn ask(
+        &mut self,
+        request: Request,
+        fate: Option<Fate>,
+        context: &mut Context<'_>,
+    ) -> Option<Reply> {
+        match (fate, &request) {
+            (None, _) => {}
+            (Some(fate), Request::Execute { ticket, .. }) => {
+                self.fate = Some((fate, Some(*ticket)))
+            }
+            (Some(fate), Request::Load(_)) => {
+                self.fate = Some((fate, None));
+                self.meet_fate(context);
+                return None;
+            }
+            // These are answered at once, or never.
+            (Some(fate), Request::Truncate { .. } | Request::Collect) => {
+                context.deeds.push(Deed::Crash(fate));
+                return None;
+            }
+        }
+        match request {
+            Request::Load(_) => {
+                // What was open before is abandoned.
+                self.parcels.clear();
+                self.open.clear();
+                context.deeds.push(Deed::Joined);
+                self.answer(Reply::Loaded { open: self.open_max }, context);
+            }
+            Request::Execute { ticket, attempt, execution, units } => {
+                let limit = units.len() as u32;
+                let (begun, done, ready) = (0, 0, Vec::new());
+                let parcel = Parcel { attempt, execution, units, begun, limit, done, ready };
+                self.parcels.insert(ticket, parcel);
+                self.begin(context);
+                self.meet_fate(context);
+            }
+            Request::Truncate { ticket, share } => {
+                let parcel = self.parcels.get_mut(&ticket)?;
+                let left = parcel.limit - parcel.begun;
+                parcel.limit -= match share {
+                    Share::Half => left.div_ceil(2),
+                    Share::All => left,
+                };
+                let keep = parcel.limit;
+                if parcel.done == keep && !self.dying {
+                    self.tell(context);
+                }
+                self.meet_fate(context);
+                return Some(Reply::Truncated { ticket, keep });
+            }
+            Request::Collect => {
+                let what = "a worker with many units open fetches outputs";
+                context.deeds.push(Deed::Violation(what.into()));
+            }
+        }
+        None
+    }
+
+    fn go_on(&mut self, token: u64, context: &mut Context<'_>) -> Option<Reply> {
+        if token == DEATH {
+            context.deeds.extend(self.fate.map(|(fate, _)| Deed::Crash(fate)));
+            return None;
+        }
+        if let Some((ticket, index)) = self.open.remove(&token) {
+            self.finished(ticket, index, context);
+            return None;
+        }
+        self.answers.remove(&token)
+    }
+}
