@@ -1,7 +1,7 @@
 //! Scripts: what a worker hears, and what it does.
 
 use proto::{
-    frame::{Commit, Credit, Envelope, ParcelId, Work},
+    frame::{Commit, Credit, Done, Envelope, ParcelId, Work},
     plan::{Function, Stage},
     role::Role as _,
     units::Units,
@@ -24,6 +24,11 @@ struct Script {
 
 impl Script {
     fn new() -> Self {
+        Self::with(1, Limits { window_bytes_max: 3, ..Limits::default() })
+    }
+
+    /// One whose function has so many units open at once.
+    fn with(open: u32, limits: Limits) -> Self {
         let role = HelloRole::Worker { stage: None, own: true };
         let (name, host) = ("w".into(), "h".into());
         let hello = Hello { role, name, endpoints: vec![], host, pid: 1 };
@@ -40,10 +45,10 @@ impl Script {
             stage: Stage::new("s", Function::Own),
             next: None,
             sink: vec!["s".into()],
-            limits: Limits { window_bytes_max: 3, ..Limits::default() },
+            limits,
             carries_input: false,
         })))));
-        script.event(Event::Reply(Reply::Loaded { open: 1 }));
+        script.event(Event::Reply(Reply::Loaded { open }));
         script.meets_the_sink();
         script
     }
@@ -135,4 +140,84 @@ fn a_worker_without_room_gives_back_what_it_cannot_begin() {
     script.hears(Frame::Commit(commit));
     script.hears_work(2, 6);
     assert_eq!(script.did(), (vec![6], vec![]));
+}
+
+impl Script {
+    /// What it says to the ventilator since it was asked last, but for heartbeats.
+    fn says(&mut self) -> Vec<Frame> {
+        let home = self.worker.home.link;
+        let sends = self.out.drain(..).filter_map(|effect| match effect {
+            Effect::Send { link, envelope } if link == home => Some(envelope.frame),
+            _ => None,
+        });
+        sends.filter(|frame| *frame != Frame::Beat).collect()
+    }
+
+    /// So many units of a parcel have finished, and it has ended if that is said.
+    fn worked(&mut self, ticket: Ticket, units: u32, finished: Option<Busy>) {
+        let product = Product { worked: units, ..Product::default() };
+        self.event(Event::Reply(Reply::Several(vec![Reply::Product {
+            ticket,
+            product,
+            finished,
+        }])));
+    }
+}
+
+#[test]
+fn a_worker_of_many_says_so_before_it_grants_credit() {
+    let mut script = Script::with(4, Limits { intake_units_max: 4, ..Limits::default() });
+    let said = script.says();
+    let told = said.iter().position(|frame| *frame == Frame::Concurrency(4));
+    let credit = said.iter().find_map(|frame| match frame {
+        Frame::Credit(credit) => Some(credit.units),
+        _ => None,
+    });
+    assert!(told < said.iter().position(|frame| matches!(frame, Frame::Credit(_))), "{said:?}");
+    assert_eq!((told.is_some(), credit), (true, Some(8)), "twice as many as may be open");
+    let mut one = Script::new();
+    assert!(!one.says().iter().any(|frame| matches!(frame, Frame::Concurrency(_))));
+}
+
+#[test]
+fn parcels_are_begun_until_twice_as_many_units_are_there_as_may_be_open() {
+    let mut script = Script::with(4, Limits::default());
+    for parcel in 0..5 {
+        script.hears_work(parcel, parcel * 3);
+    }
+    assert_eq!(script.did(), (vec![0, 3, 6], vec![]), "of three units each");
+    script.worked(1, 2, None);
+    assert_eq!(script.did(), (vec![9], vec![]));
+}
+
+#[test]
+fn credit_comes_back_with_the_units_and_done_with_the_last_of_a_parcel() {
+    let limits = Limits { intake_units_max: 8, ..Limits::default() };
+    let mut script = Script::with(4, limits);
+    script.hears_work(0, 0);
+    script.hears_work(1, 3);
+    script.says();
+    script.worked(0, 2, None);
+    assert!(matches!(script.says()[..], [Frame::Credit(Credit { units: 10, .. })]));
+    script.worked(1, 3, Some(Busy::alone(7)));
+    let said = script.says();
+    assert!(matches!(&said[0], Frame::Done(Done { parcel: 1, busy_ns: 7, .. })), "{said:?}");
+}
+
+#[test]
+fn a_worker_that_leaves_waits_half_a_minute_for_what_it_has_open() {
+    let mut script = Script::with(4, Limits::default());
+    script.hears_work(0, 0);
+    script.event(Event::Drain);
+    script.says();
+    script.event(Event::Reply(Reply::Truncated { ticket: 0, keep: 2 }));
+    assert!(matches!(script.says()[..], [Frame::Returned { parcel: 0, keep: 2 }]));
+    for _ in 0..29 {
+        script.now = script.now + Duration::from_secs(1);
+        script.hears(Frame::Beat);
+    }
+    assert!(!script.says().contains(&Frame::Bye));
+    script.now = script.now + Duration::from_secs(1);
+    script.hears(Frame::Beat);
+    assert!(script.says().contains(&Frame::Bye));
 }

@@ -95,8 +95,8 @@ fn concurrency(reader: &mut Reader<'_>, stage: &mut Stage) {
     let pipe = has("pipe");
     let can = has("exec") || has("python") || has("binary") || sleeps;
     if several && pipe && !answers_in_any_order(reader) {
-        const REMEDY: &str = "a program that answers each line with one line has one unit at a time; \
-             have it answer `{\"id\": …, \"value\": …}` whenever it is done with one";
+        const REMEDY: &str = "have the program give each answer the `id` of its line, \
+             and say `answers = \"any-order\"`";
         reader.idle("concurrency", "`answers = \"any-order\"`", REMEDY);
     } else if several && !pipe && !can {
         const REMEDY: &str = "use `exec`, `python`, `pipe` with `answers = \"any-order\"`, \
@@ -104,7 +104,7 @@ fn concurrency(reader: &mut Reader<'_>, stage: &mut Stage) {
         reader.idle("concurrency", "a function that can have several units open", REMEDY);
     }
     if !pipe {
-        reader.idle("answers", "`pipe`", "it says how a program answers its lines");
+        reader.idle("answers", "`pipe`", "use `pipe`");
     }
 }
 
