@@ -106,6 +106,8 @@ struct Talk {
     asked: BTreeMap<Id, Asked>,
     // When the time of each is up, in order; those that are answered are still among them.
     limits: VecDeque<(Instant, Id)>,
+    // Those whose time does not run, since the program is not ready yet.
+    unlimited: Vec<Id>,
     // What it was told to let go of, since when, and the unit's name.
     let_go: BTreeMap<Id, (Instant, Box<str>)>,
     unread: VecDeque<Vec<u8>>,
@@ -196,7 +198,8 @@ impl<F: Form> Many<F> {
     }
 
     /// Takes in what a program has said.
-    fn listen(form: &mut F, name: &str, talk: &mut Talk, finished: &mut Finished) -> Option<End> {
+    fn listen(&mut self, talk: &mut Talk, finished: &mut Finished) -> Option<End> {
+        let (form, name) = (&mut self.form, self.command.program());
         let Mail { lines, ended } = talk.program.take();
         talk.unread.extend(lines);
         while !finished.is_full()
@@ -204,7 +207,7 @@ impl<F: Form> Many<F> {
         {
             if !talk.opened {
                 match form.opened(&line) {
-                    Ok(_) => talk.opened = true,
+                    Ok(_) => talk.open(self.surroundings.timeout),
                     Err(failure) => return Some(End::NeverOpened(failure)),
                 }
                 continue;
@@ -255,15 +258,14 @@ impl<F: Form> Many<F> {
     }
 
     fn listen_to_all(&mut self, finished: &mut Finished) {
-        let name = self.command.program().to_owned();
         if let Some(mut talk) = self.current.take() {
-            match Self::listen(&mut self.form, &name, &mut talk, finished) {
+            match self.listen(&mut talk, finished) {
                 None => self.current = Some(talk),
                 Some(end) => self.over(talk, end),
             }
         }
         for mut talk in std::mem::take(&mut self.retiring) {
-            match Self::listen(&mut self.form, &name, &mut talk, finished) {
+            match self.listen(&mut talk, finished) {
                 // All that it is still at is what it does not let go of.
                 None if talk.asked.is_empty() => drop(talk),
                 None => self.retiring.push(talk),
@@ -332,7 +334,6 @@ impl<F: Form> Many<F> {
                 return self.failed.extend(units.into_iter().map(|u| (u.slot, failure.clone())));
             }
         };
-        let limit = self.surroundings.timeout.map(|limit| Instant::now() + limit);
         let mut lines = Vec::new();
         let (mut questions, mut bytes) = (Vec::new(), 0);
         for unit in &units {
@@ -348,8 +349,11 @@ impl<F: Form> Many<F> {
         }
         talk.program.send(&lines);
         for unit in units {
-            talk.limits.extend(limit.map(|limit| (limit, unit.id)));
+            talk.unlimited.push(unit.id);
             talk.asked.insert(unit.id, unit);
+        }
+        if talk.opened {
+            talk.open(self.surroundings.timeout);
         }
         self.current = Some(talk);
     }
@@ -362,8 +366,18 @@ impl Talk {
             opened,
             asked: BTreeMap::new(),
             limits: VecDeque::new(),
+            unlimited: Vec::new(),
             let_go: BTreeMap::new(),
             unread: VecDeque::new(),
+        }
+    }
+
+    /// It is ready: the time of what it was asked runs from now on.
+    fn open(&mut self, limit: Option<Duration>) {
+        self.opened = true;
+        let asked = self.unlimited.drain(..);
+        if let Some(until) = limit.map(|limit| Instant::now() + limit) {
+            self.limits.extend(asked.map(|id| (until, id)));
         }
     }
 

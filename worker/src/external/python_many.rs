@@ -247,7 +247,7 @@ mod tests {
     /// The interpreter with a thread that goes on is left behind, one that lets go is not.
     #[test]
     fn what_does_not_let_go_of_a_unit_is_replaced() {
-        let timeout = Some(Duration::from_millis(300));
+        let timeout = Some(Duration::from_millis(800));
         for (source, replaced) in [
             ("import time, os\ndef work(n):\n  time.sleep(n)\n  return os.getpid()", true),
             (
