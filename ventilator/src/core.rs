@@ -191,7 +191,7 @@ impl Ventilator {
             (Speaker::Sink, Frame::Leaving) => self.drain(turn),
             (Speaker::Sink, Frame::Bye) => self.exit = Some(self.code()),
             (Speaker::Worker, Frame::Credit(credit)) => self.downstream.granted(link, credit),
-            (Speaker::Worker, Frame::Concurrency(units)) => self.downstream.opens(link, units),
+            (Speaker::Worker, Frame::Concurrency(units)) => self.opens(turn, link, units),
             (Speaker::Worker, Frame::Done(done)) => self.done(turn, link, &done),
             (Speaker::Worker, Frame::Returned { parcel, keep }) => {
                 self.downstream.returned(link, parcel, keep);
@@ -230,6 +230,7 @@ impl Ventilator {
         if let Some(end) = self.reading.end() {
             self.mesh.send(self.downstream.sink(), Frame::End(end), turn.out);
         }
+        self.tell_open(turn);
         for link in self.observers.links() {
             self.report(turn, link);
         }
@@ -315,6 +316,20 @@ impl Ventilator {
         turn.request(Request::Note(diary::Event::Lost { worker, loss: loss_told }));
         self.downstream.lost(turn, &mut self.mesh, link, loss);
         self.roster.tell(member.stage, &mut self.mesh, turn.out);
+    }
+
+    /// A worker has so many units open at once. The sink has to let as many be sent.
+    fn opens(&mut self, turn: &mut Turn<'_>, link: LinkId, units: u32) {
+        self.downstream.opens(link, units);
+        self.roster.opens(link, units);
+        self.tell_open(turn);
+    }
+
+    fn tell_open(&mut self, turn: &mut Turn<'_>) {
+        let open = self.roster.open();
+        if open > 0 {
+            self.mesh.send(self.downstream.sink(), Frame::Concurrency(open), turn.out);
+        }
     }
 
     /// A worker may be stopped, or only late: others are given its units too.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use proto::{
     frame::{Contact, Frame, Hello, PeerId, WorkerTally},
+    limits::CONCURRENCY_CEILING,
     role::{Effect, LinkId},
     rules::mesh::{Loss, Mesh},
 };
@@ -16,6 +17,8 @@ use proto::{
 pub(crate) struct Member {
     /// The index of its stage.
     pub stage: u32,
+    // How many units it has open at once.
+    open: u32,
     contact: Contact,
     figures: WorkerTally,
 }
@@ -49,7 +52,20 @@ impl Roster {
         self.astray.remove(&peer);
         let figures = WorkerTally { name: name.clone(), stage, ..Default::default() };
         let contact = Contact { peer, name, host, endpoints };
-        self.members.insert(link, Member { stage, contact, figures });
+        self.members.insert(link, Member { stage, open: 1, contact, figures });
+    }
+
+    /// A worker has so many units open at once.
+    pub fn opens(&mut self, link: LinkId, units: u32) {
+        if let Some(member) = self.members.get_mut(&link) {
+            member.open = units.clamp(1, CONCURRENCY_CEILING);
+        }
+    }
+
+    /// How many units all of them have open, but for those that have one at a time.
+    pub fn open(&self) -> u32 {
+        let several = self.members.values().filter(|member| member.open > 1);
+        several.fold(0, |sum, member| sum.saturating_add(member.open))
     }
 
     /// How many are there.

@@ -274,6 +274,9 @@ impl WorkerRole {
         if is_first {
             self.parcels.join(self.home.link);
         }
+        if same {
+            self.tell_open(turn);
+        }
         if self.parcels.is_closed() {
             self.mesh.send(self.home.link, Frame::Leaving, turn.out);
         }
@@ -354,7 +357,10 @@ impl WorkerRole {
 
     fn reply(&mut self, turn: &mut Turn<'_>, reply: Reply) {
         match reply {
-            Reply::Loaded { open } => self.parcels.loaded(open),
+            Reply::Loaded { open } => {
+                self.parcels.loaded(open);
+                self.tell_open(turn);
+            }
             Reply::Several(replies) => {
                 replies.into_iter().for_each(|reply| self.reply(turn, reply));
             }
@@ -368,6 +374,14 @@ impl WorkerRole {
             Reply::Product { ticket, product, finished } => {
                 self.produced(turn.now, ticket, product, finished);
             }
+        }
+    }
+
+    /// The ventilator hears of it also where others send the units.
+    fn tell_open(&mut self, turn: &mut Turn<'_>) {
+        if let Some(units) = self.parcels.open() {
+            self.mesh.send(self.home.link, Frame::Concurrency(units), turn.out);
+            self.parcels.introduced(self.home.link);
         }
     }
 

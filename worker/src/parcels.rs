@@ -176,6 +176,16 @@ impl Parcels {
         self.executing.retain(|_, executing| !executing.void);
     }
 
+    /// How many units may be open at once, if several may and the function is ready.
+    pub fn open(&self) -> Option<u32> {
+        (self.loaded && self.is_concurrent()).then_some(self.open as u32)
+    }
+
+    /// A sender was told how many that are.
+    pub fn introduced(&mut self, link: LinkId) {
+        self.introduced.insert(link);
+    }
+
     fn is_concurrent(&self) -> bool {
         self.open > 1
     }

@@ -74,6 +74,12 @@ impl Horizon {
         self.told.max(self.promised)
     }
 
+    /// Workers have so many units open at once, and want as many to go on with: a smaller window
+    /// would leave them idle until it has grown.
+    pub fn serve(&mut self, open: u64) {
+        self.window = self.window.max(open.saturating_mul(2).min(self.units_max));
+    }
+
     /// Outcomes of so many units have come, which take so much memory together.
     pub fn learn(&mut self, units: u64, bytes: u64) {
         if units > 0 {
@@ -128,6 +134,19 @@ mod tests {
     fn it_opens_with_progress_up_to_the_limit() {
         let limits = Limits { window_units_max: 100_000, ..Limits::default() };
         assert_eq!(grown(&mut Horizon::new(&limits, 0), NOTHING), 100_000);
+    }
+
+    #[test]
+    fn it_opens_at_once_for_workers_that_have_many_units_open() {
+        let limits = Limits { window_units_max: 5_000, ..Limits::default() };
+        let mut horizon = Horizon::new(&limits, 0);
+        assert_eq!(horizon.update(0, 0, NOTHING), FLOOR_UNITS);
+        horizon.serve(500);
+        assert_eq!(horizon.update(0, 0, NOTHING), 1_000);
+        horizon.serve(1);
+        assert_eq!(horizon.update(0, 0, NOTHING), 1_000);
+        horizon.serve(u64::MAX);
+        assert_eq!(horizon.update(0, 0, NOTHING), 5_000, "the limit is the limit");
     }
 
     #[test]

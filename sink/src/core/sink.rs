@@ -175,6 +175,10 @@ impl Sink {
             (Sender::Ventilator | Sender::Other, Frame::Results(results)) => {
                 self.heard_results(link, results, turn);
             }
+            (Sender::Ventilator, Frame::Concurrency(units)) => {
+                self.horizon.serve(units.into());
+                self.has_news = true;
+            }
             (Sender::Ventilator, Frame::End(end)) => {
                 self.ending.ends_at(end, self.mesh.peer(link));
             }

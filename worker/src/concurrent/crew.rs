@@ -130,8 +130,9 @@ impl Foreman {
     /// The thread's body; the function, when there is no more to do.
     fn work(mut self, mut function: Box<dyn Function>) -> Box<dyn Function> {
         loop {
-            let open = self.places.open();
-            let found = self.desk.find((self.terms.open_max as usize).saturating_sub(open));
+            let room_for = function.concurrent().map_or(0, |concurrent| concurrent.ahead());
+            let most = self.terms.open_max.saturating_add(room_for) as usize;
+            let found = self.desk.find(most.saturating_sub(self.places.open()));
             let (closing, is_bare) = (found.closing, found.is_bare);
             self.places.pass(Instant::now());
             let Some(concurrent) = function.concurrent() else { return function };
@@ -146,7 +147,7 @@ impl Foreman {
                 Some(Closing::Finish) if open == 0 => break,
                 _ => {}
             }
-            let has_room = open < self.terms.open_max as usize;
+            let has_room = open < most;
             if (has_room && is_bare) || self.finished.is_full() || self.told.elapsed() >= GATHER {
                 self.tell();
             }

@@ -61,6 +61,11 @@ impl Finished {
         self.outputs.payload().len() > BYTES_MAX
     }
 
+    /// How many units have finished.
+    pub(crate) fn len(&self) -> usize {
+        self.ended.len()
+    }
+
     /// Whether nothing has finished.
     pub fn is_empty(&self) -> bool {
         self.ended.is_empty()

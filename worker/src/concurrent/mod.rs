@@ -73,6 +73,12 @@ pub trait Concurrent: Send {
         None
     }
 
+    /// How many units more than may be open it wants to be given, to go on with without a pause. What
+    /// is given can't be called back, so it should be done soon.
+    fn ahead(&self) -> u32 {
+        0
+    }
+
     /// No unit is started any more, and those that are open are of no interest: whatever was
     /// started for them ends, as far as it can be ended.
     fn end(&mut self) {}

@@ -14,6 +14,8 @@ ANSWERS_MAX = 512
 LARGE_CHARS = 1 << 20
 # A loop that does not turn for so long is told of.
 BLOCKED_SECONDS = 1.0
+# Results that are one output, as most are.
+PLAIN = frozenset([int, float, str, bool, dict, list])
 GLOBAL_NAMES = ("PIPELINE_UNIT", "PIPELINE_ATTEMPT")
 
 
@@ -89,6 +91,11 @@ class Requests:
         return [json.loads(line) for line in lines]
 
 
+def is_generator(work):
+    """Whether an `async def` has a `yield`."""
+    return bool(work.__code__.co_flags & 0x200)
+
+
 async def gathered(results, outputs_max):
     """The outputs of an async generator."""
     outputs = []
@@ -160,6 +167,7 @@ class Loop:
     async def consume(self):
         task = asyncio.current_task()
         work, is_open, outputs_max = self.work, self.open, self.outputs_max
+        generates = is_generator(work)
         while True:
             while not self.items:
                 waiter = self.loop.create_future()
@@ -169,11 +177,11 @@ class Loop:
             UNIT.set((name, attempt))
             is_open[unit] = (task, name)
             try:
-                result = work(value)
-                if hasattr(result, "__anext__"):
-                    outputs = await gathered(result, outputs_max)
+                if generates:
+                    outputs = await gathered(work(value), outputs_max)
                 else:
-                    outputs = outputs_of(await result, outputs_max)
+                    result = await work(value)
+                    outputs = [result] if type(result) in PLAIN else outputs_of(result, outputs_max)
             except GeneratorExit:
                 raise
             except BaseException as error:

@@ -30,6 +30,12 @@ const LET_GO_LIMIT: Duration = Duration::from_secs(5);
 /// A longer line of questions is begun anew.
 const QUESTIONS_BYTES_MAX: usize = 1 << 20;
 
+/// A program is given as many units to go on with as it finishes in so long: it answers in bunches, and
+/// would have nothing to do until it has heard what is next.
+const AHEAD: Duration = Duration::from_millis(10);
+/// But no more than this part of what it may have open.
+const AHEAD_PART: u32 = 4;
+
 /// The number of a question.
 pub(super) type Id = u64;
 
@@ -137,6 +143,9 @@ pub(super) struct Many<F> {
     // Those that do not let go of a unit.
     retiring: Vec<Talk>,
     failed: Vec<(Slot, Failure)>,
+    // Units that have finished since then, and how many are given to go on with.
+    pace: (Instant, usize),
+    ahead: u32,
 }
 
 impl<F: Form> Many<F> {
@@ -161,6 +170,19 @@ impl<F: Form> Many<F> {
             current: None,
             retiring: Vec::new(),
             failed: Vec::new(),
+            pace: (Instant::now(), 0),
+            ahead: 0,
+        }
+    }
+
+    /// So many units have finished.
+    fn keep_pace(&mut self, units: usize) {
+        self.pace.1 += units;
+        let passed = self.pace.0.elapsed();
+        if passed >= AHEAD {
+            let soon = self.pace.1 as f64 * AHEAD.as_secs_f64() / passed.as_secs_f64();
+            self.ahead = (soon as u32).min(self.open / AHEAD_PART);
+            self.pace = (Instant::now(), 0);
         }
     }
 
@@ -323,7 +345,8 @@ impl<F: Form> Many<F> {
         let asked = self.current.as_ref().map_or(0, |talk| talk.asked.len());
         // What it was told to let go of still has its place there.
         let held = self.current.as_ref().map_or(0, |talk| talk.let_go.len());
-        let room = (self.open as usize).saturating_sub(asked + held);
+        let most = (self.open + self.ahead) as usize;
+        let room = most.saturating_sub(asked + held);
         let units = self.suspects.next(asked, room);
         if units.is_empty() {
             return;
@@ -438,7 +461,9 @@ impl<F: Form> Concurrent for Many<F> {
     }
 
     fn poll(&mut self, finished: &mut Finished) {
+        let before = finished.len();
         self.listen_to_all(finished);
+        self.keep_pace(finished.len() - before);
         self.keep_time();
         self.ask();
         for (slot, failure) in self.failed.drain(..) {
@@ -448,6 +473,10 @@ impl<F: Form> Concurrent for Many<F> {
 
     fn due(&self) -> Option<Instant> {
         self.current.iter().chain(&self.retiring).filter_map(Talk::due).min()
+    }
+
+    fn ahead(&self) -> u32 {
+        self.ahead
     }
 
     fn end(&mut self) {
