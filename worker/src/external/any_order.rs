@@ -68,6 +68,10 @@ impl Form for AnyOrder {
         questions.iter().for_each(|question| to.extend_from_slice(question));
     }
 
+    fn keeps_waiting(&self) -> bool {
+        false
+    }
+
     fn let_go(&self, _: Id) -> Option<Vec<u8>> {
         None
     }

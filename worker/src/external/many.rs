@@ -59,6 +59,9 @@ pub(super) trait Form: Send {
     /// Appends several questions as they are sent.
     fn join(&self, questions: &[&[u8]], to: &mut Vec<u8>);
 
+    /// Whether the program keeps what it is asked beyond what it may have open, until it can begin it.
+    fn keeps_waiting(&self) -> bool;
+
     /// Tells the program to let go of a unit, if it can be told.
     fn let_go(&self, id: Id) -> Option<Vec<u8>>;
 
@@ -179,7 +182,7 @@ impl<F: Form> Many<F> {
     fn keep_pace(&mut self, units: usize) {
         self.pace.1 += units;
         let passed = self.pace.0.elapsed();
-        if passed >= AHEAD {
+        if passed >= AHEAD && self.form.keeps_waiting() {
             let soon = self.pace.1 as f64 * AHEAD.as_secs_f64() / passed.as_secs_f64();
             self.ahead = (soon as u32).min(self.open / AHEAD_PART);
             self.pace = (Instant::now(), 0);

@@ -124,6 +124,10 @@ impl Form for PythonMany {
         to.extend_from_slice(b"]\n");
     }
 
+    fn keeps_waiting(&self) -> bool {
+        true
+    }
+
     fn let_go(&self, id: Id) -> Option<Vec<u8>> {
         Some(format!("{{\"cancel\":{id}}}\n").into_bytes())
     }
