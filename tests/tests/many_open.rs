@@ -145,17 +145,17 @@ fn the_unit_that_ends_its_interpreter_is_dead_and_none_of_those_beside_it() {
 #[test]
 fn a_loop_that_is_blocked_is_told_of_and_loses_nobody() {
     let place = Place::new();
-    let stage = "concurrency = 10\npython = '''\nimport time\nasync def work(n):\n    if n == 5: time.sleep(3)\n    return n\n'''\n";
+    let stage = "concurrency = 10\npython = '''\nimport time\nasync def work(n):\n    if n == 5: time.sleep(4)\n    return n\n'''\n";
     let topology = format!(
-        "[source]\nkind = 'range'\nfrom = 1\nto = 40\n[[stage]]\nname = 'wait'\nworkers = 1\n{stage}[sink]\noutput = 'out.jsonl'\n[limits]\nliveness = '1500ms'\nheartbeat = '200ms'\n"
+        "[source]\nkind = 'range'\nfrom = 1\nto = 40\n[[stage]]\nname = 'wait'\nworkers = 1\n{stage}[sink]\noutput = 'out.jsonl'\n[limits]\nliveness = '2500ms'\n"
     );
     let file = place.write("wait.toml", topology);
     let args = ["up", file.to_str().unwrap(), "--summary", "summary.json"];
     let ended = place.run("pipeline", &args);
     let summary = tests::outcome::json(&place.path("summary.json"));
-    assert_eq!((&summary["results"], &summary["attempts"]), (&40.into(), &40.into()));
+    assert_eq!(summary["results"], 40);
     let told = &ended.stderr;
-    assert!(told.contains("has not turned for") && told.contains("time.sleep(3)"), "{told}");
+    assert!(told.contains("has not turned for") && told.contains("time.sleep(4)"), "{told}");
     assert!(told.contains("unit=4"), "{told}");
     assert!(!told.contains("lost a worker"), "{told}");
 }

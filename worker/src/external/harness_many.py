@@ -221,8 +221,11 @@ class Loop:
                 continue
             task = asyncio.current_task(self.loop)
             names = [name for known, name in list(self.open.values()) if known is task]
-            stack = "".join(traceback.format_stack(frame)[-12:])
-            blocked = {"blocked": now - beat, "unit": names[0] if names else "", "stack": stack[-4000:]}
+            stack = traceback.extract_stack(frame)
+            # What leads to the source is asyncio's and this harness's.
+            own = [place for place, line in enumerate(stack) if line.filename == NAME]
+            stack = "".join(traceback.format_list(stack[own[0] if own else 0 :]))
+            blocked = {"blocked": now - beat, "unit": names[0] if names else "", "stack": stack.rstrip()[-4000:]}
             self.answers.write(json.dumps(blocked).encode() + b"\n")
 
 
