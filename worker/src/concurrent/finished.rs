@@ -29,6 +29,10 @@ pub(super) enum Outcome {
     Failed(Failure),
 }
 
+/// Outputs of one unit.
+#[cfg(test)]
+type Values = Vec<Vec<u8>>;
+
 impl Finished {
     pub(crate) fn new(limits: OutputLimits) -> Self {
         Self { outputs: Outputs::new(limits), ended: Vec::new() }
@@ -78,7 +82,7 @@ impl Finished {
 
     /// What has finished, with its outputs.
     #[cfg(test)]
-    pub(crate) fn take_all(&mut self) -> Vec<(Slot, Result<Vec<Vec<u8>>, Failure>)> {
+    pub(crate) fn take_all(&mut self) -> Vec<(Slot, Result<Values, Failure>)> {
         let ended = self.take_ended().into_iter().map(|ended| match ended.outcome {
             Outcome::Failed(failure) => (ended.slot, Err(failure)),
             Outcome::Outputs { first, count } => {

@@ -126,7 +126,7 @@ impl Concurrent for Threads {
     fn poll(&mut self, finished: &mut Finished) {
         let done = std::mem::take(&mut self.shared.inside().done);
         let mut done = done.into_iter();
-        while let Some((slot, outcome)) = done.next() {
+        for (slot, outcome) in done.by_ref() {
             finished.unit(slot, |out| outcome?.iter().try_for_each(|value| out.push_bytes(value)));
             if finished.is_full() {
                 break;
