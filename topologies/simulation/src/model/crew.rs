@@ -125,7 +125,7 @@ impl Crew {
                 continue;
             }
             let product = product(parcel, self.stage, self.shape, self.retries);
-            let finished = ended.then(|| Busy { wall_ns: 1_000, open_ns: 2_000 });
+            let finished = ended.then_some(Busy { wall_ns: 1_000, open_ns: 2_000 });
             replies.push(Reply::Product { ticket: *ticket, product, finished });
         }
         self.parcels.retain(|_, parcel| parcel.done != parcel.limit);
