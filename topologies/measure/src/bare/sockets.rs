@@ -1,6 +1,6 @@
 //! The yardstick: PUSH and PULL sockets with default options, as the ZeroMQ guide uses them.
 //!
-//! The one other file that names ZeroMQ: what is measured against must not share a line with what
+//! The one file besides `proto::net::zeromq` that names ZeroMQ: what is measured against must not share a line with what
 //! is measured, nor may an option of ours slip in. Owns single sends and receives, as tight as in
 //! C: a small message is sent from the stack and received into it, a large one is handed on as it
 //! is. Refuses every promise: here messages are lost as libzmq loses them.
