@@ -59,6 +59,8 @@ pub struct Conclusion {
     pub drained: bool,
     /// Outcomes that came more than once.
     pub duplicates: u64,
+    /// The most separate ranges of committed units that there were at once.
+    pub ranges_max: u64,
     /// From the first Hello of a ventilator to the last commit.
     pub elapsed: Duration,
     /// What the sink has turned away.

@@ -62,6 +62,8 @@ pub struct Sink {
     run: ResumePoint,
     // Units that were committed before this start.
     inherited: u64,
+    // The most ranges that it had.
+    ranges_max: u64,
     // Something is committed, or the run has come further, and the ventilators do not know yet.
     has_news: bool,
     untold: Untold,
@@ -101,6 +103,7 @@ impl Sink {
         let mut sink = Self {
             mesh,
             inherited: run.committed.len(),
+            ranges_max: 0,
             has_news: false,
             untold: Untold::default(),
             accept: Accept::new(run.committed.clone()),
@@ -419,6 +422,7 @@ impl Sink {
             }
             intake.processed(batch.link, batch.units, batch.bytes);
         });
+        self.ranges_max = self.ranges_max.max(self.run.committed.ranges() as u64);
         self.has_news = true;
     }
 
@@ -452,6 +456,7 @@ impl Sink {
             committed_here: committed.len() - self.inherited,
             drained: end.drained,
             duplicates: self.accept.duplicates(),
+            ranges_max: self.ranges_max,
             elapsed: self.ending.elapsed(),
             turned_away: *self.mesh.turned_away(),
             tally: self.ending.tally.take(),

@@ -37,6 +37,7 @@ pub fn summarise(ledger: &Ledger, conclusion: &Conclusion) -> Summary {
         dead,
         attempts: tally.attempts,
         duplicates_discarded: conclusion.duplicates,
+        ranges_max: conclusion.ranges_max,
         seconds,
         units_per_second: if seconds > 0.0 {
             conclusion.committed_here as f64 / seconds

@@ -35,6 +35,10 @@ pub struct Summary {
     /// Results that came a second time and were not recorded again, over all starts of the sink; of
     /// one that was killed, as many as there were when it last recorded something.
     pub duplicates_discarded: u64,
+    /// The most separate ranges of committed units that the sink had to know at once, since it last
+    /// started: one for each unit, or row of units, that was late. Each takes some 100 bytes there,
+    /// and there are never more than units in flight.
+    pub ranges_max: u64,
     /// Seconds from the ventilator's first word to the last commit, since the sink last started.
     pub seconds: f64,
     /// Units committed in a second, over all of that time.
@@ -269,6 +273,7 @@ mod tests {
             dead: 3,
             attempts: 100_012,
             duplicates_discarded: 4,
+            ranges_max: 3,
             seconds: 1.8437,
             units_per_second: 54_238.7,
             recovery_ms: Some(120.4),
