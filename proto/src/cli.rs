@@ -7,6 +7,7 @@ use std::{
     env,
     io::{self, IsTerminal},
     process::{ExitCode, exit},
+    time::Duration,
 };
 
 use clap::{Parser, error::ErrorKind};
@@ -98,6 +99,25 @@ pub fn drain_on_signals<R: Send + 'static>(handle: Handle<R>) {
     if let Err(error) = installed {
         tracing::warn!(%error, "signals end this process at once");
     }
+}
+
+/// A duration as flags take it: `250ms`, `30s`, `5m`, `2h`.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is no duration; write it like 250ms, 30s, 5m or 2h");
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let ms = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(wrong()),
+    };
+    Ok(Duration::from_millis(number.saturating_mul(ms)))
 }
 
 #[cfg(test)]

@@ -87,7 +87,8 @@ pub enum Frame {
     Figures(WorkerTally),
     /// Facts for an observer.
     Report(Box<Report>),
-    /// The sender takes no more work and will leave once its results are committed.
+    /// A worker takes no more work and will leave once its results are committed; or the run is asked
+    /// to end: what is being worked on is finished, the rest goes back.
     Leaving,
     /// The run is over; leave.
     Stop,
@@ -383,6 +384,17 @@ pub struct Report {
     pub summary: Option<String>,
     /// The unit that the output has waited for, for a while.
     pub awaited: Option<Awaited>,
+    /// Of a run that was asked to end: what is worked on.
+    pub running: Option<Running>,
+}
+
+/// What functions work on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Running {
+    /// Units that are begun and not finished.
+    pub units: u64,
+    /// Milliseconds since the oldest of them was begun.
+    pub longest_ms: u64,
 }
 
 /// The unit that the output waits for, since results are written in the order of units.

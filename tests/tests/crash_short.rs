@@ -105,6 +105,13 @@ fn a_launcher_that_dies_before_or_while_it_tells_the_aggregates() {
     comes_through_from("aggregates", (Role::Launcher, "up"), ("/up", 16), &[Loss::Nothing]);
 }
 
+/// Results that wait on disk for an earlier one are there, whole, wherever the sink died while they were put there.
+#[test]
+fn a_sink_that_dies_while_results_begin_to_wait_on_disk() {
+    let losses = [Loss::Nothing, Loss::All];
+    comes_through_from("stragglers", (Role::Sink, "sink"), ("/waiting-00000001", 6), &losses);
+}
+
 /// A run that is recorded as finished has its manifest, also after a loss of power.
 #[test]
 fn a_loss_of_power_while_the_manifest_is_written() {

@@ -1,6 +1,6 @@
 //! The flags of a ventilator that is started by hand.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Args;
 use proto::{
@@ -31,10 +31,6 @@ pub const EXAMPLE: &str = "Example, in three terminals:
 /// What has to be given: clap would leave out what the hidden `--setup` replaces.
 const USAGE: &str = "ventilator [OPTIONS] --bind <ENDPOINT> --sink <ENDPOINT> --source <SPEC>";
 
-/// Nobody starts workers again that were started by hand. Those that are asked to end together with
-/// this process have left by themselves after so long.
-const ABANDON_AFTER_MS: u64 = 1_000;
-
 /// Reads a source and pushes its units to workers.
 #[derive(Debug, Args)]
 #[command(arg_required_else_help = true, override_usage = USAGE, after_help = EXAMPLE)]
@@ -60,6 +56,10 @@ pub struct VentilatorArgs {
     /// How often a unit that failed is tried again
     #[arg(long, value_name = "N", default_value_t = RETRIES)]
     retries: u32,
+    /// After Ctrl-C or SIGTERM, wait no longer for what workers work on, as in 60s or 5m; it is
+    /// left undone then [default: as long as it takes]
+    #[arg(long, value_name = "DURATION", value_parser = cli::duration)]
+    drain_limit: Option<Duration>,
     /// Keep what is needed to go on after a crash: a copy of standard input, and a diary
     #[arg(long, value_name = "DIR")]
     run_dir: Option<PathBuf>,
@@ -147,7 +147,7 @@ impl VentilatorArgs {
             stages: self.stages.iter().map(stage).collect(),
             carries_input: false,
             run_dir: self.run_dir,
-            abandon_after_ms: Some(ABANDON_AFTER_MS),
+            drain_limit_ms: self.drain_limit.map(|limit| limit.as_millis() as u64),
             limits: Default::default(),
         })
     }

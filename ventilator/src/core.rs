@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use proto::{
     diary,
-    frame::{Done, End, Frame, Hello, HelloRole, PeerId, Refusal, Report, Tally, Welcome},
+    frame::{Done, End, Frame, Hello, HelloRole, PeerId, Refusal, Report, Running, Tally, Welcome},
     ranges::RangeSet,
     role::{Effect, Event, LinkId},
     rules::{
@@ -25,8 +25,14 @@ use proto::{
 use tracing::{error, info, warn};
 
 use crate::{
-    abandonment::Abandonment, chronicle::Chronicle, commit_rounds::CommitRounds, plans::Plans,
-    reading::Reading, request::Turn, roster::Roster, vacancies::Vacancies,
+    chronicle::Chronicle,
+    commit_rounds::CommitRounds,
+    draining::{Company, Draining},
+    plans::Plans,
+    reading::Reading,
+    request::Turn,
+    roster::Roster,
+    vacancies::Vacancies,
 };
 pub use crate::{
     plans::Config,
@@ -87,7 +93,7 @@ pub struct Ventilator {
     // Workers that asked before the run was known.
     waiting: Vec<(LinkId, Box<Hello>)>,
     vacancies: Vacancies,
-    abandonment: Abandonment,
+    draining: Draining,
     rounds: CommitRounds,
     observers: Observers,
     // How long the sink has been waited for, and which start of it was heard last.
@@ -119,7 +125,7 @@ impl Ventilator {
             roster: Roster::default(),
             waiting: Vec::new(),
             vacancies: Vacancies::default(),
-            abandonment: Abandonment::default(),
+            draining: Draining::default(),
             rounds: CommitRounds::default(),
             observers: Observers::default(),
             patience: Patience::default(),
@@ -136,10 +142,10 @@ impl Ventilator {
         self.plans.sink_elsewhere(host, endpoints);
     }
 
-    /// Once it was asked to end, a stage that has no worker is waited for only so long; without this
-    /// for ever. For a run whose workers nobody starts again.
-    pub fn abandon_after(&mut self, patience: Duration) {
-        self.abandonment.after(patience);
+    /// Once it was asked to end, what workers work on is waited for only so long; without this for
+    /// ever.
+    pub fn drain_limit(&mut self, limit: Duration) {
+        self.draining.limit(limit);
     }
 
     /// What it knows to be committed.
@@ -197,6 +203,9 @@ impl Ventilator {
                 self.downstream.returned(link, parcel, keep);
             }
             (Speaker::Worker, Frame::Figures(figures)) => self.roster.figures(link, figures),
+            (Speaker::Worker, Frame::Report(report)) => {
+                self.roster.running(link, turn.now, report.running);
+            }
             (Speaker::Worker, Frame::Leaving) => self.leaving(turn, link),
             (Speaker::Worker, Frame::Bye) => self.left(turn, link),
             (Speaker::Observer, Frame::Bye) => {
@@ -289,6 +298,8 @@ impl Ventilator {
         }
         if self.phase != Phase::Running {
             self.mesh.send(link, Frame::Stop, turn.out);
+        } else if self.draining.is_on() {
+            self.mesh.send(link, Frame::Leaving, turn.out);
         }
         self.downstream.join(stage, link, &hello.name);
         self.roster.admit(link, peer, stage, hello);
@@ -422,43 +433,89 @@ impl Ventilator {
         }
     }
 
-    /// Reads no further; what is in the window is finished.
+    /// Reads and sends no further, and asks the workers to finish what they work on, give back the
+    /// rest, and leave. What was read and is not done then is left for whoever goes on.
     fn drain(&mut self, turn: &mut Turn<'_>) {
-        if !self.reading.drain() {
+        if self.draining.is_on() {
             return;
         }
-        info!("draining: what has begun is finished");
+        self.draining.begin(turn.now);
+        info!("draining: what is being worked on is finished");
         if self.mesh.run() == 0 {
             self.exit = Some(exit::DRAINED);
-        } else if self.reading.end().is_none() {
+            return;
+        }
+        if self.reading.end().is_none() {
             self.ended(turn, true);
+        }
+        self.downstream.close();
+        for link in self.roster.links() {
+            self.mesh.send(link, Frame::Leaving, turn.out);
         }
     }
 
-    /// A run that was asked to end, and whose workers have left for the same reason, ends with what
-    /// is done: nobody comes any more who could finish the rest.
-    fn abandon_if_alone(&mut self, turn: &mut Turn<'_>) {
-        let staffed = |stage| self.roster.has_stage(stage);
+    /// A run that was asked to end does so once nobody is left who works on anything, or after as long
+    /// as it may take.
+    fn end_if_drained(&mut self, turn: &mut Turn<'_>) {
+        if !self.draining.is_on() || self.is_all_committed() {
+            return;
+        }
+        let overdue = self.draining.is_overdue(turn.now);
+        if overdue {
+            let units = self.roster.all_running(turn.now).map_or(0, |running| running.units);
+            warn!(units, "what is being worked on takes too long: it is left undone");
+        }
         // What is done has to be safe before.
         let unsafe_yet =
             self.downstream.outcome_bytes() > 0 && self.mesh.is_open(self.downstream.sink());
-        if !self.reading.is_draining() || unsafe_yet || (0..self.plans.stage_count()).all(staffed) {
-            return self.abandonment.none();
-        }
-        if self.abandonment.gives_up(turn.now, self.absence()) {
-            warn!("no worker is left to finish what was read: stopping with what is done");
+        let company = if unsafe_yet { Company::Here } else { self.company(turn.now) };
+        if self.draining.is_alone(turn.now, company) || overdue {
             let end = self.reading.finish(true);
             self.mesh.send(self.downstream.sink(), Frame::End(end), turn.out);
             self.stop(turn);
+        } else if self.draining.told(turn.now).is_some() && self.observers.links().next().is_none()
+        {
+            self.tell_running(turn.now);
+        }
+    }
+
+    /// Then the sink closes the run, and says so.
+    fn is_all_committed(&self) -> bool {
+        let watermark = self.downstream.committed().set().watermark();
+        self.reading.end().is_some_and(|end| watermark >= end.units)
+    }
+
+    /// Nobody watches who would show it.
+    fn tell_running(&self, now: Time) {
+        if let Some(Running { units, longest_ms }) = self.roster.all_running(now) {
+            let longest_s = longest_ms / 1_000;
+            warn!(
+                units,
+                longest_s,
+                "draining: what is being worked on is finished; a second signal stops at once"
+            );
+        }
+    }
+
+    /// Who of the workers is there, or may still come.
+    fn company(&self, now: Time) -> Company {
+        let patience = self.patience();
+        if self.roster.len() > 0 {
+            Company::Here
+        } else if self.roster.has_astray()
+            // Those of a predecessor may be on their way here.
+            || self.resumed.is_some_and(|since| now.since(since) < patience)
+        {
+            Company::Astray(patience)
+        } else {
+            Company::Gone
         }
     }
 
     /// Workers that are cut off may be on their way back for so long.
     fn absence(&self) -> Duration {
-        match self.roster.has_astray() {
-            true => self.patience(),
-            false => Duration::ZERO,
-        }
+        let waits = self.roster.has_astray() || self.resumed.is_some();
+        if waits { self.patience() } else { Duration::ZERO }
     }
 
     /// Everything is committed: the workers may go, and the sink learns the figures.
@@ -501,9 +558,16 @@ impl Ventilator {
             committed: self.downstream.committed().set().len(),
             dead: self.downstream.witness().dead(),
             workers: self.roster.len() as u32,
+            running: self.running(turn.now),
             ..Report::default()
         };
         self.mesh.send(link, Frame::Report(Box::new(report)), turn.out);
+    }
+
+    /// What is waited for, of a run that was asked to end.
+    fn running(&self, now: Time) -> Option<Running> {
+        let is_waiting = self.draining.is_on() && self.phase == Phase::Running;
+        is_waiting.then(|| self.roster.all_running(now)).flatten()
     }
 
     /// A sink that is not there may not have been started yet, or may come back.
@@ -539,8 +603,8 @@ impl Ventilator {
         if self.phase != Phase::Running {
             return self.part(turn);
         }
-        self.abandon_if_alone(turn);
-        if self.abandonment.is_given_up() {
+        self.end_if_drained(turn);
+        if self.phase != Phase::Running {
             return self.part(turn);
         }
         self.look_for_workers(turn.now);
@@ -650,7 +714,10 @@ impl proto::role::Role for Ventilator {
                 self.commit_due(),
                 self.observers.deadline(),
                 self.vacancies.deadline(),
-                self.abandonment.deadline(self.absence()),
+                // All that is waited for otherwise is the sink.
+                (!self.is_all_committed())
+                    .then(|| self.draining.deadline(self.absence()))
+                    .flatten(),
             ],
         };
         due.into_iter().chain([self.mesh.deadline()]).flatten().min()

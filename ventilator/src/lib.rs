@@ -6,7 +6,7 @@
 //! | --- | --- |
 //! | `cli.rs`, `run.rs` | flags; the ventilator joined to its sockets and its source |
 //! | [`core`] | what a frame means, and the way from the first Hello to the end, as a state machine without I/O |
-//! | `plans.rs`, `roster.rs`, `vacancies.rs`, `abandonment.rs` | who may take part, who does, which stage has nobody, and when that ends a run |
+//! | `plans.rs`, `roster.rs`, `vacancies.rs`, `draining.rs` | who may take part, who does, which stage has nobody, and when a run ends that was asked to |
 //! | `reading.rs`, `commit_rounds.rs` | how far the source is read, and in which rounds workers are told of commits |
 //! | `chronicle.rs`, [`obituary`], [`latency`] | what is told of units afterwards |
 //! | `source/` | where units come from: files, streams, ranges; copies and digests of what is read |
@@ -24,13 +24,13 @@
     )
 )]
 
-mod abandonment;
 mod chronicle;
 #[cfg(feature = "cli")]
 #[cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "the user's own stages"))]
 pub mod cli;
 mod commit_rounds;
 pub mod core;
+mod draining;
 #[cfg_attr(not(test), expect(clippy::expect_used, reason = "a constant that is in range"))]
 pub mod latency;
 pub mod obituary;

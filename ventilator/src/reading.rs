@@ -27,7 +27,6 @@ pub(crate) struct Reading {
     asked: bool,
     end: Option<End>,
     failed: bool,
-    draining: bool,
 }
 
 impl Reading {
@@ -64,16 +63,6 @@ impl Reading {
     /// The source cannot be read any further.
     pub fn fail(&mut self) {
         self.failed = true;
-    }
-
-    /// Nothing further is to be read; whether that is news.
-    pub fn drain(&mut self) -> bool {
-        !std::mem::replace(&mut self.draining, true)
-    }
-
-    /// Whether the run was asked to end.
-    pub fn is_draining(&self) -> bool {
-        self.draining
     }
 
     /// The run ends with what is read.

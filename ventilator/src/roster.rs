@@ -3,13 +3,14 @@
 //! Owns who is there, in which stage, and what each one says of itself; tells the workers of a stage
 //! who those of the next one are. Refuses to admit anybody, and to know of units.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use proto::{
-    frame::{Contact, Frame, Hello, PeerId, WorkerTally},
+    frame::{Contact, Frame, Hello, PeerId, Running, WorkerTally},
     limits::CONCURRENCY_CEILING,
     role::{Effect, LinkId},
     rules::mesh::{Loss, Mesh},
+    time::Time,
 };
 
 /// A worker that was admitted.
@@ -21,6 +22,8 @@ pub(crate) struct Member {
     open: u32,
     contact: Contact,
     figures: WorkerTally,
+    // Units that a function works on, and since when on the oldest.
+    running: Option<(u64, Time)>,
 }
 
 impl Member {
@@ -52,20 +55,8 @@ impl Roster {
         self.astray.remove(&peer);
         let figures = WorkerTally { name: name.clone(), stage, ..Default::default() };
         let contact = Contact { peer, name, host, endpoints };
-        self.members.insert(link, Member { stage, open: 1, contact, figures });
-    }
-
-    /// A worker has so many units open at once.
-    pub fn opens(&mut self, link: LinkId, units: u32) {
-        if let Some(member) = self.members.get_mut(&link) {
-            member.open = units.clamp(1, CONCURRENCY_CEILING);
-        }
-    }
-
-    /// How many units all of them have open, but for those that have one at a time.
-    pub fn open(&self) -> u32 {
-        let several = self.members.values().filter(|member| member.open > 1);
-        several.fold(0, |sum, member| sum.saturating_add(member.open))
+        self.members.insert(link, Member { stage, contact, figures, running: None });
+    limits::CONCURRENCY_CEILING,
     }
 
     /// How many are there.
@@ -115,6 +106,22 @@ impl Roster {
         if let Some(member) = self.members.get_mut(&link) {
             member.figures = WorkerTally { name: member.contact.name.clone(), ..figures };
         }
+    }
+
+    /// A worker says what it works on.
+    pub fn running(&mut self, link: LinkId, now: Time, running: Option<Running>) {
+        if let Some(member) = self.members.get_mut(&link) {
+            let since = |ms| now.before(Duration::from_millis(ms));
+            member.running = running.map(|running| (running.units, since(running.longest_ms)));
+        }
+    }
+
+    /// How many units are worked on, and the longest for how long; none if there are none.
+    pub fn all_running(&self, now: Time) -> Option<Running> {
+        let running = self.members.values().filter_map(|member| member.running);
+        let oldest = running.clone().map(|(_, since)| since).min()?;
+        let units = running.map(|(units, _)| units).sum();
+        Some(Running { units, longest_ms: now.since(oldest).as_millis() as u64 })
     }
 
     /// What all of them say.

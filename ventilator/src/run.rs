@@ -55,9 +55,9 @@ pub struct Setup {
     /// neither is.
     #[serde(default)]
     pub run_dir: Option<PathBuf>,
-    /// For how long a run that was asked to end waits for a worker, if not for ever.
+    /// For how long a run that was asked to end waits for what workers work on, if not for ever.
     #[serde(default)]
-    pub abandon_after_ms: Option<u64>,
+    pub drain_limit_ms: Option<u64>,
     /// The limits of the run.
     #[serde(default)]
     pub limits: proto::limits::Limits,
@@ -135,8 +135,8 @@ pub fn run_source(
         ventilator.sink_elsewhere(this_host(), sink);
     }
     let diary = |path: &PathBuf| Diary::open(&path.join(VENTILATOR_FILE));
-    if let Some(ms) = setup.abandon_after_ms {
-        ventilator.abandon_after(Duration::from_millis(ms));
+    if let Some(ms) = setup.drain_limit_ms {
+        ventilator.drain_limit(Duration::from_millis(ms));
     }
     let mut diary = setup.run_dir.as_ref().map(diary).transpose()?;
     let perform = move |request| {

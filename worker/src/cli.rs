@@ -57,7 +57,7 @@ pub struct PlaceArgs {
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
     /// Leave when no ventilator has answered for so long, as in 30s or 5m [default: wait]
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = cli::duration)]
     give_up_after: Option<Duration>,
     /// Units that are open at once, for functions that wait [default: as the stage says]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=CONCURRENCY_CEILING as i64))]
@@ -126,22 +126,6 @@ impl WorkerArgs {
             }
         }
     }
-}
-
-/// `250ms`, `30s`, `5m`, `2h`.
-fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("`{text}` is no duration; write it like 250ms, 30s, 5m or 2h");
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| wrong())?;
-    let ms = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => return Err(wrong()),
-    };
-    Ok(Duration::from_millis(number.saturating_mul(ms)))
 }
 
 /// The names that `--run` takes, each with what it does.

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use proto::{
     frame::{
-        Contact, Envelope, Frame, Hello, HelloRole, PeerId, Plan, Refusal, Results, RunId, Welcome,
+        Contact, Envelope, Frame, Hello, HelloRole, PeerId, Plan, Refusal, Report, Results, RunId,
+        Running, Welcome,
     },
     limits::Limits,
     net::endpoint::seen_from,
@@ -83,6 +84,19 @@ struct Membership {
     receivers: Receivers,
 }
 
+/// The way out of a run that was asked to end. What is done is handed over to the sink, also of units
+/// that others will not complete any more and that will never be committed: so it is not the commits
+/// that say that the sink has it, but its goodbye.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Handover {
+    /// Something is still worked on, or on its way to the sink.
+    Due,
+    /// The sink was sent everything in this session, and was told so.
+    Told,
+    /// The sink has it all.
+    Heard,
+}
+
 /// A worker.
 pub struct WorkerRole {
     mesh: Mesh,
@@ -90,6 +104,10 @@ pub struct WorkerRole {
     membership: Option<Membership>,
     parcels: Parcels,
     figures: Figures,
+    // The run was asked to end: what is left of it is for whoever goes on.
+    handover: Option<Handover>,
+    // What the ventilator was told last that is worked on then.
+    told_running: Option<(u64, Time)>,
     // Everything is said; the ventilator has to say that it heard.
     parting: Option<Time>,
     exit: Option<i32>,
@@ -119,6 +137,8 @@ impl WorkerRole {
             membership: None,
             parcels: Parcels::new(&limits, me),
             figures,
+            handover: None,
+            told_running: None,
             parting: None,
             exit: None,
         };
@@ -186,6 +206,7 @@ impl WorkerRole {
             (Ventilator, Frame::Roster(contacts)) => self.roster(turn, contacts),
             (Ventilator, Frame::Commit(commit)) => self.send(|to, _| _ = to.commit(turn, &commit)),
             (Ventilator, Frame::End(_)) => self.send(|to, _| to.ending()),
+            (Ventilator, Frame::Leaving) => self.finish(turn),
             (Ventilator, Frame::Stop) => self.leave(turn),
             (Ventilator, Frame::Bye) if self.parting.is_some() => self.exit = Some(exit::LEFT),
             (Ventilator | Sender, Frame::Work(work)) => {
@@ -199,6 +220,9 @@ impl WorkerRole {
                 self.mesh.hang_up(link, turn.out);
             }
             (Sink, Frame::Credit(credit)) => self.send(|to, _| to.sink_granted(credit)),
+            (Sink, Frame::Bye) if self.handover == Some(Handover::Told) => {
+                self.handover = Some(Handover::Heard);
+            }
             (Receiver, Frame::Credit(credit)) => self.send(|to, _| to.granted(link, credit)),
             (Receiver, Frame::Concurrency(units)) => self.send(|to, _| to.opens(link, units)),
             (Receiver, Frame::Done(done)) => self.send(|to, mesh| to.done(turn, mesh, link, &done)),
@@ -238,6 +262,7 @@ impl WorkerRole {
         let peer = self.mesh.peer(link);
         let Some(member) = &mut self.membership else { return };
         if link == member.downstream.sink() {
+            self.handover = self.handover.map(|_| Handover::Due);
             return member.downstream.sink_opened();
         }
         match (member.receivers.met(link, peer), member.next) {
@@ -261,6 +286,7 @@ impl WorkerRole {
         });
         let is_first = plan.stage_index == 0;
         if !same {
+            self.handover = None;
             self.forget(turn);
             self.mesh.join(run);
             self.mesh.adopt(&plan.limits);
@@ -409,6 +435,38 @@ impl WorkerRole {
         }
     }
 
+    /// The run was asked to end: what the function works on is finished, the rest goes back, and what
+    /// would be for others to do is not sent.
+    fn finish(&mut self, turn: &mut Turn<'_>) {
+        if self.handover.is_some() {
+            return;
+        }
+        self.handover = Some(Handover::Due);
+        self.parcels.finish();
+        self.drain(turn);
+        self.send(|to, _| to.close());
+    }
+
+    /// Tells the sink once it was sent everything, and the ventilator what is still worked on.
+    fn hand_over(&mut self, turn: &mut Turn<'_>) {
+        let Some(member) = &self.membership else { return };
+        let is_told = self.parcels.is_idle() && member.downstream.is_told();
+        if is_told && self.handover == Some(Handover::Due) {
+            self.handover = Some(Handover::Told);
+            self.mesh.send(member.downstream.sink(), Frame::Bye, turn.out);
+        }
+        let running = self.parcels.running();
+        if self.handover.is_some() && running != self.told_running {
+            self.told_running = running;
+            let running = running.map(|(units, since)| Running {
+                units,
+                longest_ms: turn.now.since(since).as_millis() as u64,
+            });
+            let report = Report { running, ..Report::default() };
+            self.mesh.send(self.home.link, Frame::Report(Box::new(report)), turn.out);
+        }
+    }
+
     /// Nothing is left to do: says so to everyone, to the ventilator last, and goes.
     fn leave(&mut self, turn: &mut Turn<'_>) {
         if self.parting.is_some() {
@@ -476,6 +534,7 @@ impl WorkerRole {
             if self.parcels.is_closed() && self.parcels.is_overdue(turn.now) {
                 self.parcels.abandon();
             }
+            self.hand_over(turn);
             if self.parcels.is_closed() && self.is_done() {
                 self.leave(turn);
             }
@@ -487,7 +546,8 @@ impl WorkerRole {
 
     fn is_done(&self) -> bool {
         let kept = self.membership.as_ref().is_some_and(|member| !member.downstream.is_empty());
-        self.parcels.is_idle() && !kept
+        let is_handed_over = !kept || self.handover == Some(Handover::Heard);
+        self.parcels.is_idle() && is_handed_over
     }
 }
 

@@ -22,6 +22,8 @@ struct Script {
     seq: u64,
     // What the ventilator heard before the worker met the sink.
     first: Vec<Frame>,
+    // The same with the sink.
+    sink: (u32, u64),
 }
 
 impl Script {
@@ -35,8 +37,15 @@ impl Script {
         let (name, host) = ("w".into(), "h".into());
         let hello = Hello { role, name, endpoints: vec![], host, pid: 1 };
         let (worker, out) = WorkerRole::new(1, hello, vec!["v".into()]);
-        let mut script =
-            Self { now: Time::from_ms(1), worker, out, session: 0, seq: 0, first: vec![] };
+        let mut script = Self {
+            now: Time::from_ms(1),
+            worker,
+            out,
+            session: 0,
+            seq: 0,
+            first: vec![],
+            sink: (0, 0),
+        };
         script.event(Event::LaneUp { link: script.worker.home.link, inbox: vec![] });
         script.session = script.out.drain(..).fold(0, |session, effect| match effect {
             Effect::Send { envelope, .. } => envelope.session,
@@ -70,12 +79,27 @@ impl Script {
                 _ => {}
             }
         }
-        let granted = Frame::Credit(Credit { units: 99, bytes: 999 });
-        let welcome = Frame::Welcome(Box::new(Welcome::Peer));
-        for (seq, frame) in (0..).zip([welcome, granted]) {
-            let from = SINK;
-            self.event(Event::Frame(Envelope { version: 1, run: 7, from, session, seq, frame }));
-        }
+        self.sink = (session, 0);
+        self.hears_sink(Frame::Welcome(Box::new(Welcome::Peer)));
+        self.hears_sink(Frame::Credit(Credit { units: 99, bytes: 999 }));
+    }
+
+    fn hears_sink(&mut self, frame: Frame) {
+        let (session, seq) = self.sink;
+        self.sink.1 += 1;
+        let from = SINK;
+        self.event(Event::Frame(Envelope { version: 1, run: 7, from, session, seq, frame }));
+    }
+
+    /// What it has said, to the ventilator and to the sink.
+    fn said(&mut self) -> [Vec<Frame>; 2] {
+        let home = self.worker.home.link;
+        let sent = self.out.drain(..).filter_map(|effect| match effect {
+            Effect::Send { link, envelope } => Some((link, envelope.frame)),
+            _ => None,
+        });
+        let (home, sink): (Vec<_>, Vec<_>) = sent.partition(|(link, _)| *link == home);
+        [home, sink].map(|said| said.into_iter().map(|(_, frame)| frame).collect())
     }
 
     fn event(&mut self, event: Event<Reply>) {
@@ -235,4 +259,59 @@ fn a_worker_that_leaves_waits_half_a_minute_for_what_it_has_open() {
     script.now = script.now + Duration::from_secs(1);
     script.hears(Frame::Beat);
     assert!(script.says().contains(&Frame::Bye));
+}
+
+#[test]
+fn a_worker_of_a_run_that_ends_finishes_what_it_works_on_and_gives_back_the_rest() {
+    let mut script = Script::new();
+    script.hears_work(0, 5);
+    script.hears_work(1, 6);
+    assert_eq!(script.did(), (vec![5], vec![]));
+    script.now = Time::from_ms(4_001);
+    script.hears(Frame::Leaving);
+    let [home, _] = script.said();
+    assert!(home.contains(&Frame::Returned { parcel: 1, keep: 0 }), "{home:?}");
+    let running = |said: &[Frame]| match said {
+        [.., Frame::Report(report)] => report.running,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(running(&home), Some(Running { units: 1, longest_ms: 4_000 }));
+    script.hears_work(2, 7);
+    let [home, _] = script.said();
+    assert_eq!(home, [Frame::Returned { parcel: 2, keep: 0 }], "it takes nothing more");
+
+    script.finishes(0, 5);
+    let [home, sink] = script.said();
+    assert!(matches!(&sink[..], [Frame::Results(_), Frame::Bye]), "{sink:?}");
+    assert!(!home.contains(&Frame::Bye), "the sink may not have it: {home:?}");
+    script.hears_sink(Frame::Bye);
+    let [home, _] = script.said();
+    assert_eq!(home.last(), Some(&Frame::Bye));
+}
+
+#[test]
+fn a_worker_of_a_run_that_ends_tells_a_sink_that_was_lost_again() {
+    let mut script = Script::new();
+    script.hears_work(0, 5);
+    script.finishes(0, 5);
+    script.hears(Frame::Leaving);
+    let [home, sink] = script.said();
+    assert!(matches!(&sink[..], [Frame::Results(_), Frame::Bye]), "{sink:?}");
+    assert!(!home.contains(&Frame::Bye));
+    let link = script.worker.membership.as_ref().unwrap().downstream.sink();
+    script.event(Event::LaneDown { link });
+    script.out.clear();
+    script.meets_the_sink();
+    let [home, sink] = script.said();
+    assert!(matches!(&sink[..], [Frame::Results(_), Frame::Bye]), "{sink:?}");
+    assert!(!home.contains(&Frame::Bye));
+    script.hears_sink(Frame::Bye);
+    assert_eq!(script.said()[0].last(), Some(&Frame::Bye));
+}
+
+#[test]
+fn a_worker_with_nothing_to_hand_over_leaves_at_once() {
+    let mut script = Script::new();
+    script.hears(Frame::Leaving);
+    assert_eq!(script.said()[0].last(), Some(&Frame::Bye));
 }

@@ -67,6 +67,8 @@ struct Executing {
     credited: (usize, usize),
     failed: Vec<Failed>,
     collected: Time,
+    // When its last unit came out, or it was begun: since then the function works on the next one.
+    since: Time,
     // Units not begun have been given back already.
     truncated: bool,
     // Of a run that is over.
@@ -92,6 +94,8 @@ pub(crate) struct Parcels {
     open: usize,
     // Since when the worker leaves, and takes no more.
     closed: Option<Time>,
+    // All that is open is waited for then.
+    finishing: bool,
     intake: Intake,
     senders: Vec<LinkId>,
     // Senders that know how many units may be open.
@@ -118,6 +122,7 @@ impl Parcels {
             loaded: false,
             open: 1,
             closed: None,
+            finishing: false,
             intake: Intake::new(limits.intake_units_max, limits.intake_bytes_max),
             senders: Vec::new(),
             introduced: BTreeSet::new(),
@@ -147,6 +152,14 @@ impl Parcels {
     /// Whether the worker takes no more.
     pub fn is_closed(&self) -> bool {
         self.closed.is_some()
+    }
+
+    /// How many units the function works on, and since when on the oldest; none if on nothing that
+    /// counts.
+    pub fn running(&self) -> Option<(u64, Time)> {
+        let executing = self.executing.values().filter(|executing| !executing.void);
+        let oldest = executing.map(|executing| executing.since).min()?;
+        Some((self.undone.clamp(1, self.open.max(1)) as u64, oldest))
     }
 
     /// Whether the executor has nothing.
@@ -280,9 +293,17 @@ impl Parcels {
 
     /// Whether a worker that leaves has waited long enough for the units that it has open.
     pub fn is_overdue(&self, now: Time) -> bool {
-        self.is_concurrent()
-            && !self.executing.is_empty()
-            && self.closed.is_some_and(|since| now.since(since) >= GRACE)
+        self.overdue().is_some_and(|due| due <= now)
+    }
+
+    fn overdue(&self) -> Option<Time> {
+        let gives_up = self.is_concurrent() && !self.executing.is_empty() && !self.finishing;
+        self.closed.filter(|_| gives_up).map(|since| since + GRACE)
+    }
+
+    /// The run is asked to end: nobody else does what is open here, so it is waited for.
+    pub fn finish(&mut self) {
+        self.finishing = true;
     }
 
     /// What is still open is not waited for: it is done by others, once this worker has left.
@@ -326,6 +347,10 @@ impl Parcels {
             return None;
         }
         executing.collected = now;
+        // Of several that are open it is not known which one it was.
+        if !product.is_empty() && !is_concurrent {
+            executing.since = now;
+        }
         executing.failed.append(&mut product.failed);
         let attempt = executing.attempt;
         let worked = (product.worked as usize).min(executing.units - executing.done);
@@ -469,6 +494,7 @@ impl Parcels {
             credited: (0, 0),
             failed: Vec::new(),
             collected: turn.now,
+            since: turn.now,
             // Without room only what must be is begun, and finished.
             truncated: room != Room::Free,
             void: false,
@@ -481,12 +507,10 @@ impl Parcels {
     pub fn deadline(&self) -> Option<Time> {
         let only = self.executing.values().next().filter(|_| !self.is_concurrent());
         let collect = only.map(|executing| executing.collected + COLLECT_INTERVAL);
-        let overdue = self.closed.filter(|_| self.is_concurrent() && !self.is_idle());
-        let overdue = overdue.map(|since| since + GRACE);
         let waits =
             self.loaded && self.wants_more() && self.queue.iter().any(|parcel| !parcel.pressed);
         let stuck = self.full_since.filter(|_| waits).map(|since| since + FULL_PATIENCE);
-        [collect, stuck, overdue].into_iter().flatten().min()
+        [collect, stuck, self.overdue()].into_iter().flatten().min()
     }
 }
 

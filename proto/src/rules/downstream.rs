@@ -67,6 +67,8 @@ pub struct Downstream<W> {
     committed: Committed,
     // By the stage's index in the plan.
     stages: BTreeMap<u32, Dispatch>,
+    // Workers are sent nothing any more.
+    closed: bool,
     witness: W,
 }
 
@@ -74,7 +76,8 @@ impl<W> Downstream<W> {
     /// Nothing yet for the sink at the end of this link, and for no stage.
     pub fn new(sink: LinkId, limits: &Limits, witness: W) -> Self {
         let outbox = Outbox::new(limits);
-        Self { sink, outbox, committed: Committed::default(), stages: BTreeMap::new(), witness }
+        let (committed, stages) = (Committed::default(), BTreeMap::new());
+        Self { sink, outbox, committed, stages, closed: false, witness }
     }
 
     /// Units will be for the workers of this stage.
@@ -134,7 +137,7 @@ impl<W> Downstream<W> {
 
     /// When something becomes possible by the passing of time alone.
     pub fn deadline(&self) -> Option<Time> {
-        self.stages().filter_map(Dispatch::deadline).min()
+        self.stages().filter(|_| !self.closed).filter_map(Dispatch::deadline).min()
     }
 
     /// Takes units in for the workers of a stage.
@@ -152,6 +155,12 @@ impl<W> Downstream<W> {
     /// No further units will be added but those that come back.
     pub fn ending(&mut self) {
         self.stages.values_mut().for_each(Dispatch::ending);
+    }
+
+    /// Workers are sent nothing from now on; what they have may still be finished. Outcomes go to the
+    /// sink as before.
+    pub fn close(&mut self) {
+        self.closed = true;
     }
 
     /// A session with the sink begins: what is not committed is sent again.
@@ -294,7 +303,7 @@ impl<W> Downstream<W> {
         W: Witness<Q>,
     {
         let mut orders = Vec::new();
-        for stage in self.stages.values_mut() {
+        for stage in self.stages.values_mut().filter(|_| !self.closed) {
             stage.dispatch(&mut Turn::new(turn.now, &mut orders), self.committed.set());
         }
         self.carry_out(turn, mesh, orders);

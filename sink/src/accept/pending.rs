@@ -68,6 +68,11 @@ impl Pending {
         });
     }
 
+    /// Whether something that came over a link is not safe.
+    pub fn has(&self, link: LinkId) -> bool {
+        self.batches.iter().any(|batch| batch.link == link)
+    }
+
     /// What the batches weigh, in bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes
@@ -123,6 +128,7 @@ mod tests {
         };
         assert_eq!(recorded(2, &[1]), (vec![(0, 1), (2, 3)], (2, 20), 20));
         assert_eq!(recorded(2, &[]), (vec![(1, 2)], (1, 10), 10));
+        assert!(pending.has(7) && !pending.has(8));
     }
 
     #[test]

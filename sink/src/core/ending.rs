@@ -74,7 +74,10 @@ impl Ending {
 
     /// It ends there, as somebody has told, or as this sink knows by itself.
     pub(super) fn ends_at(&mut self, end: End, by: Option<PeerId>) {
-        (self.end, self.by) = (Some(end), by);
+        // One that stops early may not know yet that everything is committed all the same.
+        if self.phase == Phase::Running || !end.drained {
+            (self.end, self.by) = (Some(end), by);
+        }
     }
 
     /// Where a ventilator stopped, or saw the source end, is of no use to the one that has taken

@@ -81,6 +81,8 @@ pub struct Sink {
     // Mostly one. A dead one's lane may reach its successor, whatever came first.
     ventilators: Vec<LinkId>,
     lonely: Patience,
+    // Workers that have said goodbye, and wait to hear that everything that they sent is recorded.
+    leavers: Vec<LinkId>,
     observers: Observers,
 
     ending: Ending,
@@ -120,6 +122,7 @@ impl Sink {
             arrivals: Arrivals::default(),
             ventilators: Vec::new(),
             lonely: Patience::default(),
+            leavers: Vec::new(),
             observers: Observers::default(),
             ending: Ending::new(run.units),
             run,
@@ -187,7 +190,7 @@ impl Sink {
             }
             (Sender::Ventilator, Frame::Tally(tally)) => self.ending.tally = Some(*tally),
             (Sender::Ventilator, Frame::Bye) => self.ventilator_leaves(link, turn),
-            (Sender::Other, Frame::Bye) => self.mesh.hang_up(link, turn.out),
+            (Sender::Other, Frame::Bye) => self.leavers.push(link),
             (Sender::Ventilator | Sender::Other, _) => {}
         }
     }
@@ -328,8 +331,22 @@ impl Sink {
         }
     }
 
+    /// Answers the goodbyes of those of whom nothing is left to be recorded.
+    fn let_go(&mut self, turn: &mut Turn<'_>) {
+        let (stay, go): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.leavers).into_iter().partition(|link| self.pending.has(*link));
+        self.leavers = stay;
+        for link in go {
+            self.intake.leave(link);
+            self.observers.leave(link);
+            self.mesh.send(link, Frame::Bye, turn.out);
+            self.mesh.hang_up(link, turn.out);
+        }
+    }
+
     fn broken(&mut self, link: LinkId, loss: Loss, turn: &mut Turn<'_>) {
         self.intake.leave(link);
+        self.leavers.retain(|leaver| *leaver != link);
         self.observers.leave(link);
         let was_one = self.lose_ventilator(link);
         self.forget_end_of_others();
@@ -539,6 +556,7 @@ impl Sink {
         if self.pending.becomes_late(turn.now) {
             turn.request(Request::LogWaiting);
         }
+        self.let_go(turn);
         for (link, credit) in self.intake.grants() {
             self.mesh.grant(link, credit, turn.out);
         }

@@ -300,3 +300,38 @@ fn only_a_ventilator_says_where_the_source_ends() {
     begun(&mut sink);
     assert!(closes(&hears(&mut sink, 50, 1, end())));
 }
+
+/// Of units that others have left a part of nothing is ever committed: who leaves can't wait for that.
+#[test]
+fn who_says_goodbye_is_answered_once_what_it_sent_is_recorded() {
+    let mut sink = sink(Some("plan"));
+    let (leaver, other) = (worker(&mut sink, 8), worker(&mut sink, 9));
+    hears(&mut sink, 8, 1, result_of(COMMITTED));
+    hears(&mut sink, 9, 1, result_of(COMMITTED + 1));
+    let is_answered = |out: &[Effect<Request>], link| said(out, link).contains(&&Frame::Bye);
+    let out = hears(&mut sink, 8, 2, Frame::Bye);
+    assert!(!is_answered(&out, leaver), "it is not recorded: {out:?}");
+    let reply =
+        Reply::Recorded { number: 0, waiting: vec![], held_bytes: 0, waiting_bytes: 0, dead: 0 };
+    let mut out = Vec::new();
+    sink.handle(Time::from_ms(1), Event::Reply(reply), &mut out);
+    assert!(is_answered(&out, leaver) && !is_answered(&out, other), "{out:?}");
+}
+
+/// What was said to end early was complete by then.
+#[test]
+fn a_run_that_is_being_closed_as_complete_is_not_cut_short_any_more() {
+    let mut sink = sink(Some("plan"));
+    let alive = hello_of(&mut sink, 60);
+    reached(&mut sink, alive);
+    begun(&mut sink);
+    hears(&mut sink, 60, 1, Frame::End(End { units: COMMITTED, drained: false }));
+    hears(&mut sink, 60, 2, Frame::End(End { units: COMMITTED, drained: true }));
+    sink.handle(Time::from_ms(1), Event::Reply(Reply::Closed), &mut Vec::new());
+    let out = hears(&mut sink, 60, 3, Frame::Bye);
+    let conclusions = out.iter().filter_map(|effect| match effect {
+        Effect::Request(Request::Conclude(conclusion)) => Some(conclusion.drained),
+        _ => None,
+    });
+    assert_eq!(conclusions.collect::<Vec<_>>(), [false]);
+}

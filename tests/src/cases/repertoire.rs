@@ -164,7 +164,10 @@ fn functions(scale: u64) -> Vec<Case> {
     let python = "python = \"\"\"\ndef work(value):\n    if value[\"n\"] % 5 == 0:\n        return None\n    return [value[\"n\"], str(value[\"n\"])]\n\"\"\"";
     let flaky = "retries = 1000\npython = \"\"\"\ndef work(value):\n    if value[\"n\"] % 9 == 0 and PIPELINE_ATTEMPT == 1:\n        raise ValueError(\"not yet\")\n    for i in range(value[\"n\"] % 4):\n        yield value[\"n\"] + i\n\"\"\"";
     let sums = "aggregate = [\"count\", \"sum\"]";
+    // Some are late, and the results of the others do not fit the memory.
+    let late = "python = \"\"\"\nimport time\ndef work(value):\n    if value % 300 == 0:\n        time.sleep(0.3)\n    return str(value) * 20\n\"\"\"";
     vec![
+        up("stragglers", &range(scale), &[late], JSONL).limited("window_bytes_max = \"64KiB\"\n"),
         up("words", LINES, &words, JSONL).with("source.txt", inputs::prose(scale / 4)),
         up("words-sqlite", LINES, &words, SQLITE).with("source.txt", inputs::prose(scale)),
         up("python", OBJECTS, &[python], JSONL).with("source.jsonl", inputs::objects(scale)),

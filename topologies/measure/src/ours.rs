@@ -192,7 +192,7 @@ impl Plan {
             advertise: Vec::new(),
             sink: sink_at,
             sink_elsewhere: Vec::new(),
-            abandon_after_ms: None,
+            drain_limit_ms: None,
             source: order.source.clone(),
             stages: vec![Stage::new("work", order.function.clone())],
             own_files: Vec::new(),

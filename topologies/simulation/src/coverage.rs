@@ -34,6 +34,8 @@ pub enum Seen {
     Disconnected,
     /// A worker was asked to leave, and did.
     Left,
+    /// A run was asked to end, and did before its source's end.
+    Drained,
     /// What a dying sink was recording was on its disk all the same.
     RecordedUntold,
     /// An outcome died with its sink, since it waited for an earlier one in memory only.
@@ -70,7 +72,7 @@ pub enum Seen {
 
 impl Seen {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::Lost,
         Self::Late,
         Self::Doubled,
@@ -82,6 +84,7 @@ impl Seen {
         Self::Partitioned,
         Self::Disconnected,
         Self::Left,
+        Self::Drained,
         Self::RecordedUntold,
         Self::LostInMemory,
         Self::Gap,
@@ -114,6 +117,7 @@ impl Seen {
             Self::Partitioned => "partitions",
             Self::Disconnected => "processes disconnected",
             Self::Left => "workers that left early",
+            Self::Drained => "runs drained and resumed",
             Self::RecordedUntold => "commits nobody was told of",
             Self::LostInMemory => "outcomes lost while they waited",
             Self::Gap => "gaps",

@@ -30,11 +30,13 @@ pub enum FaultKind {
     Partition,
     /// Workers are asked to leave, and others are started in their place.
     Leave,
+    /// The run is asked to end, and once it has, it is taken up again.
+    Drain,
 }
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Loss,
         Self::Delay,
         Self::Duplicate,
@@ -43,6 +45,7 @@ impl FaultKind {
         Self::Stop,
         Self::Partition,
         Self::Leave,
+        Self::Drain,
     ];
 }
 
@@ -108,6 +111,8 @@ pub(super) enum Blow {
     Reset { process: usize },
     /// It is asked to leave.
     Leave { process: usize },
+    /// The run is asked to end.
+    Drain,
 }
 
 /// What becomes of frames that meet a partition.
@@ -216,6 +221,7 @@ impl Blow {
                 Self::Partition { inside, lasts, how }
             }
             FaultKind::Leave => Self::Leave { process: rng.usize(workers..count) },
+            FaultKind::Drain => Self::Drain,
             FaultKind::Loss | FaultKind::Delay | FaultKind::Duplicate | FaultKind::Crash => {
                 return None;
             }

@@ -48,6 +48,8 @@ const LATE_LIVENESSES: u32 = 3;
 const SPINS_MAX: u32 = 200;
 /// A process that was stopped for longer notices, as the driver does.
 const ASLEEP_AFTER: Duration = Duration::from_millis(1_500);
+/// The exit code of a sink or a ventilator that stopped before the end of the source.
+const DRAINED: i32 = sink::core::exit::DRAINED;
 /// The way of a frame that is not late.
 const WAY: (Duration, Duration) = (Duration::from_micros(20), Duration::from_micros(300));
 
@@ -85,6 +87,8 @@ pub(super) struct World<'a> {
     events: u64,
     reminded: u32,
     coverage: Coverage,
+    // The run was asked to end, and nobody has taken it up again.
+    draining: bool,
     // What each worker and ventilator may keep, and the sink.
     most: [Load; 2],
     // The widest window that the sink has allowed.
@@ -128,6 +132,7 @@ impl<'a> World<'a> {
             events: 0,
             reminded: 0,
             coverage: Coverage::default(),
+            draining: false,
             most: [false, true].map(|is_sink| bounds::most(scenario, is_sink)),
             widest: 0,
             committed: VecDeque::new(),
@@ -148,7 +153,7 @@ impl<'a> World<'a> {
     /// Lets everything happen that follows.
     pub fn run(mut self) -> Course {
         let patience = self.scenario.patience();
-        while self.broken.is_none() && !self.is_over() {
+        while self.broken.is_none() && !(self.is_over() && self.is_complete()) {
             match self.queue.pop_first() {
                 Some(((at, _), occurrence)) if at <= self.calm_since + patience => {
                     self.now = at;
@@ -181,6 +186,34 @@ impl<'a> World<'a> {
     fn is_over(&self) -> bool {
         matches!(self.processes[SINK].life, Life::Left(_))
             && self.processes.iter().all(|process| process.life != Life::Up)
+    }
+
+    /// Whether a run that is over is complete; one that was drained is taken up again.
+    fn is_complete(&mut self) -> bool {
+        if self.processes[SINK].life != Life::Left(DRAINED) {
+            return true;
+        }
+        self.coverage.saw(Seen::Drained, 1);
+        self.take_up();
+        false
+    }
+
+    /// Somebody starts the same run again, whoever of it has left.
+    fn take_up(&mut self) {
+        self.draining = false;
+        self.calm_since = self.calm_since.max(self.now);
+        self.disk.borrow_mut().reopen();
+        self.trace.say(self.now, || "the run is taken up again".to_owned());
+        for process in 0..self.processes.len() {
+            let known = &mut self.processes[process];
+            if let Life::Left(_) = known.life {
+                known.life = Life::Down;
+            }
+            if known.life == Life::Down {
+                let at = self.now + self.some(Duration::from_millis(50));
+                self.put(at, Occurrence::Start(process));
+            }
+        }
     }
 
     fn left(&self) -> Vec<String> {
@@ -599,6 +632,10 @@ impl<'a> World<'a> {
         if process == SINK && self.processes[VENTILATOR].life == Life::Left(0) {
             self.put(self.now + REPLACED, Occurrence::Start(VENTILATOR));
         }
+        // Its successor knows nothing of that, and the others may have left.
+        if process <= SINK && self.draining {
+            self.take_up();
+        }
     }
 
     fn blow(&mut self, blow: Blow) {
@@ -631,6 +668,16 @@ impl<'a> World<'a> {
                 self.lost(process, lanes);
             }
             Blow::Leave { process } => self.replace(process),
+            Blow::Drain => self.drain(),
+        }
+    }
+
+    /// Somebody asks the run to end.
+    fn drain(&mut self) {
+        if self.processes[VENTILATOR].life == Life::Up {
+            self.draining = true;
+            let who = self.incarnation(VENTILATOR);
+            self.tell(who, Happening::Drain);
         }
     }
 

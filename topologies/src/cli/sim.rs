@@ -76,7 +76,7 @@ enum Fault {
 
 impl clap::ValueEnum for Fault {
     fn value_variants<'a>() -> &'a [Self] {
-        use FaultKind::{Crash, Delay, Duplicate, Kill, Leave, Loss, Partition, Stop};
+        use FaultKind::{Crash, Delay, Drain, Duplicate, Kill, Leave, Loss, Partition, Stop};
         const {
             &[
                 Fault::All,
@@ -89,6 +89,7 @@ impl clap::ValueEnum for Fault {
                 Fault::Of(Stop),
                 Fault::Of(Partition),
                 Fault::Of(Leave),
+                Fault::Of(Drain),
             ]
         }
     }

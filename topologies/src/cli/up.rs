@@ -82,6 +82,10 @@ pub(super) struct UpArgs {
     /// Keep nothing: the run ends with its sink or its ventilator
     #[arg(long, conflicts_with_all = ["run_dir", "fresh"])]
     ephemeral: bool,
+    /// After Ctrl-C or SIGTERM, wait no longer for what workers work on, as in 60s or 5m; it is
+    /// left undone then, and the run can be resumed [default: as long as it takes]
+    #[arg(long, value_name = "DURATION", value_parser = proto::cli::duration)]
+    drain_limit: Option<Duration>,
     /// Let workers on other machines join: where the ventilator listens besides, as in
     /// tcp://*:5557; the sink takes the next port [default: the topology's]
     #[arg(long, value_name = "ENDPOINT", value_parser = public_endpoint)]
@@ -287,6 +291,7 @@ impl UpArgs {
                 bind: self.bind.clone().or_else(|| topology.bind.clone()),
                 insecure: self.insecure || topology.insecure,
                 run_dir: self.run_dir(topology).as_ref().map(absolute),
+                drain_limit: self.drain_limit,
                 log: self.quiet.then_some("error"),
                 spared: self.spared(topology),
             },

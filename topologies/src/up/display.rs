@@ -149,7 +149,8 @@ fn show(bar: &ProgressBar, progress: Progress) {
         eta if progress.total.is_some() && !eta.is_zero() => format!(", {} left", seconds(eta)),
         _ => String::new(),
     };
-    bar.set_message(format!("{rate}/s{left}, {}{}", progress.company(), progress.waiting()));
+    let running = format!("{rate}/s{left}, {}{}", progress.company(), progress.waiting());
+    bar.set_message(progress.ending().unwrap_or(running));
 }
 
 #[cfg(test)]

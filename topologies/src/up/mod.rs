@@ -288,7 +288,8 @@ fn words(posts: &Posts, notice: Notice) -> String {
             )
         }
         Notice::Draining => {
-            "draining: what has begun is finished and recorded; Ctrl-C again stops at once".into()
+            "draining: what is being worked on is finished and recorded; Ctrl-C again stops at once"
+                .into()
         }
         Notice::Stopping => "stopping at once".into(),
     }

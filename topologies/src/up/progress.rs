@@ -23,6 +23,9 @@ pub struct Progress {
     pub workers: u32,
     /// The unit that the output waits for, and for how many seconds about.
     pub awaited: Option<(u64, u64)>,
+    /// Of a run that was asked to end: units that are worked on, and for how many seconds about the
+    /// longest.
+    pub running: Option<(u64, u64)>,
 }
 
 impl Progress {
@@ -36,7 +39,10 @@ impl Progress {
     pub fn note(&mut self, from: Reporter, report: &Report) {
         self.total = report.total.or(self.total);
         match from {
-            Reporter::Ventilator => self.workers = report.workers,
+            Reporter::Ventilator => {
+                self.workers = report.workers;
+                self.running = report.running.map(|on| (on.units, about(on.longest_ms / 1_000)));
+            }
             Reporter::Sink => {
                 self.committed = report.committed;
                 self.dead = report.dead;
@@ -52,6 +58,15 @@ impl Progress {
             0 => workers,
             dead => format!("{workers}, {} dead", thousands(dead)),
         }
+    }
+
+    /// What a run that was asked to end waits for, if anything: `3 units running, longest 10 s; Ctrl-C
+    /// again stops at once`.
+    pub fn ending(&self) -> Option<String> {
+        let (units, longest) = self.running?;
+        let units = counted(units, ["unit", "units"]);
+        let longest = lasted(longest);
+        Some(format!("{units} running, longest {longest}; Ctrl-C again stops at once"))
     }
 
     /// What the output waits for, if anything: `, output waits for unit 17, 4 min`.
@@ -73,6 +88,9 @@ impl Progress {
 
     /// One line: `1,200 of 100,000 units, 600/s, 2 min left, 2 workers`.
     pub fn line(&self, rate: f64) -> String {
+        if let Some(ending) = self.ending() {
+            return format!("{}, draining: {ending}", self.reached());
+        }
         let mut line = format!("{}, {}/s", self.reached(), thousands(rate.round() as u64));
         if let Some(left) = self.left(rate) {
             line += &format!(", {} left", seconds(left));
@@ -176,6 +194,19 @@ mod tests {
         assert_eq!(line(0, 7_325).as_deref(), Some("unit 0, 2 h 2 min"));
         progress.note(Reporter::Sink, &Report::default());
         assert_eq!(progress.waiting(), "");
+    }
+
+    #[test]
+    fn a_run_that_was_asked_to_end_says_what_is_waited_for() {
+        let mut progress = Progress { committed: 1200, workers: 2, ..Progress::default() };
+        let running = Some(proto::frame::Running { units: 3, longest_ms: 12_700 });
+        let report = Report { running, workers: 2, ..Report::default() };
+        progress.note(Reporter::Ventilator, &report);
+        let told =
+            "1,200 units, draining: 3 units running, longest 10 s; Ctrl-C again stops at once";
+        assert_eq!(progress.line(5.0), told);
+        progress.note(Reporter::Ventilator, &Report { workers: 2, ..Report::default() });
+        assert_eq!(progress.line(600.4), "1,200 units, 600/s, 2 workers");
     }
 
     #[test]

@@ -95,7 +95,7 @@ pub enum Notice {
     Fatal(Post, Ending),
     /// A process fails again and again.
     Hopeless(Post, Ending),
-    /// What has begun is finished.
+    /// What is being worked on is finished.
     Draining,
     /// Everything is ended at once.
     Stopping,
@@ -352,7 +352,8 @@ impl Supervisor {
         ending: Ending,
         out: &mut Vec<Effect>,
     ) {
-        if self.is_ending() {
+        // What was asked to end begins nothing any more.
+        if self.is_ending() || self.phase == Phase::Draining {
             return;
         }
         let failures = self.slots.get(&post).map_or(0, |slot| slot.failures);
@@ -374,10 +375,7 @@ impl Supervisor {
             }
         }
         let pause = match ending {
-            // Whoever was asked to leave together with the rest of the run is needed once more.
-            Ending::Code(exit::COMPLETE) if self.phase != Phase::Draining => {
-                pause(failures).max(REST_AFTER_LEAVING)
-            }
+            Ending::Code(exit::COMPLETE) => pause(failures).max(REST_AFTER_LEAVING),
             _ => pause(failures),
         };
         // At the end of a run workers leave without fault; that is no news.
@@ -428,7 +426,7 @@ impl Supervisor {
             if now < until {
                 continue;
             }
-            if ending && matches!(post, Post::Worker { .. }) {
+            if (ending || draining) && matches!(post, Post::Worker { .. }) {
                 slot.state = State::Gone;
                 continue;
             }

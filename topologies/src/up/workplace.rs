@@ -91,6 +91,9 @@ pub struct Flags {
     pub bind: Option<Endpoint>,
     /// What outlives sink and ventilator is kept here, absolute; without it nothing is.
     pub run_dir: Option<PathBuf>,
+    /// How long what workers work on is waited for once the run was asked to end; otherwise as long as
+    /// it takes.
+    pub drain_limit: Option<Duration>,
     /// What the processes log, unless their user says it: less where the run is to be quiet.
     pub log: Option<&'static str>,
     /// The files that the run reads, absolute; none of them is ever written to.
@@ -202,8 +205,7 @@ impl Workplace {
             stages: topology.stages.iter().map(|spec| spec.stage.clone()).collect(),
             carries_input,
             run_dir: self.flags.run_dir.clone(),
-            // Workers that end are started again here.
-            abandon_after_ms: None,
+            drain_limit_ms: self.flags.drain_limit.map(|limit| limit.as_millis() as u64),
             limits: topology.limits.clone(),
         };
         self.write("sink", serde_json::to_vec_pretty(&sink))?;

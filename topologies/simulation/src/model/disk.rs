@@ -96,6 +96,12 @@ impl Disk {
         self.closed = true;
     }
 
+    /// A run that was closed before its end goes on.
+    pub fn reopen(&mut self) {
+        self.closed = self.units.is_some();
+        self.concluded &= self.closed;
+    }
+
     /// The run is over, and what it gave is told; a sink tells how many outcomes it had before.
     pub fn conclude(&mut self, duplicates: u64) {
         self.duplicates += duplicates;
