@@ -162,6 +162,26 @@ fn the_disk_of_the_copy_of_standard_input_alone() {
     assert!(found == expected, "the output is not that of a calm run");
 }
 
+/// Results that wait for a slow one lie beside the output, or in the run directory.
+#[test]
+fn the_disk_on_which_results_wait_for_an_earlier_one() {
+    const SLOW: &str = "import sys, time\nfor line in sys.stdin:\n    while 'slow' in line:\n        time.sleep(1)\n    print(line, end='', flush=True)\n";
+    let hand = Hand::over(Transport::Ipc);
+    let Some(_disk) = Disk::or_skip(&hand.place, "disk", "2m") else { return };
+    hand.place.write("echo.py", SLOW);
+    let lines: String = (0..20_000).map(|number| format!("{number:0>1000}\n")).collect();
+    let input = hand.place.write("input", "slow\n".to_owned() + &lines);
+    let mut sink = hand.aggregating_sink(&["--output", "disk/out.jsonl"]);
+    let mut ventilator = hand.ventilator(&format!("lines:{}", input.display()), &[]);
+    let mut workers = [(); 2].map(|()| hand.worker(&["--pipe", "python3", "echo.py"]));
+    let ended = sink.ends();
+    assert_eq!(ended.code, Some(74), "{}", ended.stderr);
+    let told = "disk, where outcomes wait for an earlier one";
+    assert!(ended.stderr.contains(told) && ended.stderr.contains(NO_ROOM), "{}", ended.stderr);
+    ventilator.kill();
+    workers.iter_mut().for_each(Process::kill);
+}
+
 #[test]
 fn a_diary_without_room_stops_nobody() {
     let hand = Hand::over(Transport::Ipc);

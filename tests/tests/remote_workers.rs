@@ -39,6 +39,30 @@ fields = ["value", "worker"]
     )
 }
 
+#[test]
+fn a_stage_without_workers_of_its_own_waits_for_some_from_elsewhere_and_says_how_to_start_one() {
+    let place = Place::new();
+    let at = place.endpoint(Transport::Tcp, "v");
+    let text = topology().replace("workers = 1", "workers = 0");
+    place.write("far.toml", format!("bind = \"{at}\"\n{text}"));
+    place.write("go", "");
+    let mut up = place.start("pipeline", &["up", "far.toml", "--summary", "s.json"]);
+    let workers = STAGES.map(|stage| {
+        let told = format!("stage `{stage}` has no worker yet");
+        let how = format!("worker --ventilator '{at}' --stage {stage}");
+        wait::until("it is told how to start a worker", || {
+            let said = up.stderr();
+            said.lines().any(|line| line.contains(&told) && line.contains(&how)).then_some(())
+        });
+        place.start("worker", &["--ventilator", &at, "--stage", stage])
+    });
+    up.ends_well();
+    for mut worker in workers {
+        worker.ends_well();
+    }
+    assert_eq!(lines(&place.path("out.jsonl")).len() as u64, UNITS);
+}
+
 /// A command that runs under another machine's name, if this user may give one.
 fn elsewhere(place: &Place, name: &str) -> Option<Command> {
     const RENAMED: &str = "hostname \"$0\" && exec \"$@\"";

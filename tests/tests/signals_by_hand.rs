@@ -89,9 +89,9 @@ fn a_run_that_keeps_nothing_writes_what_was_done_when_all_are_asked_to_end() {
     assert_eq!(outcome.count("results"), numbers.len() as u64);
 }
 
-/// With a worker left, what was read is finished; with none, others are waited for, and that is said.
+/// With the ventilator or the sink the run ends; with workers only, others are waited for, and that is said.
 #[test]
-fn a_signal_to_others_lets_the_workers_that_are_left_finish() {
+fn a_signal_to_the_ventilator_or_the_sink_ends_the_run_and_one_to_its_workers_does_not() {
     for indices in [&[0][..], &[1], &[0, 1], &[0, 1, 2]] {
         let mut run = Run::start(&["--run-dir", "run"]);
         run.until_something_is_done();
@@ -104,7 +104,7 @@ fn a_signal_to_others_lets_the_workers_that_are_left_finish() {
     let mut run = Run::start(&["--run-dir", "run"]);
     run.until_something_is_done();
     run.signal(&[2, 3], Signal::TERM);
-    let says = || run.all[1].stderr().contains("no worker of this stage is here").then_some(());
+    let says = || run.all[1].stderr().contains("has no worker yet").then_some(());
     wait::until("the ventilator says whom it waits for", says);
     let other = run.hand.worker(&SLOW);
     run.all.push(other);
@@ -117,7 +117,7 @@ fn a_signal_to_others_lets_the_workers_that_are_left_finish() {
 fn a_signal_before_any_worker_has_come_ends_both() {
     let hand = Hand::over(Transport::Ipc);
     let all = [hand.sink(&[]), hand.ventilator("range:1..9", &[])];
-    let reads = || all[1].stderr().contains("no worker of this stage is here").then_some(());
+    let reads = || all[1].stderr().contains("has no worker yet").then_some(());
     wait::until("the ventilator waits for a worker", reads);
     all.iter().for_each(Process::terminate);
     assert_eq!(all.map(|mut process| process.ends().code), [Some(75); 2]);

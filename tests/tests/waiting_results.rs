@@ -32,7 +32,7 @@ fn begin(hand: &Hand) -> [Process; 3] {
     hand.place.write("echo.py", ECHO);
     let text: String = units().map(|unit| unit + "\n").collect();
     let source = format!("lines:{}", hand.place.write("text.txt", text).display());
-    let worker = || hand.worker(&["--pipe", "python3 echo.py"]);
+    let worker = || hand.worker(&["--pipe", "python3", "echo.py"]);
     [hand.ventilator(&source, &[]), worker(), worker()]
 }
 

@@ -138,7 +138,7 @@ impl VentilatorArgs {
         let stage = |name| Stage { retries: self.retries, ..Stage::new(name, Function::Own) };
         Ok(Setup {
             name: process::default_name("ventilator"),
-            bind: self.bind,
+            bind: self.bind.clone(),
             advertise: self.advertise.iter().map(ToString::to_string).collect(),
             sink,
             sink_elsewhere: Vec::new(),
@@ -147,6 +147,7 @@ impl VentilatorArgs {
             stages: self.stages.iter().map(stage).collect(),
             carries_input: false,
             run_dir: self.run_dir,
+            join_at: self.advertise.first().or(self.bind.first()).cloned(),
             drain_limit_ms: self.drain_limit.map(|limit| limit.as_millis() as u64),
             limits: Default::default(),
         })

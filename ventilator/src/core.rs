@@ -142,6 +142,11 @@ impl Ventilator {
         self.plans.sink_elsewhere(host, endpoints);
     }
 
+    /// Others can start workers that find it at this endpoint, and are told so when one is missing.
+    pub fn join_at(&mut self, endpoint: String) {
+        self.plans.announce(endpoint);
+    }
+
     /// Once it was asked to end, what workers work on is waited for only so long; without this for
     /// ever.
     pub fn drain_limit(&mut self, limit: Duration) {
@@ -590,7 +595,7 @@ impl Ventilator {
             let stages = (0..).zip(self.plans.stages());
             let mut vacant = stages.filter(|(index, _)| !self.roster.has_stage(*index));
             let vacant = vacant.next().filter(|_| self.mesh.is_open(self.downstream.sink()));
-            self.vacancies.found(now, vacant.map(|(_, stage)| stage));
+            self.vacancies.found(now, vacant.map(|(_, stage)| stage), self.plans.join_at());
         }
     }
 

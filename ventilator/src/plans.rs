@@ -29,17 +29,28 @@ pub(crate) struct Plans {
     config: Config,
     // This machine, and where workers on others find the sink.
     elsewhere: Option<(String, Vec<String>)>,
+    join_at: Option<String>,
 }
 
 impl Plans {
     /// The plans of this run.
     pub fn new(config: Config) -> Self {
-        Self { config, elsewhere: None }
+        Self { config, elsewhere: None, join_at: None }
     }
 
     /// Workers that are not on this machine, `host`, find the sink at `endpoints`.
     pub fn sink_elsewhere(&mut self, host: String, endpoints: Vec<String>) {
         self.elsewhere = Some((host, endpoints));
+    }
+
+    /// Workers that others start find this ventilator there.
+    pub fn announce(&mut self, endpoint: String) {
+        self.join_at = Some(endpoint);
+    }
+
+    /// Where that is.
+    pub fn join_at(&self) -> Option<&str> {
+        self.join_at.as_deref()
     }
 
     /// The stages.

@@ -55,6 +55,9 @@ pub struct Setup {
     /// neither is.
     #[serde(default)]
     pub run_dir: Option<PathBuf>,
+    /// Where workers that others start find it, if anywhere: for the hint that one is missing.
+    #[serde(default)]
+    pub join_at: Option<Endpoint>,
     /// For how long a run that was asked to end waits for what workers work on, if not for ever.
     #[serde(default)]
     pub drain_limit_ms: Option<u64>,
@@ -135,6 +138,9 @@ pub fn run_source(
         ventilator.sink_elsewhere(this_host(), sink);
     }
     let diary = |path: &PathBuf| Diary::open(&path.join(VENTILATOR_FILE));
+    if let Some(at) = setup.join_at.as_ref().and_then(shown) {
+        ventilator.join_at(at);
+    }
     if let Some(ms) = setup.drain_limit_ms {
         ventilator.drain_limit(Duration::from_millis(ms));
     }
@@ -148,6 +154,15 @@ pub fn run_source(
         None::<Reply>
     };
     Ok(driver.run(ventilator, first, perform)?)
+}
+
+/// An endpoint as others write it; none where the port is not known beforehand.
+fn shown(endpoint: &Endpoint) -> Option<String> {
+    match endpoint {
+        Endpoint::Tcp { port: 0, .. } => None,
+        Endpoint::Tcp { host, port } if host == "*" => Some(format!("tcp://HOST:{port}")),
+        other => Some(other.absolute().to_string()),
+    }
 }
 
 fn hello(setup: &Setup, digest: &str) -> Hello {

@@ -192,6 +192,7 @@ impl Plan {
             advertise: Vec::new(),
             sink: sink_at,
             sink_elsewhere: Vec::new(),
+            join_at: None,
             drain_limit_ms: None,
             source: order.source.clone(),
             stages: vec![Stage::new("work", order.function.clone())],

@@ -10,7 +10,9 @@ use std::{
 };
 
 use proto::limits::Limits;
-use simulation::{Broken, Coverage, FaultKind, Faults, Mutation, Scenario, Shape, run, trace};
+use simulation::{
+    Broken, Coverage, FaultKind, Faults, Mutation, Scenario, Seen, Shape, run, trace,
+};
 
 /// Shapes that meet every rule, and how many seeds of each.
 fn shapes() -> Vec<(Scenario, u64)> {
@@ -74,6 +76,20 @@ fn every_shape_comes_through_any_faults_and_every_one_of_them_happened() {
     println!("{coverage}");
     assert_eq!(coverage.never(), [], "the simulation does not see these any more:\n{coverage}");
     assert_eq!(coverage.never_died_during(), [], "nobody dies there any more:\n{coverage}");
+}
+
+/// With nothing else going wrong nobody has to be reminded, and each run really ends early.
+#[test]
+fn runs_that_are_asked_to_end_do_and_give_the_same_when_they_are_taken_up_again() {
+    let shapes: Vec<_> = shapes()
+        .into_iter()
+        .map(|(shape, _)| shape.with_faults(Faults::of(&[FaultKind::Drain])))
+        .collect();
+    let runs: Vec<_> =
+        shapes.iter().flat_map(|shape| (0..60).map(move |seed| (shape, seed))).collect();
+    let coverage = all_clean(&runs);
+    assert!(coverage.of(Seen::Drained) > 100, "{coverage}");
+    assert_eq!(coverage.of(Seen::Reminded), 0, "{coverage}");
 }
 
 #[test]

@@ -104,7 +104,10 @@ impl UpArgs {
             complain(&problem);
             return exit_code(code);
         }
-        let mut topology = match load(&self.file, &self.sets) {
+        // What a topology may say depends on it.
+        let bind = self.bind.as_ref().map(|bind| format!("bind=\"{bind}\""));
+        let sets: Vec<String> = self.sets.iter().cloned().chain(bind).collect();
+        let mut topology = match load(&self.file, &sets) {
             Ok(topology) => self.without_own(topology),
             Err(code) => return code,
         };

@@ -58,7 +58,7 @@ pub struct Topology {
 pub struct StageSpec {
     /// What its workers are told; external programs work in the topology's folder.
     pub stage: Stage,
-    /// How many workers are started; at least 1.
+    /// How many workers are started; none only where others can join, at `bind`.
     pub workers: u32,
     /// The user's own worker program, when the function is
     /// [`Own`](proto::plan::Function::Own): an absolute path, or a name on the PATH.

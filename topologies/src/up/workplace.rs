@@ -205,6 +205,7 @@ impl Workplace {
             stages: topology.stages.iter().map(|spec| spec.stage.clone()).collect(),
             carries_input,
             run_dir: self.flags.run_dir.clone(),
+            join_at: self.flags.bind.clone(),
             drain_limit_ms: self.flags.drain_limit.map(|limit| limit.as_millis() as u64),
             limits: topology.limits.clone(),
         };

@@ -16,7 +16,12 @@ use std::path::{Path, PathBuf};
 use proto::net::endpoint::{Endpoint, listening};
 use ventilator::source::SourceSpec;
 
-use self::{files::Files, reader::Reader, sink::SinkPart, stage::Taken};
+use self::{
+    files::Files,
+    reader::Reader,
+    sink::SinkPart,
+    stage::{Staff, Taken},
+};
 pub(super) use self::{files::similar, reader::found};
 use super::{
     StageSpec, Topology,
@@ -206,6 +211,7 @@ fn stages(root: &Table, files: &Files, problems: &mut Vec<Problem>) -> Vec<Stage
             return Vec::new();
         }
     };
+    let staff = if root.get("bind").is_some() { Staff::Open } else { Staff::Own };
     let mut taken = Taken::default();
     items
         .iter()
@@ -213,7 +219,7 @@ fn stages(root: &Table, files: &Files, problems: &mut Vec<Problem>) -> Vec<Stage
             Value::Table(table) => {
                 let header = item.place.clone();
                 let reader = Reader::open(Section::Stage, table, header, problems);
-                stage::stage(reader, files, &mut taken)
+                stage::stage(reader, files, staff, &mut taken)
             }
             _ => {
                 problems.push(no_table("stage", item, "[[stage]] in double brackets".into()));

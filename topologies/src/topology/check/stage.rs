@@ -27,7 +27,21 @@ const TIMES: std::ops::RangeInclusive<i128> = 0..=u32::MAX as i128;
 #[derive(Default)]
 pub(super) struct Taken(BTreeMap<String, Location>);
 
-pub(super) fn stage(mut reader: Reader<'_>, files: &Files, taken: &mut Taken) -> Option<StageSpec> {
+/// Who works in a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Staff {
+    /// Only workers that are started with the run.
+    Own,
+    /// Those that come from elsewhere, too.
+    Open,
+}
+
+pub(super) fn stage(
+    mut reader: Reader<'_>,
+    files: &Files,
+    staff: Staff,
+    taken: &mut Taken,
+) -> Option<StageSpec> {
     reader.require("name", "name = \"NAME\"; it shows in the progress and the summary");
     let name = name(&mut reader, taken);
     let function = function(&mut reader, files);
@@ -37,7 +51,8 @@ pub(super) fn stage(mut reader: Reader<'_>, files: &Files, taken: &mut Taken) ->
     concurrency(&mut reader, &mut stage);
     surroundings(&mut reader, &mut stage);
     stage.directory = Some(files.directory().to_string_lossy().into_owned());
-    let workers = match reader.integer("workers", 1..=*TIMES.end()) {
+    let least = if staff == Staff::Open { 0 } else { 1 };
+    let workers = match reader.integer("workers", least..=*TIMES.end()) {
         Some(workers) => u32::try_from(workers.value).ok()?,
         None => cores(),
     };

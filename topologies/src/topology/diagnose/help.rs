@@ -178,7 +178,9 @@ fn missing_section(section: Section) -> String {
 
 fn out_of_range(key: &str, value: i128) -> Option<String> {
     let help = match (key, value) {
-        ("workers", 0) => "leave `workers` out to start one for each core",
+        ("workers", 0) => {
+            "leave `workers` out to start one for each core; 0 is for a run with `bind`, whose workers come from elsewhere"
+        }
         ("timeout", 0) => "leave `timeout` out for no limit",
         ("groups_max", 0) => "leave `groups_max` out for the default",
         ("top", 0) => "leave `top` out for the default",
