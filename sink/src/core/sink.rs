@@ -282,6 +282,7 @@ impl Sink {
             self.run.plan = Some(plan);
         }
         self.answer_arrivals(turn);
+        self.end_if_alone();
     }
 
     fn welcome_ventilator(&mut self, link: LinkId, turn: &mut Turn<'_>) {
@@ -515,8 +516,13 @@ impl Sink {
         for link in &self.ventilators {
             self.mesh.send(*link, Frame::Leaving, turn.out);
         }
-        // One that is about to be answered is told then, and says itself where it stops.
-        if self.ventilators.is_empty() && self.arrivals.is_empty() {
+        self.end_if_alone();
+    }
+
+    /// A run that was asked to end and has no ventilator ends here. One that is about to be answered is
+    /// told then, and says itself where it stops, unless it has gone by then.
+    fn end_if_alone(&mut self) {
+        if self.ending.is_draining && self.ventilators.is_empty() && self.arrivals.is_empty() {
             let units = self.run.committed.watermark();
             self.ending.ends_at(End { units, drained: true }, None);
         }

@@ -311,8 +311,7 @@ fn who_says_goodbye_is_answered_once_what_it_sent_is_recorded() {
     let is_answered = |out: &[Effect<Request>], link| said(out, link).contains(&&Frame::Bye);
     let out = hears(&mut sink, 8, 2, Frame::Bye);
     assert!(!is_answered(&out, leaver), "it is not recorded: {out:?}");
-    let reply =
-        Reply::Recorded { number: 0, waiting: vec![], held_bytes: 0, waiting_bytes: 0, dead: 0 };
+    let reply = Reply::Recorded { number: 0, waiting: vec![], waiting_bytes: 0, dead: 0 };
     let mut out = Vec::new();
     sink.handle(Time::from_ms(1), Event::Reply(reply), &mut out);
     assert!(is_answered(&out, leaver) && !is_answered(&out, other), "{out:?}");
@@ -334,4 +333,16 @@ fn a_run_that_is_being_closed_as_complete_is_not_cut_short_any_more() {
         _ => None,
     });
     assert_eq!(conclusions.collect::<Vec<_>>(), [false]);
+}
+
+/// The simulation has found it: nobody else would have told the sink where to stop.
+#[test]
+fn a_ventilator_that_goes_before_it_is_answered_does_not_keep_a_run_from_ending() {
+    let mut sink = sink(Some("plan"));
+    let gone = hello_of(&mut sink, 50);
+    reached(&mut sink, gone);
+    sink.handle(Time::from_ms(1), Event::LaneDown { link: gone }, &mut Vec::new());
+    sink.handle(Time::from_ms(1), Event::Drain, &mut Vec::new());
+    let out = begun(&mut sink);
+    assert!(out.iter().any(|e| matches!(e, Effect::Request(Request::Close { .. }))), "{out:?}");
 }

@@ -314,6 +314,11 @@ impl<'a> World<'a> {
         let cut = self.now + self.some(Duration::from_millis(2));
         let lanes = self.network.lose(process, cut);
         self.lost(process, lanes);
+        if process == VENTILATOR && life == Life::Left(DRAINED) {
+            // As `pipeline up` does: the two may never have met.
+            let due = self.now + self.some(Duration::from_millis(50));
+            self.put(due, Occurrence::Tell(self.incarnation(SINK), Happening::Drain));
+        }
         if process <= SINK && matches!(self.processes[SINK].life, Life::Left(_)) {
             self.put(self.now + REMINDER, Occurrence::Remind);
         }
@@ -421,7 +426,9 @@ impl<'a> World<'a> {
         while self.committed.front().is_some_and(|(at, _)| self.now.since(*at) >= late) {
             old = self.committed.pop_front();
         }
-        if let Some((at, committed)) = old.filter(|(at, _)| *at >= self.calm_since) {
+        // A ventilator that was asked to end may have left, and tells nobody anything.
+        let lasts = |(at, _): &(Moment, _)| *at >= self.calm_since && !self.draining;
+        if let Some((at, committed)) = old.filter(lasts) {
             let settled = |process: &&Process| process.acts() && process.started <= at;
             let missing = self.processes.iter().filter(settled).find_map(|process| {
                 let known = process.actor.as_ref()?.knows()?;
@@ -674,7 +681,7 @@ impl<'a> World<'a> {
 
     /// Somebody asks the run to end.
     fn drain(&mut self) {
-        if self.processes[VENTILATOR].life == Life::Up {
+        if [VENTILATOR, SINK].iter().all(|process| self.processes[*process].life == Life::Up) {
             self.draining = true;
             let who = self.incarnation(VENTILATOR);
             self.tell(who, Happening::Drain);
