@@ -55,8 +55,20 @@ impl Roster {
         self.astray.remove(&peer);
         let figures = WorkerTally { name: name.clone(), stage, ..Default::default() };
         let contact = Contact { peer, name, host, endpoints };
-        self.members.insert(link, Member { stage, contact, figures, running: None });
-    limits::CONCURRENCY_CEILING,
+        self.members.insert(link, Member { stage, open: 1, contact, figures, running: None });
+    }
+
+    /// A worker has so many units open at once.
+    pub fn opens(&mut self, link: LinkId, units: u32) {
+        if let Some(member) = self.members.get_mut(&link) {
+            member.open = units.clamp(1, CONCURRENCY_CEILING);
+        }
+    }
+
+    /// How many units all of them have open, but for those that have one at a time.
+    pub fn open(&self) -> u32 {
+        let several = self.members.values().filter(|member| member.open > 1);
+        several.fold(0, |sum, member| sum.saturating_add(member.open))
     }
 
     /// How many are there.

@@ -442,7 +442,7 @@ impl WorkerRole {
             return;
         }
         self.handover = Some(Handover::Due);
-        self.parcels.finish();
+        self.parcels.wait_for_all();
         self.drain(turn);
         self.send(|to, _| to.close());
     }

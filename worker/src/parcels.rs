@@ -302,7 +302,7 @@ impl Parcels {
     }
 
     /// The run is asked to end: nobody else does what is open here, so it is waited for.
-    pub fn finish(&mut self) {
+    pub fn wait_for_all(&mut self) {
         self.finishing = true;
     }
 
