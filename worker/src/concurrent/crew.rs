@@ -65,7 +65,7 @@ impl Crew {
         let foreman = Foreman {
             desk: desk.clone(),
             waker: waker.clone(),
-            places: Places::new(Instant::now()),
+            places: Places::new(Instant::now(), terms.open_max),
             parcels: BTreeMap::new(),
             finished: Finished::new(terms.limits),
             gathered: Vec::new(),
@@ -132,7 +132,7 @@ impl Foreman {
         loop {
             let room_for = function.concurrent().map_or(0, |concurrent| concurrent.ahead());
             let most = self.terms.open_max.saturating_add(room_for) as usize;
-            let found = self.desk.find(most.saturating_sub(self.places.open()));
+            let found = self.desk.find(most.saturating_sub(self.places.given()));
             let (closing, is_bare) = (found.closing, found.is_bare);
             self.places.pass(Instant::now());
             let Some(concurrent) = function.concurrent() else { return function };
@@ -141,7 +141,7 @@ impl Foreman {
             let due = concurrent.due();
             self.places.pass(Instant::now());
             self.gather();
-            let open = self.places.open();
+            let open = self.places.given();
             match closing {
                 Some(Closing::Abandon) => break,
                 Some(Closing::Finish) if open == 0 => break,

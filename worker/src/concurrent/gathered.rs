@@ -3,8 +3,6 @@
 //! Owns what is known of a parcel under way, and the pairing of its finished units with their
 //! outputs. Refuses to wait for any.
 
-use std::time::Duration;
-
 use super::{clock::Took, crew::Terms, desk::Task, finished::Outcome};
 use crate::{
     Failure, Outputs,
@@ -21,19 +19,19 @@ pub(super) struct Parcel {
     pub kept: Option<u32>,
     done: u32,
     charged_ns: f64,
-    open: Duration,
+    open_ns: f64,
 }
 
 impl Parcel {
     pub fn new(task: Task) -> Self {
-        Self { task, kept: None, done: 0, charged_ns: 0.0, open: Duration::ZERO }
+        Self { task, kept: None, done: 0, charged_ns: 0.0, open_ns: 0.0 }
     }
 
     /// One of its units has ended.
     pub fn ended(&mut self, took: Took) {
         self.done += 1;
         self.charged_ns += took.charged_ns;
-        self.open += took.whole;
+        self.open_ns += took.open_ns;
     }
 
     /// Whether all that is kept of it has ended.
@@ -42,8 +40,7 @@ impl Parcel {
     }
 
     pub fn busy(&self) -> Busy {
-        let open_ns = u64::try_from(self.open.as_nanos()).unwrap_or(u64::MAX);
-        Busy { wall_ns: self.charged_ns as u64, open_ns }
+        Busy { wall_ns: self.charged_ns as u64, open_ns: self.open_ns as u64 }
     }
 }
 

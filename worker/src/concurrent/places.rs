@@ -31,14 +31,14 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// None is open.
-    pub fn new(now: Instant) -> Self {
-        Self { places: Vec::new(), free: Vec::new(), clock: Clock::new(now) }
+    /// None is there; so many may be open at once.
+    pub fn new(now: Instant, open_max: u32) -> Self {
+        Self { places: Vec::new(), free: Vec::new(), clock: Clock::new(now, open_max as usize) }
     }
 
-    /// How many are open.
-    pub fn open(&self) -> usize {
-        self.clock.open()
+    /// How many are given to the function.
+    pub fn given(&self) -> usize {
+        self.clock.given()
     }
 
     /// Time has passed.
