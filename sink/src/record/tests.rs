@@ -301,6 +301,19 @@ fn what_waits_on_disk_is_there_after_a_kill_at_any_moment_and_its_files_go() {
     }
 }
 
+/// Large ones are in memory only while they wait: on disk nobody would know of them after a kill.
+#[test]
+fn large_outcomes_that_go_to_disk_are_logged_before() {
+    const LITTLE: u64 = 16 << 10;
+    let folder = tempfile::tempdir().unwrap();
+    let (mut recorder, _) = open_with(folder.path(), LITTLE).unwrap();
+    assert_eq!(make_safe(&mut recorder, 0, vec![values(40, 40, LARGE)]), Some((0, vec![])));
+    assert!(!waiting_files(folder.path()).is_empty());
+    drop(recorder);
+    let (_, point) = open_with(folder.path(), LITTLE).unwrap();
+    assert_eq!(point.committed.above().collect::<Vec<_>>(), [(40, 80)]);
+}
+
 /// No harm: what another version has recorded is not cut, and neither is the output.
 #[test]
 fn a_log_of_another_version_is_refused_before_anything_is_changed() {
