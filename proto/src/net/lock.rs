@@ -122,9 +122,17 @@ impl Display for Holder {
 /// A lock that is held; dropping it lets go.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
     path: PathBuf,
     origin: Origin,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing alone leaves it to whatever this process has just started, until that is another
+        // program.
+        let _ = flock(&self.file, FlockOperation::Unlock);
+    }
 }
 
 /// Who made a lock's file.
@@ -164,7 +172,7 @@ impl Lock {
                         // For people; a full disk is no reason not to have the lock.
                         let _ = mark(&mut file);
                     }
-                    return Ok(Self { _file: file, path: path.into(), origin });
+                    return Ok(Self { file, path: path.into(), origin });
                 }
                 Err(rustix::io::Errno::WOULDBLOCK) => {
                     return Err(LockError::Held { path: path.into(), holder: Holder::read(path) });
@@ -383,6 +391,18 @@ mod tests {
     use std::os::unix::net::UnixListener;
 
     use super::*;
+
+    #[test]
+    fn a_lock_that_is_let_go_is_free_although_another_process_has_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let lock = Lock::take(&path).unwrap();
+        // What a child has between fork and exec.
+        let inherited = lock.file.try_clone().unwrap();
+        drop(lock);
+        assert!(Lock::take_if_free(&path).is_ok());
+        drop(inherited);
+    }
 
     #[test]
     fn a_lock_is_held_once_and_free_again_when_dropped() {
