@@ -35,7 +35,7 @@ use crate::net::{
 /// Messages of several parts that are dropped before anything else is looked at.
 const DROPPED_PER_TURN: usize = 64;
 
-/// The process's one PULL socket. It must be dropped before the [`Net`] that it comes from.
+/// The process's one PULL socket. It must be dropped before the [`Net`](super::Net) that it comes from.
 pub struct Inbox {
     socket: Socket,
     watched: Watched,

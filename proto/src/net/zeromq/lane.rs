@@ -9,7 +9,7 @@ use zmq::Socket;
 use super::{NetError, context::SocketSlot, monitor::Watched};
 use crate::net::endpoint::Endpoint;
 
-/// The PUSH socket to one peer's inbox. Lanes must be dropped before the [`Net`] they come from.
+/// The PUSH socket to one peer's inbox. Lanes must be dropped before the [`Net`](super::Net) they come from.
 pub struct Lane {
     socket: Socket,
     number: u64,
