@@ -68,7 +68,7 @@ impl<'a> Batch<'a> {
 
     /// Takes the next unit and gives its value. Apart from its identity, because a value comes in
     /// registers, and both together through memory, which short functions notice.
-    #[inline]
+    #[inline(always)]
     fn next_value(&mut self) -> Option<&'a [u8]> {
         if self.taken && self.enough.load(Ordering::Relaxed) && self.values.len() <= self.left {
             return None;
