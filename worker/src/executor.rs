@@ -182,11 +182,7 @@ impl Truncator {
     fn truncate(&self, share: Share) -> Reply {
         let mut progress = lock(&self.0);
         progress.looked_at();
-        let left = progress.limit - progress.begun;
-        progress.limit -= match share {
-            Share::Half => left.div_ceil(2),
-            Share::All => left,
-        };
+        progress.limit -= share.of(progress.limit - progress.begun);
         Reply::Truncated { ticket: progress.ticket, keep: progress.limit }
     }
 }

@@ -51,6 +51,16 @@ pub enum Share {
     All,
 }
 
+impl Share {
+    /// How many of so many units.
+    pub fn of(self, units: u32) -> u32 {
+        match self {
+            Self::Half => units.div_ceil(2),
+            Self::All => units,
+        }
+    }
+}
+
 /// How long a function took for a parcel.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Busy {

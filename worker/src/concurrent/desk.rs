@@ -88,11 +88,7 @@ impl Desk {
             let keep = *inside.begun.get(&ticket)?;
             return Some(Reply::Truncated { ticket, keep });
         };
-        let left = waiting.limit - waiting.begun;
-        waiting.limit -= match share {
-            Share::Half => left.div_ceil(2),
-            Share::All => left,
-        };
+        waiting.limit -= share.of(waiting.limit - waiting.begun);
         Some(Reply::Truncated { ticket, keep: waiting.limit })
     }
 

@@ -3,34 +3,30 @@
 //! Keeps to the real crew's rules: what is begun is finished, what is not can be called back, several
 //! parcels are here at once, and what has finished is told in bunches, a moment later.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
-use proto::units::Units;
 use worker::{
-    Failure, Outputs,
-    core::{Busy, Reply, Request, Share, Ticket},
-    function::Outcomes,
-    product::{Cursor, Product, Worked},
+    core::{Busy, Reply, Request, Ticket},
+    product::{Cursor, Product},
 };
 
+use super::{
+    answers::Answers,
+    function::{self, Attempt, Function},
+};
 use crate::{
     actor::{Context, Deed, Helper},
-    clock::Moment,
     doom::{Extent, Fate, Job},
     shape::{Shape, Work},
 };
 
-/// The longest way of an answer to the worker.
-const ANSWER_MAX: Duration = Duration::from_micros(200);
 /// One in so many units that finish is told at once.
 const BUNCH: u32 = 3;
 /// The process is done; all other tokens name answers or units.
 const DEATH: u64 = 0;
 
 struct Parcel {
-    attempt: u32,
-    execution: u64,
-    units: Units,
+    of: Attempt,
     // Units below it are begun, units from `limit` on are not this worker's any more.
     begun: u32,
     limit: u32,
@@ -41,15 +37,11 @@ struct Parcel {
 
 /// A function of this shape with so many units open.
 pub(crate) struct Crew {
-    stage: u32,
-    retries: u32,
-    shape: Shape,
+    function: Function,
     open_max: u32,
     parcels: BTreeMap<Ticket, Parcel>,
     open: BTreeMap<u64, (Ticket, u32)>,
-    answers: BTreeMap<u64, Reply>,
-    next_token: u64,
-    answered: Moment,
+    answers: Answers,
     // This parcel is the last that comes.
     fate: Option<(Fate, Option<Ticket>)>,
     dying: bool,
@@ -58,32 +50,14 @@ pub(crate) struct Crew {
 impl Crew {
     pub fn new(stage: u32, retries: u32, shape: Shape, open_max: u32) -> Self {
         Self {
-            stage,
-            retries,
-            shape,
+            function: Function { stage, retries, shape },
             open_max,
             parcels: BTreeMap::new(),
             open: BTreeMap::new(),
-            answers: BTreeMap::new(),
-            next_token: DEATH + 1,
-            answered: Moment::default(),
+            answers: Answers::above(DEATH),
             fate: None,
             dying: false,
         }
-    }
-
-    fn token(&mut self) -> u64 {
-        self.next_token += 1;
-        self.next_token
-    }
-
-    /// Answers after a moment, and after all answers before it.
-    fn answer(&mut self, reply: Reply, context: &mut Context<'_>) {
-        let soon = context.now + ANSWER_MAX.mul_f64(context.rng.f64());
-        self.answered = self.answered.max(soon);
-        let token = self.token();
-        self.answers.insert(token, reply);
-        context.later(self.answered.since(context.now), token);
     }
 
     /// Begins what there is room for.
@@ -93,8 +67,8 @@ impl Crew {
             let Some((ticket, parcel)) = next else { return };
             let (ticket, index) = (*ticket, parcel.begun);
             parcel.begun += 1;
-            let takes = self.shape.takes(self.stage, parcel.units.value(index as usize));
-            let token = self.token();
+            let takes = self.function.takes(&parcel.of, index);
+            let token = self.answers.token();
             self.open.insert(token, (ticket, index));
             context.later(takes, token);
         }
@@ -102,8 +76,7 @@ impl Crew {
 
     fn finished(&mut self, ticket: Ticket, index: u32, context: &mut Context<'_>) {
         let Some(parcel) = self.parcels.get_mut(&ticket) else { return };
-        let value = parcel.units.value(index as usize);
-        if matches!(self.shape.work(self.stage, value, parcel.attempt, self.retries), Work::Dies) {
+        if matches!(self.function.work(&parcel.of, index), Work::Dies) {
             return context.deeds.push(Deed::Die);
         }
         parcel.done += 1;
@@ -124,13 +97,13 @@ impl Crew {
             if parcel.ready.is_empty() && !ended {
                 continue;
             }
-            let product = product(parcel, self.stage, self.shape, self.retries);
+            let product = product(parcel, self.function);
             let finished = ended.then_some(Busy { wall_ns: 1_000, open_ns: 2_000 });
             replies.push(Reply::Product { ticket: *ticket, product, finished });
         }
         self.parcels.retain(|_, parcel| parcel.done != parcel.limit);
         if !replies.is_empty() {
-            self.answer(Reply::Several(replies), context);
+            self.answers.answer(Reply::Several(replies), context);
         }
     }
 
@@ -151,25 +124,13 @@ impl Crew {
 }
 
 /// What has come of the units that have finished since it was told last.
-fn product(parcel: &mut Parcel, stage: u32, shape: Shape, retries: u32) -> Product {
+fn product(parcel: &mut Parcel, function: Function) -> Product {
     parcel.ready.sort_unstable();
     let mut product = Product::default();
-    let mut cursor = Cursor::new(&parcel.units);
+    let mut cursor = Cursor::new(&parcel.of.units);
     for index in std::mem::take(&mut parcel.ready) {
-        let value = parcel.units.value(index as usize);
-        let (mut outputs, mut outcomes) = (Outputs::default(), Outcomes::default());
-        match shape.work(stage, value, parcel.attempt, retries) {
-            Work::Outputs(values) => {
-                for value in &values {
-                    outputs.push_bytes(value).expect("a model's values are small");
-                }
-                outcomes.push(values.len() as u32);
-            }
-            Work::Fails | Work::Dies => outcomes.push_failed(Failure::new("as planned")),
-        }
         cursor.skip_to(index as usize);
-        let worked = Worked { us: 7, execution: parcel.execution };
-        product.add(&mut cursor, &outcomes, &mut outputs, worked);
+        function::add(function.work(&parcel.of, index), &parcel.of, &mut cursor, &mut product);
     }
     product
 }
@@ -179,12 +140,7 @@ impl Helper for Crew {
     type Reply = Reply;
 
     fn job(request: &Request) -> Job {
-        match request {
-            Request::Load(_) => Job::Load,
-            Request::Execute { .. } => Job::Execute,
-            Request::Truncate { .. } => Job::Truncate,
-            Request::Collect => Job::Collect,
-        }
+        function::job(request)
     }
 
     fn ask(
@@ -215,23 +171,20 @@ impl Helper for Crew {
                 self.parcels.clear();
                 self.open.clear();
                 context.deeds.push(Deed::Joined);
-                self.answer(Reply::Loaded { open: self.open_max }, context);
+                self.answers.answer(Reply::Loaded { open: self.open_max }, context);
             }
             Request::Execute { ticket, attempt, execution, units } => {
                 let limit = units.len() as u32;
                 let (begun, done, ready) = (0, 0, Vec::new());
-                let parcel = Parcel { attempt, execution, units, begun, limit, done, ready };
+                let of = Attempt { attempt, execution, units };
+                let parcel = Parcel { of, begun, limit, done, ready };
                 self.parcels.insert(ticket, parcel);
                 self.begin(context);
                 self.meet_fate(context);
             }
             Request::Truncate { ticket, share } => {
                 let parcel = self.parcels.get_mut(&ticket)?;
-                let left = parcel.limit - parcel.begun;
-                parcel.limit -= match share {
-                    Share::Half => left.div_ceil(2),
-                    Share::All => left,
-                };
+                parcel.limit -= share.of(parcel.limit - parcel.begun);
                 let keep = parcel.limit;
                 if parcel.done == keep && !self.dying {
                     self.tell(context);
@@ -256,6 +209,6 @@ impl Helper for Crew {
             self.finished(ticket, index, context);
             return None;
         }
-        self.answers.remove(&token)
+        self.answers.arrive(token)
     }
 }

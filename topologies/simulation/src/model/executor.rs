@@ -3,16 +3,17 @@
 //! Keeps to the real executor's rules: what is begun is finished, what is not can be called
 //! back, and an answer takes a moment to reach the worker, in which other things may happen.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
-use proto::units::Units;
 use worker::{
-    Failure, Outputs,
-    core::{Busy, Reply, Request, Share, Ticket},
-    function::Outcomes,
-    product::{Cursor, Product, Worked},
+    core::{Busy, Reply, Request, Ticket},
+    product::{Cursor, Product},
 };
 
+use super::{
+    answers::Answers,
+    function::{self, Attempt, Function},
+};
 use crate::{
     actor::{Context, Deed, Helper},
     clock::Moment,
@@ -24,8 +25,6 @@ use crate::{
 const HANDOVER: Duration = Duration::from_millis(5);
 /// Units that are begun at once, at most.
 const GROUP_UNITS_MAX: u32 = 4;
-/// The longest way of an answer to the worker.
-const ANSWER_MAX: Duration = Duration::from_micros(200);
 /// The group is done; the process is; all other tokens name answers.
 const GROUP_DONE: u64 = 0;
 const DEATH: u64 = 1;
@@ -33,9 +32,7 @@ const DEATH: u64 = 1;
 /// What it works on.
 struct Parcel {
     ticket: Ticket,
-    attempt: u32,
-    execution: u64,
-    units: Units,
+    of: Attempt,
     // The group under way, and the units from `limit` on are not this worker's any more.
     first: u32,
     begun: u32,
@@ -47,15 +44,11 @@ struct Parcel {
 
 /// A function of this shape.
 pub(crate) struct Executor {
-    stage: u32,
-    retries: u32,
-    shape: Shape,
+    function: Function,
     parcel: Option<Parcel>,
     // The parcel before, whose end the worker may not know yet.
     ended: (Ticket, u32),
-    answers: BTreeMap<u64, Reply>,
-    next_answer: u64,
-    answered: Moment,
+    answers: Answers,
     // The parcel that is being executed is the last, or what was asked for before it.
     fate: Option<Fate>,
 }
@@ -63,25 +56,12 @@ pub(crate) struct Executor {
 impl Executor {
     pub fn new(stage: u32, retries: u32, shape: Shape) -> Self {
         Self {
-            stage,
-            retries,
-            shape,
+            function: Function { stage, retries, shape },
             parcel: None,
             ended: (0, 0),
-            answers: BTreeMap::new(),
-            next_answer: DEATH + 1,
-            answered: Moment::default(),
+            answers: Answers::above(DEATH),
             fate: None,
         }
-    }
-
-    /// Answers after a moment, and after all answers before it.
-    fn answer(&mut self, reply: Reply, context: &mut Context<'_>) {
-        let soon = context.now + ANSWER_MAX.mul_f64(context.rng.f64());
-        self.answered = self.answered.max(soon);
-        self.answers.insert(self.next_answer, reply);
-        context.later(self.answered.since(context.now), self.next_answer);
-        self.next_answer += 1;
     }
 
     /// Begins the next group, or ends the parcel.
@@ -104,40 +84,30 @@ impl Executor {
             self.ended = (ticket, parcel.limit);
             self.parcel = None;
             let finished = Some(Busy::alone(busy));
-            return self.answer(Reply::Product { ticket, product, finished }, context);
+            let reply = Reply::Product { ticket, product, finished };
+            return self.answers.answer(reply, context);
         }
-        let values = (parcel.first..parcel.begun).map(|index| parcel.units.value(index as usize));
-        let took: Duration = values.map(|value| self.shape.takes(self.stage, value)).sum();
+        let units = parcel.first..parcel.begun;
+        let took: Duration = units.map(|index| self.function.takes(&parcel.of, index)).sum();
         parcel.busy += took;
         context.later(took, GROUP_DONE);
     }
 
     fn group_done(&mut self, context: &mut Context<'_>) {
-        let (stage, shape, retries) = (self.stage, self.shape, self.retries);
         let Some(parcel) = &mut self.parcel else { return };
-        let mut cursor = Cursor::new(&parcel.units);
+        let mut cursor = Cursor::new(&parcel.of.units);
         cursor.take(parcel.first);
         for index in parcel.first..parcel.begun {
-            let value = parcel.units.value(index as usize);
-            let mut outputs = Outputs::default();
-            let mut outcomes = Outcomes::default();
-            match shape.work(stage, value, parcel.attempt, retries) {
-                Work::Outputs(values) => {
-                    for value in &values {
-                        outputs.push_bytes(value).expect("a model's values are small");
-                    }
-                    outcomes.push(values.len() as u32);
-                }
-                Work::Fails => outcomes.push_failed(Failure::new("as planned")),
+            match self.function.work(&parcel.of, index) {
                 Work::Dies => return context.deeds.push(Deed::Die),
+                work => function::add(work, &parcel.of, &mut cursor, &mut parcel.ready),
             }
-            let worked = Worked { us: 7, execution: parcel.execution };
-            parcel.ready.add(&mut cursor, &outcomes, &mut outputs, worked);
         }
         if context.now.since(parcel.handed_over) >= HANDOVER && !parcel.ready.is_empty() {
             parcel.handed_over = context.now;
             let (ticket, product) = (parcel.ticket, parcel.ready.take());
-            self.answer(Reply::Product { ticket, product, finished: None }, context);
+            let reply = Reply::Product { ticket, product, finished: None };
+            self.answers.answer(reply, context);
         }
         self.begin_group(context);
     }
@@ -148,12 +118,7 @@ impl Helper for Executor {
     type Reply = Reply;
 
     fn job(request: &Request) -> Job {
-        match request {
-            Request::Load(_) => Job::Load,
-            Request::Execute { .. } => Job::Execute,
-            Request::Truncate { .. } => Job::Truncate,
-            Request::Collect => Job::Collect,
-        }
+        function::job(request)
     }
 
     fn ask(
@@ -179,7 +144,7 @@ impl Helper for Executor {
         match request {
             Request::Load(_) => {
                 context.deeds.push(Deed::Joined);
-                self.answer(Reply::Loaded { open: 1 }, context);
+                self.answers.answer(Reply::Loaded { open: 1 }, context);
             }
             Request::Execute { ticket, attempt, execution, units } => {
                 if self.parcel.is_some() {
@@ -188,12 +153,10 @@ impl Helper for Executor {
                 }
                 self.parcel = Some(Parcel {
                     ticket,
-                    attempt,
-                    execution,
                     first: 0,
                     begun: 0,
                     limit: units.len() as u32,
-                    units,
+                    of: Attempt { attempt, execution, units },
                     ready: Product::default(),
                     busy: Duration::ZERO,
                     handed_over: context.now,
@@ -205,11 +168,7 @@ impl Helper for Executor {
                     let (ticket, keep) = self.ended;
                     return Some(Reply::Truncated { ticket, keep });
                 };
-                let left = parcel.limit - parcel.begun;
-                parcel.limit -= match share {
-                    Share::Half => left.div_ceil(2),
-                    Share::All => left,
-                };
+                parcel.limit -= share.of(parcel.limit - parcel.begun);
                 return Some(Reply::Truncated { ticket: parcel.ticket, keep: parcel.limit });
             }
             Request::Collect => {
@@ -229,6 +188,6 @@ impl Helper for Executor {
         if token == GROUP_DONE {
             self.group_done(context);
         }
-        self.answers.remove(&token)
+        self.answers.arrive(token)
     }
 }

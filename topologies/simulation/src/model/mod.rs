@@ -1,8 +1,10 @@
 //! Models of what the roles ask for: a source, a function, a disk.
 
+mod answers;
 mod crew;
 mod disk;
 mod executor;
+mod function;
 mod recorder;
 mod source;
 
