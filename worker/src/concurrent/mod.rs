@@ -6,7 +6,7 @@
 //!
 //! | | |
 //! | --- | --- |
-//! | `waker.rs`, `finished.rs` | how a function tells that something has finished, and what |
+//! | `waker.rs`, `finished.rs`, `done.rs` | how a function tells that something has finished, and what; the same from other threads |
 //! | `alone.rs` | such a function as one that is called for a unit at a time |
 //! | [`threads`](threads()), `tasks.rs` | blocking functions, each in a thread; `async` ones |
 //! | `crew.rs`, `desk.rs`, `places.rs`, `clock.rs`, `gathered.rs` | the thread that starts units and gathers what has come of them: what it is given, what is open and for how long, what has finished |
@@ -15,6 +15,7 @@ mod alone;
 mod clock;
 pub(crate) mod crew;
 pub(crate) mod desk;
+mod done;
 mod finished;
 mod gathered;
 mod places;

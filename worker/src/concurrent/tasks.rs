@@ -8,7 +8,7 @@ use std::{
     future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     task::Poll,
     thread,
 };
@@ -20,10 +20,10 @@ use tokio::{
     task::{LocalSet, spawn_local},
 };
 
-use super::{Alone, Concurrent, Finished, Slot, Waker};
+use super::{Alone, Concurrent, Finished, Slot, Waker, done::Done};
 use crate::{
     Failure, OutputLimits, Outputs, Unit,
-    function::{decode, is_result},
+    function::{decode_input, is_result},
 };
 
 type Worked = Pin<Box<dyn Future<Output = Result<Outputs, Failure>>>>;
@@ -42,12 +42,6 @@ pub struct Tasks {
     // There while the runtime is.
     runtime: Option<UnboundedSender<Bunch>>,
     done: Arc<Done>,
-}
-
-#[derive(Default)]
-struct Done {
-    outcomes: Mutex<Vec<(Slot, Result<Outputs, Failure>)>>,
-    waker: Waker,
 }
 
 impl Debug for Tasks {
@@ -81,7 +75,7 @@ impl Concurrent for Tasks {
             |error: std::io::Error| Failure::new(format!("no runtime can be had: {error}"));
         let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let (sender, started) = unbounded_channel();
-        self.done = Arc::new(Done { waker, ..Done::default() });
+        self.done = Arc::new(Done::new(waker));
         let (begin, done) = (self.begin.clone(), self.done.clone());
         let thread = thread::Builder::new().name("runtime".into());
         thread
@@ -107,32 +101,11 @@ impl Concurrent for Tasks {
             let gone = || Failure::new("the runtime has ended");
             unsent.0.into_iter().for_each(|(slot, _)| finished.failed(slot, gone()));
         }
-        let mut outcomes = std::mem::take(&mut *self.done.outcomes()).into_iter();
-        while !finished.is_full()
-            && let Some((slot, outcome)) = outcomes.next()
-        {
-            finished.unit(slot, |out| outcome?.iter().try_for_each(|value| out.push_bytes(value)));
-        }
-        if outcomes.len() > 0 {
-            self.done.outcomes().extend(outcomes);
-            self.done.waker.wake();
-        }
+        self.done.tell(finished);
     }
 
     fn end(&mut self) {
         self.runtime = None;
-    }
-}
-
-impl Done {
-    fn outcomes(&self) -> MutexGuard<'_, Vec<(Slot, Result<Outputs, Failure>)>> {
-        // Nothing under the lock can panic halfway.
-        self.outcomes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn put(&self, slot: Slot, outcome: Result<Outputs, Failure>) {
-        self.outcomes().push((slot, outcome));
-        self.waker.wake();
     }
 }
 
@@ -194,7 +167,7 @@ where
         if is_result::<O>() {
             return failed(Failure::result_as_output());
         }
-        match typed::<I>(input) {
+        match decode_input::<I>(input) {
             Err(failure) => failed(failure),
             Ok(input) => {
                 let work = f(input);
@@ -218,7 +191,7 @@ where
     F: Fn(I) -> W + Send + Sync + 'static,
     W: Future<Output = Result<O, E>> + 'static,
 {
-    Tasks::new(open, move |input, mut out| match typed::<I>(input) {
+    Tasks::new(open, move |input, mut out| match decode_input::<I>(input) {
         Err(failure) => failed(failure),
         Ok(input) => {
             let work = f(input);
@@ -232,10 +205,6 @@ where
 
 fn failed(failure: Failure) -> Worked {
     Box::pin(std::future::ready(Err(failure)))
-}
-
-fn typed<I: DeserializeOwned>(input: &[u8]) -> Result<I, Failure> {
-    decode(input).map_err(|error| Failure::wrong_input::<I>(input, &error))
 }
 
 #[cfg(test)]

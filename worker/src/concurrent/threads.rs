@@ -13,10 +13,10 @@ use std::{
 use proto::unit::{Path, UnitId};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Alone, Concurrent, Finished, Slot, Waker};
+use super::{Alone, Concurrent, Finished, Slot, Waker, done::Done};
 use crate::{
     Failure, OutputLimits, Outputs, Unit,
-    function::{decode, guard, is_result},
+    function::{decode_input, guard, is_result},
 };
 
 /// What every thread does with a unit.
@@ -45,8 +45,6 @@ struct Inside {
     jobs: VecDeque<Job>,
     // Threads that wait for one.
     idle: u32,
-    done: Vec<(Slot, Result<Outputs, Failure>)>,
-    waker: Waker,
     open: u32,
     stage: Arc<str>,
     limits: OutputLimits,
@@ -57,6 +55,7 @@ struct Inside {
 struct Shared {
     inside: Mutex<Inside>,
     news: Condvar,
+    done: Done,
 }
 
 impl Debug for Threads {
@@ -100,9 +99,10 @@ impl Concurrent for Threads {
     fn begin(&mut self, open: u32, limits: OutputLimits, waker: Waker) -> Result<u32, Failure> {
         // Those of another plan end by themselves.
         self.end();
-        (self.shared, self.threads) = (Arc::default(), 0);
+        let shared = Shared { done: Done::new(waker), ..Shared::default() };
+        (self.shared, self.threads) = (Arc::new(shared), 0);
         let mut inside = self.shared.inside();
-        (inside.open, inside.limits, inside.waker) = (open, limits, waker);
+        (inside.open, inside.limits) = (open, limits);
         Ok(open)
     }
 
@@ -117,26 +117,13 @@ impl Concurrent for Threads {
         drop(inside);
         self.shared.news.notify_one();
         if grows && let Err(failure) = self.grow() {
-            let mut inside = self.shared.inside();
-            inside.jobs.pop_back();
-            inside.done.push((slot, Err(failure)));
+            self.shared.inside().jobs.pop_back();
+            self.shared.done.put(slot, Err(failure));
         }
     }
 
     fn poll(&mut self, finished: &mut Finished) {
-        let done = std::mem::take(&mut self.shared.inside().done);
-        let mut done = done.into_iter();
-        for (slot, outcome) in done.by_ref() {
-            finished.unit(slot, |out| outcome?.iter().try_for_each(|value| out.push_bytes(value)));
-            if finished.is_full() {
-                break;
-            }
-        }
-        let mut inside = self.shared.inside();
-        inside.done.extend(done);
-        if !inside.done.is_empty() {
-            inside.waker.wake();
-        }
+        self.shared.done.tell(finished);
     }
 
     fn end(&mut self) {
@@ -178,11 +165,7 @@ impl Shared {
             let unit = Unit { id, path: &path, attempt, stage: &stage };
             let mut outputs = Outputs::new(limits);
             let worked = guard(|| work(&unit, &input, &mut outputs)).map(|()| outputs);
-            let mut inside = self.inside();
-            inside.done.push((slot, worked));
-            let waker = inside.waker.clone();
-            drop(inside);
-            waker.wake();
+            self.done.put(slot, worked);
         }
     }
 }
@@ -206,7 +189,7 @@ where
         if is_result::<O>() {
             return Err(Failure::result_as_output());
         }
-        out.push(&f(typed::<I>(input)?))
+        out.push(&f(decode_input::<I>(input)?))
     }))
 }
 
@@ -224,13 +207,9 @@ where
     F: Fn(I) -> Result<O, E> + Send + Sync + 'static,
 {
     Alone::new(Threads::new(threads, move |_, input, out| {
-        let output = f(typed::<I>(input)?).map_err(|error| Failure::from_error(&error))?;
+        let output = f(decode_input::<I>(input)?).map_err(|error| Failure::from_error(&error))?;
         out.push(&output)
     }))
-}
-
-fn typed<I: DeserializeOwned>(input: &[u8]) -> Result<I, Failure> {
-    decode(input).map_err(|error| Failure::wrong_input::<I>(input, &error))
 }
 
 #[cfg(test)]

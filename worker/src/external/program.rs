@@ -111,6 +111,12 @@ impl Program {
         if !lines.is_empty() {
             return Ok(lines);
         }
+        self.can_answer(bounds)?;
+        Ok(lines)
+    }
+
+    /// Whether a further line may come, now that there is none.
+    fn can_answer(&mut self, bounds: Bounds) -> Result<(), Halt> {
         if self.answer().len() > bounds.bytes_max {
             return Err(Halt::TooMuch);
         }
@@ -120,7 +126,7 @@ impl Program {
         if self.stdout.is_none() || (self.stdin.is_none() && !self.input_ends) {
             return Err(self.closed());
         }
-        Ok(lines)
+        Ok(())
     }
 
     /// Queues bytes for the program's input; they are written while it is waited for.
@@ -160,15 +166,7 @@ impl Program {
             if let Some(line) = self.take_line() {
                 return Ok(line);
             }
-            if self.answer().len() > bounds.bytes_max {
-                return Err(Halt::TooMuch);
-            }
-            if let Some(status) = self.status {
-                return Err(Halt::Ended(status));
-            }
-            if self.stdout.is_none() || (self.stdin.is_none() && !self.input_ends) {
-                return Err(self.closed());
-            }
+            self.can_answer(bounds)?;
             if bounds.is_over() {
                 return Err(Halt::TimedOut);
             }

@@ -29,6 +29,7 @@ pub use mismatch::explain;
 pub(crate) use mismatch::is_result;
 pub use outputs::{OutputLimits, Outputs};
 pub(crate) use pairs::{paired, split_pair};
+pub(crate) use typed::decode_input;
 pub use typed::{Emit, Typed, Worker, decode};
 
 /// Which unit a function is called for, and for which time.

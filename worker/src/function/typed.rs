@@ -96,14 +96,19 @@ pub fn decode<T: DeserializeOwned>(value: &[u8]) -> Result<T, rmp_serde::decode:
     T::deserialize(&mut decoder)
 }
 
+/// A unit's input; one of another type is the unit's failure.
+#[inline]
+pub(crate) fn decode_input<T: DeserializeOwned>(input: &[u8]) -> Result<T, Failure> {
+    decode(input).map_err(|error| Failure::wrong_input::<T>(input, &error))
+}
+
 impl<W: Worker> Typed<W> {
     #[inline]
     fn work(&mut self, unit: &Unit<'_>, input: &[u8], out: &mut Outputs) -> Result<(), Failure> {
         if is_result::<W::Output>() {
             return Err(Failure::result_as_output());
         }
-        let input =
-            decode(input).map_err(|error| Failure::wrong_input::<W::Input>(input, &error))?;
+        let input = decode_input(input)?;
         let mut emit = Emit { out, failure: None, outputs: PhantomData };
         self.0.work(unit, input, &mut emit).map_err(|error| Failure::from_error(&error))?;
         emit.failure.map_or(Ok(()), Err)
