@@ -122,12 +122,8 @@ mod tests {
 
     /// How far the window grows in which all that was allowed is committed, over and over.
     fn grown(horizon: &mut Horizon, held: Held) -> u64 {
-        let mut end = 0;
-        (0..100).fold(0, |_, _| {
-            let before = end;
-            end = horizon.update(before, before, held);
-            end - before
-        })
+        let end = (0..100).fold(0, |end, _| horizon.update(end, end, held));
+        horizon.update(end, end, held) - end
     }
 
     #[test]
