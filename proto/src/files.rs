@@ -7,7 +7,9 @@
 
 use std::{
     fs::{self, File},
+    io,
     os::fd::AsRawFd,
+    path::Path,
     sync::OnceLock,
 };
 
@@ -127,6 +129,17 @@ pub(crate) fn ask_room() -> Result<(), FilesError> {
 
 /// Whether nothing is open under this number. If so, fewer than that were since it was closed.
 fn is_free(number: u64) -> bool {
+    static LISTED: OnceLock<bool> = OnceLock::new();
+    if *LISTED.get_or_init(|| Path::new("/proc/self/fd").is_dir()) {
+        let found = fs::symlink_metadata(format!("/proc/self/fd/{number}"));
+        return found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    }
+    can_be_taken(number)
+}
+
+/// The same by taking it. The system makes room for all numbers below then, and has a process of
+/// several threads wait for some milliseconds for that.
+fn can_be_taken(number: u64) -> bool {
     static NOTHING: OnceLock<Option<File>> = OnceLock::new();
     let nothing = NOTHING.get_or_init(|| File::open("/dev/null").ok());
     let (Some(nothing), Ok(number)) = (nothing, i32::try_from(number)) else { return false };
@@ -151,5 +164,23 @@ mod tests {
         assert!(limit >= LEAST && is_scarce(u32::MAX) == (limit <= u64::from(u32::MAX)));
         ask_room().unwrap();
         assert!(is_roomy());
+    }
+    #[test]
+    fn both_ways_to_ask_for_a_number_agree() {
+        let open = File::open("/dev/null").unwrap();
+        let number = u64::try_from(open.as_raw_fd()).unwrap();
+        assert!(!is_free(number) && !can_be_taken(number));
+        assert!(is_free(900) && can_be_taken(900));
+    }
+
+    /// Room for as many as there may be is made once there are as many.
+    #[test]
+    fn to_ask_for_room_makes_none() {
+        raise_limit().unwrap();
+        ask_room().unwrap();
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let room = status.lines().find_map(|line| line.strip_prefix("FDSize:")).unwrap();
+        let room: u64 = room.trim().parse().unwrap();
+        assert!(room <= 4_096, "{room}");
     }
 }
