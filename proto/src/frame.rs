@@ -97,6 +97,19 @@ pub enum Frame {
     /// The sender, a worker, has so many units open at once: as many more may be on their way to it.
     /// Said before the first credit of a session, and only by one that has more than one.
     Concurrency(u32),
+    /// Code that the units of the first stage name, from the ventilator to its workers, before the first
+    /// unit that names it.
+    Code(Box<Code>),
+}
+
+/// Code that units name by its id: functions that become known while a run goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Code {
+    /// By what units name it; drawn by who feeds the ventilator, and never used again.
+    pub id: u64,
+    /// What only the worker's function understands; none once no unit names it any more.
+    #[serde(with = "serde_bytes")]
+    pub bytes: Option<Vec<u8>>,
 }
 
 /// Who says Hello.

@@ -7,8 +7,8 @@
 
 use proto::{
     frame::{
-        Commit, Contact, Credit, Dead, Done, End, Envelope, Failed, Frame, Hello, HelloRole, Plan,
-        Refusal, Results, Welcome, Work, WorkerTally,
+        Code, Commit, Contact, Credit, Dead, Done, End, Envelope, Failed, Frame, Hello, HelloRole,
+        Plan, Refusal, Results, Welcome, Work, WorkerTally,
     },
     limits::Limits,
     plan::{Function, Stage},
@@ -120,6 +120,7 @@ fn frames() -> Vec<Frame> {
         Frame::Stop,
         Frame::Bye,
         Frame::Concurrency(500),
+        Frame::Code(Box::new(Code { id: 1, bytes: None })),
     ]
 }
 
@@ -147,6 +148,7 @@ fn name(frame: &Frame) -> (&'static str, usize) {
         Frame::Stop => ("Stop", 18),
         Frame::Bye => ("Bye", 19),
         Frame::Concurrency(_) => ("Concurrency", 20),
+        Frame::Code(_) => ("Code", 21),
     }
 }
 

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use proto::{
     diary,
-    frame::{Done, End, Frame, Hello, HelloRole, PeerId, Refusal, Report, Running, Tally, Welcome},
+    frame::{
+        Code, Done, End, Frame, Hello, HelloRole, PeerId, Refusal, Report, Running, Tally, Welcome,
+    },
     ranges::RangeSet,
     role::{Effect, Event, LinkId},
     rules::{
@@ -26,6 +28,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     chronicle::Chronicle,
+    codes::Codes,
     commit_rounds::CommitRounds,
     draining::{Company, Draining},
     plans::Plans,
@@ -86,6 +89,7 @@ enum Phase {
 /// The ventilator.
 pub struct Ventilator {
     plans: Plans,
+    codes: Codes,
     mesh: Mesh,
     downstream: Downstream<Chronicle>,
     reading: Reading,
@@ -119,6 +123,7 @@ impl Ventilator {
         }
         let ventilator = Self {
             plans: Plans::new(config),
+            codes: Codes::default(),
             mesh,
             downstream,
             reading: Reading::default(),
@@ -295,6 +300,9 @@ impl Ventilator {
         let stage = plan.stage_index;
         info!(peer = %hello.name, stage = %plan.stage.name, "worker joined");
         self.mesh.welcome(link, Welcome::Plan(Box::new(plan)), turn.out);
+        if stage == FIRST_STAGE {
+            self.codes.tell(link, &mut self.mesh, turn.out);
+        }
         for part in self.downstream.committed().whole() {
             self.mesh.send(link, Frame::Commit(part), turn.out);
         }
@@ -404,6 +412,10 @@ impl Ventilator {
     fn reply(&mut self, turn: &mut Turn<'_>, reply: Reply) {
         self.reading.answered();
         match reply {
+            Reply::Named { codes, units, ended } => {
+                codes.into_iter().for_each(|code| self.code_is(turn, code));
+                self.reply(turn, Reply::Read { units, ended });
+            }
             // Read too late: the run ends before these units.
             Reply::Read { .. } if self.reading.end().is_some() => {}
             Reply::Read { units, ended } => {
@@ -427,6 +439,15 @@ impl Ventilator {
                 self.exit = Some(exit::OTHER_PLAN);
             }
         }
+    }
+
+    /// Units that are read from now on may name this code, or none does any more. What is sent in a
+    /// session comes in order, so a worker has it before the first of them.
+    fn code_is(&mut self, turn: &mut Turn<'_>, code: Code) {
+        for link in self.roster.links_of(FIRST_STAGE) {
+            self.mesh.send(link, Frame::Code(Box::new(code.clone())), turn.out);
+        }
+        self.codes.note(code);
     }
 
     fn ended(&mut self, turn: &mut Turn<'_>, drained: bool) {

@@ -28,6 +28,7 @@ mod chronicle;
 #[cfg(feature = "cli")]
 #[cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "the user's own stages"))]
 pub mod cli;
+mod codes;
 mod commit_rounds;
 pub mod core;
 mod draining;

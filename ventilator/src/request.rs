@@ -4,7 +4,7 @@
 
 use proto::{
     diary,
-    frame::RunId,
+    frame::{Code, RunId},
     role::{self, Effect},
     unit::UnitId,
     units::Units,
@@ -32,6 +32,15 @@ pub enum Reply {
     /// Units in order, and whether the source has ended behind them.
     Read {
         /// The units; none only at the end.
+        units: Units,
+        /// Nothing follows.
+        ended: bool,
+    },
+    /// Like [`Read`](Self::Read), where these units and later ones may name code.
+    Named {
+        /// The code that is new, or that no unit names any more.
+        codes: Vec<Code>,
+        /// The units.
         units: Units,
         /// Nothing follows.
         ended: bool,

@@ -113,6 +113,12 @@ impl Roster {
         self.members.range(first..).map(|(link, _)| *link)
     }
 
+    /// The workers of a stage, in order.
+    pub fn links_of(&self, stage: u32) -> impl Iterator<Item = LinkId> {
+        let members = self.members.iter().filter(move |(_, member)| member.stage == stage);
+        members.map(|(link, _)| *link)
+    }
+
     /// A worker says how it gets on.
     pub fn figures(&mut self, link: LinkId, figures: WorkerTally) {
         if let Some(member) = self.members.get_mut(&link) {

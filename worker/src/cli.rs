@@ -27,7 +27,7 @@ use crate::{
     builtin::{self, BuiltinError},
     crowd,
     executor::Code,
-    run::{self, Setup},
+    run::{Prepared, RunError, Setup},
 };
 
 /// The example at the foot of the usage; it works when pasted, with a sink and a ventilator
@@ -171,17 +171,44 @@ impl PlaceArgs {
     }
 
     fn run(self, own: Option<Box<dyn Function>>) -> ExitCode {
+        let prepared = match self.prepare(own) {
+            Ok(prepared) => prepared,
+            Err(code) => return code,
+        };
+        cli::drain_on_signals(prepared.handle());
+        let ended = prepared.run();
+        // A unit may be under way that nobody waits for any more.
+        kin::end_all();
+        exit_code(ended)
+    }
+
+    /// A worker as the flags say, whose sockets listen. `own` is the function that it brings; without
+    /// one it does what the plan says.
+    ///
+    /// # Errors
+    /// What to leave with when it can't be; why is told.
+    pub fn prepare(self, own: Option<Box<dyn Function>>) -> Result<Prepared, ExitCode> {
         process::end_with_parent();
-        let index = crowd::own_index();
         process::keep_memory();
         if let Err(error) = footing::find() {
             process::complain("worker", &error);
-            return ExitCode::from(process::NO_ROOM);
+            return Err(ExitCode::from(process::NO_ROOM));
         }
         let endpoints: Vec<Endpoint> =
             self.bind.iter().chain([&self.ventilator]).cloned().collect();
-        let setup = Setup {
-            name: match (self.name, index.filter(|_| self.processes.is_some())) {
+        let key = Key::for_process(self.key.as_deref(), self.insecure, &endpoints);
+        let key = key.map_err(|error| {
+            process::complain("worker", &error);
+            ExitCode::from(process::NO_KEY)
+        })?;
+        let prepared = Prepared::new(&self.setup(), own, &SharedContext::new(), key);
+        prepared.map_err(|error| exit_code(Err(error)))
+    }
+
+    fn setup(self) -> Setup {
+        let index = crowd::own_index().filter(|_| self.processes.is_some());
+        Setup {
+            name: match (self.name, index) {
                 (Some(name), Some(index)) => format!("{name}-{index}"),
                 (name, _) => name.unwrap_or_else(|| process::default_name("worker")),
             },
@@ -192,23 +219,17 @@ impl PlaceArgs {
             code: if self.insecure && !self.allow_code { Code::Refused } else { Code::Trusted },
             give_up_after: self.give_up_after,
             concurrency: self.concurrency,
-        };
-        let key = match Key::for_process(self.key.as_deref(), self.insecure, &endpoints) {
-            Ok(key) => key,
-            Err(error) => {
-                process::complain("worker", &error);
-                return ExitCode::from(process::NO_KEY);
-            }
-        };
-        let ended = run::run(&setup, own, &SharedContext::new(), key, cli::drain_on_signals);
-        // A unit may be under way that nobody waits for any more.
-        kin::end_all();
-        match ended {
-            Ok(code) => process::exit_code(code),
-            Err(error) => {
-                process::complain("worker", &with_causes(&error));
-                ExitCode::from(74)
-            }
+        }
+    }
+}
+
+/// What to leave with after a worker has ended so; why is told.
+pub fn exit_code(ended: Result<i32, RunError>) -> ExitCode {
+    match ended {
+        Ok(code) => process::exit_code(code),
+        Err(error) => {
+            process::complain("worker", &with_causes(&error));
+            ExitCode::from(74)
         }
     }
 }

@@ -207,6 +207,7 @@ impl WorkerRole {
             (Ventilator, Frame::Commit(commit)) => self.send(|to, _| _ = to.commit(turn, &commit)),
             (Ventilator, Frame::End(_)) => self.send(|to, _| to.ending()),
             (Ventilator, Frame::Leaving) => self.finish(turn),
+            (Ventilator, Frame::Code(code)) => turn.request(Request::Define(code)),
             (Ventilator, Frame::Stop) => self.leave(turn),
             (Ventilator, Frame::Bye) if self.parting.is_some() => self.exit = Some(exit::LEFT),
             (Ventilator | Sender, Frame::Work(work)) => {

@@ -14,9 +14,9 @@ use std::{
 
 use proto::{
     causes::with_causes,
-    frame::Plan,
+    frame::{self, Plan},
     limits::CONCURRENCY_CEILING,
-    net::driver::{Handle, JobQueue, Performed, Runner},
+    net::driver::{Handle, JobQueue, Performed, Runner, Service},
     plan::Stage,
     units::{Span, Units},
 };
@@ -88,6 +88,7 @@ struct ParcelTask {
 /// What the function's thread is to do.
 enum Task {
     Load(Box<Plan>),
+    Define(Box<frame::Code>),
     Execute(ParcelTask),
 }
 
@@ -102,6 +103,21 @@ pub struct Executor {
 }
 
 type SharedCrew = Arc<Mutex<Option<Crew>>>;
+
+/// The thread that a function runs on, for whoever chooses it; see [`Executor::apart`].
+pub struct Workbench(Service<Operator>);
+
+impl Workbench {
+    /// Waits for something to do with the function, and does it; whether there may be more.
+    pub fn turn(&self) -> bool {
+        self.0.turn()
+    }
+
+    /// Whether there is something to do.
+    pub fn is_wanted(&self) -> bool {
+        self.0.is_wanted()
+    }
+}
 
 /// What a worker brings along, and what it was told before any plan.
 #[derive(Default)]
@@ -121,19 +137,19 @@ impl Executor {
     /// # Errors
     /// When no thread can be made.
     pub fn start(own: Own, code: Code, handle: Handle<Reply>) -> std::io::Result<Self> {
-        let progress = Arc::new(Mutex::new(Progress::default()));
-        let crew = SharedCrew::default();
-        let operator = Operator {
-            handle: handle.clone(),
-            progress: progress.clone(),
-            group: 1,
-            code,
-            own,
-            function: None,
-            crew: crew.clone(),
-        };
+        let operator = Operator::new(own, code, handle.clone());
+        let (truncator, crew) = (Truncator(operator.progress.clone()), operator.crew.clone());
         let queue = JobQueue::start("executor", operator, handle)?;
-        Ok(Self { truncator: Truncator(progress), queue, crew })
+        Ok(Self { truncator, queue, crew })
+    }
+
+    /// The same for a function that has to run on a thread of the caller's choice, the process's first
+    /// for example: it runs where [`Workbench::turn`] is called.
+    pub fn apart(own: Own, code: Code, handle: Handle<Reply>) -> (Self, Workbench) {
+        let operator = Operator::new(own, code, handle.clone());
+        let (truncator, crew) = (Truncator(operator.progress.clone()), operator.crew.clone());
+        let (queue, service) = JobQueue::apart(operator, handle);
+        (Self { truncator, queue, crew }, Workbench(service))
     }
 
     /// Does what the worker asks; what can be answered at once is.
@@ -142,6 +158,10 @@ impl Executor {
             match request {
                 // It is waited for there.
                 Request::Load(_) => {}
+                Request::Define(code) => {
+                    crew.define(*code);
+                    return Performed::Underway;
+                }
                 Request::Execute { ticket, attempt, execution, units } => {
                     crew.put(Laid { ticket, attempt, execution, units });
                     return Performed::Underway;
@@ -152,6 +172,7 @@ impl Executor {
         }
         match request {
             Request::Load(plan) => self.queue.perform(Task::Load(plan), None),
+            Request::Define(code) => self.queue.perform(Task::Define(code), None),
             Request::Execute { ticket, attempt, execution, units } => {
                 let size = units.len() as u64;
                 let mut progress = lock(&self.truncator.0);
@@ -224,6 +245,7 @@ impl Runner for Operator {
     fn run(&mut self, tasks: Vec<Task>) -> Vec<Reply> {
         let replies = tasks.into_iter().filter_map(|task| match task {
             Task::Load(plan) => Some(self.load(&plan)),
+            Task::Define(code) => self.define(&code),
             Task::Execute(parcel) => self.execute(&parcel),
         });
         replies.collect()
@@ -237,6 +259,11 @@ impl Runner for Operator {
 }
 
 impl Operator {
+    fn new(own: Own, code: Code, handle: Handle<Reply>) -> Self {
+        let (progress, crew) = (Arc::default(), SharedCrew::default());
+        Self { handle, progress, group: 1, code, own, function: None, crew }
+    }
+
     fn load(&mut self, plan: &Plan) -> Reply {
         if self.code == Code::Refused && plan.stage.function.is_code() {
             let stage = &plan.stage.name;
@@ -265,6 +292,18 @@ impl Operator {
             Ok(open) => Reply::Loaded { open },
             Err(failure) => Reply::Unfit(failure.into_text()),
         }
+    }
+
+    /// Gives the function code that units may name; what is to be told of it.
+    fn define(&mut self, code: &frame::Code) -> Option<Reply> {
+        // The parcels that name it are for whoever has the function.
+        if let Some(crew) = &*lock(&self.crew) {
+            crew.define(code.clone());
+            return None;
+        }
+        let loaded = self.function.as_mut()?;
+        let defined = loaded.function.define(code.id, code.bytes.as_deref());
+        defined.err().map(|failure| Reply::Unfit(failure.into_text()))
     }
 
     /// Puts the function in its place; how many units it has open at once.

@@ -3,7 +3,7 @@
 //! Owns the words between [`crate::core`] and [`crate::executor`]; refuses to do any of it.
 
 use proto::{
-    frame::Plan,
+    frame::{Code, Plan},
     role::{self, Effect},
     units::Units,
 };
@@ -18,6 +18,8 @@ pub type Ticket = u64;
 pub enum Request {
     /// Make the function that the plan names, ready.
     Load(Box<Plan>),
+    /// Units of parcels that come from now on may name this code, or none does any more.
+    Define(Box<Code>),
     /// Execute these units, beginning them in order, and behind those of the parcels before. As long as the
     /// function has one unit at a time, the parcel before has ended.
     Execute {

@@ -1,6 +1,10 @@
 //! A worker joined to its sockets and its executor.
 
-use std::{io, process, time::Duration};
+use std::{
+    io, process,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
 
 use proto::{
     frame::{Hello, HelloRole},
@@ -11,13 +15,14 @@ use proto::{
         key::Key,
         zeromq::{NetError, SharedContext},
     },
+    role::Effect,
 };
 use thiserror::Error;
 
 use crate::{
     Function,
-    core::{Reply, WorkerRole},
-    executor::{Code, Executor, Own},
+    core::{Reply, Request, WorkerRole},
+    executor::{Code, Executor, Own, Workbench},
 };
 
 /// Everything that a worker has to know; the rest comes with the plan.
@@ -55,39 +60,76 @@ pub enum RunError {
     Io(#[from] io::Error),
 }
 
-/// Runs a worker to its end; its exit code. `own` is the function that it brings; without one
-/// it does what the plan says. `started` is given the handle that makes it leave.
-///
-/// # Errors
-/// [`RunError`] when it cannot start or its sockets fail.
-pub fn run(
-    setup: &Setup,
-    own: Option<Box<dyn Function>>,
-    context: &SharedContext,
-    key: Option<Key>,
-    started: impl FnOnce(Handle<Reply>),
-) -> Result<i32, RunError> {
-    // The run's own limit comes with the plan, to a socket that listens already.
-    let listening = Limits { frame_bytes_max: FRAME_BYTES_CEILING, ..Limits::default() };
-    let mut driver = Driver::new(context, key, &listening)?;
-    for endpoint in &setup.bind {
-        driver.bind(endpoint)?;
+/// A worker whose sockets listen, and that has not begun.
+pub struct Prepared {
+    driver: Driver<Reply>,
+    role: WorkerRole,
+    first: Vec<Effect<Request>>,
+    own: Own,
+    code: Code,
+}
+
+impl Prepared {
+    /// Has the sockets listen. `own` is the function that the worker brings; without one it does what
+    /// the plan says.
+    ///
+    /// # Errors
+    /// [`RunError`] when it cannot start.
+    pub fn new(
+        setup: &Setup,
+        own: Option<Box<dyn Function>>,
+        context: &SharedContext,
+        key: Option<Key>,
+    ) -> Result<Self, RunError> {
+        // The run's own limit comes with the plan, to a socket that listens already.
+        let listening = Limits { frame_bytes_max: FRAME_BYTES_CEILING, ..Limits::default() };
+        let mut driver = Driver::new(context, key, &listening)?;
+        for endpoint in &setup.bind {
+            driver.bind(endpoint)?;
+        }
+        driver.advertise(setup.advertise.clone());
+        let hello = Hello {
+            role: HelloRole::Worker { stage: setup.stage.clone(), own: own.is_some() },
+            name: setup.name.clone(),
+            endpoints: Vec::new(),
+            host: this_host(),
+            pid: process::id(),
+        };
+        let own = Own { function: own, concurrency: setup.concurrency };
+        let me = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
+        let (mut role, first) = WorkerRole::new(me, hello, vec![setup.ventilator.to_string()]);
+        if let Some(patience) = setup.give_up_after {
+            role.give_up_after(patience);
+        }
+        Ok(Self { driver, role, first, own, code: setup.code })
     }
-    driver.advertise(setup.advertise.clone());
-    let hello = Hello {
-        role: HelloRole::Worker { stage: setup.stage.clone(), own: own.is_some() },
-        name: setup.name.clone(),
-        endpoints: Vec::new(),
-        host: this_host(),
-        pid: process::id(),
-    };
-    let own = Own { function: own, concurrency: setup.concurrency };
-    let executor = Executor::start(own, setup.code, driver.handle())?;
-    started(driver.handle());
-    let me = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
-    let (mut worker, first) = WorkerRole::new(me, hello, vec![setup.ventilator.to_string()]);
-    if let Some(patience) = setup.give_up_after {
-        worker.give_up_after(patience);
+
+    /// What makes it leave.
+    pub fn handle(&self) -> Handle<Reply> {
+        self.driver.handle()
     }
-    Ok(driver.run(worker, first, move |request| executor.perform(request))?)
+
+    /// Runs the worker to its end; its exit code. The function has a thread of its own.
+    ///
+    /// # Errors
+    /// [`RunError`] when no thread can be made or the sockets fail.
+    pub fn run(self) -> Result<i32, RunError> {
+        let Self { driver, role, first, own, code } = self;
+        let executor = Executor::start(own, code, driver.handle())?;
+        Ok(driver.run(role, first, move |request| executor.perform(request))?)
+    }
+
+    /// Runs the worker on a thread of its own, and leaves this one for the function. The exit code
+    /// comes from the handle, once [`Workbench::turn`] has said that there is no more.
+    ///
+    /// # Errors
+    /// When no thread can be made.
+    pub fn run_apart(self) -> io::Result<(Workbench, JoinHandle<Result<i32, RunError>>)> {
+        let Self { driver, role, first, own, code } = self;
+        let (executor, workbench) = Executor::apart(own, code, driver.handle());
+        let thread = thread::Builder::new().name("worker".into()).spawn(move || {
+            Ok(driver.run(role, first, move |request| executor.perform(request))?)
+        })?;
+        Ok((workbench, thread))
+    }
 }

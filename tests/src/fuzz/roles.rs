@@ -294,6 +294,7 @@ pub fn worker(data: &[u8]) -> u64 {
     };
     world.run(script, |request, script| match request {
         Request::Load(_) if script.below(16) == 0 => Some(Reply::Unfit("no".into())),
+        Request::Define(_) => None,
         Request::Load(_) => Some(Reply::Loaded { open: 1 + script.below(6) as u32 }),
         Request::Execute { ticket, units, .. } => {
             let mut product = Product::default();

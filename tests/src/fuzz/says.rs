@@ -1,8 +1,8 @@
 //! What a peer may say: any frame, with any numbers in it.
 
 use proto::frame::{
-    Commit, Contact, Credit, Dead, Done, End, Failed, Frame, HelloRole, Plan, Refusal, Results,
-    Tally, Welcome, Work, WorkerTally,
+    Code, Commit, Contact, Credit, Dead, Done, End, Failed, Frame, HelloRole, Plan, Refusal,
+    Results, Tally, Welcome, Work, WorkerTally,
 };
 use proto::limits::Limits;
 use proto::plan::{Function, Stage};
@@ -30,7 +30,7 @@ pub(super) fn kind(script: &mut Script<'_>) -> HelloRole {
 
 /// Any frame but Hello.
 pub(super) fn frame(script: &mut Script<'_>) -> Frame {
-    match script.below(21) {
+    match script.below(22) {
         0 | 1 => Frame::Welcome(Box::new(welcome(script))),
         2 => Frame::Refused(refusal(script)),
         3 => Frame::Reset,
@@ -66,6 +66,7 @@ pub(super) fn frame(script: &mut Script<'_>) -> Frame {
             ..WorkerTally::default()
         }),
         19 => Frame::Concurrency(script.number32()),
+        20 => Frame::Code(Box::new(code(script))),
         _ => [Frame::Leaving, Frame::Stop, Frame::Bye][script.below(3) as usize].clone(),
     }
 }
@@ -107,6 +108,11 @@ fn plan(script: &mut Script<'_>) -> Plan {
         limits,
         carries_input: script.coin(),
     }
+}
+
+fn code(script: &mut Script<'_>) -> Code {
+    let bytes = script.coin().then(|| vec![0xc0; script.below(9) as usize]);
+    Code { id: script.below(4), bytes }
 }
 
 fn refusal(script: &mut Script<'_>) -> Refusal {

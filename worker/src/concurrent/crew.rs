@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use proto::net::driver::Handle;
+use proto::{frame::Code, net::driver::Handle};
 
 use super::{
     Concurrent, Finished, Waker,
@@ -85,6 +85,12 @@ impl Crew {
         self.waker.wake();
     }
 
+    /// Has the function learn code.
+    pub fn define(&self, code: Code) {
+        self.desk.define(code);
+        self.waker.wake();
+    }
+
     /// Gives up units that are not begun; none of a parcel that is done.
     pub fn truncate(&self, ticket: Ticket, share: Share) -> Option<Reply> {
         let reply = self.desk.truncate(ticket, share);
@@ -134,6 +140,11 @@ impl Foreman {
             let most = self.terms.open_max.saturating_add(room_for) as usize;
             let found = self.desk.find(most.saturating_sub(self.places.given()));
             let (closing, is_bare) = (found.closing, found.is_bare);
+            for code in &found.codes {
+                if let Err(failure) = function.define(code.id, code.bytes.as_deref()) {
+                    self.handle.reply(Reply::Unfit(failure.into_text()));
+                }
+            }
             self.places.pass(Instant::now());
             let Some(concurrent) = function.concurrent() else { return function };
             self.begin(found, concurrent);

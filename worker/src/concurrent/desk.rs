@@ -8,7 +8,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use proto::units::Units;
+use proto::{frame::Code, units::Units};
 
 use crate::core::{Reply, Share, Ticket};
 
@@ -33,6 +33,8 @@ pub(crate) enum Closing {
 #[derive(Debug, Default)]
 struct Inside {
     arrived: Vec<Task>,
+    // Before the parcels that name it.
+    codes: Vec<Code>,
     waiting: BTreeMap<Ticket, Waiting>,
     // How many units are kept of those that are begun and not done.
     begun: BTreeMap<Ticket, u32>,
@@ -52,6 +54,8 @@ struct Waiting {
 /// What the thread finds.
 #[derive(Debug, Default)]
 pub(super) struct Found {
+    /// Code that units may name, or none does any more.
+    pub codes: Vec<Code>,
     /// Parcels that have come.
     pub arrived: Vec<Task>,
     /// Units that are begun now: of which parcel, from which index, how many.
@@ -79,6 +83,11 @@ impl Desk {
         let limit = task.units.len() as u32;
         inside.waiting.insert(task.ticket, Waiting { begun: 0, limit });
         inside.arrived.push(task);
+    }
+
+    /// Lays down code that units of later parcels may name.
+    pub fn define(&self, code: Code) {
+        self.inside().codes.push(code);
     }
 
     /// Gives up units of a parcel that are not begun; none if it is done.
@@ -114,6 +123,7 @@ impl Desk {
     pub(super) fn find(&self, room: usize) -> Found {
         let mut inside = self.inside();
         let mut found = Found {
+            codes: std::mem::take(&mut inside.codes),
             arrived: std::mem::take(&mut inside.arrived),
             closing: inside.closing,
             ..Found::default()

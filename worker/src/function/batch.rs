@@ -59,6 +59,21 @@ impl<'a> Batch<'a> {
         self.values.clone()
     }
 
+    /// The identities of all of them, as long as none was taken.
+    pub fn spans(&self) -> Vec<Span> {
+        [self.span.clone()].into_iter().chain(self.spans.as_slice().iter().cloned()).collect()
+    }
+
+    /// Which try of the units this is, from 1.
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// The name of the stage.
+    pub fn stage(&self) -> &str {
+        self.stage
+    }
+
     /// The next unit with its value; none behind the last, or when it is enough.
     #[inline]
     pub fn next_unit(&mut self) -> Option<(Unit<'_>, &'a [u8])> {

@@ -71,6 +71,17 @@ pub trait Function: Send {
         Ok(())
     }
 
+    /// Learns code that units may name from now on by its `id`, or that none does any more. Only
+    /// functions whose units name code understand it; it means nothing to others.
+    ///
+    /// # Errors
+    /// A [`Failure`] when the function cannot work here at all any more. Code that can't be used fails the
+    /// units that name it instead.
+    fn define(&mut self, id: u64, code: Option<&[u8]>) -> Result<(), Failure> {
+        let _ = (id, code);
+        Ok(())
+    }
+
     /// Works on one unit: `input` is exactly one MessagePack value, the outputs (none, one or
     /// many) are appended to `out`.
     ///
@@ -105,6 +116,10 @@ pub trait Function: Send {
 impl<F: Function + ?Sized> Function for Box<F> {
     fn set_up(&mut self) -> Result<(), Failure> {
         (**self).set_up()
+    }
+
+    fn define(&mut self, id: u64, code: Option<&[u8]>) -> Result<(), Failure> {
+        (**self).define(id, code)
     }
 
     fn call(&mut self, unit: &Unit<'_>, input: &[u8], out: &mut Outputs) -> Result<(), Failure> {
@@ -149,6 +164,10 @@ pub struct Guarded<F>(pub F);
 impl<F: Function> Function for Guarded<F> {
     fn set_up(&mut self) -> Result<(), Failure> {
         guard(|| self.0.set_up())
+    }
+
+    fn define(&mut self, id: u64, code: Option<&[u8]>) -> Result<(), Failure> {
+        guard(|| self.0.define(id, code))
     }
 
     fn call(&mut self, unit: &Unit<'_>, input: &[u8], out: &mut Outputs) -> Result<(), Failure> {

@@ -153,6 +153,26 @@ impl Outputs {
         pushed
     }
 
+    /// Appends what `write` appends: exactly one MessagePack value, nested no deeper than
+    /// [`proto::value::VALUE_DEPTH_MAX`]. This is not checked.
+    ///
+    /// # Errors
+    /// That of `write`, or a [`Failure`] when a limit is reached; nothing is appended then.
+    #[inline]
+    pub fn push_written<E: From<Failure>>(
+        &mut self,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let start = self.payload.len();
+        let written = write(&mut self.payload)
+            .and_then(|()| Ok(self.admit_at(start, self.payload.len() - start)?));
+        match written {
+            Ok(()) => self.close(),
+            Err(_) => self.payload.truncate(start),
+        }
+        written
+    }
+
     #[inline]
     fn encode<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Failure> {
         let start = self.payload.len();

@@ -1,6 +1,6 @@
 //! A queue of jobs, and one runner that does them in their order.
 //!
-//! A thread waits for jobs. One that is expected to be short goes to the thread that runs the event
+//! A thread waits for jobs, one of its own or whichever offers itself ([`JobQueue::apart`]). One that is expected to be short goes to the thread that runs the event
 //! loop instead. Both take from the same queue while they hold the runner, so the order is kept
 //! whoever is faster.
 
@@ -51,6 +51,9 @@ struct Shared<R: Runner> {
     runner: Mutex<R>,
     // Nanoseconds that an job of size 1 takes.
     pace: AtomicU64,
+    // The runner stays on its own thread.
+    fixed: bool,
+    handle: Handle<R::Reply>,
 }
 
 /// The way to the runner. When this is dropped the thread ends: at once if it is idle, and waited
@@ -66,24 +69,26 @@ impl<R: Runner> JobQueue<R> {
     /// # Errors
     /// When no thread can be made.
     pub fn start(name: &str, runner: R, handle: Handle<R::Reply>) -> io::Result<Self> {
-        let queue = Queue { jobs: Vec::new(), size: Some(0), busy: false, closed: false };
-        let shared = Arc::new(Shared {
-            queue: Mutex::new(queue),
-            news: Condvar::new(),
-            runner: Mutex::new(runner),
-            pace: AtomicU64::new(UNKNOWN),
-        });
+        let shared = Shared::new(runner, handle, Residence::Anywhere);
         let theirs = shared.clone();
-        let thread =
-            thread::Builder::new().name(name.into()).spawn(move || theirs.serve(&handle))?;
+        let thread = thread::Builder::new().name(name.into());
+        let thread = thread.spawn(move || while theirs.turn() {})?;
         Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// Leaves the thread to the caller: the jobs are done where [`Service::turn`] is called, and
+    /// nowhere else.
+    pub fn apart(runner: R, handle: Handle<R::Reply>) -> (Self, Service<R>) {
+        let shared = Shared::new(runner, handle, Residence::Fixed);
+        (Self { shared: shared.clone(), thread: None }, Service(shared))
     }
 
     /// Has it done, here or there. Its `size` is in whatever takes about the same time each, units
     /// for example; none if nothing can be said of its time.
     pub fn perform(&self, job: R::Job, size: Option<u64>) -> Performed<R::Reply> {
         let mut queue = self.shared.queue();
-        let inline = !queue.busy
+        let inline = !self.shared.fixed
+            && !queue.busy
             && queue.jobs.is_empty()
             && size.is_some_and(|size| self.shared.expected(size) <= INLINE_MAX);
         queue.jobs.push(job);
@@ -95,6 +100,23 @@ impl<R: Runner> JobQueue<R> {
         }
         self.shared.news.notify_one();
         Performed::Underway
+    }
+}
+
+/// The thread's part of a queue whose thread is the caller's.
+pub struct Service<R: Runner>(Arc<Shared<R>>);
+
+impl<R: Runner> Service<R> {
+    /// Waits for jobs and does them; whether there may be more. When there will be none the runner
+    /// is closed.
+    pub fn turn(&self) -> bool {
+        self.0.turn()
+    }
+
+    /// Whether a call of [`turn`](Self::turn) would not wait.
+    pub fn is_wanted(&self) -> bool {
+        let queue = self.0.queue();
+        queue.closed || !queue.jobs.is_empty()
     }
 }
 
@@ -111,7 +133,26 @@ impl<R: Runner> Drop for JobQueue<R> {
     }
 }
 
+/// Where the runner may run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Residence {
+    Anywhere,
+    Fixed,
+}
+
 impl<R: Runner> Shared<R> {
+    fn new(runner: R, handle: Handle<R::Reply>, residence: Residence) -> Arc<Self> {
+        let queue = Queue { jobs: Vec::new(), size: Some(0), busy: false, closed: false };
+        Arc::new(Self {
+            queue: Mutex::new(queue),
+            news: Condvar::new(),
+            runner: Mutex::new(runner),
+            pace: AtomicU64::new(UNKNOWN),
+            fixed: residence == Residence::Fixed,
+            handle,
+        })
+    }
+
     fn queue(&self) -> MutexGuard<'_, Queue<R::Job>> {
         // Nothing under the lock can panic halfway.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
@@ -126,20 +167,20 @@ impl<R: Runner> Shared<R> {
         Duration::from_nanos(self.pace.load(Relaxed).saturating_mul(size.max(1)))
     }
 
-    /// The thread's body.
-    fn serve(&self, handle: &Handle<R::Reply>) {
-        loop {
-            let queue = self.queue();
-            let waiting = |queue: &mut Queue<_>| queue.jobs.is_empty() && !queue.closed;
-            let woken = self.news.wait_while(queue, waiting);
-            let queue = woken.unwrap_or_else(PoisonError::into_inner);
-            if queue.jobs.is_empty() {
-                break;
-            }
+    /// Waits for jobs and does them; whether there may be more.
+    fn turn(&self) -> bool {
+        let queue = self.queue();
+        let waiting = |queue: &mut Queue<_>| queue.jobs.is_empty() && !queue.closed;
+        let woken = self.news.wait_while(queue, waiting);
+        let queue = woken.unwrap_or_else(PoisonError::into_inner);
+        if queue.jobs.is_empty() {
             drop(queue);
-            self.work().into_iter().for_each(|reply| handle.carry_in(reply));
+            self.runner().close();
+            return false;
         }
-        self.runner().close();
+        drop(queue);
+        self.work().into_iter().for_each(|reply| self.handle.carry_in(reply));
+        true
     }
 
     /// Does what waits, if it still does.

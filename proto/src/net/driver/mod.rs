@@ -26,7 +26,7 @@ use tracing::warn;
 pub use self::{
     end::{DriverError, STOPPED},
     handle::Handle,
-    job_queue::{JobQueue, Runner},
+    job_queue::{JobQueue, Runner, Service},
     performed::{InlineJob, Performed},
 };
 use self::{

@@ -160,7 +160,7 @@ impl Helper for Crew {
                 return None;
             }
             // These are answered at once, or never.
-            (Some(fate), Request::Truncate { .. } | Request::Collect) => {
+            (Some(fate), Request::Truncate { .. } | Request::Collect | Request::Define(_)) => {
                 context.deeds.push(Deed::Crash(fate));
                 return None;
             }
@@ -192,6 +192,8 @@ impl Helper for Crew {
                 self.meet_fate(context);
                 return Some(Reply::Truncated { ticket, keep });
             }
+            // The units of a shape name no code.
+            Request::Define(_) => {}
             Request::Collect => {
                 let what = "a worker with many units open fetches outputs";
                 context.deeds.push(Deed::Violation(what.into()));

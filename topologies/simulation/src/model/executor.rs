@@ -136,7 +136,7 @@ impl Helper for Executor {
                 return None;
             }
             // These are answered at once, or never.
-            (Some(fate), Request::Truncate { .. } | Request::Collect) => {
+            (Some(fate), Request::Truncate { .. } | Request::Collect | Request::Define(_)) => {
                 context.deeds.push(Deed::Crash(fate));
                 return None;
             }
@@ -171,6 +171,8 @@ impl Helper for Executor {
                 parcel.limit -= share.of(parcel.limit - parcel.begun);
                 return Some(Reply::Truncated { ticket: parcel.ticket, keep: parcel.limit });
             }
+            // The units of a shape name no code.
+            Request::Define(_) => {}
             Request::Collect => {
                 let parcel = self.parcel.as_mut().filter(|parcel| !parcel.ready.is_empty())?;
                 let product = parcel.ready.take();

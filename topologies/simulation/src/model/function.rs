@@ -34,7 +34,7 @@ pub(super) struct Attempt {
 /// What is asked, as dooms name it.
 pub(super) fn job(request: &Request) -> Job {
     match request {
-        Request::Load(_) => Job::Load,
+        Request::Load(_) | Request::Define(_) => Job::Load,
         Request::Execute { .. } => Job::Execute,
         Request::Truncate { .. } => Job::Truncate,
         Request::Collect => Job::Collect,
