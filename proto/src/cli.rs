@@ -34,6 +34,17 @@ pub fn main<Flags: Parser>(run: impl FnOnce(Flags) -> ExitCode) -> ExitCode {
     Flags::try_parse().map_or_else(|error| answer(&error), run)
 }
 
+/// The same with the words of a command line that a host was given, the program's name first.
+pub fn main_of<Flags: Parser>(
+    words: impl IntoIterator<Item = String>,
+    run: impl FnOnce(Flags) -> ExitCode,
+) -> ExitCode {
+    if let Err(code) = begin() {
+        return code;
+    }
+    Flags::try_parse_from(words).map_or_else(|error| answer(&error), run)
+}
+
 /// Shows what clap has to say, and gives the code to leave with.
 fn answer(error: &clap::Error) -> ExitCode {
     // Nobody may be left to read it; that is no reason to fail.

@@ -50,6 +50,7 @@ pub mod rules;
 pub mod signals;
 #[cfg(feature = "cli")]
 pub mod streams;
+pub mod this_program;
 pub mod time;
 pub mod turned_away;
 pub mod unit;

@@ -8,7 +8,7 @@ use std::{
     collections::BTreeMap,
     env, io,
     os::unix::process::ExitStatusExt,
-    process::{Child, Command, ExitCode, ExitStatus},
+    process::{Child, ExitCode, ExitStatus},
     sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     thread,
     time::{Duration, Instant},
@@ -17,7 +17,7 @@ use std::{
 use proto::{
     kin,
     process::{self, INTERRUPTED, PARENT_VARIABLE, complain, exit_code, has_launcher},
-    signals,
+    signals, this_program,
 };
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use tracing::{error, warn};
@@ -171,8 +171,8 @@ impl Crowd {
 
 /// Starts this program once more, as one of several.
 fn start(index: u32, guard: Option<&str>, news: Sender<News>) -> io::Result<Child> {
-    let mut command = Command::new(env::current_exe()?);
-    command.args(env::args_os().skip(1));
+    let mut command = this_program::command()?;
+    command.args(this_program::arguments());
     command.env(INDEX_VARIABLE, index.to_string());
     command.env(PARENT_VARIABLE, std::process::id().to_string());
     if let Some(guard) = guard {

@@ -10,13 +10,14 @@
 mod stand;
 
 use std::{
-    env, io,
-    path::{Path, PathBuf},
+    io,
     process::{Child, Command, Stdio},
 };
 
 use process_wrap::std::{CommandWrap, CommandWrapper, ProcessSession};
 use rustix::process::Pid;
+
+use crate::this_program;
 
 #[cfg(feature = "cli")]
 pub use stand::stand_if_asked;
@@ -39,7 +40,7 @@ impl Guard {
     pub(super) fn post() -> io::Result<Self> {
         let chance = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
         let value = format!("{}-{chance:016x}", std::process::id());
-        let mut command = Command::new(this_program()?);
+        let mut command = this_program::command()?;
         command
             .arg(ARGUMENT)
             .env(VARIABLE, &value)
@@ -73,10 +74,4 @@ impl Drop for Guard {
 pub(super) fn in_own_session(command: &mut Command) -> io::Result<()> {
     // Nothing but what it does to a command is wanted of the wrapper.
     ProcessSession.pre_spawn(command, &CommandWrap::from(Command::new("")))
-}
-
-/// This program's file; if that was built anew meanwhile, what runs of it.
-fn this_program() -> io::Result<PathBuf> {
-    let program = env::current_exe()?;
-    Ok(if program.exists() { program } else { Path::new("/proc/self/exe").into() })
 }

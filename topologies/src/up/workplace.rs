@@ -19,6 +19,7 @@ use proto::{
         lock::{Lock, LockError, has_had_holder},
     },
     process::{LOG_VARIABLE, PARENT_VARIABLE},
+    this_program,
 };
 use sink::{
     Spared,
@@ -100,12 +101,43 @@ pub struct Flags {
     pub spared: Vec<Spared>,
 }
 
-/// A private folder, and how the processes in it are started.
-pub struct Workplace {
+/// A folder for sockets that only this user can enter. It goes when this is dropped; if this process is
+/// killed, with the next that is made.
+#[derive(Debug)]
+pub struct PrivateFolder {
     // Removed when dropped; `_lock` lies in it.
     folder: tempfile::TempDir,
     _lock: Lock,
-    program: PathBuf,
+}
+
+impl PrivateFolder {
+    /// Makes one.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`] when it can't be made, or has no name in UTF-8.
+    pub fn make() -> Result<Self, WorkplaceError> {
+        let base = base();
+        remove_stale(&base);
+        let made = tempfile::Builder::new()
+            .prefix(PREFIX)
+            .permissions(fs::Permissions::from_mode(0o700))
+            .tempdir_in(&base);
+        let folder = made.map_err(WorkplaceError::Folder)?;
+        if folder.path().to_str().is_none() {
+            return Err(WorkplaceError::Name { path: folder.path().into() });
+        }
+        Ok(Self { _lock: Lock::take(&folder.path().join(LOCK))?, folder })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// A private folder, and how the processes in it are started.
+pub struct Workplace {
+    folder: PrivateFolder,
     flags: Flags,
     posts: Posts,
     topology: Topology,
@@ -120,25 +152,14 @@ impl Workplace {
     /// # Errors
     /// [`WorkplaceError`] when the folder can't be made or written.
     pub fn prepare(topology: &Topology, flags: Flags) -> Result<Self, WorkplaceError> {
-        let base = base();
-        remove_stale(&base);
-        let made = tempfile::Builder::new()
-            .prefix(PREFIX)
-            .permissions(fs::Permissions::from_mode(0o700))
-            .tempdir_in(&base);
-        let folder = made.map_err(WorkplaceError::Folder)?;
-        if folder.path().to_str().is_none() {
-            return Err(WorkplaceError::Name { path: folder.path().into() });
-        }
+        this_program::command().map_err(WorkplaceError::Program)?;
         let workplace = Self {
-            _lock: Lock::take(&folder.path().join(LOCK))?,
-            program: env::current_exe().map_err(WorkplaceError::Program)?,
             flags,
             posts: Posts::of(topology),
             topology: topology.clone(),
             mark: None,
             supply: Supply::of(&topology.source).map_err(WorkplaceError::Input)?,
-            folder,
+            folder: PrivateFolder::make()?,
         };
         workplace.write_setups()?;
         Ok(workplace)
@@ -304,10 +325,9 @@ impl Workplace {
 
     /// This program in one of its roles.
     fn role(&self, name: &str) -> Command {
-        // A program that was built anew meanwhile is the old one still, by this name.
-        let program =
-            if self.program.exists() { &self.program } else { Path::new("/proc/self/exe") };
-        let mut command = Command::new(program);
+        // It was found when the place was made.
+        let mut command =
+            this_program::command().unwrap_or_else(|_| Command::new("/proc/self/exe"));
         command.arg(name);
         self.bind_to_this(&mut command);
         command

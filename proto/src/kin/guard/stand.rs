@@ -16,6 +16,7 @@ use rustix::process::{PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_signal}
 
 use super::{ARGUMENT, VARIABLE};
 use crate::kin::table;
+use crate::this_program;
 
 /// What belongs to a process that was killed is looked for until it was not there so often.
 const QUIET_ROUNDS: u32 = 3;
@@ -35,7 +36,7 @@ const NOT_FOR_GUARDS: [Signal; 7] = [
 
 /// Stands guard, if this program was started for that: what `main` returns then.
 pub fn stand_if_asked() -> Option<ExitCode> {
-    let mut arguments = env::args_os().skip(1);
+    let mut arguments = this_program::arguments().into_iter();
     let asked =
         arguments.next().is_some_and(|argument| argument == ARGUMENT) && arguments.next().is_none();
     let value = env::var(VARIABLE).ok().filter(|_| asked)?;
