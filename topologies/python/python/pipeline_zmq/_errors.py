@@ -1,0 +1,122 @@
+"""What a pool raises, and the way of an exception from a worker to its caller.
+
+An exception comes as what it is, if it came through a pickle and back in the worker; else as a
+:class:`UnitError` that says its type. Its ``__cause__`` shows the traceback of the worker.
+"""
+
+from __future__ import annotations
+
+import pickle
+import traceback as tracebacks
+
+_OURS = __name__.rpartition(".")[0] + "._"
+
+__all__ = ["Broken", "Crashed", "RemoteTraceback", "UnitError"]
+
+
+class UnitError(RuntimeError):
+    """A unit that failed for good.
+
+    Attributes:
+        unit: Its place among the items of its call, from 0, or None.
+        stage: The stage that it failed in, or None.
+        attempts: How often it was tried.
+        input: What its function was given, if that is known.
+        type_name: The name of the exception's type, as in ``ValueError``.
+        traceback: The traceback in the worker, as text.
+    """
+
+    unit = None
+    stage = None
+    attempts = 1
+    input = None
+    type_name = None
+    traceback = None
+
+    def __reduce__(self):
+        return (type(self), self.args, self.__dict__)
+
+
+class Crashed(UnitError):
+    """Workers died by this unit alone, ``crash_limit`` times; the rest of the pool goes on."""
+
+
+class Broken(RuntimeError):
+    """The pool itself can't go on; nothing follows."""
+
+
+class RemoteTraceback(Exception):
+    """Shows the traceback of another process, as the cause of an exception."""
+
+    def __init__(self, text):
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self):
+        return self.text
+
+    def __reduce__(self):
+        return (RemoteTraceback, (self.text,))
+
+
+def pack(error: BaseException, attempt: int) -> bytes:
+    """What a function raised, as bytes."""
+    frames = error.__traceback__
+    # The loop that calls the function says nothing about it.
+    while frames is not None and frames.tb_frame.f_globals.get("__name__", "").startswith(_OURS):
+        frames = frames.tb_next
+    lines = tracebacks.format_exception(type(error), error, frames)
+    text = "".join(lines)
+    name = type(error).__qualname__
+    if type(error).__module__ not in ("builtins", "__main__"):
+        name = f"{type(error).__module__}.{name}"
+    told = _text(error)
+    return pickle.dumps((_travelling(error), name, told, text, attempt), 5)
+
+
+def _text(error):
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - a __str__ of somebody else
+        return "(its text can't be had)"
+
+
+def _travelling(error):
+    """The exception as a pickle, if it comes back as what it was."""
+    from . import _pickling
+
+    try:
+        data = _pickling.dump(error)
+        if not isinstance(data, bytes):
+            data = _pickling.by_value(error)
+        again = pickle.loads(data)
+    except BaseException:  # noqa: BLE001 - then it goes as text
+        return None
+    return data if type(again) is type(error) else None
+
+
+def unpacked(raised, index) -> BaseException:
+    """The exception to raise for what stands in a result's place."""
+    if raised.pickle is None:
+        return _dead(raised.problem or "", raised.attempts, index)
+    data, name, told, text, attempts = pickle.loads(raised.pickle)
+    error = None
+    if data is not None:
+        try:
+            error = pickle.loads(data)
+        except Exception:  # noqa: BLE001 - its class is not here
+            error = None
+    if error is None:
+        error = UnitError(f"{name}: {told}" if told else name)
+    if isinstance(error, UnitError):
+        error.unit, error.attempts = index, attempts
+        error.type_name, error.traceback = name, text
+    error.__cause__ = RemoteTraceback(f'\n"""\n{text}"""')
+    return error
+
+
+def _dead(problem, attempts, index):
+    crashed = problem.endswith("workers died while executing it")
+    error = (Crashed if crashed else UnitError)(problem)
+    error.unit, error.attempts = index, attempts
+    return error

@@ -1,0 +1,119 @@
+"""How objects and functions travel that MessagePack has no form for.
+
+Owns the choice between the standard pickle and cloudpickle: by name what the other side can import, by
+value what it can't: lambdas, closures, and whatever ``__main__`` or a notebook defines, since no worker runs
+``__main__`` again.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import sys
+
+PROTOCOL = 5
+# An object with less in its buffers is copied with its pickle, which is cheaper.
+BUFFER_BYTES_MIN = 4096
+
+loads = pickle.loads
+
+
+def load(data, buffers=None):
+    """The object that was dumped."""
+    return loads(data, buffers=buffers)
+
+
+def _cloudpickle(problem=None):
+    try:
+        import cloudpickle
+    except ImportError:
+        raise pickle.PicklingError(
+            "what __main__ defines, lambdas and closures need the package cloudpickle"
+            f" to travel: {sys.executable} -m pip install cloudpickle"
+        ) from problem
+    return cloudpickle
+
+
+def by_value(obj) -> bytes:
+    """A pickle that holds what ``__main__`` and ``ship`` define, instead of names for it."""
+    return _cloudpickle().dumps(obj, protocol=PROTOCOL)
+
+
+def dump(obj):
+    """A pickle as bytes, or a pair of a pickle and its buffers as a tuple of bytes."""
+    buffers: list = []
+    try:
+        data = pickle.dumps(obj, PROTOCOL, buffer_callback=lambda buffer: _keep(buffers, buffer))
+        # Names of __main__ mean something else in another process.
+        if not _shipped and b"__main__" not in data:
+            return data if not buffers else (data, tuple(buffers))
+        problem = None
+    except Exception as error:  # noqa: BLE001 - whatever a __reduce__ raises
+        problem = error
+    buffers = []
+    try:
+        cloudpickle = _cloudpickle(problem)
+        file = io.BytesIO()
+        cloudpickle.Pickler(
+            file, protocol=PROTOCOL, buffer_callback=lambda buffer: _keep(buffers, buffer)
+        ).dump(obj)
+    except Exception as error:
+        raise _explained(obj, problem or error) from error
+    data = file.getvalue()
+    return data if not buffers else (data, tuple(buffers))
+
+
+def _keep(buffers, buffer):
+    """Whether a buffer stays in the pickle."""
+    view = buffer.raw()
+    if view.nbytes < BUFFER_BYTES_MIN:
+        return True
+    buffers.append(bytes(view))
+    return False
+
+
+_shipped: set = set()
+
+
+def ship(module) -> None:
+    """Whatever this module defines travels by value from now on."""
+    if isinstance(module, str):
+        import importlib
+
+        module = importlib.import_module(module)
+    _cloudpickle().register_pickle_by_value(module)
+    _shipped.add(module.__name__)
+
+
+def dump_function(function) -> bytes:
+    """A function for another process: by its name if that can import it, else by value."""
+    data = dump(function)
+    if isinstance(data, bytes):
+        return data
+    # A function that holds arrays; it is shipped once, so nobody minds.
+    return by_value(function)
+
+
+def _explained(obj, problem) -> Exception:
+    path, culprit = _culprit(obj, "value", 0)
+    told = f"{path} is a {type(culprit).__qualname__}, which can't be pickled: {problem}"
+    kind = type(problem) if isinstance(problem, (pickle.PicklingError, TypeError)) else pickle.PicklingError
+    return kind(told)
+
+
+def _culprit(obj, path, depth):
+    """The innermost object that can't be pickled, and the way to it."""
+    items = ()
+    if isinstance(obj, dict):
+        items = ((f"{path}[{key!r}]", value) for key, value in obj.items())
+    elif isinstance(obj, (list, tuple)):
+        items = ((f"{path}[{index}]", value) for index, value in enumerate(obj))
+    elif hasattr(obj, "__dict__") and not isinstance(obj, type):
+        items = ((f"{path}.{name}", value) for name, value in vars(obj).items())
+    if depth < 8:
+        for inner, value in items:
+            try:
+                pickle.dumps(value, PROTOCOL)
+            except Exception:  # noqa: BLE001 - which one it is does not matter here
+                return _culprit(value, inner, depth + 1)
+    return path, obj

@@ -1,0 +1,395 @@
+"""The pool: workers that call functions, and what a caller sees of them.
+
+Owns the interface of ``multiprocessing.Pool`` without a chunk size, and the calls that are under way.
+"""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+import os
+import pickle
+import sys
+import threading
+import weakref
+from collections import OrderedDict
+
+from . import _errors, _native, _pickling
+from ._result import AsyncResult
+from ._worker import CALL, ONE, STAR
+
+# Functions that nobody uses just now, and that workers keep all the same.
+_IDLE_FUNCTIONS_MAX = 64
+
+_pools: weakref.WeakSet = weakref.WeakSet()
+
+
+def _stop_all() -> None:
+    for pool in list(_pools):
+        pool.terminate()
+
+
+atexit.register(_stop_all)
+
+
+def cores() -> int:
+    """How many processors this process may use."""
+    try:
+        return len(os.sched_getaffinity(0)) or 1
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+class _Function:
+    """A function that workers know, and how many calls use it."""
+
+    __slots__ = ("code", "function", "key", "users")
+
+    def __init__(self, key, function, code):
+        self.key, self.function, self.code, self.users = key, function, code, 0
+
+
+class _Use:
+    """As long as this is there workers keep the function."""
+
+    __slots__ = ("_function", "_pool")
+
+    def __init__(self, pool, function):
+        self._pool, self._function = weakref.ref(pool), function
+
+    def __del__(self):
+        pool = self._pool()
+        if pool is not None:
+            pool._release(self._function)
+
+
+class Pool:
+    """Workers that call functions, as processes of this machine or of others.
+
+    Like ``multiprocessing.Pool``, and: nothing to tune, a worker that is killed costs nothing but time, and
+    inputs are read only as far as they are needed.
+
+    >>> with Pool(2) as pool:
+    ...     pool.map(abs, [-1, 2, -3])
+    [1, 2, 3]
+
+    Args:
+        workers: How many processes on this machine; as many as there are processors unless given. 0 only
+            with ``bind``.
+        bind: ``"tcp://*:5557"``: workers on other machines find the pool there, and its sink at the next
+            port. They are started with ``python -m pipeline_zmq.worker --ventilator tcp://HOST:5557``.
+        key: The key file that both sides must have, beside ``bind``; the user's own unless given.
+        init: Called in each worker before its first item, with ``initargs``. If it raises, the pool is broken.
+        retries: How often an item is tried again whose function raised.
+        backoff: Seconds before that, doubled each time.
+        crash_limit: How many workers may die by one item alone before it is given up with :class:`Crashed`.
+        ship: Modules that travel by value, because workers can't import them.
+        env: Environment variables of the workers on this machine.
+        window: How many items of a call may be read beyond those whose results were taken.
+        progress: Whether ``tqdm`` shows how far each call is.
+    """
+
+    def __init__(
+        self,
+        workers=None,
+        initializer=None,
+        initargs=(),
+        maxtasksperchild=None,
+        *,
+        bind=None,
+        key=None,
+        init=None,
+        retries=0,
+        backoff=0.1,
+        crash_limit=3,
+        timeout=None,
+        max_units_per_worker=None,
+        concurrency=1,
+        codec="auto",
+        ship=(),
+        env=None,
+        window=None,
+        progress=False,
+    ):
+        workers = cores() if workers is None else workers
+        if not isinstance(workers, int) or isinstance(workers, bool):
+            raise TypeError(f"workers must be a whole number, not {workers!r}")
+        if workers < 0 or (workers == 0 and bind is None):
+            raise ValueError("a pool needs at least one worker (or bind=..., where others join)")
+        init = init or initializer
+        if init is not None and not callable(init):
+            raise TypeError("initializer must be a callable")
+        self._workers = workers
+        self._window = window
+        self._progress = progress
+        self._lock = threading.RLock()
+        self._functions: OrderedDict = OrderedDict()
+        self._idle = 0
+        self._pending: dict = {}
+        self._wholes: dict = {}
+        self._tokens = itertools.count(1)
+        self._state = "running"
+        self._broken = None
+        self._owner = os.getpid()
+        for module in ship:
+            _pickling.ship(module)
+        self._ship = [module if isinstance(module, str) else module.__name__ for module in ship]
+        self._engine = _native.Engine(
+            bind=bind, key=key, retries=retries, backoff=backoff, crash_limit=crash_limit
+        )
+        setup = {
+            "python": sys.version_info[:2],
+            "retries": retries,
+            "ship": self._ship,
+            "init": None if init is None else _pickling.by_value((init, tuple(initargs)))
+            if _needs_value(init) else pickle.dumps((init, tuple(initargs)), 5),
+        }
+        self._engine.define(pickle.dumps(setup, 5))
+        from ._staff import Staff
+
+        self._staff = Staff(
+            self._engine.endpoint,
+            workers,
+            folder=os.fspath(self._engine.folder),
+            env=env,
+            on_broken=self._break_off,
+        )
+        self._teller = threading.Thread(target=self._tell, name="pipeline-results", daemon=True)
+        self._teller.start()
+        _pools.add(self)
+
+    # What is under way.
+
+    def _code(self, function, manner):
+        """The function as workers know it, with one more use."""
+        if not callable(function):
+            raise TypeError(f"{function!r} is not callable")
+        key = (id(function), manner)
+        with self._lock:
+            self._check()
+            known = self._functions.get(key)
+            if known is None:
+                shipped = pickle.dumps((manner, _pickling.dump_function(function)), 5)
+                known = _Function(key, function, self._engine.define(shipped))
+                self._functions[key] = known
+            elif known.users == 0:
+                self._idle -= 1
+            known.users += 1
+        return known
+
+    def _release(self, known):
+        with self._lock:
+            known.users -= 1
+            if known.users:
+                return
+            self._idle += 1
+            self._functions.move_to_end(known.key)
+            if self._idle <= _IDLE_FUNCTIONS_MAX:
+                return
+            oldest = next(f for f in self._functions.values() if f.users == 0)
+            del self._functions[oldest.key]
+            self._idle -= 1
+            self._engine.forget(oldest.code)
+
+    def _check(self):
+        if self._broken is not None:
+            raise _errors.Broken(self._broken)
+        if self._state != "running":
+            raise ValueError("Pool not running")
+
+    def _break_off(self, why):
+        self._broken = self._broken or why
+        self._engine.break_off(why)
+
+    def _tell(self):
+        """Tells results as they come; the body of a thread."""
+        engine, pending, lock = self._engine, self._pending, self._lock
+        while True:
+            news = engine.news()
+            if news is None:
+                return
+            for token, what in news:
+                if type(what) is list:
+                    for number, result in enumerate(what, token):
+                        tell = pending.pop(number, None)
+                        if tell is None:
+                            # Whoever put it is about to say who waits for it.
+                            with lock:
+                                tell = pending.pop(number)
+                        tell(result)
+                else:
+                    results, why = what
+                    self._wholes.pop(token)(results, why)
+
+    # The interface.
+
+    def map(self, func, iterable, chunksize=None):
+        """The results for all items, in their order. ``chunksize`` is not needed."""
+        return self.map_async(func, iterable).get()
+
+    def starmap(self, func, iterable, chunksize=None):
+        """Like :meth:`map`, for items that are the function's arguments."""
+        return self.starmap_async(func, iterable).get()
+
+    def map_async(self, func, iterable, chunksize=None, callback=None, error_callback=None):
+        """Like :meth:`map`, without waiting."""
+        return self._whole(func, ONE, iterable, callback, error_callback)
+
+    def starmap_async(self, func, iterable, chunksize=None, callback=None, error_callback=None):
+        """Like :meth:`starmap`, without waiting."""
+        return self._whole(func, STAR, iterable, callback, error_callback)
+
+    def imap(self, func, iterable, chunksize=None):
+        """An iterator over the results, in the items' order; items are read as results are taken."""
+        return self._stream(func, ONE, iterable, ordered=True)
+
+    def imap_unordered(self, func, iterable, chunksize=None):
+        """Like :meth:`imap`, in the order in which results come."""
+        return self._stream(func, ONE, iterable, ordered=False)
+
+    def apply(self, func, args=(), kwds={}):  # noqa: B006 - as multiprocessing has it
+        """Calls the function once, in a worker."""
+        return self.apply_async(func, args, kwds).get()
+
+    def apply_async(self, func, args=(), kwds={}, callback=None, error_callback=None):  # noqa: B006
+        """Like :meth:`apply`, without waiting."""
+        result = AsyncResult(callback, error_callback)
+        self._single(func, args, kwds, result._set_one)
+        return result
+
+    def _single(self, func, args, kwds, tell):
+        known = self._code(func, CALL)
+        pool = weakref.ref(self)
+
+        def told(result):
+            there = pool()
+            if there is not None:
+                there._release(known)
+            tell(result)
+
+        try:
+            with self._lock:
+                number = self._engine.single(known.code, [list(args), dict(kwds)])
+                self._pending[number] = told
+        except BaseException:
+            self._release(known)
+            raise
+        return number
+
+    def _whole(self, func, manner, iterable, callback, error_callback):
+        known = self._code(func, manner)
+        result = AsyncResult(callback, error_callback)
+        use = _Use(self, known)
+        token = next(self._tokens)
+
+        def told(results, why, use=use):
+            result._set_whole(results, why)
+
+        self._wholes[token] = told
+        feed = self._engine.whole(known.code, token, window=self._window)
+        self._feed(feed, iterable)
+        return result
+
+    def _stream(self, func, manner, iterable, *, ordered):
+        known = self._code(func, manner)
+        feed, results = self._engine.stream(known.code, ordered=ordered, window=self._window)
+        results.hold(_Use(self, known))
+        self._feed(feed, iterable)
+        return results
+
+    def _feed(self, feed, iterable):
+        if type(iterable) is range and _fits(iterable):
+            work = lambda: feed.range(iterable.start, iterable.step, len(iterable))  # noqa: E731
+        else:
+            iterator = iter(iterable)
+            work = lambda: feed.read(iterator)  # noqa: E731
+        threading.Thread(target=_fed, args=(feed, work), name="pipeline-items", daemon=True).start()
+
+    def executor(self, max_pending=100_000):
+        """An executor whose functions run in this pool; see :class:`Executor`."""
+        from ._executor import Executor
+
+        return Executor(pool=self, max_pending=max_pending)
+
+    def workers(self):
+        """The name and the process id of each worker on this machine."""
+        return self._staff.pids()
+
+    def close(self):
+        """No more calls; what is under way is finished."""
+        if self._state == "running" and os.getpid() == self._owner:
+            self._state = "closed"
+            closing = threading.Thread(target=self._finish, name="pipeline-close", daemon=True)
+            closing.start()
+
+    def _finish(self):
+        self._engine.finish()
+        self._staff.leave()
+
+    def terminate(self):
+        """Ends at once; what is under way is lost."""
+        if os.getpid() != self._owner:
+            return
+        self._state = "terminated"
+        self._staff.kill()
+        self._engine.break_off("the pool was terminated")
+        self._engine.stop()
+        self._staff.wait(2)
+        _pools.discard(self)
+
+    def join(self):
+        """Waits for the workers to end, after :meth:`close` or :meth:`terminate`."""
+        if self._state == "running":
+            raise ValueError("Pool is still running")
+        self._engine.unbind()
+        while not self._staff.wait(0.2):
+            pass
+        if self._state == "closed":
+            self._engine.stop()
+            self._state = "terminated"
+        self._teller.join()
+        _pools.discard(self)
+
+    def __enter__(self):
+        self._check()
+        return self
+
+    def __exit__(self, kind, error, frames):
+        if kind is not None:
+            self.terminate()
+        elif self._state == "running":
+            # What is iterated over ends with the block; nobody could take more of it.
+            self._engine.end_streams()
+            self.close()
+            self.join()
+
+    def __reduce__(self):
+        raise NotImplementedError("pool objects cannot be passed between processes or pickled")
+
+    def __repr__(self):
+        return f"<pipeline_zmq.Pool {self._state}, {self._workers} workers>"
+
+    def __del__(self):
+        try:
+            self.terminate()
+        except Exception:  # noqa: BLE001, S110 - the interpreter may be half gone
+            pass
+
+
+def _needs_value(function):
+    return getattr(function, "__module__", None) in (None, "__main__") or "<" in getattr(
+        function, "__qualname__", "<"
+    )
+
+
+def _fits(numbers):
+    return not len(numbers) or all(-(1 << 63) <= n < 1 << 63 for n in (numbers[0], numbers[-1]))
+
+
+def _fed(feed, work):
+    try:
+        work()
+    except BaseException as error:  # noqa: BLE001 - it is raised where results are taken
+        feed.fail_with(error)
+    else:
+        feed.end()

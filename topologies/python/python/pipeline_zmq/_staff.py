@@ -1,0 +1,257 @@
+"""The worker processes of a pool: started, listened to, started again.
+
+Owns one thread that does all of it, which lives as long as the pool: a worker ends when the thread that
+started it does. Refuses to know what workers work on.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+_START = "from pipeline_zmq._worker import main; main()"
+# A worker that lived so long has got somewhere.
+_LIVED = 1.0
+# Deaths in a row without getting anywhere, after which there is no use in going on.
+_DEATHS_MAX = 5
+_UNFIT = 69
+_TAIL_LINES = 30
+
+
+class _Member:
+    def __init__(self, name):
+        self.name = name
+        self.process = None
+        self.pidfd = None
+        self.began = 0.0
+        self.deaths = 0
+        self.due = None
+        self.lines = {}
+        self.tail = []
+
+
+class Staff:
+    """So many workers of the ventilator at ``endpoint``."""
+
+    def __init__(self, endpoint, workers, *, folder, env, on_broken, report=None):
+        self._endpoint = endpoint
+        self._folder = folder
+        self._env = _environment(env, folder)
+        self._on_broken = on_broken
+        self._report = report
+        self._members = [_Member(f"worker-{number + 1}") for number in range(workers)]
+        self._leaving = False
+        self._over = threading.Event()
+        self._wake_read, self._wake_write = os.pipe()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._wake_read, selectors.EVENT_READ, None)
+        self._owner = os.getpid()
+        self._thread = threading.Thread(target=self._run, name="pipeline-staff", daemon=True)
+        self._thread.start()
+
+    def pids(self):
+        """The name and the process id of each worker that runs."""
+        return {m.name: m.process.pid for m in self._members if m.process is not None}
+
+    def leave(self):
+        """Who ends is not started again."""
+        self._leaving = True
+        self._wake()
+
+    def kill(self):
+        """Ends all of them, and what they have started, at once."""
+        if os.getpid() != self._owner:
+            return
+        self.leave()
+        for member in self._members:
+            process = member.process
+            if process is not None:
+                _kill(process.pid)
+
+    def wait(self, timeout=None) -> bool:
+        """Waits until none runs any more, once they leave."""
+        return self._over.wait(timeout)
+
+    def _wake(self):
+        try:
+            os.write(self._wake_write, b".")
+        except OSError:
+            pass
+
+    def _run(self):
+        try:
+            for member in self._members:
+                self._start(member)
+            while not self._is_done():
+                self._turn()
+        except BaseException as error:  # noqa: BLE001 - nobody else would hear of it
+            self._on_broken(f"the pool can't look after its workers: {error!r}")
+        finally:
+            self._over.set()
+            self._selector.close()
+            os.close(self._wake_read)
+
+    def _is_done(self):
+        return self._leaving and all(member.process is None for member in self._members)
+
+    def _turn(self):
+        now = time.monotonic()
+        due = [m.due for m in self._members if m.due is not None]
+        timeout = max(0.0, min(due) - now) if due and not self._leaving else None
+        for key, _ in self._selector.select(timeout):
+            if key.data is None:
+                os.read(self._wake_read, 4096)
+            else:
+                member, what = key.data
+                self._ended(member) if what is None else self._said(member, key.fd, what)
+        for member in self._members:
+            if member.due is not None and member.due <= time.monotonic() and not self._leaving:
+                self._start(member)
+
+    def _start(self, member):
+        member.due = None
+        command = [sys.executable, "-c", _START, "--ventilator", self._endpoint, "--name", member.name]
+        try:
+            process = subprocess.Popen(
+                command,
+                env=self._env,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+        except OSError as error:
+            self._on_broken(f"no worker can be started: {error}")
+            self._leaving = True
+            return
+        member.process, member.began, member.tail = process, time.monotonic(), []
+        member.pidfd = os.pidfd_open(process.pid)
+        self._selector.register(member.pidfd, selectors.EVENT_READ, (member, None))
+        for stream, name in ((process.stdout, "stdout"), (process.stderr, "stderr")):
+            os.set_blocking(stream.fileno(), False)
+            member.lines[stream.fileno()] = b""
+            self._selector.register(stream, selectors.EVENT_READ, (member, name))
+        if self._leaving:
+            _kill(process.pid)
+
+    def _said(self, member, fd, stream):
+        try:
+            data = os.read(fd, 1 << 16)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._selector.unregister(fd)
+            data = b"\n" if member.lines.get(fd) else b""
+        lines = (member.lines.get(fd, b"") + data).split(b"\n")
+        member.lines[fd] = lines.pop()
+        if len(member.lines[fd]) > 1 << 16:
+            lines.append(member.lines[fd])
+            member.lines[fd] = b""
+        if lines:
+            self._tell(member, stream, lines)
+
+    def _tell(self, member, stream, lines):
+        prefix = f"{member.name}: " if len(self._members) > 1 else ""
+        texts = [line.decode("utf-8", "replace") for line in lines]
+        if stream == "stderr":
+            member.tail = (member.tail + texts)[-_TAIL_LINES:]
+        out = getattr(sys, stream)
+        try:
+            out.write("".join(f"{prefix}{text}\n" for text in texts))
+            out.flush()
+        except (OSError, ValueError, AttributeError):
+            pass  # nobody is there to read it
+
+    def _ended(self, member):
+        process = member.process
+        for stream in (process.stdout, process.stderr):
+            self._drain(member, stream)
+        self._selector.unregister(member.pidfd)
+        os.close(member.pidfd)
+        code = process.wait()
+        member.process = None
+        if self._leaving:
+            return
+        reason = _read(os.path.join(self._folder, f"unfit-{process.pid}"))
+        if code == _UNFIT and reason:
+            self._leaving = True
+            self._on_broken(reason)
+            return
+        self._again(member, code)
+
+    def _drain(self, member, stream):
+        fd = stream.fileno()
+        try:
+            while fd in self._selector.get_map():
+                before = member.lines.get(fd)
+                self._said(member, fd, "stdout" if stream is member.process.stdout else "stderr")
+                if member.lines.get(fd) == before:
+                    break
+        finally:
+            if fd in self._selector.get_map():
+                self._selector.unregister(fd)
+            if member.lines.pop(fd, b""):
+                pass
+            stream.close()
+
+    def _again(self, member, code):
+        lived = time.monotonic() - member.began
+        member.deaths = 1 if lived >= _LIVED else member.deaths + 1
+        if code == 0:
+            member.deaths, pause = 0, 0.0
+        else:
+            pause = 0.05 * 2 ** (member.deaths - 1)
+            if self._report is not None:
+                self._report(member.name, code)
+        if member.deaths > _DEATHS_MAX:
+            self._leaving = True
+            said = "\n".join(member.tail)
+            self._on_broken(f"workers can't run: {member.name} {ending(code)} again and again\n{said}")
+            return
+        member.due = time.monotonic() + pause
+
+
+def ending(code: int) -> str:
+    """How a process ended, in words."""
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        return f"was killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was killed by signal {-code}"
+
+
+def _kill(pid):
+    for kill in (os.killpg, os.kill):
+        try:
+            kill(pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass
+
+
+def _read(path):
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def _environment(env, folder):
+    theirs = dict(os.environ)
+    theirs.update(env or {})
+    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    paths = [os.path.abspath(path) if path == "" else path for path in sys.path]
+    theirs["PYTHONPATH"] = os.pathsep.join([*paths, here])
+    theirs["PIPELINE_PARENT"] = str(os.getpid())
+    theirs["PIPELINE_PYTHON_ARGV0"] = sys.argv[0] if getattr(sys, "argv", None) else ""
+    theirs["PIPELINE_PYTHON_FOLDER"] = folder
+    theirs.pop("PIPELINE_WORKER_INDEX", None)
+    return theirs

@@ -1,0 +1,133 @@
+//! A look at the function from outside, while it works on a group of units.
+//!
+//! Units are begun in groups, and one that suddenly takes long must not hold those behind it: what of its
+//! group is not begun is taken from it, so that other workers can have it. Owns the thread that does so,
+//! which needs the interpreter only then; a function that holds the interpreter itself is not interrupted.
+
+use std::{
+    io,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use pyo3::{prelude::*, types::PyList};
+
+/// A group that lasts longer is cut behind the unit that is under way.
+const GROUP_MAX: Duration = Duration::from_millis(5);
+/// So many looks at nothing, and the thread sleeps until it is woken.
+const IDLE_LOOKS: u32 = 200;
+
+/// What is worked on.
+struct Watched {
+    begun: Instant,
+    // Values, and the results of those that are done.
+    values: Py<PyList>,
+    results: Py<PyList>,
+    cut: bool,
+}
+
+struct Shared {
+    watched: Mutex<Option<Watched>>,
+    asleep: AtomicBool,
+    over: AtomicBool,
+}
+
+impl Shared {
+    fn watched(&self) -> MutexGuard<'_, Option<Watched>> {
+        // Nothing under the lock can panic halfway.
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The thread; it ends when this is dropped.
+pub(super) struct Watch {
+    shared: Arc<Shared>,
+    thread: thread::Thread,
+}
+
+impl Watch {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When there is none to be had.
+    pub fn start() -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            watched: Mutex::new(None),
+            asleep: AtomicBool::new(false),
+            over: AtomicBool::new(false),
+        });
+        let theirs = shared.clone();
+        let thread = thread::Builder::new().name("watch".into()).spawn(move || look(&theirs))?;
+        Ok(Self { shared, thread: thread.thread().clone() })
+    }
+
+    /// The function works on these values; what comes of them is appended to the results.
+    pub fn begin(&self, values: &Bound<'_, PyList>, results: &Bound<'_, PyList>) {
+        let watched = Watched {
+            begun: Instant::now(),
+            values: values.clone().unbind(),
+            results: results.clone().unbind(),
+            cut: false,
+        };
+        *self.shared.watched() = Some(watched);
+        if self.shared.asleep.swap(false, Ordering::AcqRel) {
+            self.thread.unpark();
+        }
+    }
+
+    /// It works on nothing now.
+    pub fn end(&self) {
+        let ended = self.shared.watched().take();
+        // Not under the lock: what was watched is Python's.
+        drop(ended);
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.shared.over.store(true, Ordering::Release);
+        self.thread.unpark();
+    }
+}
+
+fn look(shared: &Shared) {
+    let mut idle = 0;
+    while !shared.over.load(Ordering::Acquire) {
+        if idle == IDLE_LOOKS {
+            shared.asleep.store(true, Ordering::Release);
+            if shared.watched().is_none() && !shared.over.load(Ordering::Acquire) {
+                thread::park();
+            }
+            shared.asleep.store(false, Ordering::Release);
+            idle = 0;
+        }
+        thread::sleep(GROUP_MAX);
+        let late = match &mut *shared.watched() {
+            None => {
+                idle += 1;
+                continue;
+            }
+            Some(watched) => !watched.cut && watched.begun.elapsed() >= GROUP_MAX,
+        };
+        idle = 0;
+        if late {
+            Python::attach(|py| cut(py, shared));
+        }
+    }
+}
+
+/// Takes from the group what is not begun. The interpreter is held, so it stays as it is meanwhile.
+fn cut(py: Python<'_>, shared: &Shared) {
+    let Some(watched) = &mut *shared.watched() else { return };
+    let values = watched.values.bind(py);
+    let begun = watched.results.bind(py).len() + 1;
+    if watched.begun.elapsed() >= GROUP_MAX && begun < values.len() {
+        // A list can always be shortened.
+        let _ = values.del_slice(begun, values.len());
+    }
+    watched.cut = true;
+}
