@@ -51,6 +51,8 @@ pub(super) struct Ending {
     pub(super) is_draining: bool,
     /// The ventilator has left a run that it was asked to end, with units that nobody is left to do.
     pub(super) is_abandoned: bool,
+    /// A ventilator has said goodbye while the outputs were being closed: it has told what it knows.
+    pub(super) has_parted: bool,
     /// This process goes.
     pub(super) exit: Option<i32>,
 }

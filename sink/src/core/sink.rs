@@ -317,7 +317,8 @@ impl Sink {
         match self.ending.phase {
             Phase::Closed { .. } => self.conclude(turn),
             Phase::Running => self.abandon_if_left(turn),
-            _ => {}
+            Phase::Closing => self.ending.has_parted = true,
+            Phase::Concluding | Phase::Concluded => {}
         }
     }
 
@@ -448,7 +449,8 @@ impl Sink {
         self.ending.close(turn.now);
         self.has_news = true;
         // A ventilator that is on its way back has still to be told; nobody else is.
-        let over = self.ending.is_draining || self.ending.is_abandoned || !self.run.durable;
+        let Ending { is_draining, is_abandoned, has_parted, .. } = self.ending;
+        let over = is_draining || is_abandoned || has_parted || !self.run.durable;
         if self.ventilators.is_empty() && over {
             self.conclude(turn);
         }

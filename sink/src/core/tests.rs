@@ -335,6 +335,21 @@ fn a_run_that_is_being_closed_as_complete_is_not_cut_short_any_more() {
     assert_eq!(conclusions.collect::<Vec<_>>(), [false]);
 }
 
+/// It has nothing more to say, so nobody is on the way back.
+#[test]
+fn a_goodbye_that_comes_while_the_outputs_are_closed_is_not_waited_for_again() {
+    let mut sink = sink(Some("plan"));
+    let asked = hello_of(&mut sink, 60);
+    reached(&mut sink, asked);
+    begun(&mut sink);
+    let out = hears(&mut sink, 60, 1, Frame::End(End { units: COMMITTED, drained: true }));
+    assert!(out.iter().any(|e| matches!(e, Effect::Request(Request::Close { .. }))), "{out:?}");
+    hears(&mut sink, 60, 2, Frame::Bye);
+    let mut out = Vec::new();
+    sink.handle(Time::from_ms(2), Event::Reply(Reply::Closed), &mut out);
+    assert!(out.iter().any(|e| matches!(e, Effect::Request(Request::Conclude(_)))), "{out:?}");
+}
+
 /// The simulation has found it: nobody else would have told the sink where to stop.
 #[test]
 fn a_ventilator_that_goes_before_it_is_answered_does_not_keep_a_run_from_ending() {
