@@ -17,6 +17,7 @@ pub mod mark;
 pub mod memory;
 pub mod outcome;
 pub mod place;
+pub mod plain;
 pub mod process;
 pub mod programs;
 pub mod relay;
