@@ -242,7 +242,8 @@ class Worker:
         count = sum(span[1] for span in spans + filtered)
         body = [parcel.number, self.plan[0], parcel.attempt, [spans, payload], filtered, [], [[count, busy_us // count]]]
         roots = [(root, root if path else root + units - 1) for root, units, path in spans + filtered]
-        self.kept.append((body, [count, len(payload) + 32 * len(roots)], roots))
+        entries = sum(512 if path else 32 for _, _, path in spans + filtered)
+        self.kept.append((body, [count, len(payload) + entries], roots))
 
     def flush(self):
         sink = self.sink

@@ -84,6 +84,39 @@ fn a_unit_that_is_expanded_before_another_stage_passes_in_bounded_memory() {
     );
 }
 
+/// Each of them is an outcome of its own, since it became two: nothing but the disk has room for all.
+#[test]
+fn results_that_wait_for_a_slow_unit_take_bounded_memory() {
+    const UNITS: usize = 1_500_000;
+    const ON_DISK: u64 = 48 << 20;
+    const SLOW: &str = "import os, sys, time\nfor line in sys.stdin:\n    open('begun', 'w').close()\n    while not os.path.exists('go'):\n        time.sleep(0.01)\n    print(line, end='', flush=True)\n";
+    let hand = Hand::over(Transport::Ipc);
+    let text = "ab cd\n".repeat(UNITS);
+    let source = format!("lines:{}", hand.place.write("text.txt", text).display());
+    hand.place.write("slow.py", SLOW);
+    let mut sink = hand.sink(&["--run-dir", "run"]);
+    let mut ventilator = hand.ventilator(&source, &[]);
+    // It gets the first unit, since it is alone.
+    let mut slow = hand.worker(&["--pipe", "python3", "slow.py"]);
+    let begun = || hand.place.path("begun").exists().then_some(());
+    wait::until("the slow worker has begun", begun);
+    let mut worker = hand.worker(&["--run", "split-words"]);
+    let watch = watch(&[("sink", &sink), ("ventilator", &ventilator), ("worker", &worker)]);
+    wait::until("results wait on disk", || {
+        let entries = fs::read_dir(hand.place.path("run")).ok()?.flatten();
+        let waiting =
+            entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("waiting-"));
+        let bytes: u64 = waiting.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum();
+        (bytes >= ON_DISK).then_some(())
+    });
+    hand.place.write("go", "");
+    for process in [&mut sink, &mut ventilator, &mut worker, &mut slow] {
+        process.ends_well();
+    }
+    assert_bounded(watch, 3);
+    assert_eq!(hand.outcome().count("units_in"), UNITS as u64);
+}
+
 /// 10⁶ files as units took 147 MiB in the ventilator; here as many bytes of names as those have.
 #[test]
 fn files_as_units_pass_in_bounded_memory() {

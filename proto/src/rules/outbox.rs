@@ -35,8 +35,12 @@ pub struct Outbox {
     parcel_bytes_max: usize,
 }
 
-/// What a unit without a value counts as.
+/// What a span of units counts as beside their values, or a unit without a value.
 const ENTRY_BYTES: usize = 32;
+
+/// The same of outputs of a unit that became several: until it is recorded, the sink keeps a tree for it,
+/// and it is an outcome of its own.
+const EXPANDED_BYTES: usize = 512;
 
 impl Outbox {
     /// An empty outbox.
@@ -163,9 +167,12 @@ impl Outbox {
 pub fn weight(results: &Results) -> (usize, usize) {
     let filtered: usize = results.filtered.iter().map(|span| span.count as usize).sum();
     let dead: usize = results.dead.iter().map(|dead| dead.input.len() + dead.error.len()).sum();
-    let entries = results.units.spans().len() + results.filtered.len() + results.dead.len();
+    let spans = results.units.spans().iter().chain(&results.filtered).map(|span| &span.path);
+    let paths = spans.chain(results.dead.iter().map(|dead| &dead.path));
+    let entries: usize =
+        paths.map(|path| if path.is_empty() { ENTRY_BYTES } else { EXPANDED_BYTES }).sum();
     let units = results.units.len() + filtered + results.dead.len();
-    (units, results.units.bytes() + dead + entries * ENTRY_BYTES)
+    (units, results.units.bytes() + dead + entries)
 }
 
 fn joinable(last: &Results, next: &Results) -> bool {
@@ -219,7 +226,11 @@ fn is_committed(results: &Results, committed: &RangeSet) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::units::Units;
+    use crate::{
+        frame::Dead,
+        unit::Step,
+        units::{Span, Units},
+    };
 
     fn results(first: u64, count: u8) -> Results {
         let payload = vec![0; count.into()];
@@ -260,6 +271,27 @@ mod tests {
         assert_eq!(outbox.take(), None);
         outbox.committed(&RangeSet::from_parts(3, []));
         assert!(outbox.is_empty() && outbox.bytes() == 0);
+    }
+
+    /// A sink that took a megabyte of such outcomes needed 13 MiB for it.
+    #[test]
+    fn a_unit_that_became_several_weighs_what_the_sink_keeps_for_it() {
+        let step = Step { execution: 1, index: 0, of: 2 };
+        let spans = vec![Span { first: 7, count: 2, path: vec![step] }];
+        let several = Results { filtered: spans, ..Results::default() };
+        let dead = Dead {
+            root: 7,
+            path: vec![step],
+            stage: 0,
+            input: vec![1; 10],
+            error: String::new(),
+            attempts: 1,
+            worker: String::new(),
+        };
+        let failed = Results { dead: vec![dead], ..Results::default() };
+        assert_eq!(weight(&several), (2, EXPANDED_BYTES));
+        assert_eq!(weight(&failed), (1, EXPANDED_BYTES + 10));
+        assert_eq!(weight(&results(0, 5)), (5, ENTRY_BYTES + 5));
     }
 
     #[test]
