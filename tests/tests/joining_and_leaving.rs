@@ -84,6 +84,33 @@ fn a_worker_that_is_asked_to_leave_finishes_its_unit_and_hands_back_the_rest() {
 }
 
 #[test]
+fn a_worker_that_leaves_waits_for_its_unit_no_longer_than_it_was_told() {
+    let hand = Hand::over(Transport::Ipc);
+    let mut sink = hand.sink(&[]);
+    let mut ventilator = hand.ventilator("range:1..3", &[]);
+    for concurrency in ["1", "10"] {
+        let begun = hand.place.path(&format!("begun-{concurrency}"));
+        let script = format!(
+            "test {{}} = 2 || exec echo {{}}; touch '{}'; exec sleep 3600",
+            begun.display()
+        );
+        let limits = ["--concurrency", concurrency, "--grace", "50ms"];
+        let mut leaver = hand.worker(&[&limits[..], &["--exec", "sh", "-c", &script]].concat());
+        wait::until("it works on the long unit", || begun.exists().then_some(()));
+        leaver.terminate();
+        let ended = leaver.ends_well();
+        assert!(ended.stderr.contains("not done after that time"), "{}", ended.stderr);
+    }
+    // To others it is a unit like any other.
+    let mut other = hand.worker(&["--run", "echo"]);
+    for process in [&mut sink, &mut ventilator, &mut other] {
+        process.ends_well();
+    }
+    assert_eq!(lines(&hand.output()), ["1", "2", "3"]);
+    assert_eq!(hand.outcome().count("dead"), 0);
+}
+
+#[test]
 fn a_ventilator_that_is_asked_to_leave_finishes_what_it_has_begun() {
     let hand = Hand::over(Transport::Ipc);
     let mut sink = hand.sink(&[]);

@@ -59,6 +59,10 @@ pub struct PlaceArgs {
     /// Leave when no ventilator has answered for so long, as in 30s or 5m [default: wait]
     #[arg(long, value_name = "DURATION", value_parser = cli::duration)]
     give_up_after: Option<Duration>,
+    /// After SIGTERM, wait no longer for units that are worked on, as in 2m; others do them then
+    /// [default: 30s with several open at once, else as long as it takes]
+    #[arg(long, value_name = "DURATION", value_parser = cli::duration)]
+    grace: Option<Duration>,
     /// Units that are open at once, for functions that wait [default: as the stage says]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=CONCURRENCY_CEILING as i64))]
     concurrency: Option<u32>,
@@ -218,6 +222,7 @@ impl PlaceArgs {
             ventilator: self.ventilator,
             code: if self.insecure && !self.allow_code { Code::Refused } else { Code::Trusted },
             give_up_after: self.give_up_after,
+            grace: self.grace,
             concurrency: self.concurrency,
         }
     }

@@ -150,6 +150,11 @@ impl WorkerRole {
         self.home.give_up_after = Some(patience);
     }
 
+    /// When it is asked to leave, it waits no longer than that for units that are worked on.
+    pub fn grace(&mut self, grace: Duration) {
+        self.parcels.grace(grace);
+    }
+
     /// Units that it was sent and has not done, and bytes of their values.
     pub fn intake(&self) -> (usize, usize) {
         self.parcels.intake()

@@ -30,8 +30,8 @@ const COLLECT_INTERVAL: Duration = Duration::from_millis(25);
 /// How long a worker stays over its memory limit before it returns parcels that are not begun.
 pub(crate) const FULL_PATIENCE: Duration = Duration::from_millis(100);
 
-/// How long a worker that leaves waits for the units that it has open, if it may have several: they may
-/// wait for something that never comes.
+/// How long a worker that leaves waits for the units that it has open, if it may have several and was told
+/// nothing else: they may wait for something that never comes.
 const GRACE: Duration = Duration::from_secs(30);
 
 /// How much room there is for outcomes.
@@ -94,6 +94,8 @@ pub(crate) struct Parcels {
     open: usize,
     // Since when the worker leaves, and takes no more.
     closed: Option<Time>,
+    // For how long what is open is waited for then, if somebody has said.
+    grace: Option<Duration>,
     // All that is open is waited for then.
     finishing: bool,
     intake: Intake,
@@ -122,6 +124,7 @@ impl Parcels {
             loaded: false,
             open: 1,
             closed: None,
+            grace: None,
             finishing: false,
             intake: Intake::new(limits.intake_units_max, limits.intake_bytes_max),
             senders: Vec::new(),
@@ -297,8 +300,18 @@ impl Parcels {
     }
 
     fn overdue(&self) -> Option<Time> {
-        let gives_up = self.is_concurrent() && !self.executing.is_empty() && !self.finishing;
-        self.closed.filter(|_| gives_up).map(|since| since + GRACE)
+        let waits = !self.executing.is_empty() && !self.finishing;
+        Some(self.closed.filter(|_| waits)? + self.patience()?)
+    }
+
+    /// A worker that has one unit open finishes it, unless it was told how long that may take.
+    fn patience(&self) -> Option<Duration> {
+        self.grace.or(self.is_concurrent().then_some(GRACE))
+    }
+
+    /// What is open when the worker leaves is waited for no longer than that.
+    pub fn grace(&mut self, grace: Duration) {
+        self.grace = Some(grace);
     }
 
     /// The run is asked to end: nobody else does what is open here, so it is waited for.
@@ -308,7 +321,7 @@ impl Parcels {
 
     /// What is still open is not waited for: it is done by others, once this worker has left.
     pub fn abandon(&mut self) {
-        let (units, seconds) = (self.undone, GRACE.as_secs());
+        let (units, seconds) = (self.undone, self.patience().unwrap_or_default().as_secs_f64());
         warn!(units, seconds, "leaving though units are not done after that time; others do them");
         self.executing.clear();
         self.undone = 0;

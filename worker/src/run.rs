@@ -42,6 +42,9 @@ pub struct Setup {
     pub code: Code,
     /// It leaves when no ventilator has answered for so long; never if none.
     pub give_up_after: Option<Duration>,
+    /// When it is asked to leave it waits no longer than that for units that are worked on; as the
+    /// worker finds right if none.
+    pub grace: Option<Duration>,
     /// How many units it has open at once, whatever the plan says.
     pub concurrency: Option<u32>,
 }
@@ -100,6 +103,9 @@ impl Prepared {
         let (mut role, first) = WorkerRole::new(me, hello, vec![setup.ventilator.to_string()]);
         if let Some(patience) = setup.give_up_after {
             role.give_up_after(patience);
+        }
+        if let Some(grace) = setup.grace {
+            role.grace(grace);
         }
         Ok(Self { driver, role, first, own, code: setup.code })
     }
