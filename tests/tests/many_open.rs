@@ -75,6 +75,54 @@ fn ten_kills_of_workers_with_a_thousand_open_lose_and_double_nothing() {
     assert_eq!(kills, 10);
 }
 
+/// What happens to a worker that was stopped with a thousand open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It goes on when others have done its units.
+    GoesOn,
+    /// It dies without having gone on.
+    Dies,
+}
+
+fn stopped_with_a_thousand_open(fate: Fate) {
+    const UNITS: usize = 6_000;
+    let (hand, source) = sleeping(UNITS);
+    let flags = ["--run", "sleep", "--concurrency", "1000"];
+    let mut sink = hand.sink(&["--fields", "id,value"]);
+    let mut ventilator = hand.ventilator(&source, &[]);
+    let mut victim = hand.worker(&flags);
+    wait::until("the first results", || (hand.lines_so_far() > 0).then_some(()));
+    let mut other = hand.worker(&flags);
+    victim.stop();
+    let so_far = hand.lines_so_far();
+    assert!(so_far < UNITS - 1_000, "the run is nearly over before anyone was stopped");
+    // In the order of the units, so these have to wait for what the stopped one had.
+    let due = so_far + 1_500;
+    wait::until("its units are done by another one", || (hand.lines_so_far() >= due).then_some(()));
+    match fate {
+        Fate::GoesOn => victim.go_on(),
+        Fate::Dies => victim.kill(),
+    }
+    for process in [&mut sink, &mut ventilator, &mut other] {
+        process.ends_well();
+    }
+    if fate == Fate::GoesOn {
+        victim.ends_well();
+    }
+    assert_same_lines(&lines(&hand.output()), &expected(UNITS));
+    assert_eq!(hand.outcome().count("dead"), 0, "innocent units");
+}
+
+#[test]
+fn a_thousand_open_in_a_worker_that_is_stopped_and_goes_on_come_out_once() {
+    stopped_with_a_thousand_open(Fate::GoesOn);
+}
+
+#[test]
+fn a_thousand_open_in_a_worker_that_is_stopped_and_killed_come_out_once() {
+    stopped_with_a_thousand_open(Fate::Dies);
+}
+
 #[test]
 fn a_worker_that_leaves_finishes_what_it_has_open_and_gives_the_rest_back() {
     let (hand, source) = sleeping(3_000);
