@@ -7,6 +7,10 @@
     reason = "the hottest loop: a place is compared with the end before it is used"
 )]
 
+use std::io::{self, Write};
+
+use base64::{display::Base64Display, engine::general_purpose::STANDARD};
+use serde_json::ser::Formatter;
 use thiserror::Error;
 
 /// Nesting deeper than this is refused, so that no value can exhaust a stack.
@@ -41,6 +45,12 @@ pub enum TranslateError {
     /// The JSON holds something that MessagePack cannot.
     #[error("{0}")]
     Encode(#[from] rmp_serde::encode::Error),
+    /// What it means only those know who wrote it, pickled Python objects for example.
+    #[error("a value of the MessagePack extension type {kind} has no JSON form")]
+    Extension {
+        /// The type's number.
+        kind: i8,
+    },
 }
 
 /// The length in bytes of the first value in `bytes`, without decoding it.
@@ -206,17 +216,57 @@ pub fn push_int(payload: &mut Vec<u8>, number: i64) {
     }
 }
 
-/// Appends the JSON text of one MessagePack value. Binary data becomes an array of numbers,
-/// NaN and the infinities become `null`.
+/// Compact JSON in which bytes are base64 text (RFC 4648, with padding).
+struct Compact;
+
+impl Formatter for Compact {
+    fn write_byte_array<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        bytes: &[u8],
+    ) -> io::Result<()> {
+        write!(writer, "\"{}\"", Base64Display::new(bytes, &STANDARD))
+    }
+}
+
+/// Appends the JSON text of one MessagePack value. Binary data becomes text, in base64; NaN and
+/// the infinities become `null`.
 ///
 /// # Errors
-/// [`TranslateError`] when `value` is not MessagePack or has no JSON form (a map keyed by arrays).
+/// [`TranslateError`] when `value` is not MessagePack or has no JSON form (a map keyed by arrays,
+/// an extension type).
 pub fn to_json(value: &[u8], json: &mut Vec<u8>) -> Result<(), TranslateError> {
+    if let Some(kind) = extension(value) {
+        return Err(TranslateError::Extension { kind });
+    }
     let mut from = rmp_serde::Deserializer::from_read_ref(value);
     from.set_max_depth(VALUE_DEPTH_MAX);
-    let mut to = serde_json::Serializer::new(json);
+    let mut to = serde_json::Serializer::with_formatter(json, Compact);
     serde_transcode::transcode(&mut from, &mut to)?;
     Ok(())
+}
+
+/// The number of the first extension type in a value, if any is in it.
+fn extension(value: &[u8]) -> Option<i8> {
+    let mut rest = value;
+    while let Some(marker) = rest.first() {
+        let kind_at = match marker {
+            0xd4..=0xd8 => 1,
+            0xc7 => 2,
+            0xc8 => 3,
+            0xc9 => 5,
+            _ => {
+                let own = match plain_len(*marker) {
+                    0 => element(rest).ok()?.0,
+                    len => len,
+                };
+                rest = rest.get(own..)?;
+                continue;
+            }
+        };
+        return rest.get(kind_at).map(|kind| *kind as i8);
+    }
+    None
 }
 
 /// Appends the MessagePack form of one JSON text, surrounding white space allowed.
@@ -258,6 +308,29 @@ mod tests {
             to_json(&pack(text), &mut json).unwrap();
             assert_eq!(String::from_utf8(json).unwrap(), text);
         }
+    }
+
+    /// Bytes are text in JSON, wherever they stand; an extension type is nobody's but its maker's.
+    #[test]
+    fn bytes_are_base64_in_json_and_extension_types_have_no_form() {
+        let json = |value: &[u8]| {
+            let mut json = Vec::new();
+            to_json(value, &mut json).map(|()| String::from_utf8(json).unwrap()).ok()
+        };
+        let bytes = |bytes: &[u8]| [&[0xc4, bytes.len() as u8], bytes].concat();
+        for (given, text) in [
+            (&b""[..], r#""""#),
+            (b"f", r#""Zg==""#),
+            (b"fo", r#""Zm8=""#),
+            (b"foo", r#""Zm9v""#),
+            (&[0xfb, 0xff, 0xfe], r#""+//+""#),
+        ] {
+            assert_eq!(json(&bytes(given)).as_deref(), Some(text));
+        }
+        let nested = [&[0x92, 0x01, 0x81, 0xa1, b'b'], &bytes(b"foo")[..]].concat();
+        assert_eq!(json(&nested).as_deref(), Some(r#"[1,{"b":"Zm9v"}]"#));
+        assert_eq!(json(&[0xd4, 1, 7]), None);
+        assert_eq!(json(&[0x91, 0xc7, 1, 2, 7]), None);
     }
 
     #[test]
