@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits::{BACKOFF_MS, CRASH_LIMIT, RETRIES};
 
+/// What runs Python where a stage names nothing else.
+pub const INTERPRETER: &str = "python3";
+
 /// Which function a worker runs on each unit. The plan carries it, so that a generic worker
 /// started anywhere with one endpoint does what its stage needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +29,16 @@ pub enum Function {
     PipeAnyOrder(Vec<String>),
     /// Python source that defines `work(value)`, run as a long-lived program.
     Python(String),
+    /// The same, from a file.
+    PythonFile {
+        /// Where that was, absolute; there need not be such a file where the worker is.
+        path: String,
+        /// What it said.
+        source: String,
+    },
+    /// A Python function in a module that is installed where the worker is, or lies in its
+    /// directory: `package.module:function`.
+    Call(String),
 }
 
 impl Function {
@@ -33,7 +46,8 @@ impl Function {
     pub fn is_code(&self) -> bool {
         match self {
             Self::Own | Self::Run(_) => false,
-            Self::Exec(_) | Self::Pipe(_) | Self::PipeAnyOrder(_) | Self::Python(_) => true,
+            Self::Exec(_) | Self::Pipe(_) | Self::PipeAnyOrder(_) => true,
+            Self::Python(_) | Self::PythonFile { .. } | Self::Call(_) => true,
         }
     }
 }
@@ -45,7 +59,7 @@ pub struct Stage {
     pub name: String,
     /// What its workers do with a unit.
     pub function: Function,
-    /// Further arguments, appended to the command line of `exec`, `pipe` and `python`, and
+    /// Further arguments, appended to the command line of `exec`, `pipe` and Python, and
     /// given to built-ins that take any.
     #[serde(default)]
     pub args: Vec<String>,
@@ -68,6 +82,9 @@ pub struct Stage {
     /// the function says by itself, mostly one.
     #[serde(default)]
     pub concurrency: Option<u32>,
+    /// The program that runs Python, a path or a name on the PATH; [`INTERPRETER`] when absent.
+    #[serde(default)]
+    pub interpreter: Option<String>,
 }
 
 impl Stage {
@@ -84,6 +101,12 @@ impl Stage {
             crash_limit: CRASH_LIMIT,
             timeout_ms: None,
             concurrency: None,
+            interpreter: None,
         }
+    }
+
+    /// The program that runs Python.
+    pub fn interpreter(&self) -> &str {
+        self.interpreter.as_deref().unwrap_or(INTERPRETER)
     }
 }

@@ -77,6 +77,8 @@ fn function(topology: &Topology, spec: &StageSpec) -> String {
             format!("pipe {}", line(words))
         }
         (Function::Python(_), _) => "python".into(),
+        (Function::PythonFile { path, .. }, _) => topology.shorten(path.as_ref()),
+        (Function::Call(name), _) => format!("call {name}"),
     }
 }
 

@@ -8,7 +8,7 @@ use proto::plan::{self, Stage};
 
 use crate::builtin::{self, BuiltinError};
 use crate::external::{
-    AnyOrder, CommandLine, EmptyCommand, Exec, Pipe, Python, PythonMany, Surroundings,
+    AnyOrder, CommandLine, EmptyCommand, Exec, Pipe, Python, PythonMany, Script, Surroundings,
 };
 use crate::function::Guarded;
 use crate::{Function, OutputLimits};
@@ -38,6 +38,16 @@ pub enum AssembleError {
         /// What is wrong with it.
         source: EmptyCommand,
     },
+    /// The stage calls a function of Python's, and this is no worker in Python.
+    #[error(
+        "the stage `{stage}` calls `{function}`, which a worker in Python does: python3 -m pipeline_zmq.worker"
+    )]
+    Call {
+        /// The stage.
+        stage: String,
+        /// The function.
+        function: String,
+    },
 }
 
 /// Makes the function that `stage` asks for. `own` is what the worker program brought along: it
@@ -50,10 +60,8 @@ pub fn assemble(
     own: Option<Box<dyn Function>>,
     limits: &Limits,
 ) -> Result<Box<dyn Function>, AssembleError> {
-    let command = |parts: &[String]| {
-        CommandLine::new(parts, &stage.args)
-            .map_err(|source| AssembleError::Command { stage: stage.name.clone(), source })
-    };
+    let no_program = |source| AssembleError::Command { stage: stage.name.clone(), source };
+    let command = |parts: &[String]| CommandLine::new(parts, &stage.args).map_err(no_program);
     let surroundings = Surroundings::from(stage);
     let limits = OutputLimits::from(limits);
     // Several units at once are another kind of function, where there is one.
@@ -82,12 +90,28 @@ pub fn assemble(
             let open = stage.concurrency.unwrap_or(1);
             Box::new(AnyOrder::at_once(command(parts)?, surroundings, limits, open))
         }
-        plan::Function::Python(source) => match open {
-            Some(open) => {
-                Box::new(PythonMany::at_once(source, &stage.args, surroundings, limits, open))
-            }
-            None => Box::new(Python::new(source, &stage.args, surroundings, limits)),
-        },
+        plan::Function::Python(_) | plan::Function::PythonFile { .. } => {
+            python(stage, surroundings, limits, open).map_err(no_program)?
+        }
+        plan::Function::Call(function) => {
+            let (stage, function) = (stage.name.clone(), function.clone());
+            return Err(AssembleError::Call { stage, function });
+        }
+    })
+}
+
+/// Python source, run in a program.
+fn python(
+    stage: &Stage,
+    surroundings: Surroundings,
+    limits: OutputLimits,
+    open: Option<u32>,
+) -> Result<Box<dyn Function>, EmptyCommand> {
+    let script = Script::of(stage).unwrap_or_else(|| Script::new(""));
+    let args = &stage.args;
+    Ok(match open {
+        Some(open) => Box::new(PythonMany::at_once(script, args, surroundings, limits, open)?),
+        None => Box::new(Python::new(&script, args, surroundings, limits)?),
     })
 }
 
@@ -116,12 +140,14 @@ mod tests {
     fn each_kind_of_function_is_assembled_with_its_arguments() {
         let shell = parts(&["sh", "-c", "read v; echo [$v,$1]", "sh"]);
         let python = "import sys\ndef work(v): return [v, int(sys.argv[1])]".to_owned();
+        let file = plan::Function::PythonFile { path: "/w/work.py".into(), source: python.clone() };
         for (function, args, output) in [
             (plan::Function::Own, vec![], "6"),
             (plan::Function::Run("square".into()), vec![], "25"),
             (plan::Function::Exec(shell.clone()), vec!["8"], "[5,8]"),
             (plan::Function::Pipe(shell), vec!["8"], "[5,8]"),
             (plan::Function::Python(python), vec!["8"], "[5,8]"),
+            (file, vec!["8"], "[5,8]"),
         ] {
             let mut function = assembled(function, &args).unwrap_or_else(|e| panic!("{e}"));
             function.set_up().unwrap();
@@ -135,6 +161,14 @@ mod tests {
         let stage = Stage::new("s", plan::Function::Own);
         let error = assemble(&stage, None, &Limits::default()).err();
         assert_eq!(error, Some(AssembleError::NoOwnFunction { stage: "s".into() }));
+    }
+
+    /// What runs in this program has no place for Python's own functions.
+    #[test]
+    fn a_call_is_for_workers_in_python() {
+        let error = assembled(plan::Function::Call("shop.prices:total".into()), &[]).err();
+        let told = "the stage `s` calls `shop.prices:total`, which a worker in Python does: python3 -m pipeline_zmq.worker";
+        assert_eq!(error.map(|error| error.to_string()).as_deref(), Some(told));
     }
 
     #[test]

@@ -46,14 +46,22 @@ impl Topology {
             (Function::Pipe(line) | Function::PipeAnyOrder(line), _) => {
                 json!({"pipe": short(line)})
             }
-            (Function::Python(source), _) => json!({"python": source}),
+            // Where the source stands is no part of it.
+            (Function::Python(source) | Function::PythonFile { source, .. }, _) => {
+                json!({"python": source})
+            }
+            (Function::Call(name), _) => json!({"call": name}),
         };
-        json!({
+        let mut canonical = json!({
             "name": spec.stage.name,
             "function": function,
             "args": spec.stage.args,
             "env": spec.stage.env,
-        })
+        });
+        if let Some(interpreter) = &spec.stage.interpreter {
+            canonical["interpreter"] = json!(self.shorten(Path::new(interpreter)));
+        }
+        canonical
     }
 
     /// A path as it would be written in the topology.

@@ -1,4 +1,4 @@
-"""Runs a stage's Python source; the first part of what `python3 -c` is given, see python.rs for the protocol."""
+"""Runs a stage's Python source; what `python3 -c` is given stands behind forms.py, see python.rs for the protocol."""
 
 import itertools
 import json
@@ -9,19 +9,23 @@ import traceback
 import types
 from importlib.machinery import ModuleSpec
 
+# What the source is called in tracebacks: its file, where it is from one.
 NAME = "<python>"
 MODULE = "stage"
 # `async def` and `async def` with `yield`, as `inspect` knows them, which takes long to import.
 ASYNCHRONOUS = 0x80 | 0x200
 NOBODY_AWAITS = "nobody awaits it here: give the stage a `concurrency` above 1, or make `work` a plain `def`, which may call asyncio.run(...)"
 TRACEBACK_CHARS_MAX = 12000
+# A number of so many digits may not fit 64 bits, signed ones first; found by making all digits alike.
+LONG_NUMBER = b"0" * 19
+DIGITS = bytes(48 if 48 <= byte < 58 else 32 for byte in range(256))
 
 
 def remote(error, skip):
     """The traceback as text, without the harness's own frames, cut at its front."""
     trace = error.__traceback__
-    for _ in range(skip):
-        trace = trace and trace.tb_next
+    while trace and skip:
+        trace, skip = trace.tb_next, skip - 1
     text = "".join(traceback.format_exception(type(error), error, trace)).strip()
     # Lone surrogates have no UTF-8, so they could not be sent.
     return text[-TRACEBACK_CHARS_MAX:].encode("utf-8", "replace").decode()
@@ -33,11 +37,17 @@ def is_async(work):
     return code is not None and bool(code.co_flags & ASYNCHRONOUS)
 
 
-def load(source, pipeline_unit):
+def load(opening, pipeline_unit):
     """The namespace of the stage's source, run once.
 
-    It is that of a module like any other, which dataclasses, pickle and others look up by its name.
+    It is that of a module like any other, which dataclasses, pickle and others look up by its name. If it is from
+    a file, others beside that can be imported, as by a script.
     """
+    global NAME
+    source = opening["source"]
+    if opening["path"] is not None:
+        NAME = opening["path"]
+        sys.path.insert(0, os.path.dirname(NAME))
     lines = source.splitlines(True)
     linecache.cache[NAME] = (len(source), None, lines, NAME)
     module = types.ModuleType(MODULE)
@@ -73,17 +83,30 @@ def outputs_of(result, outputs_max):
     return outputs
 
 
-def without_form(value):
-    """Says what cannot be written, which `json` itself says without a way out."""
-    kind = type(value)
-    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    way = "convert it with .item() or .tolist()" if hasattr(value, "tolist") else "return plain numbers, strings, lists and dicts"
-    raise TypeError(f"`work` returned a {name}, which is not JSON serializable: {way}")
-
-
 def encode(value):
-    text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"), default=without_form)
+    text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"), default=form)
     return text.encode() + b"\n"
+
+
+def may_be_too_long(line):
+    return LONG_NUMBER in line.translate(DIGITS)
+
+
+def encode_outputs(outputs, within=lambda said: said):
+    """The line with these outputs, or with what says which part of them has no form."""
+    try:
+        line = encode(within(outputs))
+        if not may_be_too_long(line):
+            return line
+    except Exception:
+        line = None
+    try:
+        for index, output in enumerate(outputs):
+            plain(output, "result" if len(outputs) == 1 else f"results[{index}]")
+        return line or encode(within(outputs))
+    except Exception as error:
+        # Of interest is not where in here it was found, but where in what `work` returned it stands.
+        return encode(within(remote(error, sys.maxsize)))
 
 
 def keep_apart():
@@ -105,7 +128,7 @@ def main():
     outputs_max = opening["outputs_max"]
     space = None
     try:
-        space = load(opening["source"], lambda: (space["PIPELINE_UNIT"], space["PIPELINE_ATTEMPT"]))
+        space = load(opening, lambda: (space["PIPELINE_UNIT"], space["PIPELINE_ATTEMPT"]))
         if is_async(space["work"]):
             space = None
             raise TypeError(f"`work` is an `async def`, and {NOBODY_AWAITS}")
@@ -126,7 +149,9 @@ def main():
             request = json.loads(line)
             space["PIPELINE_UNIT"] = request["unit"]
             space["PIPELINE_ATTEMPT"] = request["attempt"]
-            answer = encode(outputs_of(space["work"](request["value"]), outputs_max))
+            outputs = outputs_of(space["work"](request["value"]), outputs_max)
         except BaseException as error:
             answer = encode(remote(error, 1))
+        else:
+            answer = encode_outputs(outputs)
 

@@ -50,18 +50,18 @@ def lines_of(done):
     """One line for all of them, unless one has no form or they are large."""
     try:
         line = encode(done)
-        if len(line) <= LARGE_CHARS or len(done) == 1:
+        if (len(line) <= LARGE_CHARS or len(done) == 1) and not may_be_too_long(line):
             return line
-    except (TypeError, ValueError, RecursionError):
+    except Exception:
         pass
     return b"".join(map(line_of, done))
 
 
 def line_of(answer):
-    try:
+    unit, outputs = answer
+    if isinstance(outputs, str):
         return encode([answer])
-    except (TypeError, ValueError, RecursionError) as error:
-        return encode([[answer[0], remote(error, 1)]])
+    return encode_outputs(outputs, lambda said: [[unit, said]])
 
 
 class Requests:
@@ -281,7 +281,7 @@ def many():
         for name in GLOBAL_NAMES:
             if name in source:
                 raise NameError(f"{name} is the name of one unit, and many are open at once: call pipeline_unit(), which gives (unit, attempt)")
-        space = load(source, pipeline_unit)
+        space = load(opening, pipeline_unit)
     except BaseException as error:
         answers.write(encode(remote(error, 2)))
         return

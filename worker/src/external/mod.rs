@@ -27,6 +27,7 @@ mod pipe;
 mod program;
 mod python;
 mod python_many;
+mod script;
 mod suspects;
 mod tail;
 
@@ -36,3 +37,4 @@ pub use exec::Exec;
 pub use pipe::Pipe;
 pub use python::Python;
 pub use python_many::PythonMany;
+pub use script::Script;

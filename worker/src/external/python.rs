@@ -1,14 +1,15 @@
 //! Python source as a function.
 //!
-//! Owns the harness (`harness.py`) that runs the source in one long-lived `python3`, and the
-//! private protocol with it; refuses packages and environments: which `python3` it is, and what
-//! it can import, the worker's or the stage's `PATH` and `PYTHONPATH` say.
+//! Owns the harness (`harness.py`) that runs the source in one long-lived interpreter, and the
+//! private protocol with it; refuses packages and environments: which `python3` it is, unless the stage
+//! names another interpreter, and what it can import, the worker's or the stage's `PATH` and `PYTHONPATH` say.
 //!
 //! - The source is run once, then its `work(value)` is called for each unit. What it returns is
 //!   the output; `None` is none, and a generator or any other iterator gives many. A list is one
 //!   output, a list.
-//! - An exception is the unit's failure, with the traceback. So is a result without a JSON form:
-//!   NaN, a set, a whole number beyond 64 bits.
+//! - An exception is the unit's failure, with the traceback. So is a result without a JSON form, or one
+//!   that stands for it (`forms.py`): NaN, a whole number beyond 64 bits, an object of the user's own; the
+//!   failure says what it is, and where in the result.
 //! - The source is a module, `stage`, so that what looks a module up by its name (dataclasses,
 //!   pickle, pools of processes) finds it. An `async def work` is refused at the start: it is for
 //!   stages with a `concurrency` (`python_many.rs`).
@@ -17,7 +18,7 @@
 //!   arguments, `PIPELINE_STAGE` is in `os.environ`.
 //! - What the source prints goes to stderr.
 //!
-//! The protocol: lines of JSON. First `{"source", "outputs_max"}`, then for each unit
+//! The protocol: lines of JSON. First `{"source", "path", "outputs_max"}`, then for each unit
 //! `{"unit", "attempt", "value"}`; each is answered with an array of outputs or with a string,
 //! the traceback.
 
@@ -25,11 +26,8 @@ use proto::value::value_len;
 
 use super::answer::{AnswerError, append_json, decode};
 use super::dialogue::{Dialogue, Opening};
-use super::{CommandLine, Surroundings};
+use super::{EmptyCommand, Script, Surroundings};
 use crate::{Failure, Function, OutputLimits, Outputs, Unit};
-
-/// What both harnesses need, and the one for a unit at a time.
-pub(super) const HARNESS: &str = include_str!("harness.py");
 
 /// What the harness answered, against the protocol.
 #[derive(Debug, thiserror::Error)]
@@ -47,19 +45,21 @@ pub struct Python {
 
 impl Python {
     /// Nothing is started before [`Function::set_up`] or the first unit.
+    ///
+    /// # Errors
+    /// [`EmptyCommand`] when the script's interpreter is.
     pub fn new(
-        source: &str,
+        script: &Script,
         args: &[String],
         surroundings: Surroundings,
         limits: OutputLimits,
-    ) -> Self {
-        let harness = format!("{HARNESS}\nmain()\n");
-        let interpreter = ["python3", "-u", "-c", &harness].map(String::from);
-        let command = CommandLine::new(&interpreter, args).expect("python3 is a program");
-        let opening = serde_json::json!({"source": source, "outputs_max": limits.units_max});
+    ) -> Result<Self, EmptyCommand> {
+        let command = script.command("main()\n", args)?;
+        let opening = script.opening(limits.units_max);
         let opening = Opening { line: format!("{opening}\n").into_bytes() };
         let dialogue = Dialogue::new(command, surroundings, limits.unit_bytes_max);
-        Self { dialogue: dialogue.with_opening(opening), question: Vec::new(), answer: Vec::new() }
+        let dialogue = dialogue.with_opening(opening);
+        Ok(Self { dialogue, question: Vec::new(), answer: Vec::new() })
     }
 
     /// Has the harness run, with the source loaded.
@@ -116,7 +116,7 @@ impl Python {
 
 impl Function for Python {
     /// # Errors
-    /// When `python3` cannot be started, or the source fails or defines no `work`; with the
+    /// When the interpreter cannot be started, or the source fails or defines no `work`; with the
     /// traceback.
     fn set_up(&mut self) -> Result<(), Failure> {
         self.start()
@@ -167,7 +167,7 @@ mod tests {
 
     fn python_in(source: &str, surroundings: Surroundings) -> Python {
         let args = ["first".to_owned(), "second".to_owned()];
-        Python::new(source, &args, surroundings, OutputLimits::default())
+        Python::new(&Script::new(source), &args, surroundings, OutputLimits::default()).unwrap()
     }
 
     #[test]
@@ -239,19 +239,127 @@ mod tests {
     #[test]
     fn a_result_without_a_json_form_is_a_failure_of_one_unit() {
         let mut program = python(
-            "units = []\ndef work(n):\n  units.append(n)\n  return {1: float('nan'), 2: {1}, 3: 2**64, 4: len(units), 5: '\\ud800'}[n]",
+            "units = []\nclass Own: pass\nring = []\nring.append(ring)\ndef work(n):\n  units.append(n)\n  if n == 8: return (value for value in [1, {'a': 1j}])\n  return [{'a': [1, 2, 3, float('nan')]}, Own(), (0, {'b': 2**64}), len(units), {'k': '\\ud800'}, {(1, 2): 3}, ring, -2**63 - 1][n]",
         );
         for (n, reason) in [
-            ("1", "not JSON compliant"),
-            ("2", "not JSON serializable"),
-            ("3", "18446744073709551616 does not fit 64 bits"),
-            ("5", "surrogate"),
+            ("0", "ValueError: result['a'][3] is nan (a float), which JSON does not have"),
+            ("1", "TypeError: result is a stage.Own, which has no form in JSON"),
+            ("2", "result[1]['b'] is an int, and 18446744073709551616 does not fit 64 bits"),
+            ("4", "result['k'] is text with a lone surrogate"),
+            ("5", "a key of result is a tuple, (1, 2), and JSON has text only"),
+            ("6", "`result` is nested deeper than 127 levels, or holds itself"),
+            ("7", "result is an int, and -9223372036854775809 does not fit 64 bits"),
+            ("8", "results[1]['a'] is a complex, which has no form in JSON"),
         ] {
             let text = call(&mut program, n).unwrap_err();
-            assert!(text.contains(reason), "{text}");
+            assert!(text.contains(reason) && text.lines().count() == 1, "{text}");
         }
         // The program has gone on all the while.
-        assert_eq!(call(&mut program, "4"), lines("5"));
+        assert_eq!(call(&mut program, "3"), lines("9"));
+    }
+
+    /// Numbers at the edges of 64 bits, and text that looks like a larger one, are what they are.
+    #[test]
+    fn whole_numbers_of_64_bits_and_long_digits_in_text_come_through() {
+        let mut program = python(
+            "def work(n): return [-2**63, 2**64 - 1, '123456789012345678901234', {2**70: 1}]",
+        );
+        let told = r#"[-9223372036854775808,18446744073709551615,"123456789012345678901234",{"1180591620717411303424":1}]"#;
+        assert_eq!(call(&mut program, "0"), lines(told));
+    }
+
+    /// Values that JSON does not hold have the forms that the reference lists.
+    #[test]
+    fn values_that_json_does_not_hold_have_documented_forms() {
+        for (expression, form) in [
+            (
+                "datetime.datetime(2024, 2, 29, 12, 30, tzinfo=datetime.timezone.utc)",
+                r#""2024-02-29T12:30:00+00:00""#,
+            ),
+            (
+                "[datetime.date(2024, 2, 29), datetime.time(1, 2, 3)]",
+                r#"["2024-02-29","01:02:03"]"#,
+            ),
+            ("datetime.timedelta(minutes=1, milliseconds=500)", "60.5"),
+            ("pathlib.Path('a') / 'b'", r#""a/b""#),
+            ("[b'foo', bytearray(b'fo'), memoryview(b'f')]", r#"["Zm9v","Zm8=","Zg=="]"#),
+            ("decimal.Decimal('1.10')", r#""1.10""#),
+            ("[Colour.RED, Level.LOW, {Colour.RED: 1}]", r#"["red",3,{"red":1}]"#),
+            ("{3, 1, 2}", "[1,2,3]"),
+            ("frozenset([b'b', 'a', 1])", r#"["Yg==",1,"a"]"#),
+            ("Point(1, Point(2, None))", r#"{"x":1,"y":{"x":2,"y":null}}"#),
+            ("(1, Pair(2, (3,)))", "[1,[2,[3]]]"),
+            ("uuid.UUID(int=5)", r#""00000000-0000-0000-0000-000000000005""#),
+            ("[Scalar(), array.array('d', [0.5, 1.5])]", "[7,[0.5,1.5]]"),
+            ("{1: True, None: 1, True: 2, 0.5: 3}", r#"{"1":2,"null":1,"0.5":3}"#),
+        ] {
+            let source = format!(
+                "import array, collections, dataclasses, datetime, decimal, enum, pathlib, uuid\n\
+                 @dataclasses.dataclass\n\
+                 class Point:\n  x: int\n  y: object\n\
+                 class Colour(str, enum.Enum):\n  RED = 'red'\n\
+                 class Level(enum.Enum):\n  LOW = 3\n\
+                 Pair = collections.namedtuple('Pair', 'a b')\n\
+                 class Scalar:\n  def tolist(self): return 7\n\
+                 def work(n): return {expression}"
+            );
+            assert_eq!(call(&mut python(&source), "0"), lines(form), "{expression}");
+        }
+    }
+
+    /// What stands for a value is subject to the same rules as what stands in it.
+    #[test]
+    fn a_form_that_does_not_fit_is_named_by_its_place() {
+        let source = "import dataclasses\n@dataclasses.dataclass\nclass P:\n  xs: object\nclass Array:\n  def __init__(self, of): self.of = of\n  def tolist(self): return self.of\nclass Fails:\n  def tolist(self): raise RuntimeError('gone')\nclass Same:\n  def tolist(self): return self\ndef work(n): return P([Array([1.0, float('inf')]), Fails(), {1: Same()}][n])";
+        let mut program = python(source);
+        for (n, reason) in [
+            ("0", "ValueError: result['xs'][1] is inf (a float), which JSON does not have"),
+            (
+                "1",
+                "TypeError: result['xs'] is a stage.Fails that cannot be converted: RuntimeError('gone')",
+            ),
+            ("2", "TypeError: result['xs'][1] is a stage.Same, which has no form in JSON"),
+        ] {
+            let text = call(&mut program, n).unwrap_err();
+            assert!(text.lines().last().unwrap().starts_with(reason), "{text}");
+        }
+    }
+
+    /// Source of a file is called by its name, and finds what lies beside it.
+    #[test]
+    fn source_of_a_file_is_told_by_its_name_and_imports_from_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("beside_it.py"), "factor = 3").unwrap();
+        let path = folder.path().join("work.py").display().to_string();
+        let source = "import beside_it\ndef work(n):\n  if n == 0: raise ValueError(__file__)\n  return n * beside_it.factor";
+        let script = Script { path: Some(path.clone()), ..Script::new(source) };
+        let mut program =
+            Python::new(&script, &[], Surroundings::default(), OutputLimits::default()).unwrap();
+        assert_eq!(call(&mut program, "2"), lines("6"));
+        let text = call(&mut program, "0").unwrap_err();
+        assert!(text.contains(&format!("File \"{path}\", line 3, in work\n    if n")), "{text}");
+        assert!(text.ends_with(&format!("ValueError: {path}")), "{text}");
+    }
+
+    #[test]
+    fn the_interpreter_is_the_stages_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let interpreter = folder.path().join("snake");
+        let script = "#!/bin/sh\nSNAKE=7 exec python3 \"$@\"\n";
+        std::fs::write(&interpreter, script).unwrap();
+        let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&interpreter, executable).unwrap();
+        let script = Script {
+            interpreter: interpreter.display().to_string(),
+            ..Script::new("import os\ndef work(n): return os.environ['SNAKE']")
+        };
+        let mut program =
+            Python::new(&script, &[], Surroundings::default(), OutputLimits::default()).unwrap();
+        assert_eq!(call(&mut program, "2"), lines(r#""7""#));
+        let script = Script { interpreter: String::new(), ..script };
+        assert!(
+            Python::new(&script, &[], Surroundings::default(), OutputLimits::default()).is_err()
+        );
     }
 
     /// Python source is a module like any other: dataclasses with postponed annotations, pickle and
@@ -283,23 +391,12 @@ mod tests {
         assert!(text.contains("returned a coroutine, and nobody awaits it here"), "{text}");
     }
 
-    /// A value such as numpy's fails its unit with its type and the way out.
-    #[test]
-    fn a_value_without_a_json_form_is_named_with_what_to_do() {
-        let source = "class float32:\n  def tolist(self): return 1.0\ndef work(n): return [{'x': float32()}] if n else {1}";
-        let mut program = python(source);
-        let text = call(&mut program, "1").unwrap_err();
-        let told = "TypeError: `work` returned a stage.float32, which is not JSON serializable: convert it with .item() or .tolist()";
-        assert_eq!(text.lines().last(), Some(told));
-        let text = call(&mut program, "0").unwrap_err();
-        assert!(text.contains("returned a set"), "{text}");
-    }
-
     #[test]
     fn an_endless_generator_is_a_failure() {
         let limits = OutputLimits { units_max: 10, ..OutputLimits::default() };
         let source = "import itertools\ndef work(v): return itertools.count()";
-        let mut program = Python::new(source, &[], Surroundings::default(), limits);
+        let mut program =
+            Python::new(&Script::new(source), &[], Surroundings::default(), limits).unwrap();
         let text = call(&mut program, "1").unwrap_err();
         assert!(
             text.ends_with("more than 10 outputs of one unit (the limit expansion_units_max)"),

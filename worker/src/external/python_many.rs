@@ -12,7 +12,7 @@
 //!   does, is left behind: the interpreter gets no further units, and ends once the others in it are done.
 //! - A loop that has not turned for a second is told of, with the unit and the stack.
 //!
-//! The protocol: lines of JSON. First `{"source", "outputs_max", "concurrency"}`, answered by the number of
+//! The protocol: lines of JSON. First `{"source", "path", "outputs_max", "concurrency"}`, answered by the number of
 //! units that can be open or by a traceback. Then `[[id, unit, attempt, value], …]`, answered by
 //! `[[id, outputs], …]` in any order, where outputs are an array or a traceback; `{"cancel": id}`, which is
 //! answered as the unit is when it ends; and, from the harness, `{"blocked": seconds, "unit", "stack"}`.
@@ -21,8 +21,8 @@ use serde_json::Value;
 
 use super::answer::{append_json, decode, elements};
 use super::many::{Answer, Form, Id, Many};
-use super::python::{HARNESS, array};
-use super::{CommandLine, Surroundings};
+use super::python::array;
+use super::{EmptyCommand, Script, Surroundings};
 use crate::concurrent::Alone;
 use crate::{Failure, Function, OutputLimits, Unit};
 
@@ -33,27 +33,27 @@ const LINE_SLACK_BYTES: usize = 8 << 20;
 /// Calls `work(value)` of Python source for many units at once.
 #[derive(Debug)]
 pub struct PythonMany {
-    source: String,
+    script: Script,
     outputs_max: u32,
     answer: Vec<u8>,
 }
 
 impl PythonMany {
     /// Has up to `open` units open at once in one interpreter.
+    ///
+    /// # Errors
+    /// [`EmptyCommand`] when the script's interpreter is.
     pub fn at_once(
-        source: &str,
+        script: Script,
         args: &[String],
         surroundings: Surroundings,
         limits: OutputLimits,
         open: u32,
-    ) -> impl Function + use<> {
-        let harness = format!("{HARNESS}\n{MANY}\nmany()\n");
-        let interpreter = ["python3", "-u", "-c", &harness].map(String::from);
-        let command = CommandLine::new(&interpreter, args).expect("python3 is a program");
-        let form =
-            Self { source: source.to_owned(), outputs_max: limits.units_max, answer: Vec::new() };
+    ) -> Result<impl Function + use<>, EmptyCommand> {
+        let command = script.command(&format!("{MANY}\nmany()\n"), args)?;
+        let form = Self { script, outputs_max: limits.units_max, answer: Vec::new() };
         let line = limits.unit_bytes_max.saturating_add(LINE_SLACK_BYTES);
-        Alone::new(Many::new(form, command, surroundings, line, open))
+        Ok(Alone::new(Many::new(form, command, surroundings, line, open)))
     }
 
     /// One answer: the unit's number, and its outputs or its traceback.
@@ -87,9 +87,8 @@ impl PythonMany {
 
 impl Form for PythonMany {
     fn opening(&self, open: u32) -> Option<Vec<u8>> {
-        let Self { source, outputs_max, .. } = self;
-        let opening =
-            serde_json::json!({"source": source, "outputs_max": outputs_max, "concurrency": open});
+        let mut opening = self.script.opening(self.outputs_max);
+        opening["concurrency"] = open.into();
         Some(format!("{opening}\n").into_bytes())
     }
 
@@ -99,7 +98,10 @@ impl Form for PythonMany {
                 Ok(open.as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or(1))
             }
             Ok(Value::String(traceback)) => Err(Failure::new(traceback)),
-            _ => Err(Failure::new("`python3` did not start as it should")),
+            _ => {
+                let interpreter = &self.script.interpreter;
+                Err(Failure::new(format!("`{interpreter}` did not start as it should")))
+            }
         }
     }
 
@@ -174,7 +176,8 @@ mod tests {
     }
 
     fn python_in(source: &str, surroundings: Surroundings) -> impl Function {
-        PythonMany::at_once(source, &[], surroundings, OutputLimits::default(), 64)
+        PythonMany::at_once(Script::new(source), &[], surroundings, OutputLimits::default(), 64)
+            .unwrap()
     }
 
     /// Every unit waits until all are there: so all are open at once.
@@ -200,17 +203,18 @@ mod tests {
 
     #[test]
     fn each_unit_has_its_own_outcome() {
-        let source = "import asyncio\nasync def work(n):\n  await asyncio.sleep(0)\n  if n == 0: return None\n  if n == 1: raise ValueError('one')\n  if n == 2: return {1}\n  if n == 3: return 2**64\n  if n == 4: raise SystemExit('enough')\n  if n == 5: return '\\ud800'\n  return list(pipeline_unit())";
-        let said = outcomes(all(&mut python(source), &["0", "1", "2", "3", "4", "5", "6"]));
+        let source = "import asyncio\nasync def work(n):\n  await asyncio.sleep(0)\n  if n == 0: return None\n  if n == 1: raise ValueError('one')\n  if n == 2: return {'a': 1j}\n  if n == 3: return [2**64]\n  if n == 4: raise SystemExit('enough')\n  if n == 5: return '\\ud800'\n  if n == 7: return {2, 1}\n  return list(pipeline_unit())";
+        let said = outcomes(all(&mut python(source), &["0", "1", "2", "3", "4", "5", "6", "7"]));
         assert_eq!(said[0], Ok(String::new()));
         let error = |n: usize| said[n].as_ref().unwrap_err().lines().last().unwrap().to_owned();
         assert_eq!(error(1), "ValueError: one");
         assert!(said[1].as_ref().unwrap_err().contains("in work\n    if n == 1"), "{said:?}");
-        assert!(error(2).contains("returned a set"), "{said:?}");
-        assert!(error(3).contains("does not fit 64 bits"), "{said:?}");
+        assert!(error(2).contains("result['a'] is a complex, which has no form"), "{said:?}");
+        assert!(error(3).contains("result[0] is an int, and 18446744073709551616"), "{said:?}");
         assert_eq!(error(4), "SystemExit: enough");
         assert!(error(5).contains("surrogate"), "{said:?}");
         assert_eq!(said[6], Ok(r#"["6",1]"#.into()));
+        assert_eq!(said[7], Ok("[1,2]".into()));
     }
 
     #[test]
@@ -218,7 +222,8 @@ mod tests {
         let source = "async def work(n):\n  for i in range(n): yield i";
         assert_eq!(call(&mut python(source), "3"), lines("0 1 2"));
         let limits = OutputLimits { units_max: 2, ..OutputLimits::default() };
-        let mut few = PythonMany::at_once(source, &[], Surroundings::default(), limits, 4);
+        let script = Script::new(source);
+        let mut few = PythonMany::at_once(script, &[], Surroundings::default(), limits, 4).unwrap();
         assert!(call(&mut few, "3").unwrap_err().contains("expansion_units_max"));
     }
 

@@ -1,0 +1,52 @@
+//! Python source with what runs it.
+//!
+//! Owns how an interpreter is started for it, and what its harness is told first; refuses to know what
+//! is said from then on.
+
+use proto::plan::{self, Function, Stage};
+use serde_json::{Value, json};
+
+use super::{CommandLine, EmptyCommand};
+
+/// The forms of values, and what both harnesses need.
+const HARNESS: &str = concat!(include_str!("forms.py"), "\n", include_str!("harness.py"));
+
+/// Python source with what runs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Script {
+    /// A path, or a name on the PATH.
+    pub interpreter: String,
+    /// What defines `work(value)`.
+    pub source: String,
+    /// The file that it is from, which tracebacks name, and beside which it finds other modules.
+    pub path: Option<String>,
+}
+
+impl Script {
+    /// Source that stands in no file, for the interpreter that has no other name.
+    pub fn new(source: impl Into<String>) -> Self {
+        Self { interpreter: plan::INTERPRETER.into(), source: source.into(), path: None }
+    }
+
+    /// The source that a stage brings, if it does.
+    pub fn of(stage: &Stage) -> Option<Self> {
+        let (path, source) = match &stage.function {
+            Function::Python(source) => (None, source),
+            Function::PythonFile { path, source } => (Some(path), source),
+            _ => return None,
+        };
+        let interpreter = stage.interpreter().to_owned();
+        Some(Self { interpreter, source: source.clone(), path: path.cloned() })
+    }
+
+    /// Starts the interpreter with the harness, of which `tail` is the last part.
+    pub(super) fn command(&self, tail: &str, args: &[String]) -> Result<CommandLine, EmptyCommand> {
+        let harness = format!("{HARNESS}\n{tail}");
+        CommandLine::new(&[&self.interpreter, "-u", "-c", &harness].map(String::from), args)
+    }
+
+    /// The first line for the harness.
+    pub(super) fn opening(&self, outputs_max: u32) -> Value {
+        json!({"source": self.source, "path": self.path, "outputs_max": outputs_max})
+    }
+}
