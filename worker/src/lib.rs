@@ -86,11 +86,7 @@ mod crowd;
 pub mod executor;
 #[cfg_attr(
     not(test),
-    expect(
-        clippy::indexing_slicing,
-        clippy::expect_used,
-        reason = "positions in what a program of this worker said; a constant command"
-    )
+    expect(clippy::indexing_slicing, reason = "positions in what a program of this worker said")
 )]
 pub mod external;
 mod figures;
