@@ -26,6 +26,11 @@ pub enum Mutation {
     /// The ventilator takes the first death of a worker that has nothing but a suspect unit for
     /// enough to give that up.
     BlamedTooSoon,
+    /// A worker with many units open says that a parcel is done when all but one of the units that it has
+    /// kept are.
+    DoneTooSoon,
+    /// A worker with many units open says that it keeps one more unit of a parcel than it does.
+    KeepsTooFew,
     /// Whoever is told what is committed hears nothing of some of the ranges.
     DeltaLost,
     /// Whoever is told what is committed adds up what is new, and so adds twice what comes twice.
@@ -34,7 +39,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::CommitBeforeSync,
         Self::BegunBeforeSync,
         Self::DroppedAsTaken,
@@ -43,6 +48,8 @@ impl Mutation {
         Self::RangeOneTooShort,
         Self::ForgetOnCredit,
         Self::BlamedTooSoon,
+        Self::DoneTooSoon,
+        Self::KeepsTooFew,
         Self::DeltaLost,
         Self::DeltaTwice,
     ];

@@ -201,7 +201,8 @@ impl Surroundings<'_> {
         let (knows, forger) = (WorkerRole::committed, forgetful.or_else(|| self.forger()));
         match shape.stage.concurrency.filter(|open| *open > 1) {
             Some(open) => {
-                let helper = Crew::new(index, retries, shape.shape, open);
+                let helper = Crew::new(index, retries, shape.shape, open)
+                    .with_mutation(self.scenario.mutation);
                 Box::new(Joined { role, helper, effects, load, knows, forger, deaf: None, doom })
             }
             None => {

@@ -138,7 +138,14 @@ fn a_bug_that_is_put_in_on_purpose_is_found() {
             Mutation::ForgetOnCredit => vec![(2, Shape::expand(4)), (2, Shape::filter(30))],
             _ => vec![(3, Shape::one_to_one())],
         };
-        let scenario = Scenario::new(&stages).with_faults(Faults::all()).with_mutation(mutation);
+        let open = match mutation {
+            Mutation::DoneTooSoon | Mutation::KeepsTooFew => 7,
+            _ => 1,
+        };
+        let scenario = Scenario::new(&stages)
+            .with_concurrency(open)
+            .with_faults(Faults::all())
+            .with_mutation(mutation);
         let found = (0..1_000).find(|seed| !run(*seed, &scenario).is_clean());
         let seed = found.unwrap_or_else(|| panic!("{mutation:?} was not found"));
         println!("{mutation:?} was found by seed {seed}");

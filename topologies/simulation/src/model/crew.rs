@@ -17,6 +17,7 @@ use super::{
 use crate::{
     actor::{Context, Deed, Helper},
     doom::{Extent, Fate, Job},
+    mutation::Mutation,
     shape::{Shape, Work},
 };
 
@@ -44,6 +45,7 @@ pub(crate) struct Crew {
     answers: Answers,
     // This parcel is the last that comes.
     fate: Option<(Fate, Option<Ticket>)>,
+    mutation: Option<Mutation>,
     dying: bool,
 }
 
@@ -56,8 +58,14 @@ impl Crew {
             open: BTreeMap::new(),
             answers: Answers::above(DEATH),
             fate: None,
+            mutation: None,
             dying: false,
         }
+    }
+
+    /// The same with a bug.
+    pub fn with_mutation(self, mutation: Option<Mutation>) -> Self {
+        Self { mutation, ..self }
     }
 
     /// Begins what there is room for.
@@ -93,12 +101,16 @@ impl Crew {
     fn tell(&mut self, context: &mut Context<'_>) {
         let mut replies = Vec::new();
         for (ticket, parcel) in &mut self.parcels {
-            let ended = parcel.done == parcel.limit;
+            let early = u32::from(self.mutation == Some(Mutation::DoneTooSoon) && parcel.done > 0);
+            let ended = parcel.done + early >= parcel.limit;
             if parcel.ready.is_empty() && !ended {
                 continue;
             }
             let product = product(parcel, self.function);
             let finished = ended.then_some(Busy { wall_ns: 1_000, open_ns: 2_000 });
+            if ended {
+                parcel.limit = parcel.done;
+            }
             replies.push(Reply::Product { ticket: *ticket, product, finished });
         }
         self.parcels.retain(|_, parcel| parcel.done != parcel.limit);
@@ -184,9 +196,11 @@ impl Helper for Crew {
             }
             Request::Truncate { ticket, share } => {
                 let parcel = self.parcels.get_mut(&ticket)?;
-                parcel.limit -= share.of(parcel.limit - parcel.begun);
-                let keep = parcel.limit;
-                if parcel.done == keep && !self.dying {
+                let given = share.of(parcel.limit - parcel.begun);
+                parcel.limit -= given;
+                let more = self.mutation == Some(Mutation::KeepsTooFew) && given > 0;
+                let keep = parcel.limit + u32::from(more);
+                if parcel.done == parcel.limit && !self.dying {
                     self.tell(context);
                 }
                 self.meet_fate(context);
