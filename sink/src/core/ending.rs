@@ -53,6 +53,8 @@ pub(super) struct Ending {
     pub(super) is_abandoned: bool,
     /// A ventilator has said goodbye while the outputs were being closed: it has told what it knows.
     pub(super) has_parted: bool,
+    /// Since when a run that this process was asked to end has lost its ventilator.
+    pub(super) lost: Option<Time>,
     /// This process goes.
     pub(super) exit: Option<i32>,
 }
@@ -107,10 +109,11 @@ impl Ending {
         self.finished = now;
     }
 
-    /// When it's no use to wait any longer for what the ventilator knows.
+    /// When it's no use to wait any longer for what the ventilator knows, or finishes.
     pub(super) fn gives_up_at(&self, patience: Duration) -> Option<Time> {
         match self.phase {
             Phase::Closed { since } => Some(since + patience),
+            Phase::Running => Some(self.lost? + patience),
             _ => None,
         }
     }

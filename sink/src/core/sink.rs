@@ -290,6 +290,7 @@ impl Sink {
             return;
         }
         self.ventilators.push(link);
+        self.ending.lost = None;
         self.forget_end_of_others();
         let (horizon, epoch) = (self.move_horizon(), self.run.epoch);
         let mut parts = whole(&self.run.committed, horizon, self.ending.is_complete()).into_iter();
@@ -354,6 +355,9 @@ impl Sink {
         self.forget_end_of_others();
         if !was_one || !self.ventilators.is_empty() {
             return;
+        }
+        if self.ending.is_draining {
+            self.ending.lost = Some(turn.now);
         }
         match self.ending.phase {
             // One that is cut off or on its way back has still to be told.
@@ -530,6 +534,14 @@ impl Sink {
         }
     }
 
+    /// The ventilator does not come back: it was asked to end as well, before it had met this sink.
+    fn give_up(&mut self, turn: &mut Turn<'_>) {
+        match self.ending.lost.take() {
+            Some(_) if self.ending.phase == Phase::Running => self.end_if_alone(),
+            _ => self.conclude(turn),
+        }
+    }
+
     fn close_if_all(&mut self, turn: &mut Turn<'_>) {
         if let Some(end) = self.ending.is_reached(self.run.committed.watermark()) {
             self.ending.phase = Phase::Closing;
@@ -557,10 +569,10 @@ impl Sink {
             turn.exit(code);
             return;
         }
-        self.close_if_all(turn);
         if self.ending.gives_up_at(self.patience()).is_some_and(|at| at <= turn.now) {
-            self.conclude(turn);
+            self.give_up(turn);
         }
+        self.close_if_all(turn);
         if self.pending.becomes_late(turn.now) {
             turn.request(Request::LogWaiting);
         }

@@ -350,6 +350,26 @@ fn a_goodbye_that_comes_while_the_outputs_are_closed_is_not_waited_for_again() {
     assert!(out.iter().any(|e| matches!(e, Effect::Request(Request::Conclude(_)))), "{out:?}");
 }
 
+/// The simulation has found it: the ventilator that was killed came back, was asked to end too, and
+/// left before it had met the sink.
+#[test]
+fn a_run_that_is_asked_to_end_does_not_wait_for_good_for_a_ventilator_that_is_lost() {
+    let mut sink = sink(Some("plan"));
+    let killed = hello_of(&mut sink, 50);
+    reached(&mut sink, killed);
+    begun(&mut sink);
+    let mut out = Vec::new();
+    sink.handle(Time::from_ms(1), Event::Drain, &mut out);
+    sink.handle(Time::from_ms(2), Event::LaneDown { link: killed }, &mut out);
+    let closes = |out: &[Effect<Request>]| {
+        out.iter().any(|effect| matches!(effect, Effect::Request(Request::Close { .. })))
+    };
+    sink.handle(Time::from_ms(9_000), Event::Tick, &mut out);
+    assert!(!closes(&out), "it may come back: {out:?}");
+    sink.handle(Time::from_ms(11_000), Event::Tick, &mut out);
+    assert!(closes(&out), "{out:?}");
+}
+
 /// The simulation has found it: nobody else would have told the sink where to stop.
 #[test]
 fn a_ventilator_that_goes_before_it_is_answered_does_not_keep_a_run_from_ending() {

@@ -89,7 +89,8 @@ pub(super) fn most(scenario: &Scenario, is_sink: bool) -> Load {
     // A unit's outputs over all stages, and those of one parcel.
     let tree: u64 =
         scenario.stages.iter().map(|stage| u64::from(stage.shape.outputs_max.max(1))).product();
-    let parcel = u64::from(parcel_units_max) * tree * (value + ENTRY_BYTES);
+    let entry = if tree > 1 { EXPANDED_BYTES } else { ENTRY_BYTES };
+    let parcel = u64::from(parcel_units_max) * tree * (value + entry);
     // Each sender may overshoot its share by one parcel, and has its share of an intake that fewer
     // senders may have been promised before.
     let senders = workers + 1;
@@ -108,8 +109,8 @@ pub(super) fn most(scenario: &Scenario, is_sink: bool) -> Load {
         kept_bytes: window_bytes_max
             + 4 * parcel
             + workers * (parcel_bytes_max + value)
-            + (open - 1) * tree * (value + ENTRY_BYTES),
-        dead_bytes: window_units_max * (2 * value + 4 * ENTRY_BYTES),
+            + (open - 1) * tree * (value + entry),
+        dead_bytes: window_units_max * (2 * value + 4 * entry),
         intake_units: 2 * units + senders * u64::from(parcel_units_max),
         intake_bytes: 2 * bytes + senders * (parcel_bytes_max + value) + parcel,
         copies: u64::MAX,
@@ -121,6 +122,8 @@ pub(super) fn most(scenario: &Scenario, is_sink: bool) -> Load {
 
 /// What an outcome weighs beside its value.
 const ENTRY_BYTES: u64 = 32;
+/// The same of an output of a unit that became several.
+const EXPANDED_BYTES: u64 = 512;
 
 impl Load {
     /// What of it is beyond `most`.

@@ -9,15 +9,19 @@ use thiserror::Error;
 
 use super::{
     coverage::killed_its_workers,
+    faults::FaultKind,
     losses::Losses,
     model::Disk,
-    process::{Life, Process, SINK},
+    process::{Life, Process, SINK, VENTILATOR},
     scenario::Scenario,
     shape::{Expected, expected},
 };
 
 /// The exit code of a sink whose run has dead letters.
 const DEAD: i32 = sink::core::exit::DEAD;
+
+/// The exit code of a ventilator that stopped before it knew that all is recorded.
+const DRAINED: i32 = ventilator::core::exit::DRAINED;
 
 /// A promise that a run broke.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -121,6 +125,9 @@ pub(super) fn ended(
         match process.life {
             Life::Left(0) if !may_tell_of_dead => {}
             Life::Left(DEAD) if may_tell_of_dead => {}
+            // Asked to end, it went before it heard that everything is recorded.
+            Life::Left(DRAINED) if index == VENTILATOR && scenario.faults.has(FaultKind::Drain) => {
+            }
             // Killed when the run was over.
             Life::Down => {}
             Life::Left(code) => {

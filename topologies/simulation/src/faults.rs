@@ -35,8 +35,8 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
-    /// All that goes wrong by itself: nobody asks such a run to end.
-    pub const ALL: [Self; 8] = [
+    /// All of them.
+    pub const ALL: [Self; 9] = [
         Self::Loss,
         Self::Delay,
         Self::Duplicate,
@@ -45,6 +45,7 @@ impl FaultKind {
         Self::Stop,
         Self::Partition,
         Self::Leave,
+        Self::Drain,
     ];
 }
 
@@ -185,7 +186,12 @@ impl FaultPlan {
             dooms: Vec::new(),
         };
         for kind in faults.0.iter().copied() {
-            for _ in 0..rng.u8(0..5) {
+            // Whoever takes a run up again makes good for much, so most runs are never asked to end.
+            let blows = match kind {
+                FaultKind::Drain => rng.u8(0..8).saturating_sub(4),
+                _ => rng.u8(0..5),
+            };
+            for _ in 0..blows {
                 let at = Moment::default() + storm.mul_f64(rng.f64());
                 if let Some(blow) = Blow::draw(rng, kind, workers, count) {
                     plan.blows.push((at, blow));

@@ -87,7 +87,8 @@ pub(super) struct World<'a> {
     events: u64,
     reminded: u32,
     coverage: Coverage,
-    // The run was asked to end, and nobody has taken it up again.
+    // The run was asked to end, and nobody has taken it up again: who is started is asked too, and no
+    // worker is.
     draining: bool,
     // What each worker and ventilator may keep, and the sink.
     most: [Load; 2],
@@ -263,10 +264,10 @@ impl<'a> World<'a> {
     }
 
     fn start(&mut self, process: usize) {
-        // Nobody starts another worker for a run that is complete.
+        // Nobody starts another worker for a run that is complete, or asked to end.
         let over = matches!(self.processes[SINK].life, Life::Left(_))
-            || process >= WORKERS && self.disk.borrow().is_closed();
-        let needed = process == VENTILATOR && self.processes[process].life == Life::Left(0);
+            || process >= WORKERS && (self.draining || self.disk.borrow().is_closed());
+        let needed = process == VENTILATOR && matches!(self.processes[process].life, Life::Left(_));
         if over || !(needed || self.processes[process].life == Life::Down) {
             return;
         }
@@ -297,6 +298,10 @@ impl<'a> World<'a> {
         self.trace.say(self.now, || format!("{name} starts as {me:x}"));
         self.trace.note(self.now, process, 1, &[]);
         self.act(process, Vec::new());
+        let gone = self.processes[VENTILATOR].life == Life::Left(DRAINED);
+        if self.draining && (process == VENTILATOR || process == SINK && gone) {
+            self.tell(self.incarnation(process), Happening::Drain);
+        }
     }
 
     /// A process dies, or leaves.
@@ -636,12 +641,9 @@ impl<'a> World<'a> {
     fn kill(&mut self, process: usize, back_after: Duration) {
         self.end(process, Life::Down);
         self.put(self.now + back_after, Occurrence::Start(process));
-        if process == SINK && self.processes[VENTILATOR].life == Life::Left(0) {
+        // One that has left already is needed to tell the new sink so.
+        if process == SINK && matches!(self.processes[VENTILATOR].life, Life::Left(_)) {
             self.put(self.now + REPLACED, Occurrence::Start(VENTILATOR));
-        }
-        // Its successor knows nothing of that, and the others may have left.
-        if process <= SINK && self.draining {
-            self.take_up();
         }
     }
 

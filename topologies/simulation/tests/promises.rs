@@ -146,9 +146,9 @@ fn a_bug_that_is_put_in_on_purpose_is_found() {
             .with_concurrency(open)
             .with_faults(Faults::all())
             .with_mutation(mutation);
-        let found = (0..1_000).find(|seed| !run(*seed, &scenario).is_clean());
-        let seed = found.unwrap_or_else(|| panic!("{mutation:?} was not found"));
-        println!("{mutation:?} was found by seed {seed}");
+        let found = (0..1_000).find_map(|seed| Some((seed, run(seed, &scenario).failure?)));
+        let (seed, failure) = found.unwrap_or_else(|| panic!("{mutation:?} was not found"));
+        println!("{mutation:?} was found by seed {seed}: {}", failure.broken);
     }
 }
 

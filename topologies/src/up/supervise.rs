@@ -420,6 +420,8 @@ impl Supervisor {
     /// As many as may be at once; who is left is due at the next event.
     fn start_rested(&mut self, now: Time, out: &mut Vec<Effect>) {
         let (ending, draining) = (self.is_ending(), self.phase == Phase::Draining);
+        // A sink that comes back when its ventilator has left has nobody else to tell it.
+        let left = self.ventilator.is_some();
         let mut starts = 0;
         for (post, slot) in &mut self.slots {
             let State::Resting { until } = slot.state else { continue };
@@ -436,7 +438,7 @@ impl Supervisor {
             starts += 1;
             slot.state = State::Running { since: now };
             out.push(Effect::Start(*post));
-            if draining && *post == Post::Ventilator {
+            if draining && (*post == Post::Ventilator || *post == Post::Sink && left) {
                 out.push(Effect::Drain(*post));
             }
         }

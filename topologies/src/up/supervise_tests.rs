@@ -370,6 +370,16 @@ fn a_ventilator_that_was_resting_drains_as_soon_as_it_is_back() {
     assert_eq!(run.tick(), back);
 }
 
+/// The simulation has found it: such a sink waited for good.
+#[test]
+fn a_sink_that_comes_back_when_its_ventilator_has_left_drains_at_once() {
+    let mut run = Script::new(Survival::Durable);
+    run.event(Event::Interrupt);
+    assert_eq!(run.ended(Post::Sink, KILLED), [returns(Post::Sink, KILLED, 100)]);
+    assert_eq!(run.ended(Post::Ventilator, Ending::Code(exit::DRAINED)), []);
+    assert_eq!(run.tick(), [Effect::Start(Post::Sink), Effect::Drain(Post::Sink)]);
+}
+
 #[test]
 fn the_second_interrupt_ends_everything_at_once() {
     let mut run = Script::new(Survival::None);
