@@ -26,7 +26,7 @@ use crate::{
     AssembleError, Function, assemble,
     builtin::{self, BuiltinError},
     crowd,
-    executor::Code,
+    executor::{Code, Host, Own},
     run::{Prepared, RunError, Setup},
 };
 
@@ -170,12 +170,17 @@ fn shown(error: &AssembleError) -> String {
 
 impl PlaceArgs {
     /// How many workers this process is to start, if it is not one of them.
+    /// Runs several of them, if they are asked for and this is not one of them.
+    pub fn run_crowd(&self) -> Option<ExitCode> {
+        self.crowd().map(|count| crowd::run(count, None))
+    }
+
     fn crowd(&self) -> Option<u32> {
         self.processes.filter(|_| crowd::own_index().is_none())
     }
 
     fn run(self, own: Option<Box<dyn Function>>) -> ExitCode {
-        let prepared = match self.prepare(own) {
+        let prepared = match self.prepare(own, None) {
             Ok(prepared) => prepared,
             Err(code) => return code,
         };
@@ -187,11 +192,15 @@ impl PlaceArgs {
     }
 
     /// A worker as the flags say, whose sockets listen. `own` is the function that it brings; without
-    /// one it does what the plan says.
+    /// one it does what the plan says. `host` makes functions in the language of an interpreter.
     ///
     /// # Errors
     /// What to leave with when it can't be; why is told.
-    pub fn prepare(self, own: Option<Box<dyn Function>>) -> Result<Prepared, ExitCode> {
+    pub fn prepare(
+        self,
+        own: Option<Box<dyn Function>>,
+        host: Option<Box<dyn Host>>,
+    ) -> Result<Prepared, ExitCode> {
         process::end_with_parent();
         process::keep_memory();
         if let Err(error) = footing::find() {
@@ -205,6 +214,7 @@ impl PlaceArgs {
             process::complain("worker", &error);
             ExitCode::from(process::NO_KEY)
         })?;
+        let own = Own { function: own, concurrency: None, host };
         let prepared = Prepared::new(&self.setup(), own, &SharedContext::new(), key);
         prepared.map_err(|error| exit_code(Err(error)))
     }

@@ -31,7 +31,7 @@ use crate::{
         desk::Task as Laid,
     },
     core::{Busy, Reply, Request, Share, Ticket},
-    function::{Batch, Outcomes, paired, split_pair, work_through},
+    function::{Batch, Guarded, Outcomes, paired, split_pair, work_through},
     product::{Cursor, Product, Worked},
 };
 
@@ -126,6 +126,18 @@ pub struct Own {
     pub function: Option<Box<dyn Function>>,
     /// How many units it has open at once, whatever the plan says.
     pub concurrency: Option<u32>,
+    /// Who makes functions that are not this library's.
+    pub host: Option<Box<dyn Host>>,
+}
+
+/// Makes functions that this library has not: those in the language of an interpreter that hosts the
+/// worker.
+pub trait Host: Send {
+    /// The function of a stage; none if it is in no such language.
+    ///
+    /// # Errors
+    /// A [`Failure`] when it can't be had.
+    fn function(&self, stage: &Stage) -> Result<Option<Box<dyn Function>>, Failure>;
 }
 
 /// Cuts short what is begun when it is dropped.
@@ -274,10 +286,13 @@ impl Operator {
         self.unload(plan.stage.function == proto::plan::Function::Own);
         let concurrency = self.own.concurrency.or(plan.stage.concurrency);
         let stage = Stage { concurrency, ..plan.stage.clone() };
-        let mut function = match assemble(&stage, self.own.function.take(), &plan.limits) {
+        let mut function = match self.function_of(&stage, plan) {
             Ok(function) => function,
-            Err(error) => return Reply::Unfit(with_causes(&error)),
+            Err(problem) => return Reply::Unfit(problem),
         };
+        if let Some(units) = concurrency.filter(|units| *units > 1) {
+            function.open_at_once(units);
+        }
         if let Err(failure) = function.set_up() {
             return Reply::Unfit(failure.text().to_owned());
         }
@@ -291,6 +306,16 @@ impl Operator {
         match self.employ(loaded, concurrency) {
             Ok(open) => Reply::Loaded { open },
             Err(failure) => Reply::Unfit(failure.into_text()),
+        }
+    }
+
+    fn function_of(&mut self, stage: &Stage, plan: &Plan) -> Result<Box<dyn Function>, String> {
+        let host = self.own.host.as_ref();
+        let hosted = host.map_or(Ok(None), |host| host.function(stage));
+        match hosted.map_err(Failure::into_text)? {
+            Some(function) => Ok(Box::new(Guarded(function))),
+            None => assemble(stage, self.own.function.take(), &plan.limits)
+                .map_err(|error| with_causes(&error)),
         }
     }
 

@@ -20,7 +20,6 @@ use proto::{
 use thiserror::Error;
 
 use crate::{
-    Function,
     core::{Reply, Request, WorkerRole},
     executor::{Code, Executor, Own, Workbench},
 };
@@ -73,14 +72,14 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Has the sockets listen. `own` is the function that the worker brings; without one it does what
-    /// the plan says.
+    /// Has the sockets listen. `own` is the function that the worker brings, and who makes those of its host's
+    /// language; without one it does what the plan says.
     ///
     /// # Errors
     /// [`RunError`] when it cannot start.
     pub fn new(
         setup: &Setup,
-        own: Option<Box<dyn Function>>,
+        own: Own,
         context: &SharedContext,
         key: Option<Key>,
     ) -> Result<Self, RunError> {
@@ -92,13 +91,13 @@ impl Prepared {
         }
         driver.advertise(setup.advertise.clone());
         let hello = Hello {
-            role: HelloRole::Worker { stage: setup.stage.clone(), own: own.is_some() },
+            role: HelloRole::Worker { stage: setup.stage.clone(), own: own.function.is_some() },
             name: setup.name.clone(),
             endpoints: Vec::new(),
             host: this_host(),
             pid: process::id(),
         };
-        let own = Own { function: own, concurrency: setup.concurrency };
+        let own = Own { concurrency: setup.concurrency, ..own };
         let me = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
         let (mut role, first) = WorkerRole::new(me, hello, vec![setup.ventilator.to_string()]);
         if let Some(patience) = setup.give_up_after {

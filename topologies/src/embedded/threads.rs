@@ -212,7 +212,7 @@ impl Threads {
             halt: self.halt.clone(),
             handover: self.handover.clone(),
         };
-        let own = Own { function: Some(Box::new(watched)), concurrency: None };
+        let own = Own { function: Some(Box::new(watched)), ..Own::default() };
         let executor = Executor::start(own, Code::Refused, driver.handle())?;
         let handle = driver.handle();
         self.spawn(&name, handle, move || {

@@ -63,6 +63,12 @@ impl fmt::Display for Unit<'_> {
 /// Most functions are better written as a [`Worker`] or as a closure ([`map`] and its siblings),
 /// which [`Typed`] turns into this; implement it directly to work on the encoded bytes.
 pub trait Function: Send {
+    /// So many units are asked to be open at once, by the stage or by the worker's flags; called
+    /// before it is set up, and only for more than one.
+    fn open_at_once(&mut self, units: u32) {
+        let _ = units;
+    }
+
     /// Called once, before the first unit.
     ///
     /// # Errors
@@ -118,6 +124,10 @@ impl<F: Function + ?Sized> Function for Box<F> {
         (**self).set_up()
     }
 
+    fn open_at_once(&mut self, units: u32) {
+        (**self).open_at_once(units);
+    }
+
     fn define(&mut self, id: u64, code: Option<&[u8]>) -> Result<(), Failure> {
         (**self).define(id, code)
     }
@@ -164,6 +174,10 @@ pub struct Guarded<F>(pub F);
 impl<F: Function> Function for Guarded<F> {
     fn set_up(&mut self) -> Result<(), Failure> {
         guard(|| self.0.set_up())
+    }
+
+    fn open_at_once(&mut self, units: u32) {
+        self.0.open_at_once(units);
     }
 
     fn define(&mut self, id: u64, code: Option<&[u8]>) -> Result<(), Failure> {

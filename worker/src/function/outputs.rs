@@ -277,7 +277,7 @@ impl Outputs {
     }
 
     /// Forgets what the current unit gave, also where its last output was not finished.
-    pub(crate) fn forget_unit(&mut self) {
+    pub fn forget_unit(&mut self) {
         self.ends.truncate(self.begun);
         self.payload.truncate(self.end_of(self.begun));
     }

@@ -61,17 +61,22 @@ class RemoteTraceback(Exception):
 
 def pack(error: BaseException, attempt: int) -> bytes:
     """What a function raised, as bytes."""
+    text = told(error)
+    name = type(error).__qualname__
+    if type(error).__module__ not in ("builtins", "__main__"):
+        name = f"{type(error).__module__}.{name}"
+    return pickle.dumps((_travelling(error), name, _text(error), text, attempt), 5)
+
+
+def told(error: BaseException) -> str:
+    """An exception with its traceback, as text."""
     frames = error.__traceback__
     # The loop that calls the function says nothing about it.
     while frames is not None and frames.tb_frame.f_globals.get("__name__", "").startswith(_OURS):
         frames = frames.tb_next
-    lines = tracebacks.format_exception(type(error), error, frames)
-    text = "".join(lines)
-    name = type(error).__qualname__
-    if type(error).__module__ not in ("builtins", "__main__"):
-        name = f"{type(error).__module__}.{name}"
-    told = _text(error)
-    return pickle.dumps((_travelling(error), name, told, text, attempt), 5)
+    text = "".join(tracebacks.format_exception(type(error), error, frames))
+    # Half a character has no form outside of Python.
+    return text.encode("utf-8", "replace").decode()
 
 
 def _text(error):

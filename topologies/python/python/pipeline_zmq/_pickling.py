@@ -23,14 +23,14 @@ def load(data, buffers=None):
     return loads(data, buffers=buffers)
 
 
-def _cloudpickle(problem=None):
+def _cloudpickle():
     try:
         import cloudpickle
     except ImportError:
         raise pickle.PicklingError(
             "what __main__ defines, lambdas and closures need the package cloudpickle"
             f" to travel: {sys.executable} -m pip install cloudpickle"
-        ) from problem
+        ) from None
     return cloudpickle
 
 
@@ -41,26 +41,34 @@ def by_value(obj) -> bytes:
 
 def dump(obj):
     """A pickle as bytes, or a pair of a pickle and its buffers as a tuple of bytes."""
+    try:
+        data, buffers = _dumped(pickle.Pickler, obj)
+    except Exception as problem:  # noqa: BLE001 - whatever a __reduce__ raises
+        # Outside of this block its traceback is gone, and with it what its frames hold.
+        data, buffers, told = None, (), _Told(problem)
+    else:
+        told = None
+    # Names of __main__ mean something else in another process.
+    if data is None or _shipped or b"__main__" in data:
+        try:
+            data, buffers = _dumped(_cloudpickle().Pickler, obj)
+        except Exception as problem:
+            raise _explained(obj, told or _Told(problem)) from problem
+    return (data, tuple(buffers)) if buffers else data
+
+
+def _dumped(pickler, obj):
     buffers: list = []
-    try:
-        data = pickle.dumps(obj, PROTOCOL, buffer_callback=lambda buffer: _keep(buffers, buffer))
-        # Names of __main__ mean something else in another process.
-        if not _shipped and b"__main__" not in data:
-            return data if not buffers else (data, tuple(buffers))
-        problem = None
-    except Exception as error:  # noqa: BLE001 - whatever a __reduce__ raises
-        problem = error
-    buffers = []
-    try:
-        cloudpickle = _cloudpickle(problem)
-        file = io.BytesIO()
-        cloudpickle.Pickler(
-            file, protocol=PROTOCOL, buffer_callback=lambda buffer: _keep(buffers, buffer)
-        ).dump(obj)
-    except Exception as error:
-        raise _explained(obj, problem or error) from error
-    data = file.getvalue()
-    return data if not buffers else (data, tuple(buffers))
+    file = io.BytesIO()
+    pickler(file, PROTOCOL, buffer_callback=lambda buffer: _keep(buffers, buffer)).dump(obj)
+    return file.getvalue(), buffers
+
+
+class _Told:
+    """What an exception said, without its frames."""
+
+    def __init__(self, problem):
+        self.kind, self.text = type(problem), str(problem)
 
 
 def _keep(buffers, buffer):
@@ -96,8 +104,8 @@ def dump_function(function) -> bytes:
 
 def _explained(obj, problem) -> Exception:
     path, culprit = _culprit(obj, "value", 0)
-    told = f"{path} is a {type(culprit).__qualname__}, which can't be pickled: {problem}"
-    kind = type(problem) if isinstance(problem, (pickle.PicklingError, TypeError)) else pickle.PicklingError
+    told = f"{path} is a {type(culprit).__qualname__}, which can't be pickled: {problem.text}"
+    kind = problem.kind if issubclass(problem.kind, (pickle.PicklingError, TypeError)) else pickle.PicklingError
     return kind(told)
 
 

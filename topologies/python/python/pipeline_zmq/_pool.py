@@ -86,6 +86,10 @@ class Pool:
         ship: Modules that travel by value, because workers can't import them.
         env: Environment variables of the workers on this machine.
         window: How many items of a call may be read beyond those whose results were taken.
+        timeout: Seconds that one item may take; longer ones raise ``TimeoutError``.
+        max_units_per_worker: A worker leaves after so many items, and another one takes its place.
+        concurrency: How many items each worker has open at once: coroutines of ``async def`` functions in
+            one event loop, other functions in threads.
         progress: Whether ``tqdm`` shows how far each call is.
     """
 
@@ -117,6 +121,10 @@ class Pool:
         if workers < 0 or (workers == 0 and bind is None):
             raise ValueError("a pool needs at least one worker (or bind=..., where others join)")
         init = init or initializer
+        if maxtasksperchild is not None and maxtasksperchild < 1:
+            raise ValueError("maxtasksperchild must be a positive int or None")
+        if not isinstance(concurrency, int) or concurrency < 1:
+            raise ValueError("concurrency must be a positive int")
         if init is not None and not callable(init):
             raise TypeError("initializer must be a callable")
         self._workers = workers
@@ -135,12 +143,20 @@ class Pool:
             _pickling.ship(module)
         self._ship = [module if isinstance(module, str) else module.__name__ for module in ship]
         self._engine = _native.Engine(
-            bind=bind, key=key, retries=retries, backoff=backoff, crash_limit=crash_limit
+            bind=bind,
+            key=key,
+            retries=retries,
+            backoff=backoff,
+            crash_limit=crash_limit,
+            concurrency=concurrency,
         )
         setup = {
             "python": sys.version_info[:2],
             "retries": retries,
             "ship": self._ship,
+            "timeout": None if timeout is None else float(timeout),
+            "max_units": max_units_per_worker or maxtasksperchild,
+            "concurrency": concurrency,
             "init": None if init is None else _pickling.by_value((init, tuple(initargs)))
             if _needs_value(init) else pickle.dumps((init, tuple(initargs)), 5),
         }
@@ -311,6 +327,25 @@ class Pool:
 
         return Executor(pool=self, max_pending=max_pending)
 
+    async def amap(self, func, iterable):
+        """Like :meth:`map`, for ``asyncio``."""
+        return await self.map_async(func, iterable)
+
+    async def aimap(self, func, iterable, *, ordered=True):
+        """Like :meth:`imap`, for ``async for``."""
+        import asyncio
+
+        results = self._stream(func, ONE, iterable, ordered=ordered)
+        loop = asyncio.get_running_loop()
+        try:
+            while batch := await loop.run_in_executor(None, results.some):
+                for result in batch:
+                    if type(result) is _native.Raised:
+                        raise _errors.unpacked(result, None)
+                    yield result
+        finally:
+            results.close()
+
     def workers(self):
         """The name and the process id of each worker on this machine."""
         return self._staff.pids()
@@ -323,8 +358,13 @@ class Pool:
             closing.start()
 
     def _finish(self):
-        self._engine.finish()
-        self._staff.leave()
+        engine, staff = self._engine, self._staff
+        engine.finish()
+        while not engine.wait_until_over(0.2):
+            if self._state == "terminated":
+                return
+        # One that came too late to hear of the end would wait for another pool.
+        staff.dismiss()
 
     def terminate(self):
         """Ends at once; what is under way is lost."""

@@ -63,6 +63,17 @@ class Staff:
         self._leaving = True
         self._wake()
 
+    def dismiss(self, patience=1.0):
+        """There is nothing to do any more: who does not leave by itself is ended."""
+        self.leave()
+        for sign in (signal.SIGTERM, signal.SIGKILL):
+            if self.wait(0.05 if sign == signal.SIGTERM else patience):
+                return
+            for member in self._members:
+                process = member.process
+                if process is not None:
+                    _kill(process.pid, sign)
+
     def kill(self):
         """Ends all of them, and what they have started, at once."""
         if os.getpid() != self._owner:
@@ -228,10 +239,10 @@ def ending(code: int) -> str:
         return f"was killed by signal {-code}"
 
 
-def _kill(pid):
+def _kill(pid, sign=signal.SIGKILL):
     for kill in (os.killpg, os.kill):
         try:
-            kill(pid, signal.SIGKILL)
+            kill(pid, sign)
         except (ProcessLookupError, PermissionError):
             pass
 

@@ -6,10 +6,13 @@ anything outside can. The sockets, the groups of units and what becomes of resul
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import pickle
 import signal
 import sys
+import threading
 import traceback
 
 from . import _errors, _native
@@ -33,7 +36,21 @@ def _call(function, items, append):
         append(function(*args, **kwargs))
 
 
-_LOOPS = {ONE: _one, STAR: _star, CALL: _call}
+def _single_one(function, item):
+    return function(item)
+
+
+def _single_star(function, item):
+    return function(*item)
+
+
+def _single_call(function, item):
+    args, kwargs = item
+    return function(*args, **kwargs)
+
+
+# For many items in a row, and for one.
+_WAYS = {ONE: (_one, _single_one), STAR: (_star, _single_star), CALL: (_call, _single_call)}
 
 pack = _errors.pack
 
@@ -48,8 +65,12 @@ class _Missing:
         raise self.error
 
 
-def set_up(code: bytes) -> int:
-    """Makes this process what its pool's workers are; how often a unit is tried again."""
+def set_up(code: bytes):
+    """Makes this process what its pool's workers are.
+
+    Tells how often a unit is tried again, after how many units a worker leaves, and how many seconds a unit
+    may take.
+    """
     try:
         return _set_up(code)
     except BaseException:
@@ -77,7 +98,11 @@ def _set_up(code):
     if setup["init"] is not None:
         function, args = pickle.loads(setup["init"])
         function(*args)
-    return setup["retries"]
+    global _timeout, _open_max
+    _timeout, _open_max = setup["timeout"], setup["concurrency"]
+    if _timeout is not None:
+        signal.signal(_INTERRUPT, _interrupted)
+    return setup["retries"], setup["max_units"], _timeout
 
 
 def define(code: bytes):
@@ -86,8 +111,103 @@ def define(code: bytes):
     try:
         loaded = pickle.loads(function)
     except BaseException as error:  # noqa: BLE001 - whatever an import of it raises
-        return _LOOPS[ONE], _Missing(_unloaded(error))
-    return _LOOPS[manner], loaded
+        loaded = _Missing(_unloaded(error))
+    return *_WAYS[manner], called(loaded)
+
+
+def called(function):
+    """The function as its loop calls it: one that is ``async`` is waited for, if nothing else is open."""
+    if _open_max > 1 or not is_async(function):
+        return function
+    loop = _event_loop()
+
+    def waited(*args, **kwargs):
+        return loop.run_until_complete(function(*args, **kwargs))
+
+    return waited
+
+
+def is_async(function) -> bool:
+    """Whether calling it gives something to await."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    code = getattr(function, "__code__", None) or getattr(
+        getattr(type(function), "__call__", None), "__code__", None
+    )
+    return code is not None and bool(code.co_flags & 0x80)
+
+
+def _event_loop():
+    global _loop
+    if _loop is None:
+        import asyncio
+
+        _loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(_loop)
+    return _loop
+
+
+_loop = None
+_open_max = 1
+
+
+def stage(*, stage, args, concurrency, source=None, path=None, call=None):
+    """The loop and the function of a topology's stage."""
+    from . import _stage
+
+    global _open_max
+    _open_max = concurrency
+    function = _stage.load(source=source, path=path, call=call, args=args, stage=stage, concurrency=concurrency)
+    return *_WAYS[ONE], called(function)
+
+
+def plain(value):
+    """The form of a value in a topology, where other languages and JSON read it."""
+    return _forms()["plain"](value)
+
+
+@functools.cache
+def _forms():
+    space = {"__name__": "pipeline_zmq._forms"}
+    exec(compile(_native.forms(), "<pipeline_zmq forms>", "exec"), space)  # noqa: S102 - our own
+    return space
+
+
+def story(error) -> str:
+    """An exception with its traceback, as text, without the frames of this package."""
+    return _errors.told(error)
+
+
+def serve(units) -> None:
+    """Has many units open at once, on this thread's event loop and in threads."""
+    from ._open import serve
+
+    serve(units, _timeout, _open_max)
+
+
+_timeout = None
+_doomed = None
+
+
+def interrupt(seconds: float) -> None:
+    """Has the main thread raise ``TimeoutError`` in the unit that it is at."""
+    global _doomed
+    current = _native.current_unit()
+    if current is None:
+        return
+    _doomed = (current, seconds)
+    signal.pthread_kill(threading.main_thread().ident, _INTERRUPT)
+
+
+def _interrupted(_signal, _frame):
+    global _doomed
+    doomed, _doomed = _doomed, None
+    # It may have ended in this moment.
+    if doomed is not None and doomed[0] == _native.current_unit():
+        raise TimeoutError(f"the function took longer than {doomed[1]:g} s")
+
+
+_INTERRUPT = signal.SIGRTMAX - 3
 
 
 def _unloaded(error):
@@ -102,13 +222,26 @@ def _quiet_signals() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
+@contextlib.contextmanager
+def default_signals():
+    """Ctrl-C is the worker's own affair meanwhile."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        if before is signal.default_int_handler:
+            signal.signal(signal.SIGINT, before)
+
+
 def main() -> None:
     """Runs a worker of a pool, whose flags are in ``sys.argv``; does not return."""
     arguments, sys.argv[:] = sys.argv[1:], [os.environ.pop("PIPELINE_PYTHON_ARGV0", "")]
     _quiet_signals()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)
-    leave(_native.work(arguments, sys.modules[__name__]))
+    leave(_native.work(arguments, sys.modules[__name__], []))
 
 
 def leave(code: int) -> None:

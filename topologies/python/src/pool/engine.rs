@@ -28,7 +28,7 @@ use super::{
     feed::{Feed, encode, refused},
     intake::{Intake, Room},
     results::{Results, SLICE, broken, decoded},
-    threads::{Terms, Threads},
+    threads::{ROLES, Terms, Threads},
 };
 
 /// A pool's ventilator and sink, and the calls that go through them.
@@ -65,7 +65,7 @@ impl Engine {
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (*, bind, key, retries, backoff, crash_limit))]
+    #[pyo3(signature = (*, bind, key, retries, backoff, crash_limit, concurrency))]
     fn new(
         py: Python<'_>,
         bind: Option<String>,
@@ -73,11 +73,12 @@ impl Engine {
         retries: u32,
         backoff: f64,
         crash_limit: u32,
+        concurrency: u32,
     ) -> PyResult<Self> {
         let bind: Option<Endpoint> =
             bind.map(|text| public_endpoint(&text)).transpose().map_err(PyValueError::new_err)?;
         let backoff_ms = (backoff.max(0.0) * 1e3) as u64;
-        let terms = Terms { bind, key, retries, backoff_ms, crash_limit };
+        let terms = Terms { bind, key, retries, backoff_ms, crash_limit, concurrency };
         let threads = py
             .detach(|| Threads::start(&terms))
             .map_err(|error| PyOSError::new_err(proto::causes::with_causes(&error)))?;
@@ -187,9 +188,10 @@ impl Engine {
         py.detach(|| self.intake.end_streams());
     }
 
-    /// Whether everything that was under way is finished.
-    fn is_over(&self) -> bool {
-        self.threads().as_ref().is_none_or(Threads::are_over)
+    /// Waits until ventilator and sink have ended, for so many seconds at most; whether they have.
+    fn wait_until_over(&self, py: Python<'_>, seconds: f64) -> bool {
+        let patience = Duration::from_secs_f64(seconds.clamp(0.0, 3_600.0));
+        py.detach(|| self.intake.wait_until_over(ROLES, patience))
     }
 
     /// Nothing goes on, and every call is told why.
@@ -209,12 +211,11 @@ impl Engine {
         }
         py.detach(|| {
             let threads = self.threads().take();
-            if let Some(threads) = &threads {
+            self.intake.break_off("the pool was terminated");
+            if let Some(threads) = threads {
                 threads.stop();
             }
-            self.intake.break_off("the pool was terminated");
             self.desk.close();
-            drop(threads);
         });
     }
 }

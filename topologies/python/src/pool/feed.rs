@@ -40,6 +40,8 @@ struct Channel {
     // Encoded, and not put. Whoever puts them holds the lock, so items stay in their order.
     values: Mutex<Outputs>,
     over: AtomicBool,
+    // The intake knows that no more items follow.
+    told: AtomicBool,
 }
 
 impl Channel {
@@ -67,6 +69,13 @@ impl Channel {
         }
     }
 
+    /// No more items follow; however often it is said. Python may keep a feed for longer than its items.
+    fn fed(&self) {
+        if !self.told.swap(true, Ordering::AcqRel) {
+            self.intake.fed();
+        }
+    }
+
     /// Puts what is encoded every now and then, until the items are over.
     fn linger(&self) {
         while !self.over.load(Ordering::Acquire) {
@@ -89,14 +98,20 @@ impl Feed {
     pub(super) fn new(call: Arc<Call>, intake: Arc<Intake>, code: u64) -> Self {
         intake.feeding();
         let values = Mutex::new(Outputs::new(intake.limits()));
-        let channel = Channel { call, intake, values, over: AtomicBool::new(false) };
+        let channel = Channel {
+            call,
+            intake,
+            values,
+            over: AtomicBool::new(false),
+            told: AtomicBool::new(false),
+        };
         Self { channel: Arc::new(channel), code }
     }
 }
 
 impl Drop for Feed {
     fn drop(&mut self) {
-        self.channel.intake.fed();
+        self.channel.fed();
     }
 }
 
@@ -110,7 +125,7 @@ pub(super) fn encode(
     values.push_written(|out| {
         out.push(0x92);
         push_uint(out, code);
-        Encoder.append(item, out)
+        Encoder::native().append(item, out)
     })
 }
 
@@ -154,11 +169,13 @@ impl Feed {
     /// No more items follow.
     fn end(&self) {
         self.channel.call.end();
+        self.channel.fed();
     }
 
     /// No more items follow: reading them has raised this.
     fn fail_with(&self, error: Py<PyAny>) {
         self.channel.call.fail(error);
+        self.channel.fed();
     }
 }
 

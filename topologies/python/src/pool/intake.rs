@@ -54,6 +54,8 @@ struct State {
     unbound: bool,
     // Calls that are iterated over are read no further.
     no_streams: bool,
+    // Roles that have ended.
+    over: usize,
 }
 
 impl State {
@@ -96,6 +98,7 @@ impl Intake {
             feeding: 0,
             unbound: false,
             no_streams: false,
+            over: 0,
         };
         Self { state: Mutex::new(state), room: Condvar::new(), ventilator, limits }
     }
@@ -262,6 +265,19 @@ impl Intake {
         drop(state);
         calls.iter().for_each(|call| call.break_off(why));
         self.room.notify_all();
+    }
+
+    /// One of the roles has ended.
+    pub fn role_over(&self) {
+        self.state().over += 1;
+        self.room.notify_all();
+    }
+
+    /// Waits until so many roles have ended, for so long at most; whether they have.
+    pub fn wait_until_over(&self, roles: usize, patience: Duration) -> bool {
+        let state = self.state();
+        let ended = self.room.wait_timeout_while(state, patience, |state| state.over < roles);
+        !ended.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
     /// Why nothing goes on, if so.

@@ -186,6 +186,23 @@ impl Results {
         Ok(all)
     }
 
+    /// All that is decoded, waiting for some if there is none; empty at the end. What was raised is in it.
+    fn some<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let some = PyList::empty(py);
+        loop {
+            if let Some(batch) = self.batch.take() {
+                let batch = batch.into_bound(py);
+                let rest = batch.get_slice(self.next, batch.len());
+                if !rest.is_empty() {
+                    return Ok(rest);
+                }
+            }
+            if !self.fetch(py, None)? {
+                return Ok(some);
+            }
+        }
+    }
+
     /// Keeps this as long as results may come.
     fn hold(&mut self, what: Py<PyAny>) {
         self.held = Some(what);

@@ -6,7 +6,7 @@ use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     process,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     thread,
 };
 
@@ -61,13 +61,17 @@ pub(super) struct Terms {
     pub retries: u32,
     pub backoff_ms: u64,
     pub crash_limit: u32,
+    pub concurrency: u32,
 }
+
+/// How many roles there are here.
+pub(super) const ROLES: usize = 2;
 
 /// The threads of one pool.
 pub(super) struct Threads {
     folder: PrivateFolder,
     stops: Vec<Box<dyn Fn() + Send + Sync>>,
-    threads: Mutex<Vec<thread::JoinHandle<()>>>,
+    threads: Vec<thread::JoinHandle<()>>,
     pub intake: Arc<Intake>,
 }
 
@@ -94,7 +98,7 @@ impl Threads {
         let intake = Intake::new(OutputLimits::from(&limits), ventilator.handle());
         let sink_path = at(SINK).to_string();
         let mut threads =
-            Self { folder, stops: Vec::new(), threads: Mutex::default(), intake: Arc::new(intake) };
+            Self { folder, stops: Vec::new(), threads: Vec::new(), intake: Arc::new(intake) };
         threads.start_sink(sink, &limits)?;
         threads.start_ventilator(ventilator, terms, limits, sink_path, sink_at)?;
         Ok(threads)
@@ -135,6 +139,7 @@ impl Threads {
             retries: terms.retries,
             backoff_ms: terms.backoff_ms,
             crash_limit: terms.crash_limit,
+            concurrency: Some(terms.concurrency).filter(|units| *units > 1),
             ..Stage::new(STAGE, Function::Own)
         };
         let config = Config {
@@ -172,22 +177,20 @@ impl Threads {
                 Err(_) => Some(format!("the pool's {part} panicked")),
             };
             intake.break_off(problem.as_deref().unwrap_or("the pool was closed"));
+            intake.role_over();
         })?;
-        let threads = self.threads.get_mut().unwrap_or_else(PoisonError::into_inner);
-        threads.push(thread);
+        self.threads.push(thread);
         self.stops.push(Box::new(move || handle.stop()));
         Ok(())
     }
 
-    /// Ends both at once.
-    pub fn stop(&self) {
+    /// Ends both at once, and waits for them.
+    pub fn stop(mut self) {
         self.stops.iter().for_each(|stop| stop());
-    }
-
-    /// Whether both have ended.
-    pub fn are_over(&self) -> bool {
-        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        threads.iter().all(thread::JoinHandle::is_finished)
+        for thread in self.threads.drain(..) {
+            // Panics are caught inside and told.
+            let _ = thread.join();
+        }
     }
 }
 

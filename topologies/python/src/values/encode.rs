@@ -41,41 +41,113 @@ impl From<Failure> for Fault {
 /// `pipeline_zmq._pickling.dump`, which gives a pickle and its buffers.
 static DUMP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
+/// Which objects are encoded as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// Whatever MessagePack has.
+    MessagePack,
+    /// What JSON has too: no bytes, and no numbers that are none.
+    Json,
+}
+
 /// Encodes objects.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Encoder;
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Encoder(Extent);
 
 impl Encoder {
-    /// Appends an object.
+    /// For processes of this package.
+    pub(crate) fn native() -> Self {
+        Self(Extent::MessagePack)
+    }
+
+    /// For everybody.
+    pub(crate) fn plain() -> Self {
+        Self(Extent::Json)
+    }
+
+    /// Appends an object, as a pickle if it has to be.
     ///
     /// # Errors
     /// What Python says when it can be neither encoded nor pickled; the bytes are of no use then.
     #[inline]
     pub(crate) fn append(self, object: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> Result<(), Fault> {
         let start = out.len();
-        if native(object, out, 0) {
+        if self.encode(object, out, 0) {
             return Ok(());
         }
         out.truncate(start);
         pickled(object, out)
     }
-}
 
-/// Appends an object that MessagePack has; whether it is one.
-#[inline]
-fn native(object: &Bound<'_, PyAny>, out: &mut Vec<u8>, depth: u32) -> bool {
-    if object.is_exact_instance_of::<PyInt>() {
-        return integer(object, out);
+    /// Appends an object that needs no pickle.
+    ///
+    /// # Errors
+    /// When it needs one; the bytes are of no use then.
+    #[inline]
+    pub(crate) fn append_native(
+        self,
+        object: &Bound<'_, PyAny>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
+        match self.encode(object, out, 0) {
+            true => Ok(()),
+            false => Err(Fault::Refused(Failure::new("a value without a plain form"))),
+        }
     }
-    if let Ok(text) = object.cast_exact::<PyString>() {
-        return string(text, out);
+
+    /// Appends an object of this extent; whether it is one.
+    #[inline]
+    fn encode(self, object: &Bound<'_, PyAny>, out: &mut Vec<u8>, depth: u32) -> bool {
+        if object.is_exact_instance_of::<PyInt>() {
+            return integer(object, out);
+        }
+        if let Ok(text) = object.cast_exact::<PyString>() {
+            return string(text, out);
+        }
+        if let Ok(number) = object.cast_exact::<PyFloat>() {
+            let number = number.value();
+            out.push(0xcb);
+            out.extend_from_slice(&number.to_be_bytes());
+            return self.0 == Extent::MessagePack || number.is_finite();
+        }
+        self.compound(object, out, depth)
     }
-    if let Ok(number) = object.cast_exact::<PyFloat>() {
-        out.push(0xcb);
-        out.extend_from_slice(&number.value().to_be_bytes());
-        return true;
+
+    fn compound(self, object: &Bound<'_, PyAny>, out: &mut Vec<u8>, depth: u32) -> bool {
+        if object.is_exact_instance_of::<PyNone>() {
+            out.push(0xc0);
+            return true;
+        }
+        if let Ok(truth) = object.cast_exact::<PyBool>() {
+            out.push(if truth.is_true() { 0xc3 } else { 0xc2 });
+            return true;
+        }
+        if let Ok(bytes) = object.cast_exact::<PyBytes>() {
+            return self.0 == Extent::MessagePack
+                && rmp::encode::write_bin(out, bytes.as_bytes()).is_ok();
+        }
+        if depth == NATIVE_DEPTH_MAX {
+            return false;
+        }
+        if let Ok(list) = object.cast_exact::<PyList>() {
+            let Ok(len) = u32::try_from(list.len()) else { return false };
+            return rmp::encode::write_array_len(out, len).is_ok()
+                && list.iter().all(|item| self.encode(&item, out, depth + 1));
+        }
+        match object.cast_exact::<PyDict>() {
+            Ok(map) => self.mapping(map, out, depth),
+            Err(_) => false,
+        }
     }
-    compound(object, out, depth)
+
+    fn mapping(self, map: &Bound<'_, PyDict>, out: &mut Vec<u8>, depth: u32) -> bool {
+        let Ok(len) = u32::try_from(map.len()) else { return false };
+        rmp::encode::write_map_len(out, len).is_ok()
+            && map.iter().all(|(key, value)| {
+                key.cast_exact::<PyString>().is_ok_and(|key| string(key, out))
+                    && self.encode(&value, out, depth + 1)
+            })
+    }
 }
 
 #[inline]
@@ -101,41 +173,6 @@ fn string(text: &Bound<'_, PyString>, out: &mut Vec<u8>) -> bool {
         return true;
     }
     rmp::encode::write_str(out, text).is_ok()
-}
-
-fn compound(object: &Bound<'_, PyAny>, out: &mut Vec<u8>, depth: u32) -> bool {
-    if object.is_exact_instance_of::<PyNone>() {
-        out.push(0xc0);
-        return true;
-    }
-    if let Ok(truth) = object.cast_exact::<PyBool>() {
-        out.push(if truth.is_true() { 0xc3 } else { 0xc2 });
-        return true;
-    }
-    if let Ok(bytes) = object.cast_exact::<PyBytes>() {
-        return rmp::encode::write_bin(out, bytes.as_bytes()).is_ok();
-    }
-    if depth == NATIVE_DEPTH_MAX {
-        return false;
-    }
-    if let Ok(list) = object.cast_exact::<PyList>() {
-        let Ok(len) = u32::try_from(list.len()) else { return false };
-        return rmp::encode::write_array_len(out, len).is_ok()
-            && list.iter().all(|item| native(&item, out, depth + 1));
-    }
-    match object.cast_exact::<PyDict>() {
-        Ok(map) => mapping(map, out, depth),
-        Err(_) => false,
-    }
-}
-
-fn mapping(map: &Bound<'_, PyDict>, out: &mut Vec<u8>, depth: u32) -> bool {
-    let Ok(len) = u32::try_from(map.len()) else { return false };
-    rmp::encode::write_map_len(out, len).is_ok()
-        && map.iter().all(|(key, value)| {
-            key.cast_exact::<PyString>().is_ok_and(|key| string(key, out))
-                && native(&value, out, depth + 1)
-        })
 }
 
 /// Appends any object as a pickle.

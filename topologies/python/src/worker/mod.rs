@@ -6,22 +6,33 @@
 //! | | |
 //! | --- | --- |
 //! | `shipped.rs` | functions that come while the worker runs, and units that name them |
+//! | `stage.rs` | the function of a topology's stage |
+//! | `group.rs`, `port.rs` | units one after the other; units of which many are open at once |
+//! | `terms.rs` | what a result means, and an exception |
 //! | `current.rs` | which unit the function works on |
 //! | `watch.rs` | a thread that looks at how long it has been at it |
 
 mod current;
+mod group;
+mod port;
 mod shipped;
+mod stage;
+mod terms;
 mod watch;
 
-use std::process::ExitCode;
+use std::{io, process::ExitCode, sync::Arc};
 
 use clap::Parser;
-use proto::{cli, kin};
+use proto::{cli, kin, plan};
 use pyo3::prelude::*;
 use worker::cli::{PlaceArgs, exit_code};
 
-pub(crate) use self::current::current_unit;
-use self::shipped::Shipped;
+pub(crate) use self::{current::current_unit, port::Units};
+use self::{
+    port::Port,
+    shipped::Shipped,
+    stage::{Staged, Stages},
+};
 
 /// Computes in Python what a ventilator sends.
 #[derive(Debug, Parser)]
@@ -34,34 +45,83 @@ struct Flags {
     function: Option<String>,
 }
 
-/// Runs a worker on the main thread until it leaves; what to leave with. `host` is what loads functions
-/// and packs what they raise.
+/// The source of the module with the forms of values, which workers without this package run as well.
 #[pyfunction]
-pub(crate) fn work(py: Python<'_>, arguments: Vec<String>, host: Py<PyAny>) -> u8 {
-    let words = std::iter::once("worker".to_owned()).chain(arguments);
-    py.detach(|| crate::cli::number(cli::main_of(words, |flags: Flags| run(flags, host))))
+pub(crate) fn forms() -> &'static str {
+    include_str!("../../../../worker/src/external/forms.py")
+}
+
+/// Runs a worker on the main thread until it leaves; what to leave with. `host` is what loads functions
+/// and packs what they raise; `words` are how this program is started again.
+#[pyfunction]
+pub(crate) fn work(
+    py: Python<'_>,
+    arguments: Vec<String>,
+    host: Py<PyAny>,
+    words: Vec<String>,
+) -> u8 {
+    py.detach(|| {
+        proto::this_program::hosted_by(words, &arguments);
+        let line = std::iter::once("worker".to_owned()).chain(arguments);
+        crate::cli::number(cli::main_of(line, |flags: Flags| run(flags, host)))
+    })
 }
 
 fn run(flags: Flags, host: Py<PyAny>) -> ExitCode {
+    if let Some(code) = flags.place.run_crowd() {
+        return code;
+    }
     kin::adopt();
-    let shipped = match Shipped::new(host) {
-        Ok(shipped) => shipped,
-        Err(error) => return exit_code(Err(error.into())),
+    match start(flags, host) {
+        Ok(code) | Err(Stop::Told(code)) => code,
+        Err(Stop::Io(error)) => exit_code(Err(error.into())),
+    }
+}
+
+/// Why no worker is run.
+enum Stop {
+    Told(ExitCode),
+    Io(io::Error),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+fn start(flags: Flags, host: Py<PyAny>) -> Result<ExitCode, Stop> {
+    let port = Port::new()?;
+    let another = || Python::attach(|py| host.clone_ref(py));
+    let function: Box<dyn worker::Function> = match flags.function {
+        None => Box::new(Shipped::new(another(), port.clone())?),
+        Some(path) => {
+            let stage = plan::Stage::new("work", plan::Function::Call(path));
+            Box::new(Staged::new(another(), &stage, port.clone())?)
+        }
     };
-    let prepared = match flags.place.prepare(Some(Box::new(shipped))) {
-        Ok(prepared) => prepared,
-        Err(code) => return code,
-    };
+    let stages = Box::new(Stages::new(another(), port.clone()));
+    let prepared = flags.place.prepare(Some(function), Some(stages)).map_err(Stop::Told)?;
     cli::drain_on_signals(prepared.handle());
-    let (workbench, thread) = match prepared.run_apart() {
-        Ok(parts) => parts,
-        Err(error) => return exit_code(Err(error.into())),
-    };
-    while workbench.turn() {}
+    port.belongs_to(prepared.handle());
+    let (workbench, thread) = prepared.run_apart()?;
+    let workbench = Arc::new(workbench);
+    while workbench.turn() {
+        if port.take_begun() {
+            let units = Units::new(port.clone(), workbench.clone());
+            serve(&host, units);
+        }
+    }
     let ended = thread.join();
     kin::end_all();
-    match ended {
-        Ok(ended) => exit_code(ended),
-        Err(_) => ExitCode::FAILURE,
-    }
+    Ok(ended.map_or(ExitCode::FAILURE, exit_code))
+}
+
+/// Gives the main thread to Python's event loop, until it is wanted for something else.
+fn serve(host: &Py<PyAny>, units: Units) {
+    Python::attach(|py| {
+        if let Err(error) = host.bind(py).call_method1("serve", (units,)) {
+            error.print(py);
+        }
+    });
 }

@@ -1,6 +1,7 @@
 //! A look at the function from outside, while it works on a group of units.
 //!
-//! Units are begun in groups, and one that suddenly takes long must not hold those behind it: what of its
+//! A unit that takes longer than it may is interrupted: `pipeline_zmq._worker` has the main thread raise an
+//! exception. Units are begun in groups, and one that suddenly takes long must not hold those behind it: what of its
 //! group is not begun is taken from it, so that other workers can have it. Owns the thread that does so,
 //! which needs the interpreter only then; a function that holds the interpreter itself is not interrupted.
 
@@ -16,6 +17,8 @@ use std::{
 
 use pyo3::{prelude::*, types::PyList};
 
+use super::terms::Terms;
+
 /// A group that lasts longer is cut behind the unit that is under way.
 const GROUP_MAX: Duration = Duration::from_millis(5);
 /// So many looks at nothing, and the thread sleeps until it is woken.
@@ -28,10 +31,21 @@ struct Watched {
     values: Py<PyList>,
     results: Py<PyList>,
     cut: bool,
+    // Units that are done, and since when the next one is worked on.
+    at: (usize, Instant),
+    interrupted: bool,
+}
+
+/// How long a unit may take, and who interrupts it.
+#[derive(Clone)]
+struct Limit {
+    most: Duration,
+    terms: Arc<Terms>,
 }
 
 struct Shared {
     watched: Mutex<Option<Watched>>,
+    limit: Mutex<Option<Limit>>,
     asleep: AtomicBool,
     over: AtomicBool,
 }
@@ -57,12 +71,20 @@ impl Watch {
     pub fn start() -> io::Result<Self> {
         let shared = Arc::new(Shared {
             watched: Mutex::new(None),
+            limit: Mutex::new(None),
             asleep: AtomicBool::new(false),
             over: AtomicBool::new(false),
         });
         let theirs = shared.clone();
         let thread = thread::Builder::new().name("watch".into()).spawn(move || look(&theirs))?;
         Ok(Self { shared, thread: thread.thread().clone() })
+    }
+
+    /// A unit may take so many seconds at most.
+    pub fn limit(&self, seconds: Option<f64>, terms: &Arc<Terms>) {
+        let limit = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let limit = limit.map(|most| Limit { most, terms: terms.clone() });
+        *self.shared.limit.lock().unwrap_or_else(PoisonError::into_inner) = limit;
     }
 
     /// The function works on these values; what comes of them is appended to the results.
@@ -72,6 +94,8 @@ impl Watch {
             values: values.clone().unbind(),
             results: results.clone().unbind(),
             cut: false,
+            at: (0, Instant::now()),
+            interrupted: false,
         };
         *self.shared.watched() = Some(watched);
         if self.shared.asleep.swap(false, Ordering::AcqRel) {
@@ -114,9 +138,30 @@ fn look(shared: &Shared) {
             Some(watched) => !watched.cut && watched.begun.elapsed() >= GROUP_MAX,
         };
         idle = 0;
+        // Not held while the interpreter is waited for.
+        let limit = shared.limit.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if late {
             Python::attach(|py| cut(py, shared));
         }
+        if let Some(limit) = &limit {
+            Python::attach(|py| interrupt(py, shared, limit));
+        }
+    }
+}
+
+/// Interrupts the unit that is worked on, if that takes too long.
+fn interrupt(py: Python<'_>, shared: &Shared, limit: &Limit) {
+    let Some(watched) = &mut *shared.watched() else { return };
+    let done = watched.results.bind(py).len();
+    if watched.at.0 != done {
+        watched.at = (done, Instant::now());
+        watched.interrupted = false;
+    }
+    if !watched.interrupted && watched.at.1.elapsed() >= limit.most {
+        watched.interrupted = true;
+        let seconds = limit.most.as_secs_f64();
+        // Python says so itself where it can't.
+        let _ = limit.terms.host.bind(py).call_method1("interrupt", (seconds,));
     }
 }
 

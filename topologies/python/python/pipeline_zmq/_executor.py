@@ -1,0 +1,143 @@
+"""The pool as an executor: real futures of ``concurrent.futures``."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import threading
+import weakref
+
+from . import _errors, _native
+from ._pool import Pool
+
+_Raised = _native.Raised
+
+
+class Executor(concurrent.futures.Executor):
+    """Like ``concurrent.futures.ProcessPoolExecutor``, and a worker that dies breaks nothing.
+
+    >>> with Executor(1) as executor:
+    ...     executor.submit(pow, 2, 10).result()
+    1024
+
+    Args:
+        max_workers: How many processes; as many as there are processors unless given.
+        initializer: Called in each worker before its first call, with ``initargs``.
+        max_pending: How many calls may wait or run; ``submit`` waits beyond that, and raises
+            ``RuntimeError`` where it would wait for itself, in a callback of a future.
+        pool: A pool to run in; it is not closed with the executor.
+        options: Whatever else :class:`Pool` takes.
+    """
+
+    def __init__(
+        self, max_workers=None, initializer=None, initargs=(), *, max_pending=100_000, pool=None, **options
+    ):
+        if pool is not None and (max_workers is not None or initializer is not None or options):
+            raise TypeError("a pool that is given has its own workers and options")
+        if max_workers is not None and max_workers <= 0:
+            raise ValueError("max_workers must be greater than 0")
+        self._own = pool is None
+        self._pool = pool or Pool(max_workers, initializer, initargs, **options)
+        self._max_pending = max_pending
+        self._futures = weakref.WeakSet()
+        self._pending = 0
+        self._room = threading.Condition()
+        self._shut_down = False
+
+    def submit(self, fn, /, *args, **kwargs):
+        """Has ``fn(*args, **kwargs)`` called in a worker; a future of what it comes to."""
+        future = concurrent.futures.Future()
+        self._admit()
+        try:
+            self._pool._single(fn, args, kwargs, lambda result: self._told(future, result))
+        except BaseException:
+            self._left()
+            raise
+        self._futures.add(future)
+        return future
+
+    def map(self, fn, *iterables, timeout=None, chunksize=1):
+        """Like the built-in ``map``, on all workers; results in order, inputs read as results are taken.
+
+        Raises:
+            TimeoutError: From the iterator, ``timeout`` seconds after this call.
+        """
+        from ._maps import _starred
+
+        if chunksize < 1:
+            raise ValueError("chunksize must be >= 1.")
+        self._refuse_if_shut_down()
+        manner, items = _starred(fn, iterables) if iterables else ("one", ())
+        results = self._pool._stream(fn, manner, items, ordered=True)
+        return results if timeout is None else _until(results, timeout)
+
+    def shutdown(self, wait=True, *, cancel_futures=False):
+        """No more calls; waits for those under way unless told otherwise."""
+        with self._room:
+            first, self._shut_down = not self._shut_down, True
+            self._room.notify_all()
+        if cancel_futures:
+            for future in list(self._futures):
+                future.cancel()
+        if self._own:
+            if first:
+                self._pool._engine.end_streams() if cancel_futures else None
+                self._pool.close()
+            if wait:
+                self._pool.join()
+        elif wait:
+            concurrent.futures.wait(list(self._futures))
+
+    def _refuse_if_shut_down(self):
+        if self._shut_down:
+            raise RuntimeError("cannot schedule new futures after shutdown")
+        if self._pool._broken is not None:
+            raise _errors.Broken(self._pool._broken)
+
+    def _admit(self):
+        with self._room:
+            self._refuse_if_shut_down()
+            while self._pending >= self._max_pending:
+                if threading.current_thread() is self._pool._teller:
+                    raise RuntimeError(
+                        f"{self._pending} calls are pending, and this one would wait for itself:"
+                        " it was made in the callback of a future"
+                    )
+                self._room.wait()
+                self._refuse_if_shut_down()
+            self._pending += 1
+
+    def _left(self):
+        with self._room:
+            self._pending -= 1
+            if self._pending == self._max_pending - 1:
+                self._room.notify()
+
+    def _told(self, future, result):
+        self._left()
+        if not future.set_running_or_notify_cancel():
+            return
+        if type(result) is _Raised:
+            future.set_exception(_errors.unpacked(result, 0))
+        else:
+            future.set_result(result)
+
+
+def _until(results, timeout):
+    """The results, as long as they come in time."""
+    import time
+
+    from ._result import timed_out
+
+    deadline = time.monotonic() + timeout
+
+    def taken():
+        while True:
+            try:
+                result = results.next(max(0.0, deadline - time.monotonic()))
+            except StopIteration:
+                return
+            except TimeoutError:
+                raise timed_out(f"not all results came within {timeout} s") from None
+            yield result
+
+    return taken()
