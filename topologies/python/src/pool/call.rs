@@ -146,6 +146,14 @@ impl Call {
         first
     }
 
+    /// How many results have come, and how many items there are once that is known; what came is all there
+    /// is once nobody wants more.
+    pub fn progress(&self) -> (u64, Option<u64>) {
+        let state = self.state();
+        let is_over = state.dropped || state.broken.is_some();
+        (state.came, if is_over { Some(state.came) } else { state.total })
+    }
+
     /// Whether it is iterated over.
     pub fn is_stream(&self) -> bool {
         matches!(self.manner, Manner::Ordered | Manner::AsTheyCome)

@@ -75,6 +75,7 @@ impl Engine {
         crash_limit: u32,
         concurrency: u32,
     ) -> PyResult<Self> {
+        proto::process::keep_memory();
         let bind: Option<Endpoint> =
             bind.map(|text| public_endpoint(&text)).transpose().map_err(PyValueError::new_err)?;
         let backoff_ms = (backoff.max(0.0) * 1e3) as u64;
@@ -112,6 +113,12 @@ impl Engine {
         let id = self.codes.fetch_add(1, Ordering::Relaxed);
         self.intake.define(id, Some(code.as_bytes().to_vec()));
         id
+    }
+
+    /// Items that were put, those whose outcomes have come, and of these the ones that failed without an
+    /// exception.
+    fn counts(&self) -> (u64, u64, u64) {
+        self.intake.counts()
     }
 
     /// No item names this code any more.

@@ -166,6 +166,11 @@ impl Feed {
         })
     }
 
+    /// How many results have come, and how many items there are once that is known.
+    fn progress(&self) -> (u64, Option<u64>) {
+        self.channel.call.progress()
+    }
+
     /// No more items follow.
     fn end(&self) {
         self.channel.call.end();

@@ -56,6 +56,9 @@ struct State {
     no_streams: bool,
     // Roles that have ended.
     over: usize,
+    // Items whose outcomes have come, and how many of them failed for good.
+    came: u64,
+    dead: u64,
 }
 
 impl State {
@@ -73,6 +76,15 @@ impl State {
             }
         }
     }
+}
+
+fn append(ready: &mut Outputs, values: &mut Outputs) {
+    for value in values.iter() {
+        ready.begin_unit();
+        // It was admitted by the same limits already.
+        let _ = ready.push_bytes(value);
+    }
+    values.clear();
 }
 
 /// Where calls and the ventilator meet.
@@ -99,6 +111,8 @@ impl Intake {
             unbound: false,
             no_streams: false,
             over: 0,
+            came: 0,
+            dead: 0,
         };
         Self { state: Mutex::new(state), room: Condvar::new(), ventilator, limits }
     }
@@ -228,12 +242,11 @@ impl Intake {
         let first = state.first + state.ready.len() as u64;
         state.routes.add(first, count, call, index);
         state.demand = state.demand.saturating_sub(count);
-        for value in values.iter() {
-            state.ready.begin_unit();
-            // It was admitted by the same limits already.
-            let _ = state.ready.push_bytes(value);
+        match state.ready.is_empty() {
+            // Large values are not copied.
+            true => std::mem::swap(&mut state.ready, values),
+            false => append(&mut state.ready, values),
         }
-        values.clear();
         if state.asked {
             let reply = state.take();
             drop(state);
@@ -280,6 +293,12 @@ impl Intake {
         !ended.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
+    /// Items that were put, and of those whose outcomes have come, and who failed without an exception.
+    pub fn counts(&self) -> (u64, u64, u64) {
+        let state = self.state();
+        (state.first + state.ready.len() as u64, state.came, state.dead)
+    }
+
     /// Why nothing goes on, if so.
     pub fn broken(&self) -> Option<String> {
         self.state().broken.clone()
@@ -287,7 +306,12 @@ impl Intake {
 
     /// Gives outcomes to their calls.
     pub fn deliver(&self, entry: Entry) {
-        let found = self.state().routes.take(entry.first, entry.count);
+        let found = {
+            let mut state = self.state();
+            state.came += entry.count;
+            state.dead += u64::from(matches!(entry.outcome, Outcome::Dead { .. }));
+            state.routes.take(entry.first, entry.count)
+        };
         for Found { call, index, offset, count } in found {
             let piece = match &entry.outcome {
                 Outcome::Values { units, .. } => {
