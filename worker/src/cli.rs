@@ -1,6 +1,12 @@
 //! The flags of a worker that is started by hand, and what turns a user's own program into one.
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    ffi::OsString,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::{
     Args, Parser,
@@ -25,8 +31,10 @@ use tracing::warn;
 use crate::{
     AssembleError, Function, assemble,
     builtin::{self, BuiltinError},
+    core::exit,
     crowd,
     executor::{Code, Host, Own},
+    external::{Succession, Successor},
     run::{Prepared, RunError, Setup},
 };
 
@@ -122,7 +130,7 @@ impl WorkerArgs {
                 if !process::has_launcher() {
                     kin::be_guarded();
                 }
-                self.place.run(own)
+                self.place.run(own, Some(Succession::default()))
             }
             Err(problem) => {
                 process::complain("worker", &problem);
@@ -164,11 +172,34 @@ fn shown(error: &AssembleError) -> String {
             BuiltinError::ArgumentsRefused { .. } => source.to_string(),
         },
         AssembleError::Command { source, .. } => source.to_string(),
-        AssembleError::NoOwnFunction { .. } => error.to_string(),
+        AssembleError::NoOwnFunction { .. } | AssembleError::Call { .. } => error.to_string(),
     }
 }
 
 impl PlaceArgs {
+    /// The flags that say the same in another folder.
+    fn flags(&self) -> Vec<OsString> {
+        let mut flags: Vec<OsString> = Vec::new();
+        let mut add = |flag: &str, value: OsString| flags.extend([flag.into(), value]);
+        add("--ventilator", anywhere(&self.ventilator).into());
+        self.bind.iter().for_each(|endpoint| add("--bind", anywhere(endpoint).into()));
+        self.advertise.iter().for_each(|endpoint| add("--advertise", anywhere(endpoint).into()));
+        let texts = [("--stage", &self.stage), ("--name", &self.name)];
+        texts.into_iter().for_each(|(flag, text)| {
+            text.iter().for_each(|text| add(flag, text.into()));
+        });
+        let patience = self.give_up_after.map(|patience| format!("{}ms", patience.as_millis()));
+        patience.into_iter().for_each(|patience| add("--give-up-after", patience.into()));
+        let numbers = [("--concurrency", self.concurrency), ("--processes", self.processes)];
+        numbers.into_iter().for_each(|(flag, number)| {
+            number.iter().for_each(|number| add(flag, number.to_string().into()));
+        });
+        self.key.iter().for_each(|key| add("--key", absolute(key).into()));
+        let switches = [("--insecure", self.insecure), ("--allow-code", self.allow_code)];
+        flags.extend(switches.into_iter().filter(|(_, on)| *on).map(|(flag, _)| flag.into()));
+        flags
+    }
+
     /// How many workers this process is to start, if it is not one of them.
     /// Runs several of them, if they are asked for and this is not one of them.
     pub fn run_crowd(&self) -> Option<ExitCode> {
@@ -179,16 +210,26 @@ impl PlaceArgs {
         self.processes.filter(|_| crowd::own_index().is_none())
     }
 
-    fn run(self, own: Option<Box<dyn Function>>) -> ExitCode {
+    /// Runs a worker to its end. With a `succession` another program may come after it, in this
+    /// process.
+    fn run(self, own: Option<Box<dyn Function>>, succession: Option<Succession>) -> ExitCode {
+        let flags = self.flags();
         let prepared = match self.prepare(own, None) {
             Ok(prepared) => prepared,
             Err(code) => return code,
+        };
+        let prepared = match &succession {
+            Some(succession) => prepared.replaceable(succession.clone()),
+            None => prepared,
         };
         cli::drain_on_signals(prepared.handle());
         let ended = prepared.run();
         // A unit may be under way that nobody waits for any more.
         kin::end_all();
-        exit_code(ended)
+        match (ended, succession.as_ref().and_then(|word| word.get())) {
+            (Ok(exit::REPLACED), Some(successor)) => replace(successor, flags),
+            (ended, _) => exit_code(ended),
+        }
     }
 
     /// A worker as the flags say, whose sockets listen. `own` is the function that it brings; without
@@ -214,7 +255,7 @@ impl PlaceArgs {
             process::complain("worker", &error);
             ExitCode::from(process::NO_KEY)
         })?;
-        let own = Own { function: own, concurrency: None, host };
+        let own = Own { function: own, host, ..Own::default() };
         let prepared = Prepared::new(&self.setup(), own, &SharedContext::new(), key);
         prepared.map_err(|error| exit_code(Err(error)))
     }
@@ -249,6 +290,27 @@ pub fn exit_code(ended: Result<i32, RunError>) -> ExitCode {
     }
 }
 
+/// Has the successor go on in this process, with the same flags.
+fn replace(successor: &Successor, flags: Vec<OsString>) -> ExitCode {
+    let mut command = successor.command(flags);
+    let error = command.exec();
+    let program = command.get_program().display();
+    process::complain("worker", &format_args!("cannot go on as {program}: {error}"));
+    process::exit_code(exit::UNFIT)
+}
+
+/// An endpoint as another process in another folder has to be told it.
+fn anywhere(endpoint: &Endpoint) -> String {
+    match endpoint {
+        Endpoint::Ipc(path) => Endpoint::Ipc(absolute(path)).to_string(),
+        endpoint => endpoint.to_string(),
+    }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.into())
+}
+
 /// Beside an ipc ventilator a worker listens at ipc too; for tcp the driver finds an address.
 fn inbox(mut bind: Vec<Endpoint>, ventilator: &Endpoint) -> Vec<Endpoint> {
     match ventilator {
@@ -270,7 +332,7 @@ struct OwnProgram {
     place: PlaceArgs,
     /// For the program itself: the `args` of its stage
     #[arg(last = true, value_name = "ARGS")]
-    _args: Vec<std::ffi::OsString>,
+    _args: Vec<OsString>,
 }
 
 /// Turns a program into a worker: parses the flags of `worker` but for the function, which is
@@ -286,6 +348,40 @@ struct OwnProgram {
 pub fn main(function: impl Function + 'static) -> ExitCode {
     cli::main(|program: OwnProgram| match program.place.crowd() {
         Some(count) => crowd::run(count, None),
-        None => program.place.run(Some(Box::new(function))),
+        None => program.place.run(Some(Box::new(function)), None),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A worker in Python takes over with the flags of the one before, wherever it is started.
+    #[test]
+    fn flags_that_are_handed_on_say_the_same_in_another_folder() {
+        let parse = |flags: &[&str]| {
+            let all = ["worker"].iter().chain(flags);
+            OwnProgram::try_parse_from(all).unwrap_or_else(|error| panic!("{error}")).place
+        };
+        let here = std::env::current_dir().unwrap().display().to_string();
+        let ipc = format!("ipc://{here}/v");
+        let key = format!("{here}/k");
+        let (given, meant) = (
+            ["--ventilator", "ipc://v", "--key", "k", "--give-up-after", "2m"],
+            ["--ventilator", &ipc, "--key", &key, "--give-up-after", "120s"],
+        );
+        let others = [
+            ["--bind", "tcp://*:0", "--bind", "tcp://127.0.0.1:5000", "--advertise", "tcp://box:7"],
+            ["--stage", "one", "--name", "w", "--concurrency", "9"],
+        ]
+        .concat();
+        let place = parse(&[&given[..], &others, &["--insecure", "--allow-code"]].concat());
+        let handed: Vec<String> =
+            place.flags().into_iter().map(|flag| flag.into_string().unwrap()).collect();
+        let handed: Vec<&str> = handed.iter().map(String::as_str).collect();
+        let meant = parse(&[&meant[..], &others, &["--insecure", "--allow-code"]].concat());
+        assert_eq!(format!("{:?}", parse(&handed)), format!("{meant:?}"));
+        let crowd = parse(&["--ventilator", "tcp://h:1", "-j", "3"]);
+        assert_eq!(crowd.flags(), ["--ventilator", "tcp://h:1", "--processes", "3"]);
+    }
 }

@@ -47,6 +47,8 @@ pub mod exit {
     pub const REFUSED: i32 = 64;
     /// Its function cannot work here, or no ventilator has answered for too long.
     pub const UNFIT: i32 = 69;
+    /// It has left, for another worker to take its place in this process. No process ends with it.
+    pub const REPLACED: i32 = -1;
 }
 
 /// Who a frame comes from.
@@ -110,6 +112,8 @@ pub struct WorkerRole {
     told_running: Option<(u64, Time)>,
     // Everything is said; the ventilator has to say that it heard.
     parting: Option<Time>,
+    // What it leaves with then.
+    parting_code: i32,
     exit: Option<i32>,
 }
 
@@ -140,6 +144,7 @@ impl WorkerRole {
             handover: None,
             told_running: None,
             parting: None,
+            parting_code: exit::LEFT,
             exit: None,
         };
         (worker, out)
@@ -213,8 +218,10 @@ impl WorkerRole {
             (Ventilator, Frame::End(_)) => self.send(|to, _| to.ending()),
             (Ventilator, Frame::Leaving) => self.finish(turn),
             (Ventilator, Frame::Code(code)) => turn.request(Request::Define(code)),
-            (Ventilator, Frame::Stop) => self.leave(turn),
-            (Ventilator, Frame::Bye) if self.parting.is_some() => self.exit = Some(exit::LEFT),
+            (Ventilator, Frame::Stop) => self.leave(turn, exit::LEFT),
+            (Ventilator, Frame::Bye) if self.parting.is_some() => {
+                self.exit = Some(self.parting_code);
+            }
             (Ventilator | Sender, Frame::Work(work)) => {
                 self.parcels.take(turn, &mut self.mesh, link, work);
             }
@@ -320,7 +327,7 @@ impl WorkerRole {
         let ours = self.membership.is_some() && envelope.run == self.mesh.run();
         let known = self.home.planned_by == Some(envelope.from);
         if ours && known && envelope.frame == Frame::Stop && self.parting.is_none() {
-            self.leave(turn);
+            self.leave(turn, exit::LEFT);
         } else {
             self.mesh.turn_away(Unwanted::Stray);
         }
@@ -353,7 +360,7 @@ impl WorkerRole {
         if self.parting.is_some() {
             // Nobody but the ventilator is waited for, and now not even it.
             if link == self.home.link {
-                self.exit = Some(exit::LEFT);
+                self.exit = Some(self.parting_code);
             }
             return;
         }
@@ -400,6 +407,9 @@ impl WorkerRole {
                 error!(%problem, "the function cannot work here");
                 self.exit = Some(exit::UNFIT);
             }
+            // Unless it was asked to leave meanwhile.
+            Reply::Replaced if self.parcels.is_closed() => self.leave(turn, exit::LEFT),
+            Reply::Replaced => self.leave(turn, exit::REPLACED),
             Reply::Truncated { ticket, keep } => {
                 self.parcels.truncated(turn, &mut self.mesh, ticket, keep);
             }
@@ -430,6 +440,8 @@ impl WorkerRole {
 
     /// Takes no more; what is not begun goes back, what is done is handed over first.
     fn drain(&mut self, turn: &mut Turn<'_>) {
+        // Who would take its place would not know of it.
+        self.parting_code = exit::LEFT;
         if self.parcels.is_closed() {
             return;
         }
@@ -474,10 +486,13 @@ impl WorkerRole {
     }
 
     /// Nothing is left to do: says so to everyone, to the ventilator last, and goes.
-    fn leave(&mut self, turn: &mut Turn<'_>) {
+    fn leave(&mut self, turn: &mut Turn<'_>, code: i32) {
         if self.parting.is_some() {
+            // Who leaves for good comes back as nobody else.
+            self.parting_code = if code == exit::LEFT { code } else { self.parting_code };
             return;
         }
+        self.parting_code = code;
         self.tell_figures(turn);
         let mut links = self.parcels.senders().to_vec();
         if let Some(member) = &self.membership {
@@ -491,7 +506,7 @@ impl WorkerRole {
         }
         self.parting = Some(turn.now);
         if !self.mesh.is_open(self.home.link) {
-            self.exit = Some(exit::LEFT);
+            self.exit = Some(code);
         }
     }
 
@@ -527,7 +542,7 @@ impl WorkerRole {
     fn advance(&mut self, turn: &mut Turn<'_>) {
         self.look_for_ventilator(turn.now);
         if self.parting.is_some_and(|since| turn.now.since(since) > PARTING) {
-            self.exit = Some(exit::LEFT);
+            self.exit = Some(self.parting_code);
         }
         if self.exit.is_none() && self.parting.is_none() {
             let room = self.membership.as_ref().map_or(Room::Free, Membership::room);
@@ -542,7 +557,7 @@ impl WorkerRole {
             }
             self.hand_over(turn);
             if self.parcels.is_closed() && self.is_done() {
-                self.leave(turn);
+                self.leave(turn, exit::LEFT);
             }
         }
         if let Some(code) = self.exit {

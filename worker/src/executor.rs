@@ -31,6 +31,7 @@ use crate::{
         desk::Task as Laid,
     },
     core::{Busy, Reply, Request, Share, Ticket},
+    external::{Succession, Successor},
     function::{Batch, Guarded, Outcomes, paired, split_pair, work_through},
     product::{Cursor, Product, Worked},
 };
@@ -126,6 +127,9 @@ pub struct Own {
     pub function: Option<Box<dyn Function>>,
     /// How many units it has open at once, whatever the plan says.
     pub concurrency: Option<u32>,
+    /// Where to leave word of a worker in Python that is to take its place; none where this process
+    /// has other things to do.
+    pub succession: Option<Succession>,
     /// Who makes functions that are not this library's.
     pub host: Option<Box<dyn Host>>,
 }
@@ -283,6 +287,11 @@ impl Operator {
                 "the plan of stage `{stage}` names a program to start, and with --insecure anyone may have sent it; use a key, or --allow-code where the network is trusted"
             ));
         }
+        match self.find_successor(&plan.stage) {
+            Ok(false) => {}
+            Ok(true) => return Reply::Replaced,
+            Err(failure) => return Reply::Unfit(failure.into_text()),
+        }
         self.unload(plan.stage.function == proto::plan::Function::Own);
         let concurrency = self.own.concurrency.or(plan.stage.concurrency);
         let stage = Stage { concurrency, ..plan.stage.clone() };
@@ -329,6 +338,16 @@ impl Operator {
         let loaded = self.function.as_mut()?;
         let defined = loaded.function.define(code.id, code.bytes.as_deref());
         defined.err().map(|failure| Reply::Unfit(failure.into_text()))
+    }
+
+    /// Whether a worker in Python takes this one's place.
+    fn find_successor(&self, stage: &Stage) -> Result<bool, Failure> {
+        let Some(succession) = &self.own.succession else { return Ok(false) };
+        let successor = Successor::of(stage)?;
+        let found = successor.is_some();
+        // A plan is loaded once before this process ends.
+        successor.map(|successor| succession.set(successor));
+        Ok(found)
     }
 
     /// Puts the function in its place; how many units it has open at once.

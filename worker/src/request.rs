@@ -90,6 +90,8 @@ pub enum Reply {
     },
     /// The function cannot work here.
     Unfit(String),
+    /// A worker in Python is to take this one's place.
+    Replaced,
     /// Outputs.
     Product {
         /// Of which parcel.

@@ -22,6 +22,7 @@ use thiserror::Error;
 use crate::{
     core::{Reply, Request, WorkerRole},
     executor::{Code, Executor, Own, Workbench},
+    external::Succession,
 };
 
 /// Everything that a worker has to know; the rest comes with the plan.
@@ -107,6 +108,15 @@ impl Prepared {
             role.grace(grace);
         }
         Ok(Self { driver, role, first, own, code: setup.code })
+    }
+
+    /// Has it give its place to a worker in Python where there is one for its stage: word of that
+    /// worker is left in `succession`, and the run's code is
+    /// [`REPLACED`](crate::core::exit::REPLACED) then.
+    #[must_use]
+    pub fn replaceable(mut self, succession: Succession) -> Self {
+        self.own.succession = Some(succession);
+        self
     }
 
     /// What makes it leave.

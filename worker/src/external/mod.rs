@@ -2,7 +2,7 @@
 //!
 //! Three kinds: [`Exec`] starts a program for each unit, [`Pipe`] talks in JSON lines with one
 //! that lives as long as the worker, [`Python`] runs Python source in such a program. Each has a form
-//! for many units at once: [`Exec::at_once`], [`AnyOrder`] and [`PythonMany`].
+//! for many units at once: [`Exec::at_once`], [`AnyOrder`] and [`PythonMany`]. A [`Successor`] is a whole worker in Python.
 //!
 //! Owns how a program is started, fed, read, timed and ended, and what it is told about the
 //! pipeline; refuses to retry: a program's trouble is the unit's [`Failure`](crate::Failure), and
@@ -27,6 +27,7 @@ mod pipe;
 mod program;
 mod python;
 mod python_many;
+mod replace;
 mod script;
 mod suspects;
 mod tail;
@@ -37,4 +38,5 @@ pub use exec::Exec;
 pub use pipe::Pipe;
 pub use python::Python;
 pub use python_many::PythonMany;
+pub use replace::{Succession, Successor};
 pub use script::Script;
