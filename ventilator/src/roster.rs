@@ -148,17 +148,21 @@ impl Roster {
         present.chain(self.former.iter().cloned()).collect()
     }
 
-    /// A worker has said goodbye.
+    /// A worker has said goodbye. One that has said nothing of itself before was never ready for
+    /// anything: another worker of the same name comes in its place.
     pub fn left(&mut self, link: LinkId) -> Option<Member> {
         let member = self.members.remove(&link)?;
-        self.former.push(member.figures.clone());
+        if member.figures.present_ns > 0 {
+            self.former.push(member.figures.clone());
+        }
         Some(member)
     }
 
     /// A worker's session has ended. Unless its lane says that it is gone it may come back, and is
     /// waited for at the end; `peers_max` bounds how many are.
     pub fn lost(&mut self, link: LinkId, loss: Loss, peers_max: u32) -> Option<Member> {
-        let member = self.left(link)?;
+        let member = self.members.remove(&link)?;
+        self.former.push(member.figures.clone());
         if loss != Loss::Disconnected && self.astray.len() < peers_max as usize {
             self.astray.insert(member.contact.peer, loss);
         }

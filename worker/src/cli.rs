@@ -179,24 +179,38 @@ fn shown(error: &AssembleError) -> String {
 impl PlaceArgs {
     /// The flags that say the same in another folder.
     fn flags(&self) -> Vec<OsString> {
+        // Named one by one, so that a new one is not forgotten.
+        let Self {
+            ventilator,
+            bind,
+            advertise,
+            stage,
+            name,
+            give_up_after,
+            grace,
+            concurrency,
+            processes,
+            key,
+            insecure,
+            allow_code,
+        } = self;
         let mut flags: Vec<OsString> = Vec::new();
         let mut add = |flag: &str, value: OsString| flags.extend([flag.into(), value]);
-        add("--ventilator", anywhere(&self.ventilator).into());
-        self.bind.iter().for_each(|endpoint| add("--bind", anywhere(endpoint).into()));
-        self.advertise.iter().for_each(|endpoint| add("--advertise", anywhere(endpoint).into()));
-        let texts = [("--stage", &self.stage), ("--name", &self.name)];
-        texts.into_iter().for_each(|(flag, text)| {
+        add("--ventilator", anywhere(ventilator).into());
+        bind.iter().for_each(|endpoint| add("--bind", anywhere(endpoint).into()));
+        advertise.iter().for_each(|endpoint| add("--advertise", anywhere(endpoint).into()));
+        for (flag, text) in [("--stage", stage), ("--name", name)] {
             text.iter().for_each(|text| add(flag, text.into()));
-        });
-        let patience = self.give_up_after.map(|patience| format!("{}ms", patience.as_millis()));
-        patience.into_iter().for_each(|patience| add("--give-up-after", patience.into()));
-        let numbers = [("--concurrency", self.concurrency), ("--processes", self.processes)];
-        numbers.into_iter().for_each(|(flag, number)| {
+        }
+        for (flag, time) in [("--give-up-after", give_up_after), ("--grace", grace)] {
+            time.iter().for_each(|time| add(flag, format!("{}ms", time.as_millis()).into()));
+        }
+        for (flag, number) in [("--concurrency", concurrency), ("--processes", processes)] {
             number.iter().for_each(|number| add(flag, number.to_string().into()));
-        });
-        self.key.iter().for_each(|key| add("--key", absolute(key).into()));
-        let switches = [("--insecure", self.insecure), ("--allow-code", self.allow_code)];
-        flags.extend(switches.into_iter().filter(|(_, on)| *on).map(|(flag, _)| flag.into()));
+        }
+        key.iter().for_each(|key| add("--key", absolute(key).into()));
+        let switches = [("--insecure", insecure), ("--allow-code", allow_code)];
+        flags.extend(switches.into_iter().filter(|(_, on)| **on).map(|(flag, _)| flag.into()));
         flags
     }
 
@@ -367,8 +381,8 @@ mod tests {
         let ipc = format!("ipc://{here}/v");
         let key = format!("{here}/k");
         let (given, meant) = (
-            ["--ventilator", "ipc://v", "--key", "k", "--give-up-after", "2m"],
-            ["--ventilator", &ipc, "--key", &key, "--give-up-after", "120s"],
+            ["--ventilator", "ipc://v", "--key", "k", "--give-up-after", "2m", "--grace", "3s"],
+            ["--ventilator", &ipc, "--key", &key, "--give-up-after", "120s", "--grace", "3s"],
         );
         let others = [
             ["--bind", "tcp://*:0", "--bind", "tcp://127.0.0.1:5000", "--advertise", "tcp://box:7"],

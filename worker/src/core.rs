@@ -493,7 +493,9 @@ impl WorkerRole {
             return;
         }
         self.parting_code = code;
-        self.tell_figures(turn);
+        if code != exit::REPLACED {
+            self.tell_figures(turn);
+        }
         let mut links = self.parcels.senders().to_vec();
         if let Some(member) = &self.membership {
             links.extend(member.receivers.links());

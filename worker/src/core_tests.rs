@@ -315,3 +315,45 @@ fn a_worker_with_nothing_to_hand_over_leaves_at_once() {
     script.hears(Frame::Leaving);
     assert_eq!(script.said()[0].last(), Some(&Frame::Bye));
 }
+
+/// Who is replaced says goodbye like one that leaves, and only then ends.
+#[test]
+fn a_worker_that_is_replaced_leaves_first_and_ends_with_a_code_of_its_own() {
+    let mut script = Script::new();
+    script.event(Event::Reply(Reply::Replaced));
+    let [to_ventilator, _] = script.said();
+    // Nothing of itself, so that it is not counted beside the one that comes.
+    assert_eq!(to_ventilator, [Frame::Bye]);
+    assert_eq!(script.worker.exit, None);
+    script.hears(Frame::Bye);
+    assert_eq!(script.worker.exit, Some(exit::REPLACED));
+}
+
+/// What would come after it knows nothing of what was asked of it.
+#[test]
+fn a_worker_that_is_asked_to_leave_is_not_replaced() {
+    let orders: [fn(&mut Script); 4] = [
+        |script| {
+            script.event(Event::Drain);
+            script.event(Event::Reply(Reply::Replaced));
+        },
+        |script| {
+            script.event(Event::Reply(Reply::Replaced));
+            script.event(Event::Drain);
+        },
+        |script| {
+            script.event(Event::Reply(Reply::Replaced));
+            script.hears(Frame::Leaving);
+        },
+        |script| {
+            script.event(Event::Reply(Reply::Replaced));
+            script.hears(Frame::Stop);
+        },
+    ];
+    for order in orders {
+        let mut script = Script::new();
+        order(&mut script);
+        script.hears(Frame::Bye);
+        assert_eq!(script.worker.exit, Some(exit::LEFT));
+    }
+}

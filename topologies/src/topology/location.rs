@@ -4,13 +4,16 @@
 
 use std::ops::Range;
 
-/// One of the texts that a topology is read from. The file comes before the flags.
+/// One of the texts that a topology is read from. The file comes before the flags, and those
+/// before other files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Origin {
     /// The topology file.
     File,
     /// A `--set` flag, counted from 0.
     Set(usize),
+    /// A file of Python source that a stage leads to, counted from 0.
+    Python(usize),
 }
 
 /// A stretch of one of the texts.

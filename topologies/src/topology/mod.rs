@@ -1,17 +1,22 @@
 //! The topology language: TOML text in, a checked [`Topology`] out, or all that is wrong with it.
 //!
 //! The way is `raw` (text to a tree with places), `set` (flags change the tree), `check` (tree to
-//! topology). Each of them notes problems as data, and `diagnose` renders them.
-//! Refuses to start, connect or write anything.
+//! topology), and for Python `interpreter`, which asks one about source and modules. Each of them
+//! notes problems as data, and `diagnose` renders them.
+//! Refuses to connect or write anything, and to run what a topology names: interpreters only compile.
 
 mod canonical;
 mod check;
 mod diagnose;
+mod inquiry;
+mod interpreter;
 mod location;
 mod quantity;
 mod raw;
 mod section;
 mod set;
+mod texts;
+mod written;
 
 use std::{
     fs, io,
@@ -22,6 +27,7 @@ use proto::{limits::Limits, net::endpoint::Endpoint, plan::Stage};
 use sink::config::SinkConfig;
 use ventilator::source::{Files, SourceSpec};
 
+use self::{check::Checked, inquiry::Inquiry, texts::Texts};
 pub use self::{
     check::public_endpoint,
     diagnose::{Colour, Diagnostics, Expected, Fault, Finding, Problem, Unfit, Vocabulary},
@@ -67,7 +73,8 @@ pub struct StageSpec {
 
 impl Topology {
     /// Reads and checks a topology file, after the changes of `--set` flags such as
-    /// `stage.square.workers=4`.
+    /// `stage.square.workers=4`. What it has of Python is compiled, by the interpreter of its stage,
+    /// and modules are looked for; nothing of it is run.
     ///
     /// Paths in the file are relative to its folder, paths in a flag to the current one.
     ///
@@ -76,7 +83,7 @@ impl Topology {
     /// All problems of the file and the flags at once.
     pub fn load(path: &Path, sets: &[String]) -> Result<Self, Diagnostics> {
         match fs::read(path).map(String::from_utf8) {
-            Ok(Ok(text)) => Self::from_text(&text, path, sets),
+            Ok(Ok(text)) => Self::read(text, path, sets, ask_each),
             Ok(Err(_)) => Err(unread(path, sets, Fault::NotText)),
             Err(error) => Err(unread(path, sets, unreadable(path, &error))),
         }
@@ -96,7 +103,8 @@ impl Topology {
         }
     }
 
-    /// Like [`load`](Self::load), for a text that is, or might be, in the file `path`.
+    /// Like [`load`](Self::load), for a text that is, or might be, in the file `path`. No
+    /// interpreter is started: Python is taken as it is.
     ///
     /// # Errors
     ///
@@ -125,27 +133,36 @@ impl Topology {
     /// # Ok::<(), pipeline::topology::Diagnostics>(())
     /// ```
     pub fn from_text(text: &str, path: &Path, sets: &[String]) -> Result<Self, Diagnostics> {
-        raw::document(text)
-            .and_then(|mut root| {
-                let mut problems = set::apply(&mut root, sets);
-                match check::topology(path, &root) {
-                    Ok(topology) if problems.is_empty() => Ok(topology),
-                    Ok(_) => Err(problems),
-                    Err(further) => {
-                        problems.extend(further);
-                        Err(problems)
-                    }
-                }
-            })
-            .map_err(|problems| {
-                Diagnostics::new(path.display().to_string(), text.to_owned(), sets, problems)
-            })
+        Self::read(text.to_owned(), path, sets, |_, _| Vec::new())
+    }
+
+    /// Checks a text; `ask` gets what only interpreters know.
+    fn read(
+        text: String,
+        path: &Path,
+        sets: &[String],
+        ask: impl FnOnce(&[Inquiry], &mut Texts) -> Vec<Problem>,
+    ) -> Result<Self, Diagnostics> {
+        let document = raw::document(&text);
+        let mut texts = Texts::new(path.display().to_string(), text, sets);
+        let checked = document.and_then(|mut root| {
+            let mut problems = set::apply(&mut root, sets);
+            let Checked { topology, problems: further, inquiries } = check::topology(path, &root);
+            problems.extend(further);
+            problems.extend(ask(&inquiries, &mut texts));
+            topology.filter(|_| problems.is_empty()).ok_or(problems)
+        });
+        checked.map_err(|problems| Diagnostics::new(texts, problems))
     }
 }
 
+fn ask_each(inquiries: &[Inquiry], texts: &mut Texts) -> Vec<Problem> {
+    inquiries.iter().flat_map(|inquiry| interpreter::ask(inquiry, texts)).collect()
+}
+
 fn unread(path: &Path, sets: &[String], fault: Fault) -> Diagnostics {
-    let path = path.display().to_string();
-    Diagnostics::new(path, String::new(), sets, vec![Problem::whole(fault)])
+    let texts = Texts::new(path.display().to_string(), String::new(), sets);
+    Diagnostics::new(texts, vec![Problem::whole(fault)])
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Fault {

@@ -26,7 +26,8 @@ const SECTIONS: [Section; 5] =
     [Section::Top, Section::Source, Section::Stage, Section::Sink, Section::Limits];
 
 /// The keys by which a stage names its function; exactly one stands in each.
-pub(super) const FUNCTION_KEYS: &[&str] = &["run", "exec", "pipe", "binary", "python"];
+pub(super) const FUNCTION_KEYS: &[&str] =
+    &["run", "exec", "pipe", "binary", "python", "python_file", "call"];
 
 /// The keys of `[limits]` that take a duration, and the limits in milliseconds that they set.
 pub(super) const DURATION_LIMITS: &[(&str, &str)] =
@@ -45,6 +46,9 @@ impl Section {
                 "pipe",
                 "binary",
                 "python",
+                "python_file",
+                "call",
+                "interpreter",
                 "workers",
                 "retries",
                 "backoff",

@@ -14,7 +14,8 @@ use crate::topology::{
 };
 
 /// The folder of a topology, by two names.
-pub(super) struct Files {
+#[derive(Debug, Clone)]
+pub(in crate::topology) struct Files {
     /// Absolute, for the processes, which may be started elsewhere.
     directory: PathBuf,
     /// As the user named it, for messages.
@@ -38,7 +39,7 @@ impl Files {
     /// The absolute path that a written one means.
     pub fn resolve(&self, written: &Located<String>) -> PathBuf {
         match written.place.origin {
-            Origin::File => self.directory.join(&written.value),
+            Origin::File | Origin::Python(_) => self.directory.join(&written.value),
             Origin::Set(_) => absolute(Path::new(&written.value)),
         }
     }
@@ -46,7 +47,7 @@ impl Files {
     /// The folder, absolute, from which a written path that is relative leads on.
     pub fn base(&self, written: &Located<String>) -> PathBuf {
         match written.place.origin {
-            Origin::File => self.directory.clone(),
+            Origin::File | Origin::Python(_) => self.directory.clone(),
             Origin::Set(_) => absolute(Path::new(".")),
         }
     }
@@ -63,10 +64,21 @@ impl Files {
     /// The path for a message: short where the user's own words are.
     pub fn shown(&self, written: &Located<String>) -> String {
         let path = match written.place.origin {
-            Origin::File => self.shown.join(&written.value),
+            Origin::File | Origin::Python(_) => self.shown.join(&written.value),
             Origin::Set(_) => PathBuf::from(&written.value),
         };
         path.display().to_string()
+    }
+
+    /// A path that is absolute, for a message: the same way where it leads into the folder.
+    pub fn named(&self, path: &Path) -> String {
+        let inside = path.strip_prefix(&self.directory).map(|inside| self.shown.join(inside));
+        inside.unwrap_or_else(|_| path.to_owned()).display().to_string()
+    }
+
+    /// Whether a path that is absolute leads into the folder.
+    pub fn holds(&self, path: &Path) -> bool {
+        path.starts_with(&self.directory)
     }
 
     /// The folder, for a message, in which the file would be made, when that folder is missing.

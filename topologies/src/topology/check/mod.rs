@@ -5,6 +5,7 @@
 
 mod files;
 mod limits;
+mod python;
 mod reader;
 mod same;
 mod sink;
@@ -16,38 +17,41 @@ use std::path::{Path, PathBuf};
 use proto::net::endpoint::{Endpoint, listening};
 use ventilator::source::SourceSpec;
 
+pub(super) use self::{files::Files, files::similar, python::beside, reader::found};
 use self::{
-    files::Files,
     reader::Reader,
     sink::SinkPart,
     stage::{Staff, Taken},
 };
-pub(super) use self::{files::similar, reader::found};
 use super::{
     StageSpec, Topology,
     diagnose::{Expected, Fault, Problem},
+    inquiry::Inquiry,
     location::{Located, Location, Origin},
     raw::{Raw, Table, Value},
     section::Section,
 };
 
+/// What checks without an interpreter have found.
+pub(super) struct Checked {
+    /// None where problems leave no topology.
+    pub topology: Option<Topology>,
+    /// Every problem, in no order; one at least where there is no topology.
+    pub problems: Vec<Problem>,
+    /// What is left to be asked.
+    pub inquiries: Vec<Inquiry>,
+}
+
 /// Checks a whole topology that was read from `path`.
-///
-/// # Errors
-///
-/// Every problem, in no order; never none.
-pub(super) fn topology(path: &Path, root: &Table) -> Result<Topology, Vec<Problem>> {
+pub(super) fn topology(path: &Path, root: &Table) -> Checked {
     let files = Files::new(path);
-    let mut problems = Vec::new();
+    let (mut problems, mut inquiries) = (Vec::new(), Vec::new());
     if files.directory().to_str().is_none() {
         let folder = files.directory().display().to_string();
         problems.push(Problem::whole(Fault::FolderNotText { folder }));
     }
-    let parts = parts(path, root, &files, &mut problems);
-    match parts {
-        Some(topology) if problems.is_empty() => Ok(topology),
-        _ => Err(problems),
-    }
+    let topology = parts(path, root, &files, &mut problems, &mut inquiries);
+    Checked { topology, problems, inquiries }
 }
 
 fn parts(
@@ -55,10 +59,11 @@ fn parts(
     root: &Table,
     files: &Files,
     problems: &mut Vec<Problem>,
+    inquiries: &mut Vec<Inquiry>,
 ) -> Option<Topology> {
     let head = head(path, root, files, problems);
     let source = source(root, files, problems);
-    let stages = stages(root, files, problems);
+    let stages = stages(root, files, problems, inquiries);
     let sink = match section(root, Section::Sink, "sink", problems) {
         Some(reader) => sink::sink(reader, files),
         None => SinkPart::default(),
@@ -186,7 +191,12 @@ fn source(root: &Table, files: &Files, problems: &mut Vec<Problem>) -> Option<So
     source::source(section(root, Section::Source, "source", problems)?, files)
 }
 
-fn stages(root: &Table, files: &Files, problems: &mut Vec<Problem>) -> Vec<StageSpec> {
+fn stages(
+    root: &Table,
+    files: &Files,
+    problems: &mut Vec<Problem>,
+    inquiries: &mut Vec<Inquiry>,
+) -> Vec<StageSpec> {
     let item = match root.get("stage") {
         Some(entry) => &entry.item,
         None => {
@@ -219,7 +229,9 @@ fn stages(root: &Table, files: &Files, problems: &mut Vec<Problem>) -> Vec<Stage
             Value::Table(table) => {
                 let header = item.place.clone();
                 let reader = Reader::open(Section::Stage, table, header, problems);
-                stage::stage(reader, files, staff, &mut taken)
+                let found = stage::stage(reader, files, staff, &mut taken)?;
+                inquiries.extend(found.inquiry);
+                found.spec
             }
             _ => {
                 problems.push(no_table("stage", item, "[[stage]] in double brackets".into()));

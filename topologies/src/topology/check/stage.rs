@@ -11,11 +11,13 @@ use proto::{
 
 use super::{
     files::{Files, is_program},
+    python::{self, Elsewhere, KEYS, interpreter},
     reader::{Reader, UNSIGNED},
 };
 use crate::topology::{
     StageSpec,
     diagnose::{Expected, Fault, Problem, Vocabulary},
+    inquiry::{Inquiry, Subject},
     location::{Located, Location},
     section::FUNCTION_KEYS,
 };
@@ -36,12 +38,39 @@ pub(super) enum Staff {
     Open,
 }
 
+/// What was found of a stage.
+pub(super) struct Found {
+    /// None where too much is wrong with it.
+    pub spec: Option<StageSpec>,
+    /// What only Python can tell of it.
+    pub inquiry: Option<Inquiry>,
+}
+
+/// A function, the program that brings it when it is the user's own, and what to ask Python about it.
+#[derive(Debug)]
+struct Means {
+    function: Function,
+    binary: Option<PathBuf>,
+    subject: Option<Subject>,
+}
+
+impl Means {
+    fn of(function: Function) -> Self {
+        Self { function, binary: None, subject: None }
+    }
+
+    fn python((function, subject): python::Found) -> Self {
+        Self { function, binary: None, subject: Some(subject) }
+    }
+}
+
+/// Reads a stage; none where not even the number of its workers can be told.
 pub(super) fn stage(
     mut reader: Reader<'_>,
     files: &Files,
     staff: Staff,
     taken: &mut Taken,
-) -> Option<StageSpec> {
+) -> Option<Found> {
     reader.require("name", "name = \"NAME\"; it shows in the progress and the summary");
     let name = name(&mut reader, taken);
     let function = function(&mut reader, files);
@@ -56,10 +85,22 @@ pub(super) fn stage(
         Some(workers) => u32::try_from(workers.value).ok()?,
         None => cores(),
     };
-    let (function, binary) = function?;
+    let elsewhere = if workers == 0 { Elsewhere::Yes } else { Elsewhere::No };
+    let interpreter = interpreter(&mut reader, files, elsewhere);
+    stage.interpreter = interpreter.named;
+    let Some(Means { function, binary, subject }) = function else {
+        return Some(Found { spec: None, inquiry: None });
+    };
     stage.function = function;
     refuse_arguments(&mut reader, &stage);
-    Some(StageSpec { stage, workers, binary })
+    let can_ask = interpreter.is_here && elsewhere == Elsewhere::No;
+    let inquiry = subject.filter(|_| can_ask).map(|subject| Inquiry {
+        interpreter: stage.interpreter().to_owned(),
+        env: stage.env.clone(),
+        files: files.clone(),
+        subject,
+    });
+    Some(Found { spec: Some(StageSpec { stage, workers, binary }), inquiry })
 }
 
 /// One worker a core, unless the topology says otherwise.
@@ -108,7 +149,7 @@ fn concurrency(reader: &mut Reader<'_>, stage: &mut Stage) {
     let builtin = reader.entry("run").and_then(|entry| entry.item.as_text());
     let sleeps = builtin.is_some_and(|name| worker::builtin::concurrent(name).is_some());
     let pipe = has("pipe");
-    let can = has("exec") || has("python") || has("binary") || sleeps;
+    let can = has("exec") || KEYS.into_iter().any(has) || has("binary") || sleeps;
     if several && pipe && !answers_in_any_order(reader) {
         const REMEDY: &str = "have the program give each answer the `id` of its line, \
              and say `answers = \"any-order\"`";
@@ -150,7 +191,7 @@ fn surroundings(reader: &mut Reader<'_>, stage: &mut Stage) {
     }
     let has = |key| reader.entry(key).is_some();
     let (inside, own) = (has("run"), has("binary"));
-    let external = has("exec") || has("pipe") || has("python");
+    let external = has("exec") || has("pipe") || KEYS.into_iter().any(has);
     if inside && !external && !own {
         reader.idle("env", "an external program", "use `exec`, `pipe`, `python` or `binary`");
     }
@@ -159,8 +200,7 @@ fn surroundings(reader: &mut Reader<'_>, stage: &mut Stage) {
     }
 }
 
-/// The function, and the program that brings it when it is the user's own.
-fn function(reader: &mut Reader<'_>, files: &Files) -> Option<(Function, Option<PathBuf>)> {
+fn function(reader: &mut Reader<'_>, files: &Files) -> Option<Means> {
     let present: Vec<_> = reader
         .entries()
         .iter()
@@ -180,15 +220,18 @@ fn function(reader: &mut Reader<'_>, files: &Files) -> Option<(Function, Option<
     let mut read = present
         .iter()
         .map(|entry| match entry.key.as_str() {
-            "run" => builtin(reader).map(|name| (Function::Run(name), None)),
-            "exec" => command(reader, files, "exec").map(|line| (Function::Exec(line), None)),
+            "run" => builtin(reader).map(|name| Means::of(Function::Run(name))),
+            "exec" => command(reader, files, "exec").map(|line| Means::of(Function::Exec(line))),
             "pipe" => {
                 let any_order = answers_in_any_order(reader);
                 let pipe = if any_order { Function::PipeAnyOrder } else { Function::Pipe };
-                command(reader, files, "pipe").map(|line| (pipe(line), None))
+                command(reader, files, "pipe").map(|line| Means::of(pipe(line)))
             }
-            "python" => python(reader).map(|text| (Function::Python(text), None)),
-            _ => binary(reader, files).map(|path| (Function::Own, Some(path))),
+            "python" => python::source(reader).map(Means::python),
+            "python_file" => python::file(reader, files).map(Means::python),
+            "call" => python::call(reader).map(Means::python),
+            _ => binary(reader, files)
+                .map(|path| Means { binary: Some(path), ..Means::of(Function::Own) }),
         })
         .collect::<Vec<_>>();
     read.swap_remove(0)
@@ -231,20 +274,6 @@ fn command(reader: &mut Reader<'_>, files: &Files, key: &str) -> Option<Vec<Stri
     let mut line = vec![files.program(program).to_string_lossy().into_owned()];
     line.extend(value.into_iter().skip(1).map(|arg| arg.value));
     Some(line)
-}
-
-fn python(reader: &mut Reader<'_>) -> Option<String> {
-    let Located { value, place } = reader.text("python")?;
-    if !value.contains('\n') && value.ends_with(".py") {
-        reader.refuse(&place, Fault::PythonFile { file: value });
-        return None;
-    }
-    // Whether it really defines a function is Python's to say; without the word it cannot.
-    if !value.contains("work") {
-        reader.refuse(&place, Fault::NoWork);
-        return None;
-    }
-    Some(value)
 }
 
 fn binary(reader: &mut Reader<'_>, files: &Files) -> Option<PathBuf> {

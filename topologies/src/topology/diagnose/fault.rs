@@ -79,8 +79,32 @@ pub enum Fault {
     #[error("`{key}` has no effect without {without}")]
     Idle { key: &'static str, without: &'static str, remedy: &'static str },
     /// Python source without the function.
-    #[error("`python` does not define `work`")]
-    NoWork,
+    #[error("{what} does not define `work`")]
+    NoWork { what: String, similar: Option<String> },
+    /// Python source that is none.
+    #[error("the Python source cannot be compiled: {reason}")]
+    PythonSyntax { reason: String, interpreter: String },
+    /// A file of Python source that can't be had.
+    #[error("the file `{path}` of `python_file` {reason}")]
+    NoPythonFile { path: String, reason: Unread, similar: Option<String> },
+    /// What runs Python is not there.
+    #[error("the interpreter `{path}` does not exist")]
+    NoInterpreter { path: String, similar: Option<String> },
+    /// It is there, and does not answer.
+    #[error("`{interpreter}` does not tell about the module: {reason}")]
+    NoAnswer { interpreter: String, reason: String },
+    /// The package of workers in Python is not there.
+    #[error("`{interpreter}` has no package pipeline_zmq, which `call` needs")]
+    NoPackage { interpreter: String },
+    /// What is no function of a module.
+    #[error("`{}` does not name a function of a module", .text.escape_debug())]
+    BadCall { text: String },
+    /// A module that is not there.
+    #[error("there is no Python module `{module}`")]
+    NoModule { module: String, interpreter: String, folder: String, similar: Option<String> },
+    /// A module without the function.
+    #[error("the module `{module}` does not define `{function}`")]
+    NoCallee { module: String, function: String, similar: Option<String>, file: Option<String> },
     /// The name of a Python file where its content belongs.
     #[error("`python` holds the source itself, not the name of a file")]
     PythonFile { file: String },
@@ -246,7 +270,15 @@ impl Fault {
             Self::BadQuantity { .. } => "bad-quantity",
             Self::ListedTwice { .. } => "listed-twice",
             Self::Idle { .. } => "no-effect",
-            Self::NoWork => "no-work",
+            Self::NoWork { .. } => "no-work",
+            Self::PythonSyntax { .. } => "python-syntax",
+            Self::NoPythonFile { .. } => "no-python-file",
+            Self::NoInterpreter { .. } => "no-interpreter",
+            Self::NoAnswer { .. } => "no-answer",
+            Self::NoPackage { .. } => "no-package",
+            Self::BadCall { .. } => "bad-call",
+            Self::NoModule { .. } => "no-module",
+            Self::NoCallee { .. } => "no-callee",
             Self::PythonFile { .. } => "python-file",
             Self::SameLimit { .. } => "same-limit",
             Self::NoHeartbeat { .. } => "no-heartbeat",

@@ -58,9 +58,23 @@ impl Fault {
             Self::BadQuantity { expected, .. } => example_of(*expected)?,
             Self::ListedTwice { .. } => "remove one of them".into(),
             Self::Idle { key, remedy, .. } => format!("{remedy}, or remove `{key}`"),
-            Self::NoWork => "begin it with: def work(value):".into(),
-            Self::PythonFile { file } => {
-                format!("to run a file of your own: pipe = [\"python3\", \"{file}\"]")
+            Self::NoWork { similar: Some(name), .. } => format!("call `{name}` `work`"),
+            Self::NoWork { .. } => "begin it with: def work(value):".into(),
+            Self::PythonFile { file } => format!("name it with: python_file = \"{file}\""),
+            Self::PythonSyntax { interpreter, .. } => format!("`{interpreter}` reads it so; `interpreter` names another one"),
+            Self::NoPythonFile { similar, .. } => did_you_mean(similar.as_deref()?),
+            Self::NoInterpreter { path, similar } => no_interpreter(path, similar.as_deref()),
+            Self::NoAnswer { .. } => "`interpreter` names what runs Python 3".into(),
+            Self::NoPackage { interpreter } => {
+                format!("install it: {interpreter} -m pip install pipeline-zmq")
+            }
+            Self::BadCall { text } => bad_call(text),
+            Self::NoModule { interpreter, folder, similar, .. } => {
+                no_module(interpreter, folder, similar.as_deref())
+            }
+            Self::NoCallee { similar: Some(name), .. } => did_you_mean(name),
+            Self::NoCallee { function, file, .. } => {
+                format!("define it in {}: def {function}(value):", file.as_deref()?)
             }
             Self::SameLimit { .. } => "keep one of them".into(),
             Self::NoHeartbeat { .. } => {
@@ -228,6 +242,47 @@ fn no_program(path: &str) -> String {
         Some((_, name)) => format!("build it first: cargo build --release --example {name}"),
         None if path.contains('/') => "build it first, or correct the path".into(),
         None => format!("it is not on the PATH; for one in this folder write \"./{path}\""),
+    }
+}
+
+fn no_interpreter(path: &str, similar: Option<&str>) -> String {
+    match (similar, path.rsplit_once("/bin/")) {
+        (Some(name), _) => did_you_mean(name),
+        (None, Some((environment, _))) => {
+            format!("make the environment first: python3 -m venv {environment}")
+        }
+        (None, None) if path.contains('/') => "correct the path".into(),
+        _ => "install it, or name another one, as in interpreter = \".venv/bin/python\"".into(),
+    }
+}
+
+/// The name of a module's function, guessed from what was written for it.
+fn bad_call(text: &str) -> String {
+    let plain = text.replace(".py", "").replace("::", ":").replace('/', ".");
+    let plain = plain.trim_matches('.');
+    let guess = match (plain.contains(':'), plain.rsplit_once('.')) {
+        (false, Some((module, function))) => format!("{module}:{function}"),
+        _ => plain.to_owned(),
+    };
+    let is_guess = guess != text
+        && guess.split_once(':').is_some_and(|(module, function)| {
+            let is_name = |text: &str| {
+                !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || c == '_')
+            };
+            module.split('.').all(is_name) && is_name(function)
+        });
+    match is_guess {
+        true => format!("did you mean \"{guess}\"?"),
+        false => "write it like call = \"package.module:function\"".into(),
+    }
+}
+
+fn no_module(interpreter: &str, folder: &str, similar: Option<&str>) -> String {
+    match similar {
+        Some(name) => did_you_mean(name),
+        None => format!(
+            "it is looked for in {folder}, the topology's folder, and where `{interpreter}` has its own modules"
+        ),
     }
 }
 

@@ -14,9 +14,12 @@ use annotate_snippets::{
 };
 use serde::Serialize;
 
-pub use self::fault::{Expected, Fault, Unfit, Vocabulary};
+pub use self::fault::{Expected, Fault, Unfit, Unread, Vocabulary};
 pub(super) use self::nearest::nearest;
-use super::location::{Location, Origin};
+use super::{
+    location::{Location, Origin},
+    texts::Texts,
+};
 
 /// One mistake, as data.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,9 +50,7 @@ impl Problem {
 /// All mistakes of one topology, in the order in which they stand in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostics {
-    path: String,
-    text: String,
-    sets: Vec<String>,
+    texts: Texts,
     problems: Vec<Problem>,
 }
 
@@ -58,7 +59,7 @@ pub struct Diagnostics {
 pub struct Finding {
     /// The kind of mistake, a stable word.
     pub code: &'static str,
-    /// The topology, or `--set`.
+    /// The topology, `--set`, or a file of Python source.
     pub file: String,
     /// From 1; none when the text as a whole is meant.
     pub line: Option<usize>,
@@ -71,16 +72,11 @@ pub struct Finding {
 }
 
 impl Diagnostics {
-    pub(super) fn new(
-        path: String,
-        text: String,
-        sets: &[String],
-        mut problems: Vec<Problem>,
-    ) -> Self {
+    pub(super) fn new(texts: Texts, mut problems: Vec<Problem>) -> Self {
         problems.sort_by_key(|problem| {
             problem.place.as_ref().map(|place| (place.origin, place.range.start))
         });
-        Self { path, text, sets: sets.to_vec(), problems }
+        Self { texts, problems }
     }
 
     /// The mistakes; never empty.
@@ -109,7 +105,7 @@ impl Diagnostics {
             }
             out.push('\n');
         }
-        let path = &self.path;
+        let path = self.texts.path();
         out + &match self.problems.len() {
             1 => format!("1 mistake in {path}\n"),
             count => format!("{count} mistakes in {path}\n"),
@@ -120,7 +116,7 @@ impl Diagnostics {
         let title = Level::ERROR.primary_title(problem.fault.to_string());
         let group = match &problem.place {
             Some(place) => self.snippets(Group::with_title(title), problem, place),
-            None => title.element(WholeText::path(self.path.as_str())),
+            None => title.element(WholeText::path(self.texts.path())),
         };
         match problem.fault.help() {
             Some(help) => group.element(Level::HELP.message(help)),
@@ -154,21 +150,13 @@ impl Diagnostics {
         origin: Origin,
         annotation: Annotation<'a>,
     ) -> Snippet<'a, Annotation<'a>> {
-        let (path, text) = self.text_of(origin);
+        let (path, text) = self.texts.of(origin);
         Snippet::source(text).path(path).annotation(annotation)
-    }
-
-    /// The name and the content of what was written there.
-    fn text_of(&self, origin: Origin) -> (&str, &str) {
-        match origin {
-            Origin::File => (&self.path, &self.text),
-            Origin::Set(index) => ("--set", self.sets.get(index).map_or("", |text| text.as_str())),
-        }
     }
 
     /// A value of many lines is marked on its first, which says enough.
     fn first_line(&self, place: &Location) -> Range<usize> {
-        let (_, text) = self.text_of(place.origin);
+        let (_, text) = self.texts.of(place.origin);
         let Range { start, end } = place.range;
         let end = text
             .get(start..end)
@@ -179,7 +167,7 @@ impl Diagnostics {
 
     fn finding(&self, problem: &Problem) -> Finding {
         let place = problem.place.as_ref();
-        let (file, text) = self.text_of(place.map_or(Origin::File, |place| place.origin));
+        let (file, text) = self.texts.of(place.map_or(Origin::File, |place| place.origin));
         let before = place.and_then(|place| text.get(..place.range.start));
         let line_start = |before: &str| before.rfind('\n').map_or(0, |newline| newline + 1);
         Finding {

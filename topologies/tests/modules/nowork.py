@@ -1,0 +1,5 @@
+"""It has everything but work."""
+
+
+def compute(value):
+    return value

@@ -1,0 +1,5 @@
+import shop.prices
+
+
+def work(value):
+    return shop.prices.total(value)
