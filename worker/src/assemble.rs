@@ -38,6 +38,16 @@ pub enum AssembleError {
         /// What is wrong with it.
         source: EmptyCommand,
     },
+    /// The stage calls a function of Python's, and this is no worker in Python.
+    #[error(
+        "the stage `{stage}` calls `{function}`, which a worker in Python does: python3 -m pipeline_zmq.worker"
+    )]
+    Call {
+        /// The stage.
+        stage: String,
+        /// The function.
+        function: String,
+    },
 }
 
 /// Makes the function that `stage` asks for. `own` is what the worker program brought along: it
@@ -83,9 +93,9 @@ pub fn assemble(
         plan::Function::Python(_) | plan::Function::PythonFile { .. } => {
             python(stage, surroundings, limits, open).map_err(no_program)?
         }
-        // That is for workers in Python, which bring it.
-        plan::Function::Call(_) => {
-            return Err(AssembleError::NoOwnFunction { stage: stage.name.clone() });
+        plan::Function::Call(function) => {
+            let (stage, function) = (stage.name.clone(), function.clone());
+            return Err(AssembleError::Call { stage, function });
         }
     })
 }
@@ -151,6 +161,14 @@ mod tests {
         let stage = Stage::new("s", plan::Function::Own);
         let error = assemble(&stage, None, &Limits::default()).err();
         assert_eq!(error, Some(AssembleError::NoOwnFunction { stage: "s".into() }));
+    }
+
+    /// What runs in this program has no place for Python's own functions.
+    #[test]
+    fn a_call_is_for_workers_in_python() {
+        let error = assembled(plan::Function::Call("shop.prices:total".into()), &[]).err();
+        let told = "the stage `s` calls `shop.prices:total`, which a worker in Python does: python3 -m pipeline_zmq.worker";
+        assert_eq!(error.map(|error| error.to_string()).as_deref(), Some(told));
     }
 
     #[test]
