@@ -138,6 +138,31 @@ fn workers_that_were_replaced_are_killed_and_started_again_without_a_loss() {
     assert_same_lines(&lines(&place.path("out.jsonl")), &squares(UNITS));
 }
 
+/// A function of a module beside the topology, whose failure is looked into afterwards.
+#[test]
+fn a_function_of_a_module_is_called_and_its_dead_units_can_be_run_alone() {
+    let place = Place::new();
+    let env = with_package(&place, &pipeline());
+    let shop = "import sys\n\ndef total(n):\n    if n == 7:\n        raise ValueError(sys.argv[1:])\n    return {n, n * n}\n";
+    fs::create_dir_all(place.path("shop")).unwrap();
+    place.write("shop/prices.py", shop);
+    let stage = format!("{env}\ncall = 'shop.prices:total'\nargs = ['x']\nretries = 0");
+    let file = topology(&place, 100, &stage);
+    let ended = place.run("pipeline", &["up", &file]);
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    let expected: Vec<String> = (1..=100)
+        .filter(|n| *n != 7)
+        .map(|n| if n == 1 { "[1]".into() } else { format!("[{n},{}]", n * n) })
+        .collect();
+    assert_same_lines(&lines(&place.path("out.jsonl")), &expected);
+    assert_eq!(notes(&place).len(), 2);
+    let run_dir = ["--topology", &file, "--run-dir", ".pipeline/t"];
+    let again = place.run("pipeline", &[&["dead", "run", "6"], &run_dir[..]].concat());
+    assert_eq!(again.code, Some(1), "{}", again.stderr);
+    assert!(again.stderr.contains("shop/prices.py\", line 5, in total"), "{}", again.stderr);
+    assert!(again.stderr.trim_end().ends_with("ValueError: ['x']"), "{}", again.stderr);
+}
+
 #[test]
 fn workers_in_python_end_with_a_launcher_that_is_killed() {
     let place = Place::new();

@@ -38,16 +38,6 @@ pub enum AssembleError {
         /// What is wrong with it.
         source: EmptyCommand,
     },
-    /// The stage calls a function of Python's, and this is no worker in Python.
-    #[error(
-        "the stage `{stage}` calls `{function}`, which a worker in Python does: python3 -m pipeline_zmq.worker"
-    )]
-    Call {
-        /// The stage.
-        stage: String,
-        /// The function.
-        function: String,
-    },
 }
 
 /// Makes the function that `stage` asks for. `own` is what the worker program brought along: it
@@ -90,12 +80,8 @@ pub fn assemble(
             let open = stage.concurrency.unwrap_or(1);
             Box::new(AnyOrder::at_once(command(parts)?, surroundings, limits, open))
         }
-        plan::Function::Python(_) | plan::Function::PythonFile { .. } => {
+        plan::Function::Python(_) | plan::Function::PythonFile { .. } | plan::Function::Call(_) => {
             python(stage, surroundings, limits, open).map_err(no_program)?
-        }
-        plan::Function::Call(function) => {
-            let (stage, function) = (stage.name.clone(), function.clone());
-            return Err(AssembleError::Call { stage, function });
         }
     })
 }
@@ -148,6 +134,7 @@ mod tests {
             (plan::Function::Pipe(shell), vec!["8"], "[5,8]"),
             (plan::Function::Python(python), vec!["8"], "[5,8]"),
             (file, vec!["8"], "[5,8]"),
+            (plan::Function::Call("builtins:bin".into()), vec![], "\"0b101\""),
         ] {
             let mut function = assembled(function, &args).unwrap_or_else(|e| panic!("{e}"));
             function.set_up().unwrap();
@@ -161,14 +148,6 @@ mod tests {
         let stage = Stage::new("s", plan::Function::Own);
         let error = assemble(&stage, None, &Limits::default()).err();
         assert_eq!(error, Some(AssembleError::NoOwnFunction { stage: "s".into() }));
-    }
-
-    /// What runs in this program has no place for Python's own functions.
-    #[test]
-    fn a_call_is_for_workers_in_python() {
-        let error = assembled(plan::Function::Call("shop.prices:total".into()), &[]).err();
-        let told = "the stage `s` calls `shop.prices:total`, which a worker in Python does: python3 -m pipeline_zmq.worker";
-        assert_eq!(error.map(|error| error.to_string()).as_deref(), Some(told));
     }
 
     #[test]

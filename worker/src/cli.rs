@@ -172,7 +172,7 @@ fn shown(error: &AssembleError) -> String {
             BuiltinError::ArgumentsRefused { .. } => source.to_string(),
         },
         AssembleError::Command { source, .. } => source.to_string(),
-        AssembleError::NoOwnFunction { .. } | AssembleError::Call { .. } => error.to_string(),
+        AssembleError::NoOwnFunction { .. } => error.to_string(),
     }
 }
 

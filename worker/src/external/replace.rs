@@ -61,7 +61,7 @@ impl Successor {
     /// When nobody else can run the function: what is missing, and what to do.
     pub fn of(stage: &Stage) -> Result<Option<Self>, Failure> {
         let is_call = matches!(stage.function, Function::Call(_));
-        if is_successor() || !(is_call || Script::of(stage).is_some()) {
+        if is_successor() || Script::of(stage).is_none() {
             return Ok(None);
         }
         let interpreter = stage.interpreter().to_owned();

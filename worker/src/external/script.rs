@@ -28,15 +28,15 @@ impl Script {
         Self { interpreter: plan::INTERPRETER.into(), source: source.into(), path: None }
     }
 
-    /// The source that a stage brings, if it does.
+    /// What a stage runs in Python, if it does.
     pub fn of(stage: &Stage) -> Option<Self> {
         let (path, source) = match &stage.function {
-            Function::Python(source) => (None, source),
-            Function::PythonFile { path, source } => (Some(path), source),
+            Function::Python(source) => (None, source.clone()),
+            Function::PythonFile { path, source } => (Some(path), source.clone()),
+            Function::Call(name) => (None, calling(name)),
             _ => return None,
         };
-        let interpreter = stage.interpreter().to_owned();
-        Some(Self { interpreter, source: source.clone(), path: path.cloned() })
+        Some(Self { interpreter: stage.interpreter().to_owned(), source, path: path.cloned() })
     }
 
     /// Starts the interpreter with the harness, of which `tail` is the last part.
@@ -49,4 +49,12 @@ impl Script {
     pub(super) fn opening(&self, outputs_max: u32) -> Value {
         json!({"source": self.source, "path": self.path, "outputs_max": outputs_max})
     }
+}
+
+/// Source whose `work` is this function of a module.
+fn calling(name: &str) -> String {
+    let (module, function) = name.split_once(':').unwrap_or((name, "work"));
+    // Text is written alike in both languages.
+    let (module, function) = (Value::from(module), Value::from(function));
+    format!("import importlib\nwork = getattr(importlib.import_module({module}), {function})\n")
 }
