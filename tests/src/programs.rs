@@ -42,6 +42,38 @@ pub fn worker_example(name: &str) -> PathBuf {
     }
 }
 
+/// The folder that holds the package `pipeline_zmq`, for `PYTHONPATH`: its modules, beside the
+/// extension as it is built now.
+///
+/// # Panics
+/// When it can't be built, or is missing in the folder that the variable names.
+pub fn python_package() -> &'static Path {
+    static LAID_OUT: OnceLock<tempfile::TempDir> = OnceLock::new();
+    LAID_OUT.get_or_init(|| lay_out(&extension()).expect("the package can be laid out")).path()
+}
+
+/// The package's compiled part.
+fn extension() -> PathBuf {
+    match std::env::var_os(PROGRAMS_VARIABLE) {
+        Some(folder) => existing(PathBuf::from(folder).join("lib_native.so")),
+        None => taken(&build(&["--package", "pipeline-python"]), "_native"),
+    }
+}
+
+fn lay_out(extension: &Path) -> std::io::Result<tempfile::TempDir> {
+    let folder = tempfile::Builder::new().prefix("pl-package-").tempdir()?;
+    let package = folder.path().join("pipeline_zmq");
+    std::fs::create_dir(&package)?;
+    for entry in std::fs::read_dir(repository().join("topologies/python/python/pipeline_zmq"))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|ending| ending == "py") {
+            std::os::unix::fs::symlink(&path, package.join(path.file_name().unwrap_or_default()))?;
+        }
+    }
+    std::os::unix::fs::symlink(extension, package.join("_native.abi3.so"))?;
+    Ok(folder)
+}
+
 fn existing(path: PathBuf) -> PathBuf {
     assert!(path.is_file(), "{PROGRAMS_VARIABLE}: there is no {}", path.display());
     path
@@ -67,7 +99,8 @@ fn build(what: &[&str]) -> BTreeMap<String, PathBuf> {
         .filter_map(|line| {
             let message: Value = serde_json::from_str(line).ok()?;
             let name = message["target"]["name"].as_str()?.to_owned();
-            Some((name, message["executable"].as_str()?.into()))
+            let library = || message["filenames"][0].as_str().filter(|file| file.ends_with(".so"));
+            Some((name, message["executable"].as_str().or_else(library)?.into()))
         })
         .collect()
 }

@@ -49,3 +49,21 @@ fn what_the_languages_would_misread_is_quoted() -> Result<(), Diagnostics> {
     compare("quoted.mmd", &graph::mermaid(&topology));
     Ok(())
 }
+
+#[test]
+fn functions_in_python_are_called_by_what_the_topology_names() -> Result<(), Diagnostics> {
+    let text = r#"
+        source = { kind = "stdin" }
+        [[stage]]
+        name = "file"
+        workers = 1
+        python_file = "tests/modules/sound.py"
+        [[stage]]
+        name = "call"
+        workers = 1
+        call = "shop.prices:total"
+    "#;
+    let topology = Topology::from_text(text, Path::new("python.toml"), &[])?;
+    compare("python.mmd", &graph::mermaid(&topology));
+    Ok(())
+}
