@@ -21,7 +21,7 @@ struct Given {
 
 fn topology(place: &Place, to: usize, stage: &str) -> String {
     let text = format!(
-        "[source]\nkind = 'range'\nfrom = 1\nto = {to}\n[[stage]]\nname = 'work'\nworkers = 2\nretries = 1\nbackoff = '1ms'\n{stage}\n[sink]\noutput = 'out.jsonl'\n"
+        "[source]\nkind = 'range'\nfrom = 1\nto = {to}\n[[stage]]\nname = 'work'\nworkers = 2\nretries = 1\nbackoff = '1ms'\n{stage}\n[sink]\noutput = 'out.jsonl'\ndead = 'dead.jsonl'\n"
     );
     place.write("t.toml", text).display().to_string()
 }
@@ -36,7 +36,7 @@ fn given(stage: &str) -> Given {
     place.write("work.py", FILE);
     let file = topology(&place, 300, stage);
     let ended = place.run("pipeline", &["up", &file]);
-    let letters = match place.path("out.dead.jsonl") {
+    let letters = match place.path("dead.jsonl") {
         path if path.exists() => json_lines(&path),
         _ => Vec::new(),
     };
@@ -123,7 +123,7 @@ fn a_called_function_is_asynchronous_fails_and_has_arguments() {
     let expected: Vec<String> =
         (1..=200).filter(|n| *n != 5).map(|n| format!("[{n},[\"x\"]]")).collect();
     assert_same_lines(&lines(&place.path("out.jsonl")), &expected);
-    let letters = json_lines(&place.path("out.dead.jsonl"));
+    let letters = json_lines(&place.path("dead.jsonl"));
     assert_eq!((letters.len(), &letters[0]["attempts"]), (1, &2.into()));
     assert!(letters[0]["error"].as_str().unwrap().ends_with("LookupError: 5"), "{letters:?}");
 }

@@ -214,12 +214,12 @@ impl PlaceArgs {
         flags
     }
 
-    /// How many workers this process is to start, if it is not one of them.
     /// Runs several of them, if they are asked for and this is not one of them.
     pub fn run_crowd(&self) -> Option<ExitCode> {
         self.crowd().map(|count| crowd::run(count, None))
     }
 
+    /// How many workers this process is to start, if it is not one of them.
     fn crowd(&self) -> Option<u32> {
         self.processes.filter(|_| crowd::own_index().is_none())
     }
