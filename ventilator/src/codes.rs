@@ -32,3 +32,17 @@ impl Codes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_unit_names_any_more_is_forgotten() {
+        let mut codes = Codes::default();
+        for (id, bytes) in [(0, Some(vec![7])), (1, Some(vec![8])), (1, None), (2, Some(vec![9]))] {
+            codes.note(Code { id, bytes });
+        }
+        assert_eq!(codes.0.keys().copied().collect::<Vec<_>>(), [0, 2]);
+    }
+}

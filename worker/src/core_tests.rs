@@ -1,7 +1,7 @@
 //! Scripts: what a worker hears, and what it does.
 
 use proto::{
-    frame::{Commit, Credit, Done, Envelope, ParcelId, Work},
+    frame::{Code, Commit, Credit, Done, Envelope, ParcelId, Work},
     plan::{Function, Stage},
     role::Role as _,
     units::Units,
@@ -356,4 +356,20 @@ fn a_worker_that_is_asked_to_leave_is_not_replaced() {
         script.hears(Frame::Bye);
         assert_eq!(script.worker.exit, Some(exit::LEFT));
     }
+}
+
+/// Units name code, so it has to be there before them.
+#[test]
+fn code_is_handed_on_before_the_units_behind_it() {
+    let mut script = Script::with(1, Limits::default());
+    let code = Code { id: 3, bytes: Some(vec![1]) };
+    script.hears(Frame::Code(Box::new(code.clone())));
+    let units = Units::from_source(0, vec![1], vec![1]);
+    script.hears(Frame::Work(Work { parcel: 0, attempt: 1, units }));
+    let asked = script.out.iter().filter_map(|effect| match effect {
+        Effect::Request(Request::Define(code)) => Some(Some((**code).clone())),
+        Effect::Request(Request::Execute { .. }) => Some(None),
+        _ => None,
+    });
+    assert_eq!(asked.collect::<Vec<_>>(), [Some(code), None]);
 }
