@@ -87,6 +87,14 @@ class Executor(concurrent.futures.Executor):
         elif wait:
             concurrent.futures.wait(list(self._futures))
 
+    def __exit__(self, kind, error, frames):
+        if kind is not None and not issubclass(kind, Exception) and self._own:
+            # Ctrl-C: nobody waits for what is under way.
+            self._shut_down = True
+            self._pool.terminate()
+            return False
+        return super().__exit__(kind, error, frames)
+
     def _refuse_if_shut_down(self):
         if self._shut_down:
             raise RuntimeError("cannot schedule new futures after shutdown")

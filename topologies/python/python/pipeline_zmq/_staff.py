@@ -15,9 +15,7 @@ import threading
 import time
 
 _START = "from pipeline_zmq._worker import main; main()"
-# A worker that lived so long has got somewhere.
-_LIVED = 1.0
-# Deaths in a row without getting anywhere, after which there is no use in going on.
+# Deaths in a row before it was able to work, after which there is no use in going on.
 _DEATHS_MAX = 5
 _UNFIT = 69
 _TAIL_LINES = 30
@@ -195,7 +193,7 @@ class Staff:
             self._leaving = True
             self._on_broken(reason)
             return
-        self._again(member, code)
+        self._again(member, code, _taken(os.path.join(self._folder, f"fit-{process.pid}")))
 
     def _drain(self, member, stream):
         fd = stream.fileno()
@@ -212,9 +210,8 @@ class Staff:
                 pass
             stream.close()
 
-    def _again(self, member, code):
-        lived = time.monotonic() - member.began
-        member.deaths = 1 if lived >= _LIVED else member.deaths + 1
+    def _again(self, member, code, was_fit):
+        member.deaths = 1 if was_fit else member.deaths + 1
         if code == 0:
             member.deaths, pause = 0, 0.0
         else:
@@ -245,6 +242,15 @@ def _kill(pid, sign=signal.SIGKILL):
             kill(pid, sign)
         except (ProcessLookupError, PermissionError):
             pass
+
+
+def _taken(path):
+    """Whether there was such a file."""
+    try:
+        os.unlink(path)
+    except OSError:
+        return False
+    return True
 
 
 def _read(path):

@@ -71,15 +71,19 @@ def set_up(code: bytes):
     Tells how often a unit is tried again, after how many units a worker leaves, and how many seconds a unit
     may take.
     """
+    folder = os.environ.get("PIPELINE_PYTHON_FOLDER")
     try:
-        return _set_up(code)
+        told = _set_up(code)
     except BaseException:
-        folder = os.environ.get("PIPELINE_PYTHON_FOLDER")
         if folder:
             # For whoever started it, who can't read what is logged.
             with open(os.path.join(folder, f"unfit-{os.getpid()}"), "w", encoding="utf-8") as file:
                 traceback.print_exc(file=file)
         raise
+    if folder:
+        # Whatever ends this process from now on, it was able to work.
+        open(os.path.join(folder, f"fit-{os.getpid()}"), "w").close()
+    return told
 
 
 def _set_up(code):
