@@ -45,6 +45,15 @@ class Broken(RuntimeError):
     """The pool itself can't go on; nothing follows."""
 
 
+class Gone:
+    """In place of a result that won't come."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, why):
+        self.error = Broken(why)
+
+
 class RemoteTraceback(Exception):
     """Shows the traceback of another process, as the cause of an exception."""
 
@@ -111,7 +120,8 @@ def unpacked(raised, index) -> BaseException:
             error = pickle.loads(data)
         except Exception:  # noqa: BLE001 - its class is not here
             error = None
-    if error is None:
+    if error is None or isinstance(error, StopIteration):
+        # The latter would end a loop over results without a word.
         error = UnitError(f"{name}: {told}" if told else name)
     if isinstance(error, UnitError):
         error.unit, error.attempts = index, attempts

@@ -124,7 +124,9 @@ class Executor(concurrent.futures.Executor):
         self._left()
         if not future.set_running_or_notify_cancel():
             return
-        if type(result) is _Raised:
+        if type(result) is _errors.Gone:
+            future.set_exception(result.error)
+        elif type(result) is _Raised:
             future.set_exception(_errors.unpacked(result, 0))
         else:
             future.set_result(result)

@@ -52,8 +52,9 @@ def dump(obj):
     if data is None or _shipped or b"__main__" in data:
         try:
             data, buffers = _dumped(_cloudpickle().Pickler, obj)
-        except Exception as problem:
+        except (pickle.PicklingError, TypeError, AttributeError) as problem:
             raise _explained(obj, told or _Told(problem)) from problem
+        # Whatever else is raised is the object's own, and says more as it is.
     return (data, tuple(buffers)) if buffers else data
 
 
@@ -91,6 +92,15 @@ def ship(module) -> None:
         module = importlib.import_module(module)
     _cloudpickle().register_pickle_by_value(module)
     _shipped.add(module.__name__)
+
+
+def ship_if_there(name) -> None:
+    """The same in a worker, which may have this module or not."""
+    try:
+        ship(name)
+    except ImportError:
+        # What it defines has come by value, and leaves so.
+        _shipped.add(name)
 
 
 def dump_function(function) -> bytes:

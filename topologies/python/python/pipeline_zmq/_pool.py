@@ -216,6 +216,18 @@ class Pool:
     def _break_off(self, why):
         self._broken = self._broken or why
         self._engine.break_off(why)
+        self._give_up(why)
+
+    def _give_up(self, why):
+        """Tells all who wait that nothing comes any more."""
+        with self._lock:
+            pending, wholes = list(self._pending.values()), list(self._wholes.values())
+            self._pending.clear()
+            self._wholes.clear()
+        for tell in pending:
+            tell(_errors.Gone(why))
+        for tell in wholes:
+            tell(None, why)
 
     def _tell(self):
         """Tells results as they come; the body of a thread."""
@@ -231,11 +243,13 @@ class Pool:
                         if tell is None:
                             # Whoever put it is about to say who waits for it.
                             with lock:
-                                tell = pending.pop(number)
-                        tell(result)
+                                tell = pending.pop(number, None)
+                        if tell is not None:
+                            tell(result)
                 else:
-                    results, why = what
-                    self._wholes.pop(token)(results, why)
+                    tell = self._wholes.pop(token, None)
+                    if tell is not None:
+                        tell(*what)
 
     # The interface.
 
@@ -293,6 +307,7 @@ class Pool:
         return number
 
     def _whole(self, func, manner, iterable, callback, error_callback):
+        items = _Items(iterable)
         known = self._code(func, manner)
         result = AsyncResult(callback, error_callback)
         use = _Use(self, known)
@@ -302,24 +317,16 @@ class Pool:
             result._set_whole(results, why)
 
         self._wholes[token] = told
-        feed = self._engine.whole(known.code, token, window=self._window)
-        self._feed(feed, iterable)
+        items.go_to(self._engine.whole(known.code, token, window=self._window))
         return result
 
     def _stream(self, func, manner, iterable, *, ordered):
+        items = _Items(iterable)
         known = self._code(func, manner)
         feed, results = self._engine.stream(known.code, ordered=ordered, window=self._window)
         results.hold(_Use(self, known))
-        self._feed(feed, iterable)
+        items.go_to(feed)
         return results
-
-    def _feed(self, feed, iterable):
-        if type(iterable) is range and _fits(iterable):
-            work = lambda: feed.range(iterable.start, iterable.step, len(iterable))  # noqa: E731
-        else:
-            iterator = iter(iterable)
-            work = lambda: feed.read(iterator)  # noqa: E731
-        threading.Thread(target=_fed, args=(feed, work), name="pipeline-items", daemon=True).start()
 
     def executor(self, max_pending=100_000):
         """An executor whose functions run in this pool; see :class:`Executor`."""
@@ -374,6 +381,7 @@ class Pool:
         self._staff.kill()
         self._engine.break_off("the pool was terminated")
         self._engine.stop()
+        self._give_up("the pool was terminated")
         self._staff.wait(2)
         _pools.discard(self)
 
@@ -426,10 +434,26 @@ def _fits(numbers):
     return not len(numbers) or all(-(1 << 63) <= n < 1 << 63 for n in (numbers[0], numbers[-1]))
 
 
-def _fed(feed, work):
-    try:
-        work()
-    except BaseException as error:  # noqa: BLE001 - it is raised where results are taken
-        feed.fail_with(error)
-    else:
-        feed.end()
+class _Items:
+    """What a call is about, and the thread that reads it.
+
+    Made before anything of a call is, so that what can't be iterated over leaves nothing behind.
+    """
+
+    def __init__(self, iterable):
+        self._range = iterable if type(iterable) is range and _fits(iterable) else None
+        self._iterator = iter(iterable) if self._range is None else None
+
+    def go_to(self, feed):
+        threading.Thread(target=self._put, args=(feed,), name="pipeline-items", daemon=True).start()
+
+    def _put(self, feed):
+        try:
+            if self._range is None:
+                feed.read(self._iterator)
+            else:
+                feed.range(self._range.start, self._range.step, len(self._range))
+        except BaseException as error:  # noqa: BLE001 - it is raised where results are taken
+            feed.fail_with(error)
+        else:
+            feed.end()

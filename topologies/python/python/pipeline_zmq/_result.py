@@ -97,8 +97,11 @@ class AsyncResult:
         return future.__await__()
 
     def _set_one(self, result):
-        if type(result) is _Raised:
+        kind = type(result)
+        if kind is _Raised:
             self._finish(None, _errors.unpacked(result, 0))
+        elif kind is _errors.Gone:
+            self._finish(None, result.error)
         else:
             self._finish(result, None)
 

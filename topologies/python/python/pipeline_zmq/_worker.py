@@ -98,7 +98,7 @@ def _set_up(code):
         from . import _pickling
 
         for name in setup["ship"]:
-            _pickling.ship(sys.modules.get(name) or name)
+            _pickling.ship_if_there(name)
     if setup["init"] is not None:
         function, args = pickle.loads(setup["init"])
         function(*args)
