@@ -58,8 +58,10 @@ fn ten_kills_of_workers_with_a_thousand_open_lose_and_double_nothing() {
     let mut sink = hand.sink(&["--fields", "id,value"]);
     let mut ventilator = hand.ventilator(&source, &[]);
     let mut workers = [hand.worker(&flags), hand.worker(&flags)];
-    let mut kills = 0;
+    let (mut kills, mut rounds) = (0, 0);
     while sink.is_running() {
+        rounds += 1;
+        assert!(rounds < 300, "the run gets nowhere");
         wait::pace(Duration::from_millis(500), || !sink.is_running());
         if kills < 10 && sink.is_running() && hand.lines_so_far() < UNITS {
             let victim = &mut workers[kills % 2];
