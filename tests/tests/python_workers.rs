@@ -194,6 +194,7 @@ fn of_several_workers_by_one_command_each_is_replaced() {
     let mut crowd = worker(&["-j", "2", "--name", "hand"]);
     let ended = up.ends();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    // Also the one whose replacement came when the run was over.
     assert_eq!(crowd.ends().code, Some(0));
     assert_same_lines(&lines(&place.path("out.jsonl")), &squares(500));
     let notes = notes(&place);

@@ -23,7 +23,7 @@ use proto::{
         zeromq::SharedContext,
     },
     plan::{Function as Named, Stage},
-    process,
+    process::{self, has_launcher},
 };
 
 use tracing::warn;
@@ -34,7 +34,7 @@ use crate::{
     core::exit,
     crowd,
     executor::{Code, Host, Own},
-    external::{Succession, Successor},
+    external::{Succession, Successor, is_successor},
     run::{Prepared, RunError, Setup},
 };
 
@@ -127,7 +127,7 @@ impl WorkerArgs {
             Ok(own) => {
                 // A user's own program looks itself after the children that it has.
                 kin::adopt();
-                if !process::has_launcher() {
+                if !has_launcher() {
                     kin::be_guarded();
                 }
                 self.place.run(own, Some(Succession::default()))
@@ -287,6 +287,7 @@ impl PlaceArgs {
             ventilator: self.ventilator,
             code: if self.insecure && !self.allow_code { Code::Refused } else { Code::Trusted },
             give_up_after: self.give_up_after,
+            inherits: is_successor() && (crowd::own_index().is_some() || !has_launcher()),
             grace: self.grace,
             concurrency: self.concurrency,
         }

@@ -39,6 +39,9 @@ use crate::{
 /// How long a worker that leaves waits for the ventilator to have heard it.
 const PARTING: Duration = Duration::from_secs(2);
 
+/// How long a ventilator is waited for that was there a moment ago.
+const INHERITED: Duration = Duration::from_secs(10);
+
 /// Exit codes of a worker.
 pub mod exit {
     /// The run is over, or the worker was asked to leave and has handed everything over.
@@ -73,6 +76,8 @@ struct Home {
     at: String,
     patience: Patience,
     give_up_after: Option<Duration>,
+    // It was there a moment ago, for the worker before this one.
+    inherited: bool,
     // Which start of it said what to be.
     planned_by: Option<PeerId>,
 }
@@ -136,6 +141,7 @@ impl WorkerRole {
                 at,
                 patience: Patience::default(),
                 give_up_after: None,
+                inherited: false,
                 planned_by: None,
             },
             membership: None,
@@ -158,6 +164,12 @@ impl WorkerRole {
     /// When it is asked to leave, it waits no longer than that for units that are worked on.
     pub fn grace(&mut self, grace: Duration) {
         self.parcels.grace(grace);
+    }
+
+    /// Takes the place of a worker that had met the ventilator. If that is gone, so is the run: it may have
+    /// ended in between, and who is not part of it is not told.
+    pub fn inherit(&mut self) {
+        self.home.inherited = true;
     }
 
     /// Units that it was sent and has not done, and bytes of their values.
@@ -519,13 +531,16 @@ impl WorkerRole {
 
     /// A ventilator that is not there may not have been started yet, or may come back.
     fn look_for_ventilator(&mut self, now: Time) {
-        let Home { link, at, patience, give_up_after, .. } = &mut self.home;
+        let Home { link, at, patience, give_up_after, inherited, planned_by } = &mut self.home;
         if self.mesh.is_open(*link) || self.parting.is_some() {
             return patience.met();
         }
         let lasted = patience.lasted(now);
         let seconds = lasted.as_secs();
-        if give_up_after.is_some_and(|most| lasted >= most) {
+        if *inherited && planned_by.is_none() && lasted >= INHERITED {
+            info!(%at, "the run has ended while this worker took another one's place");
+            self.exit = Some(exit::LEFT);
+        } else if give_up_after.is_some_and(|most| lasted >= most) {
             error!(%at, seconds, "no ventilator has answered; giving up");
             self.exit = Some(exit::UNFIT);
         } else if patience.told(now).is_some() {

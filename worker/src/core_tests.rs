@@ -373,3 +373,22 @@ fn code_is_handed_on_before_the_units_behind_it() {
     });
     assert_eq!(asked.collect::<Vec<_>>(), [Some(code), None]);
 }
+
+/// A run that has ended meanwhile tells nobody who is not part of it.
+#[test]
+fn a_worker_that_takes_anothers_place_waits_for_no_ventilator_that_is_gone() {
+    for (inherits, code) in [(true, Some(exit::LEFT)), (false, None)] {
+        let role = HelloRole::Worker { stage: None, own: false };
+        let (name, host) = ("w".into(), "h".into());
+        let hello = Hello { role, name, endpoints: vec![], host, pid: 1 };
+        let (mut worker, mut out) = WorkerRole::new(1, hello, vec!["v".into()]);
+        if inherits {
+            worker.inherit();
+        }
+        for seconds in 0..=INHERITED.as_secs() {
+            assert_eq!(worker.exit, None);
+            worker.handle(Time::from_ms(1_000 * seconds + 1), Event::Tick, &mut out);
+        }
+        assert_eq!(worker.exit, code);
+    }
+}

@@ -42,6 +42,9 @@ pub struct Setup {
     pub code: Code,
     /// It leaves when no ventilator has answered for so long; never if none.
     pub give_up_after: Option<Duration>,
+    /// It takes the place of a worker that had met the ventilator, and nobody else ends it when the
+    /// run is over.
+    pub inherits: bool,
     /// When it is asked to leave it waits no longer than that for units that are worked on; as the
     /// worker finds right if none.
     pub grace: Option<Duration>,
@@ -103,6 +106,9 @@ impl Prepared {
         let (mut role, first) = WorkerRole::new(me, hello, vec![setup.ventilator.to_string()]);
         if let Some(patience) = setup.give_up_after {
             role.give_up_after(patience);
+        }
+        if setup.inherits {
+            role.inherit();
         }
         if let Some(grace) = setup.grace {
             role.grace(grace);

@@ -38,5 +38,7 @@ pub use exec::Exec;
 pub use pipe::Pipe;
 pub use python::Python;
 pub use python_many::PythonMany;
+#[cfg(feature = "cli")]
+pub(crate) use replace::is_successor;
 pub use replace::{Succession, Successor};
 pub use script::Script;

@@ -123,7 +123,7 @@ impl Successor {
 }
 
 /// Whether this process itself took another worker's place.
-fn is_successor() -> bool {
+pub(crate) fn is_successor() -> bool {
     env::var(VARIABLE).is_ok_and(|pid| pid == process::id().to_string())
 }
 

@@ -130,6 +130,7 @@ impl Terms {
     /// An exception with its traceback, as text.
     pub fn story(&self, py: Python<'_>, error: &PyErr) -> String {
         let told = self.host.bind(py).call_method1("story", (error.value(py),));
-        told.and_then(|told| told.extract()).unwrap_or_else(|_| error.to_string())
+        let told = told.and_then(|told| told.extract::<String>());
+        told.map_or_else(|_| error.to_string(), |told| told.trim_end().to_owned())
     }
 }
