@@ -16,6 +16,7 @@ use worker::{OutputLimits, Outputs};
 
 use super::{
     call::{Call, Piece},
+    ready::Ready,
     routes::{Found, Routes},
 };
 
@@ -35,11 +36,12 @@ pub(super) enum Room {
 }
 
 struct State {
-    ready: Outputs,
+    ready: Ready,
     codes: Vec<Code>,
     // The unit of the first that is ready.
     first: u64,
-    // Units that the ventilator wants beyond those that are ready.
+    // Units that the ventilator has asked for, and so many beyond those that are ready.
+    allowed: u64,
     demand: u64,
     // The ventilator waits for an answer.
     asked: bool,
@@ -62,11 +64,12 @@ struct State {
 }
 
 impl State {
+    /// What the ventilator is given: never more than it has asked for.
     fn take(&mut self) -> Reply {
-        let (payload, ends) = self.ready.take();
+        let (payload, ends) = self.ready.take(self.allowed);
         let units = Units::from_source(self.first, payload, ends);
         self.first += units.len() as u64;
-        self.ended = self.closing;
+        self.ended = self.closing && self.ready.is_empty();
         self.asked = false;
         match self.codes.is_empty() {
             true => Reply::Read { units, ended: self.ended },
@@ -76,15 +79,6 @@ impl State {
             }
         }
     }
-}
-
-fn append(ready: &mut Outputs, values: &mut Outputs) {
-    for value in values.iter() {
-        ready.begin_unit();
-        // It was admitted by the same limits already.
-        let _ = ready.push_bytes(value);
-    }
-    values.clear();
 }
 
 /// Where calls and the ventilator meet.
@@ -98,9 +92,10 @@ pub(super) struct Intake {
 impl Intake {
     pub fn new(limits: OutputLimits, ventilator: Handle<Reply>) -> Self {
         let state = State {
-            ready: Outputs::new(limits),
+            ready: Ready::new(limits),
             codes: Vec::new(),
             first: 0,
+            allowed: 0,
             demand: 0,
             asked: false,
             closing: false,
@@ -134,7 +129,8 @@ impl Intake {
             return None;
         };
         let mut state = self.state();
-        state.demand = units_max.saturating_sub(state.ready.len() as u64);
+        state.allowed = units_max;
+        state.demand = units_max.saturating_sub(state.ready.len());
         let has_something = !state.ready.is_empty() || (state.closing && !state.ended);
         state.asked = !has_something && !state.ended;
         let reply = has_something.then(|| state.take());
@@ -160,7 +156,7 @@ impl Intake {
                 return Some(Room::Closed);
             }
             let items = if state.unbound { state.demand } else { room.min(state.demand) };
-            let is_free = items > 0 && state.ready.payload().len() < READY_BYTES_MAX;
+            let is_free = items > 0 && state.ready.bytes() < READY_BYTES_MAX;
             is_free.then_some(Room::Items(items))
         })
     }
@@ -168,7 +164,7 @@ impl Intake {
     /// The same for one item more of a call whose items are counted elsewhere.
     pub fn wait_for_one(&self, patience: Duration) -> Room {
         self.wait(patience, |state| {
-            let is_free = state.ready.payload().len() < SINGLE_BYTES_MAX;
+            let is_free = state.ready.bytes() < SINGLE_BYTES_MAX;
             is_free.then_some(Room::Items(1))
         })
     }
@@ -239,14 +235,10 @@ impl Intake {
             return Err(why.clone());
         }
         let index = call.feed(count);
-        let first = state.first + state.ready.len() as u64;
+        let first = state.first + state.ready.len();
         state.routes.add(first, count, call, index);
         state.demand = state.demand.saturating_sub(count);
-        match state.ready.is_empty() {
-            // Large values are not copied.
-            true => std::mem::swap(&mut state.ready, values),
-            false => append(&mut state.ready, values),
-        }
+        state.ready.put(values);
         if state.asked {
             let reply = state.take();
             drop(state);
@@ -296,7 +288,7 @@ impl Intake {
     /// Items that were put, and of those whose outcomes have come, and who failed without an exception.
     pub fn counts(&self) -> (u64, u64, u64) {
         let state = self.state();
-        (state.first + state.ready.len() as u64, state.came, state.dead)
+        (state.first + state.ready.len(), state.came, state.dead)
     }
 
     /// Why nothing goes on, if so.

@@ -10,7 +10,7 @@
 //! | | |
 //! | --- | --- |
 //! | `engine.rs` | what Python sees: starting, calls, ending |
-//! | `intake.rs`, `routes.rs` | units on their way to the ventilator; which call each belongs to |
+//! | `intake.rs`, `ready.rs`, `routes.rs` | units on their way to the ventilator; which call each belongs to |
 //! | `call.rs`, `desk.rs` | results of one call, as they are taken; results that are told as they come |
 //! | `feed.rs`, `results.rs` | the items and the results of a call, for Python |
 //! | `threads.rs` | ventilator and sink |
@@ -20,6 +20,7 @@ mod desk;
 mod engine;
 mod feed;
 mod intake;
+mod ready;
 mod results;
 mod routes;
 mod threads;

@@ -27,6 +27,7 @@ pub(super) const SLICE: Duration = Duration::from_millis(40);
 
 static BROKEN: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 static RAISE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static TIMED_OUT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
 /// `pipeline_zmq.Broken`, with this text.
 pub(super) fn broken(py: Python<'_>, why: &str) -> PyErr {
@@ -35,6 +36,15 @@ pub(super) fn broken(py: Python<'_>, why: &str) -> PyErr {
         Ok(class) => PyErr::from_type(class.clone(), why.to_owned()),
         Err(_) => PyRuntimeError::new_err(why.to_owned()),
     }
+}
+
+/// The error of a wait that lasted too long, which is that of `multiprocessing` too.
+fn timed_out(py: Python<'_>) -> PyErr {
+    let told = "no result came in time";
+    let made = TIMED_OUT
+        .import(py, "pipeline_zmq._result", "timed_out")
+        .and_then(|make| make.call1((told,)));
+    made.map_or_else(|_| PyTimeoutError::new_err(told), PyErr::from_value)
 }
 
 /// The objects of a piece: results, and [`Raised`] in the places of those that are none.
@@ -114,7 +124,7 @@ impl Results {
                 Taken::Nothing => {
                     py.check_signals()?;
                     if left.is_some_and(|left| left <= slice) {
-                        return Err(PyTimeoutError::new_err("no result came in time"));
+                        return Err(timed_out(py));
                     }
                 }
             }
