@@ -90,6 +90,8 @@ class Pool:
         max_units_per_worker: A worker leaves after so many items, and another one takes its place.
         concurrency: How many items each worker has open at once: coroutines of ``async def`` functions in
             one event loop, other functions in threads.
+        codec: ``"plain"``: items and results are what JSON has too, and nothing is pickled; others raise
+            ``TypeError``.
         progress: Whether ``tqdm`` shows how far each call is.
     """
 
@@ -120,6 +122,8 @@ class Pool:
             raise TypeError(f"workers must be a whole number, not {workers!r}")
         if workers < 0 or (workers == 0 and bind is None):
             raise ValueError("a pool needs at least one worker (or bind=..., where others join)")
+        if codec not in ("auto", "plain"):
+            raise ValueError(f"codec must be 'auto' or 'plain', not {codec!r}")
         init = init or initializer
         if maxtasksperchild is not None and maxtasksperchild < 1:
             raise ValueError("maxtasksperchild must be a positive int or None")
@@ -149,6 +153,7 @@ class Pool:
             backoff=backoff,
             crash_limit=crash_limit,
             concurrency=concurrency,
+            codec=codec,
         )
         setup = {
             "python": sys.version_info[:2],
@@ -157,6 +162,7 @@ class Pool:
             "timeout": None if timeout is None else float(timeout),
             "max_units": max_units_per_worker or maxtasksperchild,
             "concurrency": concurrency,
+            "codec": codec,
             "init": None if init is None else _pickling.by_value((init, tuple(initargs)))
             if _needs_value(init) else pickle.dumps((init, tuple(initargs)), 5),
         }
@@ -317,7 +323,9 @@ class Pool:
             result._set_whole(results, why)
 
         self._wholes[token] = told
-        items.go_to(self._engine.whole(known.code, token, window=self._window))
+        feed = self._engine.whole(known.code, token, window=self._window)
+        self._show(feed, iterable, func)
+        items.go_to(feed)
         return result
 
     def _stream(self, func, manner, iterable, *, ordered):
@@ -325,8 +333,15 @@ class Pool:
         known = self._code(func, manner)
         feed, results = self._engine.stream(known.code, ordered=ordered, window=self._window)
         results.hold(_Use(self, known))
+        self._show(feed, iterable, func)
         items.go_to(feed)
         return results
+
+    def _show(self, feed, iterable, func):
+        if self._progress:
+            from . import _progress
+
+            _progress.show(feed, iterable, func)
 
     def executor(self, max_pending=100_000):
         """An executor whose functions run in this pool; see :class:`Executor`."""
@@ -352,6 +367,17 @@ class Pool:
                     yield result
         finally:
             results.close()
+
+    def stats(self):
+        """How many items were read, how many of them are done, and what became of the workers."""
+        read, done, failed = self._engine.counts()
+        return {
+            "read": read,
+            "done": done,
+            "failed": failed,
+            "workers": len(self._staff.pids()),
+            "restarts": self._staff.restarts,
+        }
 
     def workers(self):
         """The name and the process id of each worker on this machine."""

@@ -44,6 +44,7 @@ class Staff:
         self._report = report
         self._members = [_Member(f"worker-{number + 1}") for number in range(workers)]
         self._leaving = False
+        self.restarts = 0
         self._over = threading.Event()
         self._wake_read, self._wake_write = os.pipe()
         self._selector = selectors.DefaultSelector()
@@ -188,6 +189,7 @@ class Staff:
         member.process = None
         if self._leaving:
             return
+        self.restarts += 1
         reason = _read(os.path.join(self._folder, f"unfit-{process.pid}"))
         if code == _UNFIT and reason:
             self._leaving = True

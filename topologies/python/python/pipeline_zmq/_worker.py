@@ -106,7 +106,7 @@ def _set_up(code):
     _timeout, _open_max = setup["timeout"], setup["concurrency"]
     if _timeout is not None:
         signal.signal(_INTERRUPT, _interrupted)
-    return setup["retries"], setup["max_units"], _timeout
+    return setup["retries"], setup["max_units"], _timeout, setup["codec"] == "plain"
 
 
 def define(code: bytes):

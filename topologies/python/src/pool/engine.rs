@@ -30,6 +30,7 @@ use super::{
     results::{Results, SLICE, broken, decoded},
     threads::{ROLES, Terms, Threads},
 };
+use crate::values::Encoder;
 
 /// A pool's ventilator and sink, and the calls that go through them.
 #[pyclass(frozen, module = "pipeline_zmq._native")]
@@ -41,6 +42,7 @@ pub(crate) struct Engine {
     // Calls of one item each.
     singles: Arc<Call>,
     codes: AtomicU64,
+    encoder: Encoder,
     // The process that it belongs to: what a fork has of it is not it.
     owner: u32,
     endpoint: String,
@@ -65,7 +67,7 @@ impl Engine {
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (*, bind, key, retries, backoff, crash_limit, concurrency))]
+    #[pyo3(signature = (*, bind, key, retries, backoff, crash_limit, concurrency, codec))]
     fn new(
         py: Python<'_>,
         bind: Option<String>,
@@ -74,6 +76,7 @@ impl Engine {
         backoff: f64,
         crash_limit: u32,
         concurrency: u32,
+        codec: &str,
     ) -> PyResult<Self> {
         proto::process::keep_memory();
         let bind: Option<Endpoint> =
@@ -89,6 +92,7 @@ impl Engine {
             singles: Call::new(Manner::Told(desk.clone()), Some(u64::MAX / 2), 0),
             desk,
             codes: AtomicU64::new(0),
+            encoder: if codec == "plain" { Encoder::plain() } else { Encoder::native() },
             owner: process::id(),
             endpoint: threads.endpoint(),
             folder: threads.folder().to_owned(),
@@ -131,7 +135,7 @@ impl Engine {
     fn stream(&self, code: u64, ordered: bool, window: Option<u64>) -> (Feed, Results) {
         let manner = if ordered { Manner::Ordered } else { Manner::AsTheyCome };
         let call = self.call(manner, window, 0);
-        let feed = Feed::new(call.clone(), self.intake.clone(), code);
+        let feed = Feed::new(call.clone(), self.intake.clone(), code, self.encoder);
         (feed, Results::new(call, self.intake.clone()))
     }
 
@@ -139,13 +143,13 @@ impl Engine {
     #[pyo3(signature = (code, token, *, window=None))]
     fn whole(&self, code: u64, token: u64, window: Option<u64>) -> Feed {
         let call = self.call(Manner::Whole(self.desk.clone()), window, token);
-        Feed::new(call, self.intake.clone(), code)
+        Feed::new(call, self.intake.clone(), code, self.encoder)
     }
 
     /// A call of one item, whose result is told: its number, counted from 0.
     fn single(&self, py: Python<'_>, code: u64, item: &Bound<'_, PyAny>) -> PyResult<u64> {
         let mut values = Outputs::new(self.intake.limits());
-        encode(&mut values, code, item).map_err(refused)?;
+        encode(&mut values, (code, self.encoder), item).map_err(refused)?;
         loop {
             match py.detach(|| self.intake.wait_for_one(SLICE)) {
                 Room::Items(_) => break,

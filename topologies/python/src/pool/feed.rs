@@ -92,10 +92,11 @@ impl Channel {
 pub(crate) struct Feed {
     channel: Arc<Channel>,
     code: u64,
+    encoder: Encoder,
 }
 
 impl Feed {
-    pub(super) fn new(call: Arc<Call>, intake: Arc<Intake>, code: u64) -> Self {
+    pub(super) fn new(call: Arc<Call>, intake: Arc<Intake>, code: u64, encoder: Encoder) -> Self {
         intake.feeding();
         let values = Mutex::new(Outputs::new(intake.limits()));
         let channel = Channel {
@@ -105,7 +106,7 @@ impl Feed {
             over: AtomicBool::new(false),
             told: AtomicBool::new(false),
         };
-        Self { channel: Arc::new(channel), code }
+        Self { channel: Arc::new(channel), code, encoder }
     }
 }
 
@@ -118,14 +119,14 @@ impl Drop for Feed {
 /// Encodes an item: the code's id, then the value.
 pub(super) fn encode(
     values: &mut Outputs,
-    code: u64,
+    (code, encoder): (u64, Encoder),
     item: &Bound<'_, PyAny>,
 ) -> Result<(), Fault> {
     values.begin_unit();
     values.push_written(|out| {
         out.push(0x92);
         push_uint(out, code);
-        Encoder::native().append(item, out)
+        encoder.append(item, out)
     })
 }
 
@@ -193,7 +194,8 @@ impl Feed {
                 let Some(item) = items.next() else { return Ok(()) };
                 let item = item?;
                 // Python runs while the lock is held, and who waits for it needs no Python.
-                encode(&mut self.channel.values(), self.code, &item).map_err(refused)?;
+                encode(&mut self.channel.values(), (self.code, self.encoder), &item)
+                    .map_err(refused)?;
             }
             py.detach(|| self.channel.put()).map_err(PyRuntimeError::new_err)?;
         }

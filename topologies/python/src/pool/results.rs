@@ -122,6 +122,10 @@ impl Results {
                     return Err(broken(py, &why));
                 }
                 Taken::Nothing => {
+                    // A call whose items have not come yet has no unit that would tell it.
+                    if let Some(why) = self.intake.broken() {
+                        self.call.break_off(&why);
+                    }
                     py.check_signals()?;
                     if left.is_some_and(|left| left <= slice) {
                         return Err(timed_out(py));

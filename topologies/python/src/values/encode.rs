@@ -6,6 +6,7 @@
 
 use proto::value::push_uint;
 use pyo3::{
+    exceptions::PyTypeError,
     prelude::*,
     sync::PyOnceLock,
     types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyNone, PyString, PyTuple},
@@ -51,7 +52,7 @@ enum Extent {
 }
 
 /// Encodes objects.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Encoder(Extent);
 
 impl Encoder {
@@ -76,7 +77,10 @@ impl Encoder {
             return Ok(());
         }
         out.truncate(start);
-        pickled(object, out)
+        match self.0 {
+            Extent::MessagePack => pickled(object, out),
+            Extent::Json => Err(without_form(object)),
+        }
     }
 
     /// Appends an object that needs no pickle.
@@ -173,6 +177,15 @@ fn string(text: &Bound<'_, PyString>, out: &mut Vec<u8>) -> bool {
         return true;
     }
     rmp::encode::write_str(out, text).is_ok()
+}
+
+#[cold]
+fn without_form(object: &Bound<'_, PyAny>) -> Fault {
+    let kind = object.get_type().fully_qualified_name();
+    let kind = kind.map_or_else(|_| "value".to_owned(), |name| name.to_string());
+    Fault::Raised(PyTypeError::new_err(format!(
+        "a {kind} is not, or holds something that is not, a plain number, text, list or dict, and codec='plain' sends nothing else"
+    )))
 }
 
 /// Appends any object as a pickle.

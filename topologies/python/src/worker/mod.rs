@@ -36,7 +36,12 @@ use self::{
 
 /// Computes in Python what a ventilator sends.
 #[derive(Debug, Parser)]
-#[command(name = "python -m pipeline_zmq.worker", version, arg_required_else_help = true)]
+#[command(
+    name = "worker",
+    bin_name = "python -m pipeline_zmq.worker",
+    version,
+    arg_required_else_help = true
+)]
 struct Flags {
     #[command(flatten)]
     place: PlaceArgs,

@@ -19,6 +19,7 @@ use super::{
     terms::{Manner, Terms},
     watch::Watch,
 };
+use crate::values::Encoder;
 
 /// The code with which a worker is told what it needs before any function.
 const SETUP: u64 = 0;
@@ -45,16 +46,21 @@ impl Shipped {
     /// # Errors
     /// When no thread can be had.
     pub fn new(host: Py<PyAny>, port: Port) -> io::Result<Self> {
-        let terms = Arc::new(Terms { host, manner: Manner::Value { retries: 0 } });
+        let terms = Arc::new(Terms {
+            host,
+            manner: Manner::Value { retries: 0, encoder: Encoder::native() },
+        });
         let callees = HashMap::new();
         Ok(Self { terms, callees, watch: Watch::start()?, port, leaving: None })
     }
 
     fn set_up(&mut self, py: Python<'_>, code: &Bound<'_, PyBytes>) -> PyResult<()> {
         let told = self.terms.host.bind(py).call_method1("set_up", (code,))?;
-        let (retries, units, timeout): (u32, Option<u64>, Option<f64>) = told.extract()?;
+        let (retries, units, timeout, is_plain): (u32, Option<u64>, Option<f64>, bool) =
+            told.extract()?;
+        let encoder = if is_plain { Encoder::plain() } else { Encoder::native() };
         let host = self.terms.host.clone_ref(py);
-        self.terms = Arc::new(Terms { host, manner: Manner::Value { retries } });
+        self.terms = Arc::new(Terms { host, manner: Manner::Value { retries, encoder } });
         self.watch.limit(timeout, &self.terms);
         if let (Some(left), Some(worker)) = (units, self.port.worker()) {
             self.leaving = Some(Leaving { left, worker });

@@ -13,8 +13,13 @@ use crate::values::{Encoder, Fault, append_raised};
 /// In which manner results are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Manner {
-    /// Whatever is returned is the one result; `retries` says how often a unit is tried again that raised.
-    Value { retries: u32 },
+    /// Whatever is returned is the one result.
+    Value {
+        /// How often a unit is tried again that raised.
+        retries: u32,
+        /// How results are encoded.
+        encoder: Encoder,
+    },
     /// None, one or many outputs.
     Stage,
 }
@@ -37,8 +42,8 @@ impl Terms {
         out: &mut Outputs,
     ) -> Result<u32, Failure> {
         let given = match self.manner {
-            Manner::Value { .. } => {
-                out.push_written(|out| Encoder::native().append(result, out)).map(|()| 1)
+            Manner::Value { encoder, .. } => {
+                out.push_written(|out| encoder.append(result, out)).map(|()| 1)
             }
             Manner::Stage if result.is_none() => return Ok(0),
             Manner::Stage => self.outputs(result, out),
@@ -86,7 +91,7 @@ impl Terms {
         attempt: u32,
         out: &mut Outputs,
     ) -> Result<u32, Failure> {
-        let Manner::Value { retries } = self.manner else {
+        let Manner::Value { retries, .. } = self.manner else {
             return Err(Failure::new(self.story(py, &error)));
         };
         if attempt <= retries {
