@@ -147,13 +147,15 @@ class Pool:
             _pickling.ship(module)
         self._ship = [module if isinstance(module, str) else module.__name__ for module in ship]
         self._engine = _native.Engine(
-            bind=bind,
-            key=key,
-            retries=retries,
-            backoff=backoff,
-            crash_limit=crash_limit,
-            concurrency=concurrency,
-            codec=codec,
+            {
+                "bind": bind,
+                "key": key,
+                "retries": retries,
+                "backoff": backoff,
+                "crash_limit": crash_limit,
+                "concurrency": concurrency,
+                "codec": codec,
+            }
         )
         setup = {
             "python": sys.version_info[:2],

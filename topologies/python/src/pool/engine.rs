@@ -14,7 +14,6 @@ use std::{
 };
 
 use pipeline::topology::public_endpoint;
-use proto::net::endpoint::Endpoint;
 use pyo3::{
     exceptions::{PyOSError, PyValueError},
     prelude::*,
@@ -49,6 +48,37 @@ pub(crate) struct Engine {
     folder: PathBuf,
 }
 
+/// What a pool is started with, as a dict.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct Options {
+    bind: Option<String>,
+    key: Option<PathBuf>,
+    retries: u32,
+    // Seconds.
+    backoff: f64,
+    crash_limit: u32,
+    concurrency: u32,
+    codec: String,
+}
+
+impl Options {
+    fn encoder(&self) -> Encoder {
+        if self.codec == "plain" { Encoder::plain() } else { Encoder::native() }
+    }
+
+    fn terms(self) -> Result<Terms, String> {
+        Ok(Terms {
+            bind: self.bind.as_deref().map(public_endpoint).transpose()?,
+            key: self.key,
+            retries: self.retries,
+            backoff_ms: (self.backoff.max(0.0) * 1e3) as u64,
+            crash_limit: self.crash_limit,
+            concurrency: self.concurrency,
+        })
+    }
+}
+
 impl Engine {
     fn threads(&self) -> MutexGuard<'_, Option<Threads>> {
         // Nothing under the lock can panic halfway.
@@ -67,22 +97,10 @@ impl Engine {
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (*, bind, key, retries, backoff, crash_limit, concurrency, codec))]
-    fn new(
-        py: Python<'_>,
-        bind: Option<String>,
-        key: Option<PathBuf>,
-        retries: u32,
-        backoff: f64,
-        crash_limit: u32,
-        concurrency: u32,
-        codec: &str,
-    ) -> PyResult<Self> {
+    fn new(py: Python<'_>, options: Options) -> PyResult<Self> {
         proto::process::keep_memory();
-        let bind: Option<Endpoint> =
-            bind.map(|text| public_endpoint(&text)).transpose().map_err(PyValueError::new_err)?;
-        let backoff_ms = (backoff.max(0.0) * 1e3) as u64;
-        let terms = Terms { bind, key, retries, backoff_ms, crash_limit, concurrency };
+        let encoder = options.encoder();
+        let terms = options.terms().map_err(PyValueError::new_err)?;
         let threads = py
             .detach(|| Threads::start(&terms))
             .map_err(|error| PyOSError::new_err(proto::causes::with_causes(&error)))?;
@@ -92,7 +110,7 @@ impl Engine {
             singles: Call::new(Manner::Told(desk.clone()), Some(u64::MAX / 2), 0),
             desk,
             codes: AtomicU64::new(0),
-            encoder: if codec == "plain" { Encoder::plain() } else { Encoder::native() },
+            encoder,
             owner: process::id(),
             endpoint: threads.endpoint(),
             folder: threads.folder().to_owned(),
