@@ -69,6 +69,10 @@ const SOURCES: [&str; 8] = [
 #[test]
 fn source_gives_the_same_with_the_package_and_without_it() {
     let env = env();
+    let which =
+        "python = '''\nimport sys\ndef work(n):\n    return \"pipeline_zmq\" in sys.modules\n'''";
+    assert!(given(&format!("{env}\n{which}")).lines.iter().all(|line| line == "true"));
+    assert!(given(which).lines.iter().all(|line| line == "false"));
     for source in SOURCES {
         let (with, without) = (given(&format!("{env}\n{source}")), given(source));
         assert_eq!(with, without, "{source}");
