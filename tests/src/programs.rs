@@ -4,9 +4,12 @@
 //! that users run. `PIPELINE_TEST_PROGRAMS` names a folder of programs to take instead.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use std::{fs, io};
 
 use serde_json::Value;
 
@@ -48,8 +51,8 @@ pub fn worker_example(name: &str) -> PathBuf {
 /// # Panics
 /// When it can't be built, or is missing in the folder that the variable names.
 pub fn python_package() -> &'static Path {
-    static LAID_OUT: OnceLock<tempfile::TempDir> = OnceLock::new();
-    LAID_OUT.get_or_init(|| lay_out(&extension()).expect("the package can be laid out")).path()
+    static LAID_OUT: OnceLock<PathBuf> = OnceLock::new();
+    LAID_OUT.get_or_init(|| lay_out(&extension()).expect("the package can be laid out"))
 }
 
 /// The package's compiled part.
@@ -60,17 +63,22 @@ fn extension() -> PathBuf {
     }
 }
 
-fn lay_out(extension: &Path) -> std::io::Result<tempfile::TempDir> {
-    let folder = tempfile::Builder::new().prefix("pl-package-").tempdir()?;
-    let package = folder.path().join("pipeline_zmq");
-    std::fs::create_dir(&package)?;
-    for entry in std::fs::read_dir(repository().join("topologies/python/python/pipeline_zmq"))? {
+/// Lays it out beside the extension, with links, which are the same whoever makes them.
+fn lay_out(extension: &Path) -> io::Result<PathBuf> {
+    let folder = extension.with_file_name("python-package");
+    let package = folder.join("pipeline_zmq");
+    fs::create_dir_all(&package)?;
+    let link = |to: &Path, name: &OsStr| match symlink(to, package.join(name)) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    };
+    for entry in fs::read_dir(repository().join("topologies/python/python/pipeline_zmq"))? {
         let path = entry?.path();
         if path.extension().is_some_and(|ending| ending == "py") {
-            std::os::unix::fs::symlink(&path, package.join(path.file_name().unwrap_or_default()))?;
+            link(&path, path.file_name().unwrap_or_default())?;
         }
     }
-    std::os::unix::fs::symlink(extension, package.join("_native.abi3.so"))?;
+    link(extension, OsStr::new("_native.abi3.so"))?;
     Ok(folder)
 }
 
