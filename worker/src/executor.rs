@@ -32,7 +32,7 @@ use crate::{
     },
     core::{Busy, Reply, Request, Share, Ticket},
     external::{Succession, Successor},
-    function::{Batch, Guarded, Outcomes, paired, split_pair, work_through},
+    function::{Batch, Guarded, Interim, Outcomes, paired, split_pair, work_through},
     product::{Cursor, Product, Worked},
 };
 
@@ -63,6 +63,9 @@ struct Progress {
     begun: u32,
     // Units from it on are not this worker's any more.
     limit: u32,
+    // The first unit of those that were begun last, and how many of them were handed over on the way.
+    group: u32,
+    interim: u32,
     // Until when the units that were begun last should be done.
     due: Option<Instant>,
     enough: Arc<AtomicBool>,
@@ -146,6 +149,30 @@ pub trait Host: Send {
 
 /// Cuts short what is begun when it is dropped.
 struct Truncator(Arc<Mutex<Progress>>);
+
+/// What is done of the units that were begun last.
+struct SoFar {
+    parcel: Arc<ParcelTask>,
+    progress: Arc<Mutex<Progress>>,
+    handle: Handle<Reply>,
+}
+
+impl Interim for SoFar {
+    fn give(&self, outcomes: &Outcomes, outputs: &mut Outputs, took: Duration) {
+        let units = outcomes.units();
+        let us = took.as_micros() / u128::from(units.max(1));
+        let us = u32::try_from(us).unwrap_or(u32::MAX);
+        let mut progress = lock(&self.progress);
+        let mut cursor = Cursor::new(&self.parcel.units);
+        cursor.skip_to((progress.group + progress.interim) as usize);
+        let worked = Worked { us, execution: self.parcel.execution };
+        progress.ready.add(&mut cursor, outcomes, outputs, worked);
+        progress.interim += units;
+        let (ticket, product) = (self.parcel.ticket, progress.ready.take());
+        drop(progress);
+        self.handle.reply(Reply::Product { ticket, product, finished: None });
+    }
+}
 
 impl Executor {
     /// Starts the thread. `own` is what the worker brought with it.
@@ -262,7 +289,7 @@ impl Runner for Operator {
         let replies = tasks.into_iter().filter_map(|task| match task {
             Task::Load(plan) => Some(self.load(&plan)),
             Task::Define(code) => self.define(&code),
-            Task::Execute(parcel) => self.execute(&parcel),
+            Task::Execute(parcel) => self.execute(&Arc::new(parcel)),
         });
         replies.collect()
     }
@@ -389,7 +416,12 @@ impl Operator {
     }
 
     /// Executes a parcel; the last of its outputs.
-    fn execute(&mut self, parcel: &ParcelTask) -> Option<Reply> {
+    fn execute(&mut self, parcel: &Arc<ParcelTask>) -> Option<Reply> {
+        let interim: Arc<dyn Interim> = Arc::new(SoFar {
+            parcel: parcel.clone(),
+            progress: self.progress.clone(),
+            handle: self.handle.clone(),
+        });
         let loaded = self.function.as_mut()?;
         let mut outputs = Outputs::new(loaded.limits);
         let mut outcomes = Outcomes::default();
@@ -403,6 +435,7 @@ impl Operator {
             let group = {
                 let mut progress = lock(&self.progress);
                 if let Some(worked) = worked.take() {
+                    cursor.skip_to(cursor.index() + progress.interim as usize);
                     progress.ready.add(&mut cursor, &outcomes, &mut outputs, worked);
                     // Less than was begun, if it was cut short.
                     progress.begun = cursor.index() as u32;
@@ -410,6 +443,7 @@ impl Operator {
                 let first = progress.begun;
                 let end = progress.limit.min(first + self.group);
                 progress.begun = end.max(first);
+                (progress.group, progress.interim) = (first, 0);
                 progress.due = (end > first).then(|| Instant::now() + together * GROUP_TIMES_MAX);
                 enough.store(false, Ordering::Relaxed);
                 if handed_over.elapsed() >= HANDOVER && !progress.ready.is_empty() {
@@ -432,7 +466,7 @@ impl Operator {
             loaded.work(
                 group.start as usize,
                 cursor.clone().take(group.end - group.start),
-                parcel,
+                (parcel, &interim),
                 &enough,
                 &mut outputs,
                 &mut outcomes,
@@ -468,13 +502,13 @@ impl Loaded {
         &mut self,
         at: usize,
         spans: Vec<Span>,
-        parcel: &ParcelTask,
+        (parcel, interim): (&ParcelTask, &Arc<dyn Interim>),
         enough: &AtomicBool,
         outputs: &mut Outputs,
         outcomes: &mut Outcomes,
     ) {
         let batch = Batch::new(&parcel.units, at, spans, parcel.attempt, &self.stage);
-        let mut batch = batch.until(enough);
+        let mut batch = batch.until(enough).with_interim(interim.clone());
         match self.pairs {
             false => self.function.call_all(&mut batch, outputs, outcomes),
             true => work_through(&mut batch, outputs, outcomes, |unit, pair, outputs| {
@@ -546,6 +580,7 @@ mod tests {
         };
         let units = Units::from_source(0, vec![1; 100], (1..=100).collect());
         let parcel = ParcelTask { ticket: 0, attempt: 1, execution: 0, units };
+        let parcel = Arc::new(parcel);
         let working = std::thread::spawn(move || operator.execute(&parcel));
         let truncator = Truncator(progress);
         let keeps = || match truncator.truncate(Share::All) {

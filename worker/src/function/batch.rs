@@ -3,14 +3,28 @@
 //! Owns the walk over a parcel's units and the run-length form of their outcomes: thousands of
 //! units that gave one output each are one entry. Refuses to know where outputs go.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    fmt::{Debug, Formatter},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use proto::units::{Span, Units, ValueIter};
 
 use super::{Failure, OutputLimits, Outputs, Unit, guard};
 
+/// Takes what is done of a batch while its next unit is long in coming: from another thread, as the
+/// function is busy.
+pub trait Interim: Send + Sync {
+    /// The outcomes of the units behind those that were given before, with their outputs, which took so long.
+    /// They are not told again when the function returns; but [`Batch::next_unit`] gives them all the same.
+    fn give(&self, outcomes: &Outcomes, outputs: &mut Outputs, took: Duration);
+}
+
 /// Consecutive units of one parcel that have not been worked on.
-#[derive(Debug)]
 pub struct Batch<'a> {
     spans: std::vec::IntoIter<Span>,
     // What is left of the span under way; its path is that of the next unit.
@@ -24,6 +38,18 @@ pub struct Batch<'a> {
     enough: &'a AtomicBool,
     // But not while more units than this are left.
     left: usize,
+    interim: Option<Arc<dyn Interim>>,
+}
+
+impl Debug for Batch<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        let Self { span, attempt, stage, .. } = self;
+        f.debug_struct("Batch")
+            .field("span", span)
+            .field("attempt", attempt)
+            .field("stage", stage)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<'a> Batch<'a> {
@@ -40,7 +66,27 @@ impl<'a> Batch<'a> {
         let span = spans.next().unwrap_or(Span { first: 0, count: 0, path: Vec::new() });
         let values = units.values_iter(index..index + count);
         static NEVER: AtomicBool = AtomicBool::new(false);
-        Self { spans, span, taken: false, values, attempt, stage, enough: &NEVER, left: usize::MAX }
+        Self {
+            spans,
+            span,
+            taken: false,
+            values,
+            attempt,
+            stage,
+            enough: &NEVER,
+            left: usize::MAX,
+            interim: None,
+        }
+    }
+
+    /// What is done can be given before all is.
+    pub fn with_interim(self, interim: Arc<dyn Interim>) -> Self {
+        Self { interim: Some(interim), ..self }
+    }
+
+    /// Who takes what is done before all is, if anybody does.
+    pub fn interim(&self) -> Option<Arc<dyn Interim>> {
+        self.interim.clone()
     }
 
     /// Ends early, but not before its first unit, once `enough` is set: what took long is not to

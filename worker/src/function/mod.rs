@@ -21,7 +21,7 @@ use crate::Concurrent;
 
 use batch::guarded;
 pub(crate) use batch::work_through;
-pub use batch::{Batch, Executed, Outcomes};
+pub use batch::{Batch, Executed, Interim, Outcomes};
 pub use closures::{filter_map, flat_map, map, try_map};
 pub use failure::{FAILURE_TEXT_BYTES_MAX, Failure};
 pub(crate) use failure::{shown, start_of};

@@ -4,6 +4,8 @@
 //! Python, which calls Python functions faster than anything outside; what goes in and comes out is a list
 //! each.
 
+use std::sync::Arc;
+
 use proto::units::Span;
 use pyo3::{
     prelude::*,
@@ -17,7 +19,7 @@ use worker::{
 use super::{
     current::{self, Group},
     terms::Terms,
-    watch::Watch,
+    watch::{Raised, Watch, Watched, Work},
 };
 use crate::values::Decoder;
 
@@ -92,36 +94,43 @@ impl Identities {
 /// Calls a function for values in a row, behind `before` others of the batch; whether all were begun.
 pub(super) fn work_on(
     py: Python<'_>,
-    (terms, watch): (&Terms, &Watch),
+    (terms, watch): (&Arc<Terms>, &Watch),
     callee: &Callee,
     values: &[&[u8]],
     (identities, before): (&Identities, usize),
     ledger: &mut Ledger<'_, '_>,
 ) -> PyResult<bool> {
     let (items, unreadable) = decoded(py, values)?;
-    let results = PyList::empty(py);
+    let work = Work { values: items, results: PyList::empty(py), raised: PyList::empty(py) };
     current::set(Some(Group {
         spans: identities.spans.clone(),
         before,
-        results: results.clone().unbind(),
+        results: work.results.clone().unbind(),
         attempt: identities.attempt,
         stage: identities.stage.clone(),
     }));
-    watch.begin(&items, &results);
-    let called = call(py, callee, &items, &results);
-    watch.end();
+    // Only the first units of a batch can be handed over before the others.
+    let interim = ledger.batch.interim().filter(|_| before == 0);
+    let limits = ledger.out.limits();
+    watch.begin(Watched::new(&work, terms, (interim, limits), identities.attempt));
+    let called = call(py, callee, &work);
+    let given = watch.end();
     current::set(None);
-    let mut raised = called?.into_iter().peekable();
-    for (place, result) in results.iter().enumerate() {
+    called?;
+    let raised = Raised::of(&work.raised);
+    for (place, result) in work.results.iter().enumerate() {
         let attempt = ledger.next();
-        let outcome = match raised.next_if(|(at, _)| *at == place) {
+        if place < given {
+            continue;
+        }
+        let outcome = match raised.at(place) {
             None => terms.give(&result, attempt, ledger.out),
-            Some((_, error)) => terms.raise(py, error, attempt, ledger.out),
+            Some(error) => terms.raise(py, error, attempt, ledger.out),
         };
         ledger.note(outcome);
     }
-    let readable = items.len() + usize::from(unreadable.is_some());
-    if results.len() < items.len() || readable < values.len() {
+    let readable = work.values.len() + usize::from(unreadable.is_some());
+    if work.results.len() < work.values.len() || readable < values.len() {
         return Ok(false);
     }
     if let Some(error) = unreadable {
@@ -132,21 +141,16 @@ pub(super) fn work_on(
     Ok(true)
 }
 
-/// Calls the function for all items; which of them raised what. Their results are None.
-fn call(
-    py: Python<'_>,
-    callee: &Callee,
-    items: &Bound<'_, PyList>,
-    results: &Bound<'_, PyList>,
-) -> PyResult<Vec<(usize, PyErr)>> {
-    let iterator: Bound<'_, PyIterator> = items.try_iter()?;
+/// Calls the function for all values. The results of those that raised are None.
+fn call(py: Python<'_>, callee: &Callee, work: &Work<'_>) -> PyResult<()> {
+    let Work { values, results, raised } = work;
+    let iterator: Bound<'_, PyIterator> = values.try_iter()?;
     let append = results.getattr("append")?;
-    let mut raised = Vec::new();
     while let Err(error) = callee.run.call1(py, (&callee.function, &iterator, &append)) {
-        raised.push((results.len(), error));
+        raised.append((results.len(), error.into_value(py)))?;
         results.append(py.None())?;
     }
-    Ok(raised)
+    Ok(())
 }
 
 /// The objects that values are, up to the first that is none, and why that is none.

@@ -90,7 +90,7 @@ impl Shipped {
                 continue;
             };
             let items: Vec<&[u8]> = same.iter().map(|(_, item)| *item).collect();
-            let with = (&*self.terms, &self.watch);
+            let with = (&self.terms, &self.watch);
             if !work_on(py, with, callee, &items, (&identities, before), ledger)? {
                 return Ok(());
             }

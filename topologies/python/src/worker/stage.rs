@@ -123,7 +123,7 @@ impl Function for Staged {
         let identities = Identities::of(batch);
         let mut ledger = Ledger { batch, out, outcomes };
         let worked = Python::attach(|py| {
-            let with = (&*self.terms, &self.watch);
+            let with = (&self.terms, &self.watch);
             let worked = work_on(py, with, &callee, &values, (&identities, 0), &mut ledger);
             worked.map_err(|error| Failure::new(self.terms.story(py, &error)))
         });

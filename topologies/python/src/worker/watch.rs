@@ -2,10 +2,11 @@
 //!
 //! A unit that takes longer than it may is interrupted: `pipeline_zmq._worker` has the main thread raise an
 //! exception. Units are begun in groups, and one that suddenly takes long must not hold those behind it: what of its
-//! group is not begun is taken from it, so that other workers can have it. Owns the thread that does so,
+//! group is not begun is taken from it, so that other workers can have it, and what is done is handed over. Owns the thread that does so,
 //! which needs the interpreter only then; a function that holds the interpreter itself is not interrupted.
 
 use std::{
+    collections::HashMap,
     io,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -16,6 +17,10 @@ use std::{
 };
 
 use pyo3::{prelude::*, types::PyList};
+use worker::{
+    OutputLimits, Outputs,
+    function::{Interim, Outcomes},
+};
 
 use super::terms::Terms;
 
@@ -25,15 +30,96 @@ const GROUP_MAX: Duration = Duration::from_millis(5);
 const IDLE_LOOKS: u32 = 200;
 
 /// What is worked on.
-struct Watched {
+pub(super) struct Watched {
     begun: Instant,
-    // Values, and the results of those that are done.
+    // Values, the results of those that are done, and what some of these raised instead: pairs of a place and
+    // an exception.
     values: Py<PyList>,
     results: Py<PyList>,
+    raised: Py<PyList>,
+    terms: Arc<Terms>,
+    attempt: u32,
+    interim: Option<Arc<dyn Interim>>,
+    limits: OutputLimits,
     cut: bool,
     // Units that are done, and since when the next one is worked on.
     at: (usize, Instant),
     interrupted: bool,
+    // Results that were handed over.
+    given: usize,
+}
+
+impl Watched {
+    /// A group that begins now.
+    pub fn new(
+        work: &Work<'_>,
+        terms: &Arc<Terms>,
+        (interim, limits): (Option<Arc<dyn Interim>>, OutputLimits),
+        attempt: u32,
+    ) -> Self {
+        Self {
+            begun: Instant::now(),
+            values: work.values.clone().unbind(),
+            results: work.results.clone().unbind(),
+            raised: work.raised.clone().unbind(),
+            terms: terms.clone(),
+            attempt,
+            interim,
+            limits,
+            cut: false,
+            at: (0, Instant::now()),
+            interrupted: false,
+            given: 0,
+        }
+    }
+
+    /// Hands over what is done, since the rest is long in coming.
+    fn hand_over(&mut self, py: Python<'_>) {
+        let results = self.results.bind(py);
+        let done = results.len();
+        let Some(interim) = self.interim.take().filter(|_| done > 0) else { return };
+        let (mut outputs, mut outcomes) = (Outputs::new(self.limits), Outcomes::default());
+        let raised = Raised::of(self.raised.bind(py));
+        for place in 0..done {
+            outputs.begin_unit();
+            let outcome = match (raised.at(place), results.get_item(place)) {
+                (Some(error), _) => self.terms.raise(py, error, self.attempt, &mut outputs),
+                (None, Ok(result)) => self.terms.give(&result, self.attempt, &mut outputs),
+                (None, Err(error)) => self.terms.raise(py, error, self.attempt, &mut outputs),
+            };
+            match outcome {
+                Ok(count) => outcomes.push(count),
+                Err(failure) => {
+                    outputs.forget_unit();
+                    outcomes.push_failed(failure);
+                }
+            }
+        }
+        interim.give(&outcomes, &mut outputs, self.begun.elapsed());
+        self.given = done;
+    }
+}
+
+/// A group's lists.
+pub(super) struct Work<'py> {
+    pub values: Bound<'py, PyList>,
+    pub results: Bound<'py, PyList>,
+    pub raised: Bound<'py, PyList>,
+}
+
+/// What units of a group raised, by their places.
+pub(super) struct Raised<'py>(HashMap<usize, Bound<'py, PyAny>>);
+
+impl<'py> Raised<'py> {
+    /// Reads a list of pairs of a place and an exception.
+    pub fn of(list: &Bound<'py, PyList>) -> Self {
+        Self(list.iter().filter_map(|pair| pair.extract().ok()).collect())
+    }
+
+    /// What the unit at this place raised.
+    pub fn at(&self, place: usize) -> Option<PyErr> {
+        self.0.get(&place).map(|error| PyErr::from_value(error.clone()))
+    }
 }
 
 /// How long a unit may take, and who interrupts it.
@@ -87,27 +173,19 @@ impl Watch {
         *self.shared.limit.lock().unwrap_or_else(PoisonError::into_inner) = limit;
     }
 
-    /// The function works on these values; what comes of them is appended to the results.
-    pub fn begin(&self, values: &Bound<'_, PyList>, results: &Bound<'_, PyList>) {
-        let watched = Watched {
-            begun: Instant::now(),
-            values: values.clone().unbind(),
-            results: results.clone().unbind(),
-            cut: false,
-            at: (0, Instant::now()),
-            interrupted: false,
-        };
+    /// The function works on a group.
+    pub fn begin(&self, watched: Watched) {
         *self.shared.watched() = Some(watched);
         if self.shared.asleep.swap(false, Ordering::AcqRel) {
             self.thread.unpark();
         }
     }
 
-    /// It works on nothing now.
-    pub fn end(&self) {
+    /// It works on nothing now; how many of the group's results were handed over.
+    pub fn end(&self) -> usize {
         let ended = self.shared.watched().take();
-        // Not under the lock: what was watched is Python's.
-        drop(ended);
+        // What was watched is dropped here, not under the lock: it is Python's.
+        ended.map_or(0, |watched| watched.given)
     }
 }
 
@@ -165,14 +243,19 @@ fn interrupt(py: Python<'_>, shared: &Shared, limit: &Limit) {
     }
 }
 
-/// Takes from the group what is not begun. The interpreter is held, so it stays as it is meanwhile.
+/// Takes from the group what is not begun, and hands over what is done. The interpreter is held, so it
+/// stays as it is meanwhile.
 fn cut(py: Python<'_>, shared: &Shared) {
     let Some(watched) = &mut *shared.watched() else { return };
+    if watched.begun.elapsed() < GROUP_MAX {
+        return;
+    }
     let values = watched.values.bind(py);
     let begun = watched.results.bind(py).len() + 1;
-    if watched.begun.elapsed() >= GROUP_MAX && begun < values.len() {
+    if begun < values.len() {
         // A list can always be shortened.
         let _ = values.del_slice(begun, values.len());
     }
+    watched.hand_over(py);
     watched.cut = true;
 }
