@@ -67,11 +67,12 @@ class Calls(Case):
         folder = self.folder()
         items = [("late", 0), *((n, n) for n in range(50))]
         function = functools.partial(late_or_not, str(folder / "go"))
-        results = self.pool.imap_unordered(function, items)
-        first = {next(results) for _ in range(50)}
-        self.assertEqual(first, set(range(50)))
-        (folder / "go").touch()
-        self.assertEqual(list(results), ["late"])
+        with pl.Pool(2) as pool:
+            results = pool.imap_unordered(function, items)
+            first = {next(results) for _ in range(50)}
+            self.assertEqual(first, set(range(50)))
+            (folder / "go").touch()
+            self.assertEqual(list(results), ["late"])
 
     def test_starmap_unpacks_each_item(self):
         pairs = list(zip(range(100), range(100, 0, -1)))

@@ -176,9 +176,11 @@ class Pool:
             workers,
             folder=os.fspath(self._engine.folder),
             env=env,
-            on_broken=self._break_off,
+            on_broken=_weakly(self._break_off),
         )
-        self._teller = threading.Thread(target=self._tell, name="pipeline-results", daemon=True)
+        # None of its threads holds the pool: one that is forgotten ends.
+        parts = (self._engine, self._pending, self._wholes, self._lock)
+        self._teller = threading.Thread(target=_tell, args=parts, name="pipeline-results", daemon=True)
         self._teller.start()
         _pools.add(self)
 
@@ -236,28 +238,6 @@ class Pool:
             tell(_errors.Gone(why))
         for tell in wholes:
             tell(None, why)
-
-    def _tell(self):
-        """Tells results as they come; the body of a thread."""
-        engine, pending, lock = self._engine, self._pending, self._lock
-        while True:
-            news = engine.news()
-            if news is None:
-                return
-            for token, what in news:
-                if type(what) is list:
-                    for number, result in enumerate(what, token):
-                        tell = pending.pop(number, None)
-                        if tell is None:
-                            # Whoever put it is about to say who waits for it.
-                            with lock:
-                                tell = pending.pop(number, None)
-                        if tell is not None:
-                            tell(result)
-                else:
-                    tell = self._wholes.pop(token, None)
-                    if tell is not None:
-                        tell(*what)
 
     # The interface.
 
@@ -403,7 +383,7 @@ class Pool:
 
     def terminate(self):
         """Ends at once; what is under way is lost."""
-        if os.getpid() != self._owner:
+        if os.getpid() != self._owner or (self._state == "terminated" and self._staff.wait(0)):
             return
         self._state = "terminated"
         self._staff.kill()
@@ -450,6 +430,43 @@ class Pool:
             self.terminate()
         except Exception:  # noqa: BLE001, S110 - the interpreter may be half gone
             pass
+
+
+def _tell(engine, pending, wholes, lock):
+    """Tells results as they come; the body of a thread."""
+    while True:
+        news = engine.news()
+        if news is None:
+            return
+        for token, what in news:
+            if type(what) is list:
+                for number, result in enumerate(what, token):
+                    tell = pending.pop(number, None)
+                    if tell is None:
+                        # Whoever put it is about to say who waits for it.
+                        with lock:
+                            tell = pending.pop(number, None)
+                    if tell is not None:
+                        tell(result)
+            else:
+                tell = wholes.pop(token, None)
+                if tell is not None:
+                    tell(*what)
+            # Not kept until the next news come.
+            tell = result = what = None
+        news = None
+
+
+def _weakly(method):
+    """Calls the method as long as its object is there."""
+    there = weakref.WeakMethod(method)
+
+    def call(*args):
+        method = there()
+        if method is not None:
+            method(*args)
+
+    return call
 
 
 def _needs_value(function):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import selectors
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -46,7 +47,7 @@ class Staff:
         self._leaving = False
         self.restarts = 0
         self._over = threading.Event()
-        self._wake_read, self._wake_write = os.pipe()
+        self._wake_read, self._wake_write = socket.socketpair()
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._wake_read, selectors.EVENT_READ, None)
         self._owner = os.getpid()
@@ -89,7 +90,7 @@ class Staff:
 
     def _wake(self):
         try:
-            os.write(self._wake_write, b".")
+            self._wake_write.send(b".")
         except OSError:
             pass
 
@@ -104,7 +105,8 @@ class Staff:
         finally:
             self._over.set()
             self._selector.close()
-            os.close(self._wake_read)
+            self._wake_read.close()
+            self._wake_write.close()
 
     def _is_done(self):
         return self._leaving and all(member.process is None for member in self._members)
@@ -115,7 +117,7 @@ class Staff:
         timeout = max(0.0, min(due) - now) if due and not self._leaving else None
         for key, _ in self._selector.select(timeout):
             if key.data is None:
-                os.read(self._wake_read, 4096)
+                self._wake_read.recv(4096)
             else:
                 member, what = key.data
                 self._ended(member) if what is None else self._said(member, key.fd, what)
