@@ -214,6 +214,11 @@ impl PlaceArgs {
         flags
     }
 
+    /// Whether what others send may bring code along.
+    pub fn code(&self) -> Code {
+        if self.insecure && !self.allow_code { Code::Refused } else { Code::Trusted }
+    }
+
     /// Runs several of them, if they are asked for and this is not one of them.
     pub fn run_crowd(&self) -> Option<ExitCode> {
         self.crowd().map(|count| crowd::run(count, None))
@@ -285,7 +290,7 @@ impl PlaceArgs {
             advertise: self.advertise.iter().map(ToString::to_string).collect(),
             stage: self.stage,
             ventilator: self.ventilator,
-            code: if self.insecure && !self.allow_code { Code::Refused } else { Code::Trusted },
+            code: self.code(),
             give_up_after: self.give_up_after,
             inherits: is_successor() && (crowd::own_index().is_some() || !has_launcher()),
             grace: self.grace,

@@ -99,7 +99,7 @@ fn start(flags: Flags, host: Py<PyAny>) -> Result<ExitCode, Stop> {
     let port = Port::new()?;
     let another = || Python::attach(|py| host.clone_ref(py));
     let function: Box<dyn worker::Function> = match flags.function {
-        None => Box::new(Shipped::new(another(), port.clone())?),
+        None => Box::new(Shipped::new(another(), port.clone(), flags.place.code())?),
         Some(path) => {
             let stage = plan::Stage::new("work", plan::Function::Call(path));
             Box::new(Staged::new(another(), &stage, port.clone())?)

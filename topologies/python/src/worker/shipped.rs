@@ -10,6 +10,7 @@ use pyo3::{prelude::*, types::PyBytes};
 use worker::{
     Concurrent, Failure, Function, Outputs, Unit,
     core::Reply,
+    executor::Code,
     function::{Batch, Outcomes},
 };
 
@@ -25,6 +26,8 @@ use crate::values::Encoder;
 const SETUP: u64 = 0;
 const UNKNOWN: &str = "the function of this unit is not known here any more: nobody waits for it";
 
+const UNTRUSTED: &str = "a pool sends functions and values as pickles, and with --insecure anyone may have sent them; use a key, or --allow-code where the network is trusted";
+
 /// Whatever functions the units name.
 pub(super) struct Shipped {
     terms: Arc<Terms>,
@@ -32,6 +35,8 @@ pub(super) struct Shipped {
     watch: Watch,
     port: Port,
     leaving: Option<Leaving>,
+    // Whether functions and values of others are unpickled.
+    code: Code,
 }
 
 /// After so many units more the worker leaves.
@@ -45,13 +50,13 @@ impl Shipped {
     ///
     /// # Errors
     /// When no thread can be had.
-    pub fn new(host: Py<PyAny>, port: Port) -> io::Result<Self> {
+    pub fn new(host: Py<PyAny>, port: Port, code: Code) -> io::Result<Self> {
         let terms = Arc::new(Terms {
             host,
             manner: Manner::Value { retries: 0, encoder: Encoder::native() },
         });
         let callees = HashMap::new();
-        Ok(Self { terms, callees, watch: Watch::start()?, port, leaving: None })
+        Ok(Self { terms, callees, watch: Watch::start()?, port, leaving: None, code })
     }
 
     fn set_up(&mut self, py: Python<'_>, code: &Bound<'_, PyBytes>) -> PyResult<()> {
@@ -114,6 +119,9 @@ fn split(value: &[u8]) -> Option<(u64, &[u8])> {
 
 impl Function for Shipped {
     fn define(&mut self, id: u64, code: Option<&[u8]>) -> Result<(), Failure> {
+        if self.code == Code::Refused {
+            return Err(Failure::new(UNTRUSTED));
+        }
         Python::attach(|py| {
             let Some(code) = code else {
                 drop(self.callees.remove(&id));
