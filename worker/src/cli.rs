@@ -280,6 +280,7 @@ impl PlaceArgs {
     }
 
     fn setup(self) -> Setup {
+        let code = self.code();
         let index = crowd::own_index().filter(|_| self.processes.is_some());
         Setup {
             name: match (self.name, index) {
@@ -290,7 +291,7 @@ impl PlaceArgs {
             advertise: self.advertise.iter().map(ToString::to_string).collect(),
             stage: self.stage,
             ventilator: self.ventilator,
-            code: self.code(),
+            code,
             give_up_after: self.give_up_after,
             inherits: is_successor() && (crowd::own_index().is_some() || !has_launcher()),
             grace: self.grace,
