@@ -7,9 +7,12 @@ value what it can't: lambdas, closures, and whatever ``__main__`` or a notebook 
 
 from __future__ import annotations
 
+import functools
 import io
 import pickle
 import sys
+import types
+from collections import ChainMap
 
 PROTOCOL = 5
 # An object with less in its buffers is copied with its pickle, which is cheaper.
@@ -36,7 +39,27 @@ def _cloudpickle():
 
 def by_value(obj) -> bytes:
     """A pickle that holds what ``__main__`` and ``ship`` define, instead of names for it."""
-    return _cloudpickle().dumps(obj, protocol=PROTOCOL)
+    file = io.BytesIO()
+    _by_value()(file, PROTOCOL).dump(obj)
+    return file.getvalue()
+
+
+@functools.cache
+def _by_value():
+    """cloudpickle's pickler; tracebacks and warnings of what it has sent name the file that it is from."""
+    base = _cloudpickle().Pickler
+    reduce = base.dispatch_table[types.CodeType]
+
+    def code(obj):
+        make, args, *rest = reduce(obj)
+        # Newer versions leave the file out.
+        args = tuple(obj.co_filename if type(a) is str and a == "<dynamic-code>" else a for a in args)
+        return (make, args, *rest)
+
+    class Pickler(base):
+        dispatch_table = ChainMap({types.CodeType: code}, base.dispatch_table)
+
+    return Pickler
 
 
 def dump(obj):
@@ -51,7 +74,7 @@ def dump(obj):
     # Names of __main__ mean something else in another process.
     if data is None or _shipped or b"__main__" in data:
         try:
-            data, buffers = _dumped(_cloudpickle().Pickler, obj)
+            data, buffers = _dumped(_by_value(), obj)
         except (pickle.PicklingError, TypeError, AttributeError) as problem:
             raise _explained(obj, told or _Told(problem)) from problem
         # Whatever else is raised is the object's own, and says more as it is.

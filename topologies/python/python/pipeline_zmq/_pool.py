@@ -191,6 +191,8 @@ class Pool:
         if not callable(function):
             raise TypeError(f"{function!r} is not callable")
         key = (id(function), manner)
+        # Before the lock, which nobody gives back in a fork.
+        self._check()
         with self._lock:
             self._check()
             known = self._functions.get(key)
@@ -204,6 +206,8 @@ class Pool:
         return known
 
     def _release(self, known):
+        if os.getpid() != self._owner:
+            return
         with self._lock:
             known.users -= 1
             if known.users:
@@ -218,6 +222,9 @@ class Pool:
             self._engine.forget(oldest.code)
 
     def _check(self):
+        if os.getpid() != self._owner:
+            # What a fork has of it is neither its threads nor its sockets.
+            raise RuntimeError("this pool is another process's, of which this one is a fork; make one here")
         if self._broken is not None:
             raise _errors.Broken(self._broken)
         if self._state != "running":
@@ -411,6 +418,8 @@ class Pool:
         return self
 
     def __exit__(self, kind, error, frames):
+        if os.getpid() != self._owner:
+            return
         if kind is not None:
             self.terminate()
         elif self._state == "running":

@@ -20,6 +20,8 @@ _START = "from pipeline_zmq._worker import main; main()"
 _DEATHS_MAX = 5
 _UNFIT = 69
 _TAIL_LINES = 30
+# What is told of a line that does not end, at once.
+_LINE_BYTES_MAX = 1 << 22
 
 
 class _Member:
@@ -163,7 +165,7 @@ class Staff:
             data = b"\n" if member.lines.get(fd) else b""
         lines = (member.lines.get(fd, b"") + data).split(b"\n")
         member.lines[fd] = lines.pop()
-        if len(member.lines[fd]) > 1 << 16:
+        if len(member.lines[fd]) > _LINE_BYTES_MAX:
             lines.append(member.lines[fd])
             member.lines[fd] = b""
         if lines:
@@ -174,12 +176,7 @@ class Staff:
         texts = [line.decode("utf-8", "replace") for line in lines]
         if stream == "stderr":
             member.tail = (member.tail + texts)[-_TAIL_LINES:]
-        out = getattr(sys, stream)
-        try:
-            out.write("".join(f"{prefix}{text}\n" for text in texts))
-            out.flush()
-        except (OSError, ValueError, AttributeError):
-            pass  # nobody is there to read it
+        _write(getattr(sys, stream), "".join(f"{prefix}{text}\n" for text in texts))
 
     def _ended(self, member):
         process = member.process
@@ -228,6 +225,18 @@ class Staff:
             self._on_broken(f"workers can't run: {member.name} {ending(code)} again and again\n{said}")
             return
         member.due = time.monotonic() + pause
+
+
+def _write(out, text):
+    try:
+        try:
+            out.write(text)
+        except UnicodeEncodeError as error:
+            # A terminal without such characters.
+            out.write(text.encode(error.encoding, "backslashreplace").decode(error.encoding))
+        out.flush()
+    except (OSError, ValueError, AttributeError):
+        pass  # nobody is there to read it
 
 
 def ending(code: int) -> str:
