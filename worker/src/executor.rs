@@ -164,13 +164,16 @@ impl Interim for SoFar {
         let us = u32::try_from(us).unwrap_or(u32::MAX);
         let mut progress = lock(&self.progress);
         let mut cursor = Cursor::new(&self.parcel.units);
-        cursor.skip_to((progress.group + progress.interim) as usize);
+        cursor.skip_to(progress.group as usize);
         let worked = Worked { us, execution: self.parcel.execution };
         progress.ready.add(&mut cursor, outcomes, outputs, worked);
-        progress.interim += units;
+        progress.interim = units;
+        progress.begun = progress.begun.min(progress.group + units + 1);
         let (ticket, product) = (self.parcel.ticket, progress.ready.take());
         drop(progress);
-        self.handle.reply(Reply::Product { ticket, product, finished: None });
+        if !product.is_empty() {
+            self.handle.reply(Reply::Product { ticket, product, finished: None });
+        }
     }
 }
 

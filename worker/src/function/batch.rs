@@ -19,8 +19,11 @@ use super::{Failure, OutputLimits, Outputs, Unit, guard};
 /// Takes what is done of a batch while its next unit is long in coming: from another thread, as the
 /// function is busy.
 pub trait Interim: Send + Sync {
-    /// The outcomes of the units behind those that were given before, with their outputs, which took so long.
-    /// They are not told again when the function returns; but [`Batch::next_unit`] gives them all the same.
+    /// The outcomes of the batch's first units, with their outputs, which took so long. The unit behind them is
+    /// under way, and those behind that are not begun and will not be: they can be given to others.
+    ///
+    /// Once for a batch. What is given is not told again when the function returns; but
+    /// [`Batch::next_unit`] gives these units all the same.
     fn give(&self, outcomes: &Outcomes, outputs: &mut Outputs, took: Duration);
 }
 

@@ -147,6 +147,8 @@ impl Results {
                 let batch = batch.bind(py);
                 if self.next < batch.len() {
                     let result = batch.get_item(self.next)?;
+                    // Whoever has it decides how long it lives.
+                    batch.set_item(self.next, py.None())?;
                     self.next += 1;
                     return match result.is_exact_instance_of::<Raised>() {
                         true => Err(self.raise(py, &result)),

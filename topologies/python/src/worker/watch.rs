@@ -73,11 +73,11 @@ impl Watched {
         }
     }
 
-    /// Hands over what is done, since the rest is long in coming.
+    /// Hands over what is done, and lets go of what is not begun, since the unit under way takes long.
     fn hand_over(&mut self, py: Python<'_>) {
         let results = self.results.bind(py);
         let done = results.len();
-        let Some(interim) = self.interim.take().filter(|_| done > 0) else { return };
+        let Some(interim) = self.interim.take() else { return };
         let (mut outputs, mut outcomes) = (Outputs::new(self.limits), Outcomes::default());
         let raised = Raised::of(self.raised.bind(py));
         for place in 0..done {
