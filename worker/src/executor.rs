@@ -601,6 +601,62 @@ mod tests {
         assert!(matches!(working.join(), Ok(Some(Reply::Product { finished: Some(_), .. }))));
     }
 
+    /// Is done with two units of its group when the third is long in coming, and says so.
+    struct Halfway(Sender<()>, Receiver<()>);
+
+    impl Function for Halfway {
+        fn call(&mut self, _: &Unit<'_>, _: &[u8], _: &mut Outputs) -> Result<(), Failure> {
+            Ok(())
+        }
+
+        fn call_all(&mut self, batch: &mut Batch<'_>, out: &mut Outputs, outcomes: &mut Outcomes) {
+            if let Some(interim) = batch.interim().filter(|_| batch.values().len() > 3) {
+                let (mut early, mut done) = (Outputs::default(), Outcomes::default());
+                for value in batch.values().take(2) {
+                    early.begin_unit();
+                    early.push_bytes(value).unwrap();
+                    done.push(1);
+                }
+                interim.give(&done, &mut early, Duration::from_secs(1));
+                (0..2).for_each(|_| _ = batch.next_unit());
+                self.0.send(()).unwrap();
+                self.1.recv().unwrap();
+                let (_, value) = batch.next_unit().unwrap();
+                out.begin_unit();
+                out.push_bytes(value).unwrap();
+                return outcomes.push(1);
+            }
+            work_through(batch, out, outcomes, |_, value, out| out.push_bytes(value));
+        }
+    }
+
+    #[test]
+    fn what_is_done_of_a_slow_group_leaves_and_what_is_not_begun_can_be_called_back() {
+        let driver = Driver::new(&SharedContext::new(), None, &Limits::default()).unwrap();
+        let ((at, reached), (go, goes)) = (channel(), channel());
+        let mut operator = Operator::new(Own::default(), Code::Trusted, driver.handle());
+        operator.group = 6;
+        operator.function = Some(Loaded {
+            function: Box::new(Halfway(at, goes)),
+            stage: "s".into(),
+            limits: OutputLimits::default(),
+            pairs: false,
+        });
+        let progress = operator.progress.clone();
+        lock(&progress).limit = 6;
+        let units = Units::from_source(0, (1..=6).collect(), (1..=6).collect());
+        let parcel = Arc::new(ParcelTask { ticket: 0, attempt: 1, execution: 0, units });
+        let working = std::thread::spawn(move || operator.execute(&parcel));
+        reached.recv().unwrap();
+        let truncator = Truncator(progress);
+        assert!(matches!(truncator.truncate(Share::All), Reply::Truncated { keep: 3, .. }));
+        go.send(()).unwrap();
+        let Ok(Some(Reply::Product { product, .. })) = working.join() else { panic!("no product") };
+        // The first two left while the third was under way.
+        assert_eq!(product.units.values(0..1), [3]);
+        assert_eq!(product.units.len(), 1);
+    }
+
     #[test]
     fn pairs_keep_their_input() {
         let mut outputs = Outputs::default();
