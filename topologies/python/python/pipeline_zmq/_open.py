@@ -14,6 +14,7 @@ import threading
 import time
 import traceback
 
+from . import _worker
 from ._unit import _current
 from ._worker import is_async
 
@@ -23,18 +24,18 @@ _BLOCKED_SECONDS = 1.0
 _LOOK_SECONDS = 0.25
 
 
-def serve(units, timeout, open_max) -> None:
+def serve(units) -> None:
     """Works on units until no more come."""
-    asyncio.run(_Loop(units, timeout, open_max).run())
+    asyncio.run(_Loop(units).run())
 
 
 class _Loop:
-    def __init__(self, units, timeout, open_max):
-        self.units, self.timeout, self.open_max = units, timeout, open_max
+    def __init__(self, units):
+        self.units = units
         self.items = collections.deque()
         self.waiters = collections.deque()
         self.consumers = []
-        self.threads = _Threads(units, open_max)
+        self.threads = _Threads(units)
         self.open = {}
         self.done = []
         self.beat = time.monotonic()
@@ -67,7 +68,7 @@ class _Loop:
             if not waiter.done():
                 waiter.set_result(None)
                 wanted -= 1
-        while wanted and len(self.consumers) < self.open_max:
+        while wanted and len(self.consumers) < _worker._open_max:
             self.consumers.append(self.loop.create_task(self.consume()))
             wanted -= 1
 
@@ -83,7 +84,8 @@ class _Loop:
             _current.set(unit)
             is_open[slot] = (task, unit)
             try:
-                if self.timeout is None:
+                # Told of after this loop has begun, and before any unit.
+                if _worker._timeout is None:
                     ended = (slot, await single(function, item), None)
                 else:
                     ended = (slot, await self.in_time(single(function, item)), None)
@@ -103,9 +105,9 @@ class _Loop:
 
     async def in_time(self, coroutine):
         try:
-            return await asyncio.wait_for(coroutine, self.timeout)
+            return await asyncio.wait_for(coroutine, _worker._timeout)
         except asyncio.TimeoutError:
-            raise TimeoutError(f"the function took longer than {self.timeout:g} s") from None
+            raise TimeoutError(f"the function took longer than {_worker._timeout:g} s") from None
 
     def tell(self):
         done, self.done = self.done, []
@@ -147,14 +149,14 @@ class _Loop:
 class _Threads:
     """Units in threads, each of which works on one after the other."""
 
-    def __init__(self, units, open_max):
-        self.units, self.open_max = units, open_max
+    def __init__(self, units):
+        self.units = units
         self.items = queue.SimpleQueue()
         self.count = 0
 
     def put(self, item):
         self.items.put(item)
-        if self.count < self.open_max:
+        if self.count < _worker._open_max:
             self.count += 1
             threading.Thread(target=self.consume, name=f"unit-{self.count}", daemon=True).start()
 

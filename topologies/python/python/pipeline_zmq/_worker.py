@@ -73,7 +73,8 @@ def set_up(code: bytes):
     """
     folder = os.environ.get("PIPELINE_PYTHON_FOLDER")
     try:
-        told = _set_up(code)
+        with _loading:
+            told = _set_up(code)
     except BaseException:
         if folder:
             # For whoever started it, who can't read what is logged.
@@ -99,12 +100,16 @@ def _set_up(code):
 
         for name in setup["ship"]:
             _pickling.ship_if_there(name)
+    if setup.get("authkey") is not None:
+        import multiprocessing.process
+
+        multiprocessing.process.current_process().authkey = setup["authkey"]
     if setup["init"] is not None:
         function, args = pickle.loads(setup["init"])
         function(*args)
     global _timeout, _open_max
     _timeout, _open_max = setup["timeout"], setup["concurrency"]
-    if _timeout is not None:
+    if _timeout is not None and _open_max == 1:
         signal.signal(_INTERRUPT, _interrupted)
     return setup["retries"], setup["max_units"], _timeout, setup["codec"] == "plain"
 
@@ -113,7 +118,8 @@ def define(code: bytes):
     """The loop and the function of units that name this code."""
     manner, function = pickle.loads(code)
     try:
-        loaded = pickle.loads(function)
+        with _loading:
+            loaded = pickle.loads(function)
     except BaseException as error:  # noqa: BLE001 - whatever an import of it raises
         loaded = _Missing(_unloaded(error))
     return *_WAYS[manner], called(loaded)
@@ -151,6 +157,8 @@ def _event_loop():
     return _loop
 
 
+# Two threads that import what imports each other may see half of it, so only one does it here at a time.
+_loading = threading.RLock()
 _loop = None
 _open_max = 1
 
@@ -184,9 +192,10 @@ def story(error) -> str:
 
 def serve(units) -> None:
     """Has many units open at once, on this thread's event loop and in threads."""
-    from ._open import serve
+    with _loading:
+        from ._open import serve
 
-    serve(units, _timeout, _open_max)
+    serve(units)
 
 
 _timeout = None

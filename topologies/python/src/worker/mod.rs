@@ -111,11 +111,13 @@ fn start(flags: Flags, host: Py<PyAny>) -> Result<ExitCode, Stop> {
     port.belongs_to(prepared.handle());
     let (workbench, thread) = prepared.run_apart()?;
     let workbench = Arc::new(workbench);
-    while workbench.turn() {
-        if port.take_begun() {
-            let units = Units::new(port.clone(), workbench.clone());
-            serve(&host, units);
+    let mut more = workbench.turn();
+    while more {
+        // Code that came while the function was loaded goes first: it would end the loop.
+        if port.is_begun() && !workbench.is_wanted() {
+            serve(&host, Units::new(port.clone(), workbench.clone()));
         }
+        more = workbench.turn();
     }
     let ended = thread.join();
     kin::end_all();

@@ -129,9 +129,9 @@ impl Port {
         self.0.begun.store(true, Ordering::Release);
     }
 
-    /// Whether units come here from now on; told once.
-    pub fn take_begun(&self) -> bool {
-        self.0.begun.swap(false, Ordering::AcqRel)
+    /// Whether units come here, and may do so yet.
+    pub fn is_begun(&self) -> bool {
+        self.0.begun.load(Ordering::Acquire) && !self.state().over
     }
 
     /// A unit is to be worked on.
