@@ -71,6 +71,7 @@ class Pool:
         env: Mapping[str, str] | None = None,
         window: int | None = None,
         progress: bool = False,
+        processes: int | None = None,
     ) -> None: ...
     def map(
         self, func: Callable[[T], R], iterable: Iterable[T], chunksize: int | None = None
@@ -133,9 +134,11 @@ class Executor(concurrent.futures.Executor):
     def __init__(
         self,
         max_workers: int | None = None,
+        mp_context: object = None,
         initializer: Callable[..., object] | None = None,
         initargs: Iterable[Any] = (),
         *,
+        max_tasks_per_child: int | None = None,
         max_pending: int = 100_000,
         pool: Pool | None = None,
         **options: Any,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import concurrent.futures
+import os
 import threading
 import weakref
 
@@ -10,6 +12,20 @@ from . import _errors, _native
 from ._pool import Pool
 
 _Raised = _native.Raised
+
+_executors: weakref.WeakSet = weakref.WeakSet()
+
+
+@atexit.register
+def _finish_all() -> None:
+    """A program that ends waits for its calls, as with the executors of ``concurrent.futures``."""
+    for executor in list(_executors):
+        if executor._pool._owner == os.getpid():
+            executor.shutdown()
+
+
+class BrokenPool(_errors.Broken, concurrent.futures.BrokenExecutor):
+    """:class:`Broken`, for those who know executors."""
 
 
 class Executor(concurrent.futures.Executor):
@@ -21,7 +37,9 @@ class Executor(concurrent.futures.Executor):
 
     Args:
         max_workers: How many processes; as many as there are processors unless given.
+        mp_context: Not needed: workers are started as programs of their own, never forked.
         initializer: Called in each worker before its first call, with ``initargs``.
+        max_tasks_per_child: A worker leaves after so many calls, and another one takes its place.
         max_pending: How many calls may wait or run; ``submit`` waits beyond that, and raises
             ``RuntimeError`` where it would wait for itself, in a callback of a future.
         pool: A pool to run in; it is not closed with the executor.
@@ -29,19 +47,32 @@ class Executor(concurrent.futures.Executor):
     """
 
     def __init__(
-        self, max_workers=None, initializer=None, initargs=(), *, max_pending=100_000, pool=None, **options
+        self,
+        max_workers=None,
+        mp_context=None,
+        initializer=None,
+        initargs=(),
+        *,
+        max_tasks_per_child=None,
+        max_pending=100_000,
+        pool=None,
+        **options,
     ):
         if pool is not None and (max_workers is not None or initializer is not None or options):
             raise TypeError("a pool that is given has its own workers and options")
         if max_workers is not None and max_workers <= 0:
             raise ValueError("max_workers must be greater than 0")
         self._own = pool is None
-        self._pool = pool or Pool(max_workers, initializer, initargs, **options)
+        self._pool = pool or Pool(
+            max_workers, initializer, initargs, max_tasks_per_child, **options
+        )
         self._max_pending = max_pending
         self._futures = weakref.WeakSet()
         self._pending = 0
         self._room = threading.Condition()
         self._shut_down = False
+        if self._own:
+            _executors.add(self)
 
     def submit(self, fn, /, *args, **kwargs):
         """Has ``fn(*args, **kwargs)`` called in a worker; a future of what it comes to."""
@@ -49,9 +80,14 @@ class Executor(concurrent.futures.Executor):
         self._admit()
         try:
             self._pool._single(fn, args, kwargs, lambda result: self._told(future, result))
-        except BaseException:
+        except BaseException as error:
             self._left()
-            raise
+            if isinstance(error, _errors.Broken):
+                raise BrokenPool(*error.args) from None
+            if not isinstance(error, Exception) or self._pool._state != "running":
+                raise
+            # What can't travel is told of like all else that goes wrong with a call.
+            future.set_exception(error)
         self._futures.add(future)
         return future
 
@@ -67,7 +103,8 @@ class Executor(concurrent.futures.Executor):
             raise ValueError("chunksize must be >= 1.")
         self._refuse_if_shut_down()
         manner, items = _starred(fn, iterables) if iterables else ("one", ())
-        results = self._pool._stream(fn, manner, items, ordered=True)
+        # Who has the results only has the pool as well.
+        results = self._pool._stream(fn, manner, items, ordered=True, kept=self._pool)
         return results if timeout is None else _until(results, timeout)
 
     def shutdown(self, wait=True, *, cancel_futures=False):
@@ -99,7 +136,7 @@ class Executor(concurrent.futures.Executor):
         if self._shut_down:
             raise RuntimeError("cannot schedule new futures after shutdown")
         if self._pool._broken is not None:
-            raise _errors.Broken(self._pool._broken)
+            raise BrokenPool(self._pool._broken)
 
     def _admit(self):
         with self._room:
@@ -125,7 +162,7 @@ class Executor(concurrent.futures.Executor):
         if not future.set_running_or_notify_cancel():
             return
         if type(result) is _errors.Gone:
-            future.set_exception(result.error)
+            future.set_exception(BrokenPool(*result.error.args))
         elif type(result) is _Raised:
             future.set_exception(_errors.unpacked(result, 0))
         else:

@@ -12,7 +12,7 @@ import pickle
 import sys
 import threading
 import weakref
-from collections import OrderedDict
+from collections import OrderedDict, deque
 
 from . import _errors, _native, _pickling
 from ._result import AsyncResult
@@ -41,12 +41,23 @@ def cores() -> int:
 
 
 class _Function:
-    """A function that workers know, and how many calls use it."""
+    """A function that workers know, and how many calls use it.
 
-    __slots__ = ("code", "function", "key", "users")
+    Nobody keeps it alive but its calls, and what they hold of it.
+    """
 
-    def __init__(self, key, function, code):
-        self.key, self.function, self.code, self.users = key, function, code, 0
+    __slots__ = ("code", "function", "key", "there", "users")
+
+    def __init__(self, key, function, code, dead):
+        self.key, self.code, self.users = key, code, 0
+        self.function = function
+        try:
+            self.there = weakref.ref(function, lambda _: dead.append(key))
+        except TypeError:
+            self.there = None
+
+    def is_of(self, function):
+        return function is (self.function if self.there is None else self.there())
 
 
 class _Use:
@@ -86,12 +97,14 @@ class Pool:
         ship: Modules that travel by value, because workers can't import them.
         env: Environment variables of the workers on this machine.
         window: How many items of a call may be read beyond those whose results were taken.
-        timeout: Seconds that one item may take; longer ones raise ``TimeoutError``.
+        timeout: Seconds that one item may take; longer ones raise ``TimeoutError``. With ``concurrency`` this
+            holds for coroutines.
         max_units_per_worker: A worker leaves after so many items, and another one takes its place.
         concurrency: How many items each worker has open at once: coroutines of ``async def`` functions in
             one event loop, other functions in threads.
         codec: ``"plain"``: items and results are what JSON has too, and nothing is pickled; others raise
             ``TypeError``.
+        processes: Another name of ``workers``, that of ``multiprocessing``.
         progress: Whether ``tqdm`` shows how far each call is.
     """
 
@@ -116,7 +129,9 @@ class Pool:
         env=None,
         window=None,
         progress=False,
+        processes=None,
     ):
+        workers = processes if workers is None else workers
         workers = cores() if workers is None else workers
         if not isinstance(workers, int) or isinstance(workers, bool):
             raise TypeError(f"workers must be a whole number, not {workers!r}")
@@ -125,7 +140,7 @@ class Pool:
         if codec not in ("auto", "plain"):
             raise ValueError(f"codec must be 'auto' or 'plain', not {codec!r}")
         init = init or initializer
-        if maxtasksperchild is not None and maxtasksperchild < 1:
+        if maxtasksperchild is not None and (not isinstance(maxtasksperchild, int) or maxtasksperchild < 1):
             raise ValueError("maxtasksperchild must be a positive int or None")
         if not isinstance(concurrency, int) or concurrency < 1:
             raise ValueError("concurrency must be a positive int")
@@ -136,6 +151,8 @@ class Pool:
         self._progress = progress
         self._lock = threading.RLock()
         self._functions: OrderedDict = OrderedDict()
+        # Told by the garbage collector, whenever that comes.
+        self._dead: deque = deque()
         self._idle = 0
         self._pending: dict = {}
         self._wholes: dict = {}
@@ -165,6 +182,7 @@ class Pool:
             "max_units": max_units_per_worker or maxtasksperchild,
             "concurrency": concurrency,
             "codec": codec,
+            "authkey": _authkey(),
             "init": None if init is None else _pickling.by_value((init, tuple(initargs)))
             if _needs_value(init) else pickle.dumps((init, tuple(initargs)), 5),
         }
@@ -195,15 +213,29 @@ class Pool:
         self._check()
         with self._lock:
             self._check()
+            self._forget_dead()
             known = self._functions.get(key)
-            if known is None:
+            if known is None or not known.is_of(function):
                 shipped = pickle.dumps((manner, _pickling.dump_function(function)), 5)
-                known = _Function(key, function, self._engine.define(shipped))
+                known = _Function(key, function, self._engine.define(shipped), self._dead)
                 self._functions[key] = known
             elif known.users == 0:
                 self._idle -= 1
+                known.function = function
             known.users += 1
         return known
+
+    def _forget_dead(self):
+        """Workers forget the functions that nobody has any more."""
+        while self._dead:
+            known = self._functions.get(self._dead.popleft())
+            if known is not None and known.users == 0 and known.there() is None:
+                self._forget(known)
+
+    def _forget(self, known):
+        del self._functions[known.key]
+        self._idle -= 1
+        self._engine.forget(known.code)
 
     def _release(self, known):
         if os.getpid() != self._owner:
@@ -214,12 +246,13 @@ class Pool:
                 return
             self._idle += 1
             self._functions.move_to_end(known.key)
-            if self._idle <= _IDLE_FUNCTIONS_MAX:
+            if known.there is None:
+                self._forget(known)
                 return
-            oldest = next(f for f in self._functions.values() if f.users == 0)
-            del self._functions[oldest.key]
-            self._idle -= 1
-            self._engine.forget(oldest.code)
+            known.function = None
+            self._forget_dead()
+            if self._idle > _IDLE_FUNCTIONS_MAX:
+                self._forget(next(f for f in self._functions.values() if f.users == 0))
 
     def _check(self):
         if os.getpid() != self._owner:
@@ -317,11 +350,11 @@ class Pool:
         items.go_to(feed)
         return result
 
-    def _stream(self, func, manner, iterable, *, ordered):
+    def _stream(self, func, manner, iterable, *, ordered, kept=None):
         items = _Items(iterable)
         known = self._code(func, manner)
         feed, results = self._engine.stream(known.code, ordered=ordered, window=self._window)
-        results.hold(_Use(self, known))
+        results.hold((_Use(self, known), kept))
         self._show(feed, iterable, func)
         items.go_to(feed)
         return results
@@ -464,6 +497,12 @@ def _tell(engine, pending, wholes, lock):
             # Not kept until the next news come.
             tell = result = what = None
         news = None
+
+
+def _authkey():
+    """By which a manager of ``multiprocessing`` knows its clients; its proxies are items now and then."""
+    processes = sys.modules.get("multiprocessing.process")
+    return None if processes is None else bytes(processes.current_process().authkey)
 
 
 def _weakly(method):
