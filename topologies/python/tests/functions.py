@@ -206,3 +206,7 @@ def begin_and_wait(folder, value):
 
 def add_one(value):
     return value + 1
+
+
+def tell(value):
+    print(value, "x" * 200)

@@ -13,7 +13,7 @@ import unittest
 from pathlib import Path
 
 # A test that lasts longer hangs; so does a condition that is not met by then.
-LIMIT_SECONDS = 30
+LIMIT_SECONDS = 60
 TESTS = Path(__file__).resolve().parent
 
 try:
@@ -33,8 +33,11 @@ with_numpy = unittest.skipIf(numpy is None, "numpy is not installed")
 class Case(unittest.TestCase):
     """A test that shows where it hangs, and ends."""
 
+    # After which it hangs.
+    patience = LIMIT_SECONDS * 2
+
     def setUp(self):
-        faulthandler.dump_traceback_later(LIMIT_SECONDS * 2, exit=True, file=sys.__stderr__)
+        faulthandler.dump_traceback_later(self.patience, exit=True, file=sys.__stderr__)
         self.addCleanup(faulthandler.cancel_dump_traceback_later)
 
     def until(self, condition, what="the condition"):

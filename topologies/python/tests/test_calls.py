@@ -238,6 +238,8 @@ class MakingAPool(Case):
             ({"workers": 0}, ValueError),
             ({"workers": -1}, ValueError),
             ({"workers": 1.5}, TypeError),
+            ({"processes": 0}, ValueError),
+            ({"workers": 1, "maxtasksperchild": "12"}, ValueError),
             ({"workers": True}, TypeError),
             ({"workers": 1, "init": 17}, TypeError),
             ({"workers": 1, "maxtasksperchild": 0}, ValueError),

@@ -10,41 +10,26 @@ passes although it is expected to differ; and 77 if there are no such tests here
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
-import importlib
-import multiprocessing
 import sys
 import unittest
-import unittest.mock
 import warnings
-
-import pipeline_zmq as pl
 
 from expected import DIFFERENT, NOT_APPLICABLE
 
 NOT_THERE = 77
 # A test that lasts longer hangs.
 LIMIT_SECONDS = 180
-# Newer versions have a package in place of the module.
-FUTURES = [
-    "test.test_concurrent_futures",
-    *(
-        f"test.test_concurrent_futures.{part}"
-        for part in ("executor", "test_wait", "test_as_completed", "test_shutdown", "test_process_pool")
-        + ("test_deadlock", "test_init", "util")
-    ),
-]
 
 
 def main(words):
     try:
-        suites = [*pool_tests(), *executor_tests()]
+        from cases import ALL
     except ImportError as error:
         print(f"not there: {error}")
         return NOT_THERE
     outcomes = {}
-    for case in suites:
+    for case in ALL:
         names = unittest.defaultTestLoader.getTestCaseNames(case)
         chosen = [
             name for name in names if not words or any(word in f"{case.__name__}.{name}" for word in words)
@@ -116,58 +101,6 @@ def name_of(test):
     # What fails outside of a test is told as its class.
     method = getattr(test, "_testMethodName", None)
     return f"{type(test).__name__}.{method}" if method else str(test)
-
-
-def pool_tests():
-    """`multiprocessing`'s tests of pools."""
-    theirs = importlib.import_module("test._test_multiprocessing")
-
-    class Mixin(theirs.ProcessesMixin):
-        Pool = staticmethod(pl.Pool)
-
-        def setUp(self):
-            # Some tests take it from where it is.
-            patched = unittest.mock.patch.object(multiprocessing, "Pool", pl.Pool)
-            patched.start()
-            self.addCleanup(patched.stop)
-
-    for name in ("_TestPool", "_TestPoolWorkerErrors", "_TestPoolWorkerLifetime"):
-        base = getattr(theirs, name)
-        yield type(name.lstrip("_"), (Mixin, base, unittest.TestCase), {"__module__": __name__})
-
-
-def executor_tests():
-    """`concurrent.futures`' tests of executors."""
-    found = {}
-    for name in FUTURES:
-        with contextlib.suppress(ImportError):
-            found.update(vars(importlib.import_module(name)))
-    if "ExecutorMixin" not in found:
-        raise ImportError("no module named test.test_concurrent_futures")
-
-    class Mixin(found["ExecutorMixin"]):
-        executor_type = pl.Executor
-
-    base = found["BaseTestCase"]
-    for name in (
-        "ExecutorTest",
-        "ProcessPoolExecutorTest",
-        "WaitTests",
-        "AsCompletedTests",
-        "ExecutorShutdownTest",
-        "ProcessPoolShutdownTest",
-        "ExecutorDeadlockTest",
-        "InitializerMixin",
-        "FailingInitializerMixin",
-    ):
-        if name in found:
-            bases = (found[name], base) if issubclass(found[name], found["ExecutorMixin"]) else (
-                Mixin,
-                found[name],
-                base,
-            )
-            own = {"__module__": __name__, "executor_type": pl.Executor}
-            yield type(name.removesuffix("Mixin"), bases, own)
 
 
 if __name__ == "__main__":
