@@ -8,7 +8,6 @@ Each batch has a seed of its own, so that the result is the same whoever works o
 import sys
 
 import numpy as np
-
 import pipeline_zmq as pl
 
 

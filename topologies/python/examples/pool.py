@@ -1,6 +1,6 @@
 """A program for `multiprocessing.Pool`, as it is, with another import.
 
-    python pool.py [pipeline_zmq|multiprocessing]
+python pool.py [pipeline_zmq|multiprocessing]
 """
 
 import sys

@@ -10,9 +10,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from PIL import Image
-
 import pipeline_zmq as pl
+from PIL import Image
 
 SIZE = (128, 128)
 

@@ -226,9 +226,7 @@ class ShortForms(Case):
                 call(functions.square)
 
     def test_options_of_a_pool_are_taken(self):
-        told = pl.map(
-            functions.get_state, ["key"], workers=1, init=functions.set_state, initargs=("key", 17)
-        )
+        told = pl.map(functions.get_state, ["key"], workers=1, init=functions.set_state, initargs=("key", 17))
         self.assertEqual(told, [17])
 
 

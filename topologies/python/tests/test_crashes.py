@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import os
 import signal
-import threading
 import unittest
 
 import functions
@@ -27,27 +26,12 @@ class Crashes(Case):
 
     def test_every_result_comes_once_however_often_workers_are_killed(self):
         count = 60_000
-        stop = threading.Event()
+        told = []
         with pl.Pool(2) as pool:
-
-            def kill():
-                for round_ in range(1_000):
-                    if stop.wait(0.3):
-                        return
-                    pids = sorted(pool.workers().values())
-                    if pids:
-                        try:
-                            os.kill(pids[round_ % len(pids)], signal.SIGKILL)
-                        except ProcessLookupError:
-                            pass
-
-            killer = threading.Thread(target=kill)
-            killer.start()
-            try:
-                told = list(pool.imap_unordered(busy, range(count)))
-            finally:
-                stop.set()
-                killer.join()
+            for result in pool.imap_unordered(busy, range(count)):
+                told.append(result)
+                if len(told) % 7_000 == 0:
+                    kill_one(pool, len(told) // 7_000)
             self.assertEqual(len(told), count)
             self.assertEqual(sorted(told), list(range(count)))
             self.assertEqual(pool.map(functions.square, [3]), [9])
@@ -109,6 +93,15 @@ class Crashes(Case):
             self.assertEqual([call.get(60) for call in good], [n * n for n in range(200)])
             for call in bad:
                 self.assertRaises(pl.Crashed, call.get, 60)
+
+
+def kill_one(pool, turn):
+    pids = sorted(pool.workers().items())
+    if pids:
+        try:
+            os.kill(pids[turn % len(pids)][1], signal.SIGKILL)
+        except ProcessLookupError:
+            pass
 
 
 def busy(value):

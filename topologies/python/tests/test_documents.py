@@ -11,7 +11,6 @@ import re
 import subprocess
 import sys
 import unittest
-from pathlib import Path
 
 import pipeline_zmq as pl
 from support import LIMIT_SECONDS, TESTS, Case, by_value, cloudpickle, environment, numpy
@@ -91,7 +90,17 @@ class Examples(Case):
 class Benches(Case):
     def test_each_row_is_measured_against_each_rival(self):
         told = subprocess.run(
-            [sys.executable, "-m", "pipeline_zmq.bench", "--scale", "0.001", "--pairs", "1", "--output", "json"],
+            [
+                sys.executable,
+                "-m",
+                "pipeline_zmq.bench",
+                "--scale",
+                "0.001",
+                "--pairs",
+                "1",
+                "--output",
+                "json",
+            ],
             env=environment(),
             capture_output=True,
             text=True,

@@ -181,6 +181,7 @@ time.sleep(600)
 
     def test_a_script_from_standard_input_works(self):
         import sys
+
         from support import environment
 
         told = subprocess.run(

@@ -94,9 +94,7 @@ class Executors(Case):
         with pl.Executor(1, max_pending=3) as executor:
             first = [executor.submit(functions.begin_and_wait, str(folder), n) for n in range(3)]
             fourth = []
-            thread = threading.Thread(
-                target=lambda: fourth.append(executor.submit(functions.square, 3))
-            )
+            thread = threading.Thread(target=lambda: fourth.append(executor.submit(functions.square, 3)))
             thread.start()
             self.until(lambda: (folder / "began-0").exists(), "the first call")
             self.assertEqual(fourth, [])
@@ -283,7 +281,9 @@ class Output(Case):
         self.assertEqual(lines.count("done"), 1)
         lines.remove("done")
         self.assertEqual(len(lines), 400)
-        self.assertEqual({line.partition(": ")[2] for line in lines}, {f"{n} {'x' * 200}" for n in range(400)})
+        self.assertEqual(
+            {line.partition(": ")[2] for line in lines}, {f"{n} {'x' * 200}" for n in range(400)}
+        )
         self.assertLessEqual({line.partition(": ")[0] for line in lines}, {"worker-1", "worker-2"})
 
     def test_of_a_single_worker_it_comes_as_it_is(self):

@@ -229,7 +229,11 @@ class Values(Case):
 
     @with_numpy
     def test_arrays_within_other_values(self):
-        value = {"name": "x", "arrays": [numpy.arange(50_000), numpy.ones(3)], "pair": (1, numpy.zeros(9_000))}
+        value = {
+            "name": "x",
+            "arrays": [numpy.arange(50_000), numpy.ones(3)],
+            "pair": (1, numpy.zeros(9_000)),
+        }
         told = self.pool.apply(functions.identity, (value,))
         self.assertIs(type(told["pair"]), tuple)
         numpy.testing.assert_array_equal(told["arrays"][0], value["arrays"][0])
@@ -272,7 +276,7 @@ print(pl.map(only_here.times, [1, 2], workers=1, ship=[only_here]))
             self.assertEqual(pool.apply(functions.square, (5,)), 25)
 
 
-MAIN = '''
+MAIN = """
 import dataclasses
 import enum
 import typing
@@ -322,7 +326,7 @@ with pl.Pool(2) as pool:
         raise AssertionError("nothing was raised")
     assert type(pool.apply(lambda: {"k": (Data(1), [Plain(2)])})["k"][1][0]) is Plain
 print("all the same")
-'''
+"""
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def log_line(number):
     """A line of a web server's log, 126 bytes long or about that."""
     code = 200 if number % 10 else 404
     return (
-        f'10.0.{number % 256}.{number % 251} - - [26/Nov/2026:12:{number % 60:02}:00 +0000]'
+        f"10.0.{number % 256}.{number % 251} - - [26/Nov/2026:12:{number % 60:02}:00 +0000]"
         f' "GET /pages/{number:08}/index.html HTTP/1.1" {code} {number % 65536} "-" "Mozilla/5.0"'
     )
 
@@ -272,7 +272,9 @@ def figure(value):
 def main(arguments=None) -> int:
     """Measures what the command line names; the exit code."""
     parser = argparse.ArgumentParser("python -m pipeline_zmq.bench", description=__doc__.splitlines()[0])
-    parser.add_argument("--against", default="pool,futures", help="of pool, futures, loky; with commas between")
+    parser.add_argument(
+        "--against", default="pool,futures", help="of pool, futures, loky; with commas between"
+    )
     parser.add_argument("--only", action="append", choices=[row.name for row in ROWS], help="this row alone")
     parser.add_argument("--pairs", type=int, default=5, help="how often each is measured, in turns")
     parser.add_argument("--workers", type=int, default=2)

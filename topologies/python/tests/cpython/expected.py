@@ -3,7 +3,9 @@
 A name is that of the class and the test, or of the test alone.
 """
 
-INHERITED = "it hands over a lock or a queue that only multiprocessing's own children inherit; a manager's travels"
+INHERITED = (
+    "it hands over a lock or a queue that only multiprocessing's own children inherit; a manager's travels"
+)
 INSIDE = "it looks at private parts of the other pool"
 ON_DEMAND = "workers are started at once, not when calls come"
 NAMED = "what workers print has their name in front, where there are several"
