@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import unittest
+from pathlib import Path
 
+import pipeline_zmq as pl
 from support import Case, by_value
 
 
@@ -65,6 +69,65 @@ import pipeline_zmq as pl
 pl.map(lambda _: print("a" * 1_000_000), [0], workers=1)
 """)
         self.assertEqual([len(line) for line in ended.stdout.splitlines()], [1_000_000])
+
+
+_SQUARES = """
+source = { kind = "range", from = 1, to = 3 }
+stage = [{ name = "square", run = "square" }]
+sink = { output = "squares.jsonl" }
+"""
+
+
+class Runs(Case):
+    def test_a_run_ends_with_the_program_that_called_it(self):
+        folder = self.folder()
+        (folder / "slow.toml").write_text(
+            'source = { kind = "range", from = 1, to = 1_000_000 }\n'
+            f'stage = [{{ name = "slow", python = """{_TELLS_WHO}""", args = ["{folder}"] }}]\n'
+            'sink = { output = "slow.jsonl" }\n'
+        )
+        process = self.began(f"import pipeline_zmq as pl; pl.run({str(folder / 'slow.toml')!r})")
+        self.addCleanup(lambda: [os.kill(pid, signal.SIGKILL) for pid in _running(folder)])
+        self.until(lambda: list(folder.glob("pid-*")), "a worker")
+        process.kill()
+        process.wait()
+        self.until(lambda: not _running(folder), "the end of the run")
+
+    def test_a_run_starts_over_where_it_is_told_to(self):
+        folder = self.folder()
+        topology, output = folder / "squares.toml", folder / "squares.jsonl"
+        topology.write_text(_SQUARES)
+        pl.run(topology, run_dir=folder / "here")
+        self.assertTrue((folder / "here").is_dir())
+        self.assertEqual(sorted(output.read_text().split()), ["1", "4", "9"])
+        with self.assertRaises(pl.Broken):
+            pl.run(topology, run_dir=folder / "here", source={"to": 2})
+        pl.run(topology, run_dir=folder / "here", fresh=True, source={"to": 2})
+        self.assertEqual(sorted(output.read_text().split()), ["1", "4"])
+
+
+_TELLS_WHO = """
+import os, sys, time
+
+def work(value):
+    open(f'{sys.argv[1]}/pid-{os.getpid()}', 'w').close()
+    time.sleep(0.01)
+    return value
+"""
+
+
+def _running(folder):
+    """The processes whose arguments name this folder."""
+    mark = str(folder).encode()
+    found = []
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit() and int(process.name) != os.getpid():
+            try:
+                if mark in (process / "cmdline").read_bytes():
+                    found.append(int(process.name))
+            except OSError:
+                pass  # it has just ended
+    return found
 
 
 if __name__ == "__main__":

@@ -190,5 +190,7 @@ def run(
     *,
     interpreter: str | None = None,
     env: Mapping[str, str] | None = None,
+    run_dir: str | os.PathLike[str] | None = None,
+    fresh: bool = False,
     **settings: Any,
 ) -> Iterator[Any] | None: ...

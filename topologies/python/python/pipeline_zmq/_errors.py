@@ -6,9 +6,6 @@ An exception comes as what it is, if it came through a pickle and back in the wo
 
 from __future__ import annotations
 
-import pickle
-import traceback as tracebacks
-
 _OURS = __name__.rpartition(".")[0] + "._"
 
 __all__ = ["Broken", "Crashed", "RemoteTraceback", "UnitError"]
@@ -70,6 +67,8 @@ class RemoteTraceback(Exception):
 
 def pack(error: BaseException, attempt: int) -> bytes:
     """What a function raised, as bytes."""
+    import pickle
+
     text = told(error)
     name = type(error).__qualname__
     if type(error).__module__ not in ("builtins", "__main__"):
@@ -83,7 +82,9 @@ def told(error: BaseException) -> str:
     # The loop that calls the function says nothing about it.
     while frames is not None and frames.tb_frame.f_globals.get("__name__", "").startswith(_OURS):
         frames = frames.tb_next
-    text = "".join(tracebacks.format_exception(type(error), error, frames))
+    import traceback
+
+    text = "".join(traceback.format_exception(type(error), error, frames))
     # Half a character has no form outside of Python.
     return text.encode("utf-8", "replace").decode()
 
@@ -97,6 +98,8 @@ def _text(error):
 
 def _travelling(error):
     """The exception as a pickle, if it comes back as what it was."""
+    import pickle
+
     from . import _pickling
 
     try:
@@ -113,6 +116,8 @@ def unpacked(raised, index) -> BaseException:
     """The exception to raise for what stands in a result's place."""
     if raised.pickle is None:
         return _dead(raised.problem or "", raised.attempts, index)
+    import pickle
+
     data, name, told, text, attempts = pickle.loads(raised.pickle)
     error = None
     if data is not None:
