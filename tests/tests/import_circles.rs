@@ -7,7 +7,7 @@ use tests::{
 };
 
 /// The folders with the sources of the crates.
-const CRATES: [&str; 8] = [
+const CRATES: [&str; 9] = [
     "proto/src",
     "ventilator/src",
     "worker/src",
@@ -15,6 +15,7 @@ const CRATES: [&str; 8] = [
     "topologies/src",
     "topologies/simulation/src",
     "topologies/measure/src",
+    "topologies/python/src",
     "tests/src",
 ];
 

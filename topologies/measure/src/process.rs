@@ -8,6 +8,8 @@ use std::{
     io,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
+    thread,
+    time::Duration,
 };
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -31,6 +33,26 @@ pub struct Process {
     ended: Option<ExitStatus>,
 }
 
+/// How often, and after which pause, a program is started that somebody else still writes to.
+const BUSY_TRIES: u32 = 500;
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
+
+/// A program that was copied just now may be held for writing by a child of another thread that is between
+/// its fork and its exec.
+fn spawn(command: &mut Command) -> io::Result<Child> {
+    let mut spawned = command.spawn();
+    for _ in 0..BUSY_TRIES {
+        match &spawned {
+            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {
+                thread::sleep(BUSY_PAUSE);
+            }
+            _ => break,
+        }
+        spawned = command.spawn();
+    }
+    spawned
+}
+
 impl Process {
     /// Starts `command`; what it prints goes to `prints` with the endings `out` and `err`, and the name
     /// of that is what the process is called.
@@ -45,7 +67,7 @@ impl Process {
             Printed::Kept => command.stdout(File::create(&stdout)?),
             Printed::Piped => command.stdout(Stdio::piped()),
         };
-        Ok(Self { name, child: command.spawn()?, stdout, stderr, ended: None })
+        Ok(Self { name, child: spawn(&mut command)?, stdout, stderr, ended: None })
     }
 
     /// What it is called here.

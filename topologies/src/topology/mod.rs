@@ -15,6 +15,7 @@ mod quantity;
 mod raw;
 mod section;
 mod set;
+mod stage_spec;
 mod texts;
 mod written;
 
@@ -23,7 +24,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use proto::{limits::Limits, net::endpoint::Endpoint, plan::Stage};
+use proto::{limits::Limits, net::endpoint::Endpoint};
 use sink::config::SinkConfig;
 use ventilator::source::{Files, SourceSpec};
 
@@ -33,6 +34,7 @@ pub use self::{
     diagnose::{Colour, Diagnostics, Expected, Fault, Finding, Problem, Unfit, Vocabulary},
     location::{Location, Origin},
     section::Section,
+    stage_spec::StageSpec,
 };
 
 /// A checked topology: every name is known, every number in range, every path absolute.
@@ -57,18 +59,6 @@ pub struct Topology {
     pub limits: Limits,
     /// The folder of the file, absolute.
     pub directory: PathBuf,
-}
-
-/// One stage, and how it is started on this machine.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StageSpec {
-    /// What its workers are told; external programs work in the topology's folder.
-    pub stage: Stage,
-    /// How many workers are started; none only where others can join, at `bind`.
-    pub workers: u32,
-    /// The user's own worker program, when the function is
-    /// [`Own`](proto::plan::Function::Own): an absolute path, or a name on the PATH.
-    pub binary: Option<PathBuf>,
 }
 
 impl Topology {
