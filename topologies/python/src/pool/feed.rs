@@ -24,7 +24,7 @@ use super::{
     call::Call,
     intake::{Intake, Room},
 };
-use crate::values::{Encoder, Fault};
+use crate::values::{Encoder, Fault, too_large};
 
 /// How long room is waited for before a look whether it is wanted at all.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -134,7 +134,7 @@ pub(super) fn encode(
 pub(super) fn refused(fault: Fault) -> PyErr {
     match fault {
         Fault::Raised(error) => error,
-        Fault::Refused(failure) => PyValueError::new_err(failure.into_text()),
+        Fault::Refused(failure) => PyValueError::new_err(too_large("an item", failure)),
     }
 }
 

@@ -36,9 +36,6 @@ const SINK: &str = "sink";
 const VENTILATOR: &str = "ventilator";
 /// The stage's name; workers are called by it and a number.
 pub(super) const STAGE: &str = "worker";
-/// Each pool has sockets and a run of its own, so any number but 0 does.
-const RUN: u64 = 1;
-
 /// Why a pool could not be started.
 #[derive(Debug, Error)]
 pub(super) enum StartError {
@@ -115,7 +112,8 @@ impl Threads {
     }
 
     fn start_sink(&mut self, driver: Driver<sink::core::Reply>, limits: &Limits) -> io::Result<()> {
-        let point = ResumePoint { run: RUN, epoch: 1, ..ResumePoint::default() };
+        // Each pool is a run of its own: a worker that was part of another one at the same address begins anew.
+        let point = ResumePoint { run: incarnation()?.max(1), epoch: 1, ..ResumePoint::default() };
         let hello = hello(HelloRole::Observer, SINK);
         let (sink, first) = Sink::new(incarnation()?, hello, limits.clone(), point);
         let mut collector = Collector { intake: self.intake.clone(), dead: 0 };

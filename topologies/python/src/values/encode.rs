@@ -240,3 +240,10 @@ pub(crate) fn append_raised(pickle: &[u8], out: &mut Vec<u8>) -> Result<(), Faul
         Ok(())
     })
 }
+
+/// What is said of a value, which is `what` here, that is larger than one may be.
+pub(crate) fn too_large(what: &str, failure: Failure) -> String {
+    let told = failure.into_text().replacen("an output", what, 1);
+    let ending = ", the most that an item or a result may have; pass a path, or cut it";
+    told.replace(" (from the limit frame_bytes_max)", ending)
+}

@@ -13,7 +13,7 @@ mod raised;
 
 pub(crate) use self::{
     decode::Decoder,
-    encode::{Encoder, Fault, append_raised},
+    encode::{Encoder, Fault, append_raised, too_large},
     raised::Raised,
 };
 

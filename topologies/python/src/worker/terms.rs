@@ -8,7 +8,7 @@
 use pyo3::{exceptions::PyRuntimeError, prelude::*, types::PyBytes};
 use worker::{Failure, Outputs};
 
-use crate::values::{Encoder, Fault, append_raised};
+use crate::values::{Encoder, Fault, append_raised, too_large};
 
 /// In which manner results are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,7 +127,8 @@ impl Terms {
         match self.manner {
             Manner::Stage => Err(failure),
             Manner::Value { .. } => {
-                self.raise(py, PyRuntimeError::new_err(failure.into_text()), attempt, out)
+                let told = too_large("a result", failure);
+                self.raise(py, PyRuntimeError::new_err(told), attempt, out)
             }
         }
     }
