@@ -67,12 +67,13 @@ class Calls(Case):
         folder = self.folder()
         items = [("late", 0), *((n, n) for n in range(50))]
         function = functools.partial(late_or_not, str(folder / "go"))
-        with pl.Pool(2) as pool:
-            results = pool.imap_unordered(function, items)
-            first = {next(results) for _ in range(50)}
-            self.assertEqual(first, set(range(50)))
-            (folder / "go").touch()
-            self.assertEqual(list(results), ["late"])
+        # Workers that know short items take many of them at a time.
+        self.pool.map(functions.square, range(5_000))
+        results = self.pool.imap_unordered(function, items)
+        first = {next(results) for _ in range(50)}
+        self.assertEqual(first, set(range(50)))
+        (folder / "go").touch()
+        self.assertEqual(list(results), ["late"])
 
     def test_starmap_unpacks_each_item(self):
         pairs = list(zip(range(100), range(100, 0, -1)))

@@ -257,7 +257,8 @@ print("done")
 
 
 BUSY = """
-import itertools, sys, time
+import faulthandler, itertools, sys, time
+faulthandler.dump_traceback_later(20, exit=True)
 import pipeline_zmq as pl
 
 def work(value):

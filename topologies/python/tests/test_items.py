@@ -126,6 +126,16 @@ class Items(Case):
             self.assertLess(items.read, 2_000)
             results.close()
 
+    def test_results_before_a_slow_item_do_not_wait_for_it(self):
+        folder = self.folder()
+        with pl.Pool(2) as pool:
+            pool.map(functions.identity, range(5_000))
+            function = functools.partial(waits_at_7, str(folder / "go"))
+            results = pool.imap(function, range(20))
+            self.assertEqual([next(results) for _ in range(7)], list(range(7)))
+            (folder / "go").touch()
+            self.assertEqual(list(results), list(range(7, 20)))
+
     def test_an_iterator_that_uses_the_pool_itself(self):
         with pl.Pool(1) as pool:
             inner = pool.imap(functions.add_one, range(2_000))
@@ -142,6 +152,10 @@ class Items(Case):
             self.assertEqual(pool.map(functions.square, range(100)), [n * n for n in range(100)])
             # One that was being read may be read to its end.
             self.assertLessEqual(items.read, read + 1 + 2_048)
+
+
+def waits_at_7(path, value):
+    return functions.wait_for(path, value) if value == 7 else value
 
 
 def repeated(count, value):

@@ -263,6 +263,10 @@ class Pool:
         if self._state != "running":
             raise ValueError("Pool not running")
 
+    def _gone(self):
+        """Why nothing goes on, if so."""
+        return "the pool was terminated" if self._state == "terminated" else self._broken
+
     def _break_off(self, why):
         self._broken = self._broken or why
         self._engine.break_off(why)
@@ -347,7 +351,7 @@ class Pool:
         self._wholes[token] = told
         feed = self._engine.whole(known.code, token, window=self._window)
         self._show(feed, iterable, func)
-        items.go_to(feed)
+        items.go_to(feed, self)
         return result
 
     def _stream(self, func, manner, iterable, *, ordered, kept=None):
@@ -356,7 +360,7 @@ class Pool:
         feed, results = self._engine.stream(known.code, ordered=ordered, window=self._window)
         results.hold((_Use(self, known), kept))
         self._show(feed, iterable, func)
-        items.go_to(feed)
+        items.go_to(feed, self)
         return results
 
     def _show(self, feed, iterable, func):
@@ -511,8 +515,7 @@ def _weakly(method):
 
     def call(*args):
         method = there()
-        if method is not None:
-            method(*args)
+        return None if method is None else method(*args)
 
     return call
 
@@ -537,10 +540,11 @@ class _Items:
         self._range = iterable if type(iterable) is range and _fits(iterable) else None
         self._iterator = iter(iterable) if self._range is None else None
 
-    def go_to(self, feed):
-        threading.Thread(target=self._put, args=(feed,), name="pipeline-items", daemon=True).start()
+    def go_to(self, feed, pool):
+        parts = (feed, _weakly(pool._gone))
+        threading.Thread(target=self._put, args=parts, name="pipeline-items", daemon=True).start()
 
-    def _put(self, feed):
+    def _put(self, feed, gone):
         try:
             if self._range is None:
                 feed.read(self._iterator)
@@ -549,4 +553,9 @@ class _Items:
         except BaseException as error:  # noqa: BLE001 - it is raised where results are taken
             feed.fail_with(error)
         else:
-            feed.end()
+            why = gone()
+            if why is None:
+                feed.end()
+            else:
+                # That it is read no further is no end of it.
+                feed.fail_with(_errors.Broken(why))
