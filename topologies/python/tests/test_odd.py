@@ -37,6 +37,29 @@ with pl.Pool(1) as pool:
         )
 
 
+class Exits(Case):
+    def test_a_daemon_thread_that_loses_its_pool_at_the_end_says_nothing(self):
+        for call in ("pool.map(abs, range(100))", "list(pool.imap(abs, range(100)))", "pool.apply(abs, (1,))"):
+            with self.subTest(call):
+                ended = self.script(f"""
+import atexit, threading, time
+# Registered first, so called when the pool has ended: the thread has time to find that.
+atexit.register(time.sleep, 0.2)
+import pipeline_zmq as pl
+
+pool, began = pl.Pool(1), threading.Event()
+
+def go():
+    while True:
+        {call}
+        began.set()
+
+threading.Thread(target=go, daemon=True).start()
+began.wait()
+""")
+                self.assertEqual((ended.returncode, ended.stderr), (0, ""))
+
+
 class Output(Case):
     @by_value
     def test_a_traceback_shows_the_lines_of_the_script(self):

@@ -6,6 +6,7 @@ Owns the interface of ``multiprocessing.Pool`` without a chunk size, and the cal
 from __future__ import annotations
 
 import atexit
+import functools
 import itertools
 import os
 import pickle
@@ -25,8 +26,20 @@ _pools: weakref.WeakSet = weakref.WeakSet()
 
 
 def _stop_all() -> None:
+    threading.excepthook = functools.partial(_quiet_if_left_behind, threading.excepthook)
     for pool in list(_pools):
         pool.terminate()
+
+
+def _quiet_if_left_behind(hook, told) -> None:
+    """Says nothing of daemon threads that only find their pool gone, now that the program ends."""
+    frames = told.exc_traceback
+    while frames is not None and frames.tb_next is not None:
+        frames = frames.tb_next
+    is_ours = frames is not None and frames.tb_frame.f_globals.get("__package__") == __package__
+    is_told = issubclass(told.exc_type, _errors.Broken)
+    if not (told.thread is not None and told.thread.daemon and (is_ours or is_told)):
+        hook(told)
 
 
 atexit.register(_stop_all)
