@@ -35,6 +35,7 @@ class Case(unittest.TestCase):
 
     # After which it hangs.
     patience = LIMIT_SECONDS * 2
+    maxDiff = None
 
     def setUp(self):
         faulthandler.dump_traceback_later(self.patience, exit=True, file=sys.__stderr__)

@@ -9,6 +9,7 @@ import threading
 from . import _errors, _native
 
 _Raised = _native.Raised
+_SLICE_SECONDS = 0.1
 
 
 def timed_out(told):
@@ -48,7 +49,12 @@ class AsyncResult:
 
     def wait(self, timeout=None) -> None:
         """Waits until it has come, so many seconds at most."""
-        self._done.wait(timeout)
+        if timeout is not None:
+            self._done.wait(timeout)
+            return
+        # A signal that another thread was given does not end a wait, so none lasts long.
+        while not self._done.wait(_SLICE_SECONDS):
+            pass
 
     def get(self, timeout=None):
         """The result, waited for so many seconds at most; raises what the function raised.
@@ -56,7 +62,8 @@ class AsyncResult:
         Raises:
             multiprocessing.TimeoutError: It has not come in time; this is a built-in ``TimeoutError`` too.
         """
-        if not self._done.wait(timeout):
+        self.wait(timeout)
+        if not self._done.is_set():
             raise timed_out(f"no result came within {timeout} s")
         if self._error is not None:
             raise self._error
