@@ -28,6 +28,24 @@ class BrokenPool(_errors.Broken, concurrent.futures.BrokenExecutor):
     """:class:`Broken`, for those who know executors."""
 
 
+class _Future(concurrent.futures.Future):
+    """A future whose waits hear Ctrl-C also when another thread is given the signal."""
+
+    def result(self, timeout=None):
+        self._look(timeout)
+        return super().result(timeout)
+
+    def exception(self, timeout=None):
+        self._look(timeout)
+        return super().exception(timeout)
+
+    def _look(self, timeout):
+        if timeout is None:
+            with self._condition:
+                while not self.done():
+                    self._condition.wait(0.1)
+
+
 class Executor(concurrent.futures.Executor):
     """Like ``concurrent.futures.ProcessPoolExecutor``, and a worker that dies breaks nothing.
 
@@ -76,7 +94,7 @@ class Executor(concurrent.futures.Executor):
 
     def submit(self, fn, /, *args, **kwargs):
         """Has ``fn(*args, **kwargs)`` called in a worker; a future of what it comes to."""
-        future = concurrent.futures.Future()
+        future = _Future()
         self._admit()
         try:
             self._pool._single(fn, args, kwargs, lambda result: self._told(future, result))
