@@ -40,6 +40,8 @@ struct Channel {
     // Encoded, and not put. Whoever puts them holds the lock, so items stay in their order.
     values: Mutex<Outputs>,
     over: AtomicBool,
+    // Items are left that nobody wanted.
+    cut: AtomicBool,
     // The intake knows that no more items follow.
     told: AtomicBool,
 }
@@ -54,7 +56,10 @@ impl Channel {
         loop {
             match self.intake.wait_for_room(&self.call, PATIENCE) {
                 Room::Items(items) => return Some(items.min(CHUNK)),
-                Room::Closed => return None,
+                Room::Closed => {
+                    self.cut.store(true, Ordering::Release);
+                    return None;
+                }
                 Room::Full => {}
             }
         }
@@ -104,6 +109,7 @@ impl Feed {
             intake,
             values,
             over: AtomicBool::new(false),
+            cut: AtomicBool::new(false),
             told: AtomicBool::new(false),
         };
         Self { channel: Arc::new(channel), code, encoder }
@@ -174,8 +180,14 @@ impl Feed {
 
     /// No more items follow.
     fn end(&self) {
-        self.channel.call.end();
-        self.channel.fed();
+        let channel = &self.channel;
+        let broken = channel.intake.broken().filter(|_| channel.cut.load(Ordering::Acquire));
+        match broken {
+            // What came so far is not all.
+            Some(why) => channel.call.break_off(&why),
+            None => channel.call.end(),
+        }
+        channel.fed();
     }
 
     /// No more items follow: reading them has raised this.
