@@ -276,10 +276,6 @@ class Pool:
         if self._state != "running":
             raise ValueError("Pool not running")
 
-    def _gone(self):
-        """Why nothing goes on, if so."""
-        return "the pool was terminated" if self._state == "terminated" else self._broken
-
     def _break_off(self, why):
         self._broken = self._broken or why
         self._engine.break_off(why)
@@ -364,7 +360,7 @@ class Pool:
         self._wholes[token] = told
         feed = self._engine.whole(known.code, token, window=self._window)
         self._show(feed, iterable, func)
-        items.go_to(feed, self)
+        items.go_to(feed)
         return result
 
     def _stream(self, func, manner, iterable, *, ordered, kept=None):
@@ -373,7 +369,7 @@ class Pool:
         feed, results = self._engine.stream(known.code, ordered=ordered, window=self._window)
         results.hold((_Use(self, known), kept))
         self._show(feed, iterable, func)
-        items.go_to(feed, self)
+        items.go_to(feed)
         return results
 
     def _show(self, feed, iterable, func):
@@ -553,11 +549,10 @@ class _Items:
         self._range = iterable if type(iterable) is range and _fits(iterable) else None
         self._iterator = iter(iterable) if self._range is None else None
 
-    def go_to(self, feed, pool):
-        parts = (feed, _weakly(pool._gone))
-        threading.Thread(target=self._put, args=parts, name="pipeline-items", daemon=True).start()
+    def go_to(self, feed):
+        threading.Thread(target=self._put, args=(feed,), name="pipeline-items", daemon=True).start()
 
-    def _put(self, feed, gone):
+    def _put(self, feed):
         try:
             if self._range is None:
                 feed.read(self._iterator)
@@ -566,9 +561,4 @@ class _Items:
         except BaseException as error:  # noqa: BLE001 - it is raised where results are taken
             feed.fail_with(error)
         else:
-            why = gone()
-            if why is None:
-                feed.end()
-            else:
-                # That it is read no further is no end of it.
-                feed.fail_with(_errors.Broken(why))
+            feed.end()

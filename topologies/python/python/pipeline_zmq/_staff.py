@@ -29,7 +29,6 @@ class _Member:
         self.name = name
         self.process = None
         self.pidfd = None
-        self.began = 0.0
         self.deaths = 0
         self.due = None
         self.lines = {}
@@ -39,12 +38,11 @@ class _Member:
 class Staff:
     """So many workers of the ventilator at ``endpoint``."""
 
-    def __init__(self, endpoint, workers, *, folder, env, on_broken, report=None):
+    def __init__(self, endpoint, workers, *, folder, env, on_broken):
         self._endpoint = endpoint
         self._folder = folder
         self._env = _environment(env, folder)
         self._on_broken = on_broken
-        self._report = report
         self._members = [_Member(f"worker-{number + 1}") for number in range(workers)]
         self._leaving = False
         self.restarts = 0
@@ -143,7 +141,7 @@ class Staff:
             self._on_broken(f"no worker can be started: {error}")
             self._leaving = True
             return
-        member.process, member.began, member.tail = process, time.monotonic(), []
+        member.process, member.tail = process, []
         member.pidfd = os.pidfd_open(process.pid)
         self._selector.register(member.pidfd, selectors.EVENT_READ, (member, None))
         for stream, name in ((process.stdout, "stdout"), (process.stderr, "stderr")):
@@ -207,8 +205,7 @@ class Staff:
         finally:
             if fd in self._selector.get_map():
                 self._selector.unregister(fd)
-            if member.lines.pop(fd, b""):
-                pass
+            member.lines.pop(fd, None)
             stream.close()
 
     def _again(self, member, code, was_fit):
@@ -217,8 +214,6 @@ class Staff:
             member.deaths, pause = 0, 0.0
         else:
             pause = 0.05 * 2 ** (member.deaths - 1)
-            if self._report is not None:
-                self._report(member.name, code)
         if member.deaths > _DEATHS_MAX:
             self._leaving = True
             said = "\n".join(member.tail)

@@ -179,7 +179,7 @@ impl Call {
         self.news.notify_all();
     }
 
-    /// Results have come. Whether room has become free by that.
+    /// Results have come.
     pub fn deliver(self: &Arc<Self>, index: u64, piece: Piece) {
         if let Manner::Told(desk) = &self.manner {
             self.state().came += piece.len();

@@ -5,7 +5,7 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use super::call::{Call, Piece};
@@ -62,21 +62,10 @@ impl Desk {
 
     /// Waits for what is to be told, for so long at most; none once it is over.
     pub fn take(&self, patience: Duration) -> Option<Vec<News>> {
-        let deadline = Instant::now() + patience;
-        let mut state = self.state();
-        loop {
-            if !state.news.is_empty() {
-                return Some(state.news.drain(..).collect());
-            }
-            if state.over {
-                return None;
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Some(Vec::new());
-            }
-            let waited = self.filled.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
+        let is_idle = |state: &mut State| state.news.is_empty() && !state.over;
+        let waited = self.filled.wait_timeout_while(self.state(), patience, is_idle);
+        let (mut state, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        let is_over = state.news.is_empty() && !waited.timed_out();
+        (!is_over).then(|| state.news.drain(..).collect())
     }
 }

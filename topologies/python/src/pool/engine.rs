@@ -88,10 +88,6 @@ impl Engine {
     fn is_mine(&self) -> bool {
         self.owner == process::id()
     }
-
-    fn call(&self, manner: Manner, window: Option<u64>, token: u64) -> Arc<Call> {
-        Call::new(manner, window, token)
-    }
 }
 
 #[pymethods]
@@ -152,7 +148,7 @@ impl Engine {
     #[pyo3(signature = (code, *, ordered, window=None))]
     fn stream(&self, code: u64, ordered: bool, window: Option<u64>) -> (Feed, Results) {
         let manner = if ordered { Manner::Ordered } else { Manner::AsTheyCome };
-        let call = self.call(manner, window, 0);
+        let call = Call::new(manner, window, 0);
         let feed = Feed::new(call.clone(), self.intake.clone(), code, self.encoder);
         (feed, Results::new(call, self.intake.clone()))
     }
@@ -160,7 +156,7 @@ impl Engine {
     /// A call whose results are told all at once, under this token: where its items go.
     #[pyo3(signature = (code, token, *, window=None))]
     fn whole(&self, code: u64, token: u64, window: Option<u64>) -> Feed {
-        let call = self.call(Manner::Whole(self.desk.clone()), window, token);
+        let call = Call::new(Manner::Whole(self.desk.clone()), window, token);
         Feed::new(call, self.intake.clone(), code, self.encoder)
     }
 

@@ -24,7 +24,7 @@ use super::{
     call::Call,
     intake::{Intake, Room},
 };
-use crate::values::{Encoder, Fault, too_large};
+use crate::values::{Encoder, Fault, push_int, too_large};
 
 /// How long room is waited for before a look whether it is wanted at all.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -130,10 +130,15 @@ pub(super) fn encode(
 ) -> Result<(), Fault> {
     values.begin_unit();
     values.push_written(|out| {
-        out.push(0x92);
-        push_uint(out, code);
+        push_head(out, code);
         encoder.append(item, out)
     })
+}
+
+/// What stands before each item: that it is one of two, and the code's id.
+fn push_head(out: &mut Vec<u8>, code: u64) {
+    out.push(0x92);
+    push_uint(out, code);
 }
 
 /// What cannot be sent, for Python.
@@ -220,12 +225,8 @@ impl Feed {
             values.begin_unit();
             // No limit is as low as a number.
             let _ = values.push_written(|out| {
-                out.push(0x92);
-                push_uint(out, self.code);
-                match u64::try_from(number) {
-                    Ok(number) => push_uint(out, number),
-                    Err(_) => _ = rmp::encode::write_sint(out, number),
-                }
+                push_head(out, self.code);
+                push_int(out, number);
                 Ok::<_, Failure>(())
             });
         }

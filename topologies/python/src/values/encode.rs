@@ -157,14 +157,20 @@ impl Encoder {
 #[inline]
 fn integer(object: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> bool {
     if let Ok(number) = object.extract::<i64>() {
-        match u64::try_from(number) {
-            Ok(number) => push_uint(out, number),
-            // Memory is all that it needs.
-            Err(_) => _ = rmp::encode::write_sint(out, number),
-        }
+        push_int(out, number);
         return true;
     }
     object.extract::<u64>().map(|number| push_uint(out, number)).is_ok()
+}
+
+/// Appends a whole number.
+#[inline]
+pub(crate) fn push_int(out: &mut Vec<u8>, number: i64) {
+    match u64::try_from(number) {
+        Ok(number) => push_uint(out, number),
+        // Memory is all that it needs.
+        Err(_) => _ = rmp::encode::write_sint(out, number),
+    }
 }
 
 #[inline]

@@ -13,7 +13,7 @@ mod raised;
 
 pub(crate) use self::{
     decode::Decoder,
-    encode::{Encoder, Fault, append_raised, too_large},
+    encode::{Encoder, Fault, append_raised, push_int, too_large},
     raised::Raised,
 };
 

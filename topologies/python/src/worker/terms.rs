@@ -61,7 +61,6 @@ impl Terms {
         if out.push_written(|out| Encoder::plain().append_native(result, out)).is_ok() {
             return Ok(1);
         }
-        let py = result.py();
         if !result.hasattr("__next__")? {
             return self.output(result, out).map(|()| 1);
         }
@@ -74,7 +73,6 @@ impl Terms {
                 return Err(fault);
             }
         }
-        let _ = py;
         Ok((out.len() - start) as u32)
     }
 
