@@ -58,23 +58,27 @@ def die_at(value):
     return value
 
 
-def die_once(mark, value):
-    """Kills its worker the first time."""
+def first_time(mark):
+    """Whether nobody has asked this before, in any process."""
     try:
         os.close(os.open(mark, os.O_CREAT | os.O_EXCL))
     except FileExistsError:
-        return value
-    os.kill(os.getpid(), signal.SIGKILL)
-    return None
+        return False
+    return True
+
+
+def die_once(mark, value):
+    """Kills its worker the first time."""
+    if first_time(mark):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return value
 
 
 def leave_once(mark, value):
     """Ends its process in the middle of a call, the first time."""
-    try:
-        os.close(os.open(mark, os.O_CREAT | os.O_EXCL))
-    except FileExistsError:
-        return value
-    os._exit(3)
+    if first_time(mark):
+        os._exit(3)
+    return value
 
 
 def fail_first(folder, times, value):

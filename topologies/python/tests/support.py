@@ -79,6 +79,7 @@ class Case(unittest.TestCase):
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            preexec_fn=_hear_ctrl_c,
         )
         self.addCleanup(_end, process)
         return process
@@ -92,6 +93,11 @@ def environment():
     """The environment of programs that are run apart: they find what this one finds."""
     paths = [path for path in sys.path if path and os.path.isdir(path)]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+
+def _hear_ctrl_c():
+    """Also where these tests run in the background of a shell, which has it ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _end(process):
