@@ -1,13 +1,14 @@
 //! A sink joined to its sockets and its recorder.
 
-use std::{io, path::PathBuf, process};
+use std::{io, path::PathBuf};
 
 use proto::{
-    frame::{Hello, HelloRole},
+    frame::HelloRole,
     limits::Limits,
     net::{
         driver::{Driver, DriverError, Handle},
-        endpoint::{Endpoint, this_host},
+        endpoint::Endpoint,
+        hello::hello,
         key::Key,
         zeromq::{NetError, SharedContext},
     },
@@ -113,13 +114,7 @@ pub fn run(
     driver.listen(&setup.bind)?;
     let recorder = recorder.start(driver.handle())?;
     started(driver.handle());
-    let hello = Hello {
-        role: HelloRole::Observer,
-        name: setup.name.clone(),
-        endpoints: Vec::new(),
-        host: this_host(),
-        pid: process::id(),
-    };
+    let hello = hello(HelloRole::Observer, &setup.name);
     let (sink, first) = Sink::new(random()?, hello, setup.limits.clone(), point);
     Ok(driver.run(sink, first, move |request| recorder.perform(request))?)
 }

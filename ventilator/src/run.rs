@@ -1,13 +1,14 @@
 //! A ventilator joined to its sockets and its source.
 
-use std::{io, path::PathBuf, process, time::Duration};
+use std::{io, path::PathBuf, time::Duration};
 
 use proto::{
     diary::{Diary, VENTILATOR_FILE},
-    frame::{Hello, HelloRole},
+    frame::HelloRole,
     net::{
         driver::{Driver, DriverError, Handle},
         endpoint::{Endpoint, this_host},
+        hello::hello,
         key::Key,
         lock::{Lock, LockError},
         zeromq::{NetError, SharedContext},
@@ -132,7 +133,8 @@ pub fn run_source(
         carries_input: setup.carries_input,
     };
     let me = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
-    let (mut ventilator, first) = Ventilator::new(me, hello(setup, &config.digest), config);
+    let hello = hello(role(setup, &config.digest), &setup.name);
+    let (mut ventilator, first) = Ventilator::new(me, hello, config);
     if !setup.sink_elsewhere.is_empty() {
         let sink = setup.sink_elsewhere.iter().map(ToString::to_string).collect();
         ventilator.sink_elsewhere(this_host(), sink);
@@ -165,17 +167,12 @@ fn shown(endpoint: &Endpoint) -> Option<String> {
     }
 }
 
-fn hello(setup: &Setup, digest: &str) -> Hello {
-    Hello {
-        role: HelloRole::Ventilator {
-            plan: digest.to_owned(),
-            run: 0,
-            stages: setup.stages.iter().map(|stage| stage.name.clone()).collect(),
-        },
-        name: setup.name.clone(),
-        endpoints: Vec::new(),
-        host: this_host(),
-        pid: process::id(),
+/// What this ventilator is.
+fn role(setup: &Setup, digest: &str) -> HelloRole {
+    HelloRole::Ventilator {
+        plan: digest.to_owned(),
+        run: 0,
+        stages: setup.stages.iter().map(|stage| stage.name.clone()).collect(),
     }
 }
 

@@ -1,17 +1,18 @@
 //! A worker joined to its sockets and its executor.
 
 use std::{
-    io, process,
+    io,
     thread::{self, JoinHandle},
     time::Duration,
 };
 
 use proto::{
-    frame::{Hello, HelloRole},
+    frame::HelloRole,
     limits::{FRAME_BYTES_CEILING, Limits},
     net::{
         driver::{Driver, DriverError, Handle},
-        endpoint::{Endpoint, this_host},
+        endpoint::Endpoint,
+        hello::hello,
         key::Key,
         zeromq::{NetError, SharedContext},
     },
@@ -94,13 +95,8 @@ impl Prepared {
             driver.bind(endpoint)?;
         }
         driver.advertise(setup.advertise.clone());
-        let hello = Hello {
-            role: HelloRole::Worker { stage: setup.stage.clone(), own: own.function.is_some() },
-            name: setup.name.clone(),
-            endpoints: Vec::new(),
-            host: this_host(),
-            pid: process::id(),
-        };
+        let role = HelloRole::Worker { stage: setup.stage.clone(), own: own.function.is_some() };
+        let hello = hello(role, &setup.name);
         let own = Own { concurrency: setup.concurrency, ..own };
         let me = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
         let (mut role, first) = WorkerRole::new(me, hello, vec![setup.ventilator.to_string()]);

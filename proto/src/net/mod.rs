@@ -3,6 +3,7 @@
 pub mod door;
 pub mod driver;
 pub mod endpoint;
+pub mod hello;
 pub mod host;
 pub mod key;
 pub mod lock;

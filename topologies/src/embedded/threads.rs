@@ -9,7 +9,6 @@
 use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
-    process,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -18,11 +17,12 @@ use std::{
 };
 
 use proto::{
-    frame::{Hello, HelloRole, PeerId},
+    frame::{HelloRole, PeerId},
     limits::Limits,
     net::{
         driver::{Driver, DriverError, Handle, STOPPED},
-        endpoint::{Endpoint, this_host},
+        endpoint::Endpoint,
+        hello::hello,
         zeromq::{NetError, SharedContext},
     },
     plan::Stage,
@@ -337,14 +337,4 @@ fn listening<R: Send + 'static>(
     let mut driver = Driver::new(context, None, limits)?;
     driver.bind(&at(name))?;
     Ok(driver)
-}
-
-fn hello(role: HelloRole, name: &str) -> Hello {
-    Hello {
-        role,
-        name: name.to_owned(),
-        endpoints: Vec::new(),
-        host: this_host(),
-        pid: process::id(),
-    }
 }

@@ -3,14 +3,15 @@
 //! Owns the reports' way from the sockets to a channel; refuses to show or judge them, and takes
 //! no part in the run.
 
-use std::{io, process, thread};
+use std::{io, thread};
 
 use proto::{
-    frame::{Frame, Hello, HelloRole, Report},
+    frame::{Frame, HelloRole, Report},
     limits::Limits,
     net::{
         driver::{Driver, Handle},
-        endpoint::{Endpoint, this_host},
+        endpoint::Endpoint,
+        hello::hello,
         zeromq::{NetError, SharedContext},
     },
     role::{Effect, Event, LinkId, Role, Turn},
@@ -84,13 +85,7 @@ pub fn start(
 
 impl<F: FnMut(Reporter, Report)> Observer<F> {
     fn new(me: u64, lookout: &Lookout, tell: F) -> (Self, Vec<Effect<()>>) {
-        let hello = Hello {
-            role: HelloRole::Observer,
-            name: "up".into(),
-            endpoints: Vec::new(),
-            host: this_host(),
-            pid: process::id(),
-        };
+        let hello = hello(HelloRole::Observer, "up");
         let mut mesh = Mesh::new(me, hello, &lookout.limits);
         let mut out = Vec::new();
         let ventilator = mesh.dial(vec![lookout.ventilator.to_string()], None, &mut out);

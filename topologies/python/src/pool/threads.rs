@@ -5,18 +5,18 @@
 use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
-    process,
     sync::Arc,
     thread,
 };
 
 use pipeline::up::workplace::{PrivateFolder, WorkplaceError};
 use proto::{
-    frame::{Hello, HelloRole},
+    frame::HelloRole,
     limits::{FRAME_BYTES_CEILING, Limits},
     net::{
         driver::{Driver, DriverError, Handle, STOPPED},
         endpoint::{Endpoint, this_host},
+        hello::hello,
         key::{Key, KeyError},
         zeromq::{NetError, SharedContext},
     },
@@ -246,14 +246,4 @@ fn driver<R: Send + 'static>(
 
 fn incarnation() -> io::Result<u64> {
     getrandom::u64().map_err(|error| io::Error::other(error.to_string()))
-}
-
-fn hello(role: HelloRole, name: &str) -> Hello {
-    Hello {
-        role,
-        name: name.to_owned(),
-        endpoints: Vec::new(),
-        host: this_host(),
-        pid: process::id(),
-    }
 }
