@@ -29,6 +29,6 @@ mod _native {
         cli::command_line,
         pool::{Engine, Feed, Results},
         values::Raised,
-        worker::{Units, current_unit, forms, work},
+        worker::{Units, current_unit, shared_source, work},
     };
 }

@@ -1,20 +1,11 @@
-"""Runs a stage's Python source; what `python3 -c` is given stands behind forms.py, see python.rs for the protocol."""
+"""Runs a stage's Python source; what `python3 -c` is given stands behind forms.py and source.py, see python.rs for the protocol."""
 
 import itertools
 import json
-import linecache
 import os
 import sys
 import traceback
-import types
-from importlib.machinery import ModuleSpec
 
-# What the source is called in tracebacks: its file, where it is from one.
-NAME = "<python>"
-MODULE = "stage"
-# `async def` and `async def` with `yield`, as `inspect` knows them, which takes long to import.
-ASYNCHRONOUS = 0x80 | 0x200
-NOBODY_AWAITS = "nobody awaits it here: give the stage a `concurrency` above 1, or make `work` a plain `def`, which may call asyncio.run(...)"
 TRACEBACK_CHARS_MAX = 12000
 # A number of so many digits may not fit 64 bits, signed ones first; found by making all digits alike.
 LONG_NUMBER = b"0" * 19
@@ -29,42 +20,6 @@ def remote(error, skip):
     text = "".join(traceback.format_exception(type(error), error, trace)).strip()
     # Lone surrogates have no UTF-8, so they could not be sent.
     return text[-TRACEBACK_CHARS_MAX:].encode("utf-8", "replace").decode()
-
-
-def is_async(work):
-    """Whether it is an `async def`."""
-    code = getattr(work, "__code__", None)
-    return code is not None and bool(code.co_flags & ASYNCHRONOUS)
-
-
-def load(opening, pipeline_unit):
-    """The namespace of the stage's source, run once.
-
-    It is that of a module like any other, which dataclasses, pickle and others look up by its name. If it is from
-    a file, others beside that can be imported, as by a script.
-    """
-    global NAME
-    source = opening["source"]
-    if opening["path"] is not None:
-        NAME = opening["path"]
-        sys.path.insert(0, os.path.dirname(NAME))
-    lines = source.splitlines(True)
-    linecache.cache[NAME] = (len(source), None, lines, NAME)
-    module = types.ModuleType(MODULE)
-    module.__file__ = NAME
-    module.__spec__ = ModuleSpec(MODULE, None, origin=NAME)
-    module.pipeline_unit = pipeline_unit
-    sys.modules[MODULE] = module
-    if "multiprocessing" in source or "ProcessPool" in source:
-        # Only a fork has this module; from a file it could not be imported.
-        import multiprocessing
-
-        multiprocessing.set_start_method("fork")
-    exec(compile(source, NAME, "exec"), module.__dict__)
-    work = module.__dict__.get("work")
-    if not callable(work):
-        raise NameError("the source defines no function `work(value)`")
-    return module.__dict__
 
 
 def outputs_of(result, outputs_max):
@@ -128,11 +83,13 @@ def main():
     outputs_max = opening["outputs_max"]
     space = None
     try:
-        space = load(opening, lambda: (space["PIPELINE_UNIT"], space["PIPELINE_ATTEMPT"]))
-        if is_async(space["work"]):
-            space = None
-            raise TypeError(f"`work` is an `async def`, and {NOBODY_AWAITS}")
-        answer = encode([])
+        loaded = load(
+            opening["source"],
+            opening["path"],
+            lambda: (space["PIPELINE_UNIT"], space["PIPELINE_ATTEMPT"]),
+        )
+        refuse_async(loaded["work"])
+        space, answer = loaded, encode([])
     except BaseException as error:
         answer = encode(remote(error, 2))
     while True:

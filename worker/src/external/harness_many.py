@@ -223,7 +223,7 @@ class Loop:
             names = [name for known, name in list(self.open.values()) if known is task]
             stack = traceback.extract_stack(frame)
             # What leads to the source is asyncio's and this harness's.
-            own = [place for place, line in enumerate(stack) if line.filename == NAME]
+            own = [place for place, line in enumerate(stack) if line.filename == sys.modules[MODULE].__file__]
             stack = "".join(traceback.format_list(stack[own[0] if own else 0 :]))
             blocked = {"blocked": now - beat, "unit": names[0] if names else "", "stack": stack.rstrip()[-4000:]}
             self.answers.write(json.dumps(blocked).encode() + b"\n")
@@ -281,7 +281,7 @@ def many():
         for name in GLOBAL_NAMES:
             if name in source:
                 raise NameError(f"{name} is the name of one unit, and many are open at once: call pipeline_unit(), which gives (unit, attempt)")
-        space = load(opening, pipeline_unit)
+        space = load(source, opening["path"], pipeline_unit)
     except BaseException as error:
         answers.write(encode(remote(error, 2)))
         return

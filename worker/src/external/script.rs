@@ -8,8 +8,14 @@ use serde_json::{Value, json};
 
 use super::{CommandLine, EmptyCommand};
 
-/// The forms of values, and what both harnesses need.
-const HARNESS: &str = concat!(include_str!("forms.py"), "\n", include_str!("harness.py"));
+/// The forms of values, how source is run, and what both harnesses need.
+const HARNESS: &str = concat!(
+    include_str!("forms.py"),
+    "\n",
+    include_str!("source.py"),
+    "\n",
+    include_str!("harness.py")
+);
 
 /// Python source with what runs it.
 #[derive(Debug, Clone, PartialEq, Eq)]

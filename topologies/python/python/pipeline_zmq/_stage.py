@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import functools
 import importlib
-import linecache
 import os
 import sys
-import types
-from importlib.machinery import ModuleSpec
 
 from . import _unit, _worker
 
-_MODULE = "stage"
-_NAME = "<python>"
 _UNIT_NAMES = ("PIPELINE_UNIT", "PIPELINE_ATTEMPT")
-_NOBODY_AWAITS = (
-    "nobody awaits it here: give the stage a `concurrency` above 1, or make `work` a plain `def`,"
-    " which may call asyncio.run(...)"
-)
 
 
 def load(*, source, path, call, args, stage, concurrency):
@@ -29,14 +20,12 @@ def load(*, source, path, call, args, stage, concurrency):
         if "" not in sys.path and os.getcwd() not in sys.path:
             sys.path.insert(0, os.getcwd())
         return _ready(find(call))
-    sys.argv[:] = [path or _NAME, *args]
-    space = _module(source, path)
-    work = space.get("work")
-    if not callable(work):
-        raise NameError("the source defines no function `work(value)`")
-    if concurrency == 1 and _is_asynchronous(work):
-        raise TypeError(f"`work` is an `async def`, and {_NOBODY_AWAITS}")
-    return _named(_ready(work), source, space, concurrency)
+    shared = _worker.shared()
+    sys.argv[:] = [path or shared["UNNAMED"], *args]
+    space = shared["load"](source, path, _pipeline_unit)
+    if concurrency == 1:
+        shared["refuse_async"](space["work"])
+    return _named(_ready(space["work"]), source, space, concurrency)
 
 
 def find(call: str):
@@ -48,26 +37,6 @@ def find(call: str):
     for part in attribute.split("."):
         found = getattr(found, part)
     return found
-
-
-def _module(source, path):
-    """The namespace of the source, run once as a module like any other."""
-    name = path or _NAME
-    if path is not None:
-        sys.path.insert(0, os.path.dirname(path))
-    linecache.cache[name] = (len(source), None, source.splitlines(True), name)
-    module = types.ModuleType(_MODULE)
-    module.__file__ = name
-    module.__spec__ = ModuleSpec(_MODULE, None, origin=name)
-    module.pipeline_unit = _pipeline_unit
-    sys.modules[_MODULE] = module
-    if "multiprocessing" in source or "ProcessPool" in source:
-        # Only a fork has this module; from a file it could not be imported.
-        import multiprocessing
-
-        multiprocessing.set_start_method("fork", force=True)
-    exec(compile(source, name, "exec"), module.__dict__)  # noqa: S102 - it is what a stage is
-    return module.__dict__
 
 
 def _pipeline_unit():
@@ -112,11 +81,6 @@ def _gathered(work):
         return iter([output async for output in work(value)])
 
     return gathered
-
-
-def _is_asynchronous(work):
-    code = getattr(work, "__code__", None)
-    return code is not None and bool(code.co_flags & (0x80 | 0x200))
 
 
 def worker(function):

@@ -175,13 +175,14 @@ def stage(*, stage, args, concurrency, source=None, path=None, call=None):
 
 def plain(value):
     """The form of a value in a topology, where other languages and JSON read it."""
-    return _forms()["plain"](value)
+    return shared()["plain"](value)
 
 
 @functools.cache
-def _forms():
-    space = {"__name__": "pipeline_zmq._forms"}
-    exec(compile(_native.forms(), "<pipeline_zmq forms>", "exec"), space)  # noqa: S102 - our own
+def shared():
+    """What workers without this package run as well: the forms of values, and how source is run."""
+    space = {"__name__": "pipeline_zmq._shared"}
+    exec(compile(_native.shared_source(), "<pipeline_zmq shared>", "exec"), space)  # noqa: S102 - our own
     return space
 
 

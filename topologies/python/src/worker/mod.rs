@@ -50,10 +50,14 @@ struct Flags {
     function: Option<String>,
 }
 
-/// The source of the module with the forms of values, which workers without this package run as well.
+/// What workers without this package run as well: the forms of values, and how a stage's source is run.
 #[pyfunction]
-pub(crate) fn forms() -> &'static str {
-    include_str!("../../../../worker/src/external/forms.py")
+pub(crate) fn shared_source() -> &'static str {
+    concat!(
+        include_str!("../../../../worker/src/external/forms.py"),
+        "\n",
+        include_str!("../../../../worker/src/external/source.py")
+    )
 }
 
 /// Runs a worker on the main thread until it leaves; what to leave with. `host` is what loads functions
