@@ -89,6 +89,34 @@ class Case(unittest.TestCase):
         self.until(lambda: not workers_of(pid), f"the end of the workers of {pid}")
 
 
+class PoolCase(Case):
+    """Tests that share one pool."""
+
+    workers = 2
+
+    @classmethod
+    def setUpClass(cls):
+        import pipeline_zmq as pl
+
+        cls.pool = pl.Pool(cls.workers)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.pool.terminate()
+
+
+def outcomes(results, kind):
+    """All that an iterator gives: results, and in the places of others the errors of this kind."""
+    told = []
+    while True:
+        try:
+            told.append(next(results))
+        except StopIteration:
+            return told
+        except kind as error:
+            told.append(error)
+
+
 def environment():
     """The environment of programs that are run apart: they find what this one finds."""
     paths = [path for path in sys.path if path and os.path.isdir(path)]

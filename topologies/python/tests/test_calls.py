@@ -10,18 +10,10 @@ import unittest
 
 import functions
 import pipeline_zmq as pl
-from support import Case, by_value
+from support import Case, PoolCase, by_value
 
 
-class Calls(Case):
-    @classmethod
-    def setUpClass(cls):
-        cls.pool = pl.Pool(2)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.pool.terminate()
-
+class Calls(PoolCase):
     def test_map_gives_a_list_in_the_order_of_the_items(self):
         expected = [n * n for n in range(5_000)]
         self.assertEqual(self.pool.map(functions.square, range(5_000)), expected)

@@ -9,7 +9,7 @@ import unittest
 
 import functions
 import pipeline_zmq as pl
-from support import Case
+from support import Case, outcomes
 
 
 class Crashes(Case):
@@ -38,16 +38,8 @@ class Crashes(Case):
 
     def test_an_item_that_kills_its_workers_is_given_up_alone(self):
         with pl.Pool(2, crash_limit=2) as pool:
-            results = pool.imap(functions.die_at, range(100))
-            told = []
-            while True:
-                try:
-                    told.append(next(results))
-                except StopIteration:
-                    break
-                except pl.Crashed as crashed:
-                    self.assertEqual(crashed.unit, 37)
-                    told.append(crashed)
+            told = outcomes(pool.imap(functions.die_at, range(100)), pl.Crashed)
+            self.assertEqual([one.unit for one in told if isinstance(one, pl.Crashed)], [37])
             self.assertIsInstance(told[37], pl.Crashed)
             del told[37]
             self.assertEqual(told, [n for n in range(100) if n != 37])

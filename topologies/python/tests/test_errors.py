@@ -8,18 +8,10 @@ import unittest
 
 import functions
 import pipeline_zmq as pl
-from support import Case, by_value
+from support import Case, PoolCase, by_value, outcomes
 
 
-class Raised(Case):
-    @classmethod
-    def setUpClass(cls):
-        cls.pool = pl.Pool(2)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.pool.terminate()
-
+class Raised(PoolCase):
     def raised(self, kind, call, *arguments):
         with self.assertRaises(kind) as raised:
             call(*arguments)
@@ -43,14 +35,8 @@ class Raised(Case):
 
     def test_an_iterator_goes_on_behind_what_was_raised(self):
         results = self.pool.imap(reciprocal, [1, 0, 2, 0, 4])
-        told = []
-        while True:
-            try:
-                told.append(next(results))
-            except StopIteration:
-                break
-            except ZeroDivisionError:
-                told.append("raised")
+        told = outcomes(results, ZeroDivisionError)
+        told = ["raised" if isinstance(one, ZeroDivisionError) else one for one in told]
         self.assertEqual(told, [1.0, "raised", 0.5, "raised", 0.25])
 
     def test_every_failure_of_many_is_in_its_place(self):

@@ -18,7 +18,7 @@ import uuid
 
 import functions
 import pipeline_zmq as pl
-from support import Case, by_value, numpy, with_numpy
+from support import Case, PoolCase, by_value, numpy, with_numpy
 
 
 class Color(enum.Enum):
@@ -104,14 +104,8 @@ PLAIN = [
 ]
 
 
-class Values(Case):
-    @classmethod
-    def setUpClass(cls):
-        cls.pool = pl.Pool(1)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.pool.terminate()
+class Values(PoolCase):
+    workers = 1
 
     def assert_same(self, told, value):
         self.assertIs(type(told), type(value))

@@ -103,9 +103,7 @@ def _travelling(error):
     from . import _pickling
 
     try:
-        data = _pickling.dump(error)
-        if not isinstance(data, bytes):
-            data = _pickling.by_value(error)
+        data = _pickling.dump_whole(error)
         again = pickle.loads(data)
     except BaseException:  # noqa: BLE001 - then it goes as text
         return None

@@ -18,12 +18,10 @@ PROTOCOL = 5
 # An object with less in its buffers is copied with its pickle, which is cheaper.
 BUFFER_BYTES_MIN = 4096
 
-loads = pickle.loads
-
 
 def load(data, buffers=None):
     """The object that was dumped."""
-    return loads(data, buffers=buffers)
+    return pickle.loads(data, buffers=buffers)
 
 
 def _cloudpickle():
@@ -126,13 +124,13 @@ def ship_if_there(name) -> None:
         _shipped.add(name)
 
 
-def dump_function(function) -> bytes:
-    """A function for another process: by its name if that can import it, else by value."""
-    data = dump(function)
+def dump_whole(obj) -> bytes:
+    """An object as one pickle, buffers and all: a function for another process, or an exception."""
+    data = dump(obj)
     if isinstance(data, bytes):
         return data
-    # A function that holds arrays; it is shipped once, so nobody minds.
-    return by_value(function)
+    # It holds arrays; it is not sent by the million, so nobody minds.
+    return by_value(obj)
 
 
 def _explained(obj, problem) -> Exception:

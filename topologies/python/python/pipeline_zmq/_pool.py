@@ -196,8 +196,7 @@ class Pool:
             "concurrency": concurrency,
             "codec": codec,
             "authkey": _authkey(),
-            "init": None if init is None else _pickling.by_value((init, tuple(initargs)))
-            if _needs_value(init) else pickle.dumps((init, tuple(initargs)), 5),
+            "init": None if init is None else _pickling.dump_whole((init, tuple(initargs))),
         }
         self._engine.define(pickle.dumps(setup, 5))
         from ._staff import Staff
@@ -229,7 +228,7 @@ class Pool:
             self._forget_dead()
             known = self._functions.get(key)
             if known is None or not known.is_of(function):
-                shipped = pickle.dumps((manner, _pickling.dump_function(function)), 5)
+                shipped = pickle.dumps((manner, _pickling.dump_whole(function)), 5)
                 known = _Function(key, function, self._engine.define(shipped), self._dead)
                 self._functions[key] = known
             elif known.users == 0:
@@ -527,12 +526,6 @@ def _weakly(method):
         return None if method is None else method(*args)
 
     return call
-
-
-def _needs_value(function):
-    return getattr(function, "__module__", None) in (None, "__main__") or "<" in getattr(
-        function, "__qualname__", "<"
-    )
 
 
 def _fits(numbers):
