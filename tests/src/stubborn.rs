@@ -85,6 +85,8 @@ impl fmt::Display for Trouble {
     }
 }
 
+const WORKERS: usize = 2;
+
 /// What a unit does: it starts what will not go by itself, and says that it has. From the hundredth on it waits
 /// until the run was asked to end: however late that comes, the run has not ended by itself.
 const SHELL: &str = r#"
@@ -93,7 +95,7 @@ work() {
     sleep 300 &
     setsid sleep 300 &
     (setsid sh -c 'trap "" HUP INT TERM; sleep 300 & sleep 300' &)
-    : > "$BEGUN"
+    : > "$BEGUN/$1"
     if [ "$PACE" = endless ]; then sleep 300; fi
     while [ "$1" -ge 100 ] && ! [ -e "$ASKED" ]; do sleep 0.01; done
 }
@@ -119,7 +121,7 @@ def work(value):
         if os.fork() == 0:
             time.sleep(300)
         os._exit(0)
-    open(os.environ["BEGUN"], "w").close()
+    open(os.path.join(os.environ["BEGUN"], str(value)), "w").close()
     if os.environ["PACE"] == "endless":
         time.sleep(300)
     while value >= 100 and not os.path.exists(os.environ["ASKED"]):
@@ -127,7 +129,7 @@ def work(value):
     return value
 "#;
 
-/// A run in a folder of its own, until it has begun.
+/// A run in a folder of its own, from the moment at which each worker has begun a unit.
 struct Run {
     launcher: Process,
     mark: Mark,
@@ -144,7 +146,7 @@ fn topology(folder: &Path, kind: Kind, end: End) -> PathBuf {
     let units = if end == End::Calm { 6 } else { 400 };
     let text = format!(
         "name = \"stubborn\"\n[source]\nkind = \"range\"\nfrom = 1\nto = {units}\n\
-         [[stage]]\nname = \"s\"\nworkers = 2\n{function}\n[sink]\noutput = \"out.jsonl\"\n"
+         [[stage]]\nname = \"s\"\nworkers = {WORKERS}\n{function}\n[sink]\noutput = \"out.jsonl\"\n"
     );
     let path = folder.join("stubborn.toml");
     for (path, content) in [(&shell, SHELL), (&path, text.as_str())] {
@@ -158,6 +160,7 @@ impl Run {
         let folder = tempfile::tempdir_in(place.folder()).expect("a folder can be made").keep();
         let topology = topology(&folder, kind, end);
         let [begun, asked] = ["begun", "asked"].map(|name| folder.join(name));
+        std::fs::create_dir(&begun).expect("a folder can be made");
         let mark = Mark::new();
         let mut command = place.command(programs::program("pipeline"));
         command.arg("up").arg(topology).args(["--quiet", "--ephemeral"]);
@@ -167,8 +170,10 @@ impl Run {
             .env("PACE", if end.is_abrupt() { "endless" } else { "brief" });
         mark.put_on(&mut command);
         let mut launcher = place.start_command("up", command);
-        wait::until("a program has begun", || {
-            (begun.exists() || !launcher.is_running()).then_some(())
+        // Each of the workers has one then, and the run lasts also when one of them is killed.
+        let all_have_begun = || std::fs::read_dir(&begun).is_ok_and(|units| units.count() >= WORKERS);
+        wait::until("programs have begun", || {
+            (all_have_begun() || !launcher.is_running()).then_some(())
         });
         Run { launcher, mark, asked }
     }
