@@ -171,7 +171,8 @@ impl Run {
         mark.put_on(&mut command);
         let mut launcher = place.start_command("up", command);
         // Each of the workers has one then, and the run lasts also when one of them is killed.
-        let all_have_begun = || std::fs::read_dir(&begun).is_ok_and(|units| units.count() >= WORKERS);
+        let all_have_begun =
+            || std::fs::read_dir(&begun).is_ok_and(|units| units.count() >= WORKERS);
         wait::until("programs have begun", || {
             (all_have_begun() || !launcher.is_running()).then_some(())
         });

@@ -109,6 +109,8 @@ pub struct WorkerRole {
     mesh: Mesh,
     home: Home,
     membership: Option<Membership>,
+    // Workers that asked before it knew what it is.
+    early: Vec<LinkId>,
     parcels: Parcels,
     figures: Figures,
     // The run was asked to end: what is left of it is for whoever goes on.
@@ -145,6 +147,7 @@ impl WorkerRole {
                 planned_by: None,
             },
             membership: None,
+            early: Vec::new(),
             parcels: Parcels::new(&limits, me),
             figures,
             handover: None,
@@ -194,7 +197,7 @@ impl WorkerRole {
 
     fn mesh_event(&mut self, turn: &mut Turn<'_>, event: MeshEvent) {
         match event {
-            MeshEvent::Asked { link, hello, .. } => self.asked(turn, link, &hello),
+            MeshEvent::Asked { link, hello, .. } => self.asked(turn, link, &hello.role),
             MeshEvent::Opened { link, welcome, run } => self.opened(turn, link, *welcome, run),
             MeshEvent::Refused { link, refusal } => self.refused(link, &refusal),
             MeshEvent::Broken { link, loss, .. } => self.broken(turn, link, loss),
@@ -268,15 +271,25 @@ impl WorkerRole {
     }
 
     /// A worker of a stage before wants to send.
-    fn asked(&mut self, turn: &mut Turn<'_>, link: LinkId, hello: &Hello) {
+    fn asked(&mut self, turn: &mut Turn<'_>, link: LinkId, role: &HelloRole) {
+        match (role, &self.membership) {
+            (HelloRole::Worker { .. }, Some(_)) => self.admit(turn, link),
+            // Of the same ventilator, which has told it first. Who is refused asks much later again.
+            (HelloRole::Worker { .. }, None) => self.early.push(link),
+            _ => self.mesh.refuse(link, Refusal::OtherRun, turn.out),
+        }
+    }
+
+    /// A worker of a stage before wants to send units here.
+    fn admit(&mut self, turn: &mut Turn<'_>, link: LinkId) {
         let has_senders =
             self.membership.as_ref().is_some_and(|member| member.plan.stage_index > 0);
-        match hello.role {
-            HelloRole::Worker { .. } if has_senders && !self.parcels.is_closed() => {
-                self.mesh.welcome(link, Welcome::Peer, turn.out);
-                self.parcels.join(link);
-            }
-            _ => self.mesh.refuse(link, Refusal::OtherRun, turn.out),
+        if !has_senders || self.parcels.is_closed() {
+            return self.mesh.refuse(link, Refusal::OtherRun, turn.out);
+        }
+        self.mesh.welcome(link, Welcome::Peer, turn.out);
+        if self.mesh.is_open(link) {
+            self.parcels.join(link);
         }
     }
 
@@ -324,6 +337,9 @@ impl WorkerRole {
         }
         if is_first {
             self.parcels.join(self.home.link);
+        }
+        for link in std::mem::take(&mut self.early) {
+            self.admit(turn, link);
         }
         if same {
             self.tell_open(turn);

@@ -77,6 +77,11 @@ impl Faults {
         self.0.contains(&kind)
     }
 
+    /// Whether anything may get lost, a frame or a process with what it knew.
+    pub(super) fn lose(&self) -> bool {
+        self.0.iter().any(|kind| !matches!(kind, FaultKind::Delay | FaultKind::Duplicate))
+    }
+
     /// Whether a process may hear nothing for so long that the others leave without it.
     pub(super) fn cut_off(&self) -> bool {
         self.has(FaultKind::Stop) || self.has(FaultKind::Partition)

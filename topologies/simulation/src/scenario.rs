@@ -13,6 +13,8 @@ use super::{faults::Faults, mutation::Mutation, shape::Shape};
 
 /// Units of a simulated run unless told.
 const UNITS: u64 = 120;
+/// What the liveness limit stands for where nothing is lost, and nobody has to notice.
+const UNLOST: Duration = Duration::from_secs(2);
 
 /// A pipeline to simulate.
 #[derive(Debug, Clone, PartialEq)]
@@ -95,13 +97,17 @@ impl Scenario {
         Self { mutation: Some(mutation), ..self }
     }
 
-    /// How long a run may last after the last fault, by the rules' own times. Whatever was lost is
+    /// How long a run may last after the last fault, by the rules' own times. Where nothing can be lost
+    /// it goes on without any of them. Whatever was lost is
     /// noticed within `liveness`, one loss after the other, the end included: six roles' times wait
     /// for each other at most, and those that could not hear of the end are told later. A unit is
     /// tried again after its backoffs, in each stage; one that kills its workers takes a start of a
     /// worker for each piece that its parcel is cut to.
     pub(super) fn patience(&self) -> Duration {
-        let liveness = Duration::from_millis(self.limits.liveness_ms);
+        let liveness = match self.faults.lose() {
+            true => Duration::from_millis(self.limits.liveness_ms),
+            false => UNLOST,
+        };
         let stages = self.stages.iter().map(|StageScenario { stage, shape, .. }| {
             let tries = 0..stage.retries.min(30);
             let backoff = |n: u32| (stage.backoff_ms << n).min(BACKOFF_MS_MAX);

@@ -107,6 +107,23 @@ fn a_run_without_faults_is_clean() {
     }
 }
 
+/// As long as nothing is lost nobody has to notice it: with a limit for liveness of an hour a run
+/// takes no longer.
+#[test]
+fn a_run_in_which_nothing_is_lost_does_not_wait_for_the_liveness_limit() {
+    let patient = |(shape, _): (Scenario, u64)| {
+        let limits = Limits { liveness_ms: 3_600_000, ..shape.limits.clone() };
+        let faults = Faults::of(&[FaultKind::Delay, FaultKind::Duplicate]);
+        Scenario { limits, ..shape }.with_faults(faults)
+    };
+    let fatal = |shape: &Scenario| shape.stages.iter().any(|stage| stage.shape.fatal > 0);
+    let shapes = shapes().into_iter().map(patient).filter(|shape| !fatal(shape));
+    let shapes: Vec<_> = shapes.collect();
+    let runs: Vec<_> =
+        shapes.iter().flat_map(|shape| (0..100).map(move |seed| (shape, seed))).collect();
+    all_clean(&runs);
+}
+
 #[test]
 fn the_same_seed_gives_the_same_run() {
     for (shape, _) in shapes() {
