@@ -1,6 +1,7 @@
 //! How a program is started: its command line and its surroundings.
 //!
-//! Owns the environment and the placeholder `{}`; refuses to run anything.
+//! Owns the environment; what stands for a value in an argument is `template`'s. Refuses to run
+//! anything.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -9,8 +10,10 @@ use std::time::Duration;
 
 use proto::plan::Stage;
 
+use super::template::{Reader, Template, Values};
+
 /// What stands for the value in an argument.
-const PLACEHOLDER: &str = "{}";
+const WHOLE: &str = "{}";
 
 /// What surrounds the programs of a stage.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -69,7 +72,7 @@ impl CommandLine {
     /// Whether the value is put into an argument. The program's own place is never a
     /// placeholder: a value must not choose which program runs.
     pub(super) fn has_placeholder(&self) -> bool {
-        self.arguments.iter().any(|argument| argument.contains(PLACEHOLDER))
+        self.templates().any(|template| template.has_value())
     }
 
     /// A command with the arguments as they are, with all three standard streams piped.
@@ -77,11 +80,15 @@ impl CommandLine {
         self.prepare(self.arguments.iter().map(OsStr::new), surroundings)
     }
 
-    /// The same with `value` in the place of every placeholder.
-    pub(super) fn command_with(&self, value: &OsStr, surroundings: &Surroundings) -> Command {
+    /// The same with what is a unit's in its places.
+    pub(super) fn command_with(&self, values: Values<'_>, surroundings: &Surroundings) -> Command {
         let filled: Vec<OsString> =
-            self.arguments.iter().map(|argument| filled(argument, value)).collect();
+            self.templates().map(|template| template.fill(values, Reader::Program)).collect();
         self.prepare(filled.iter().map(OsString::as_os_str), surroundings)
+    }
+
+    fn templates(&self) -> impl Iterator<Item = Template> {
+        self.arguments.iter().map(|argument| Template::new(argument.as_ref(), WHOLE.as_ref()))
     }
 
     fn prepare<'a>(
@@ -104,18 +111,6 @@ impl CommandLine {
     }
 }
 
-/// An argument with the value in every place for it.
-fn filled(argument: &str, value: &OsStr) -> OsString {
-    let mut filled = OsString::new();
-    for (index, part) in argument.split(PLACEHOLDER).enumerate() {
-        if index > 0 {
-            filled.push(value);
-        }
-        filled.push(part);
-    }
-    filled
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,7 +123,9 @@ mod tests {
     #[test]
     fn the_value_takes_every_placeholder_but_never_the_programs_place() {
         let command = line(&["{}", "-o{}.png", "{} {}"]).unwrap();
-        let command = command.command_with(OsStr::new("a b"), &Surroundings::default());
+        let values = [OsString::from("a b")];
+        let values = Values { values: &values, number: 1, slot: 1 };
+        let command = command.command_with(values, &Surroundings::default());
         assert_eq!(command.get_program(), "{}");
         let arguments: Vec<_> = command.get_args().collect();
         assert_eq!(arguments, ["-oa b.png", "a b a b", "last"]);

@@ -4,7 +4,8 @@
 //! quoting, an argument is an argument.
 //!
 //! - The value takes the place of every `{}` in the arguments: a string as it is, and so are bytes
-//!   (a file's name that is no UTF-8); any other value as JSON. Where no argument has a `{}`, it is given on stdin instead, followed by a
+//!   (a file's name that is no UTF-8); any other value as JSON. `{.}`, `{/}`, `{1}` and so on are parts of it: see
+//!   [`template`](super::template). Where no argument has a place for it, it is given on stdin instead, followed by a
 //!   line end. A value can start with a dash: put `--` before a `{}` that is to be a file's name.
 //! - What the program prints is its output: the JSON value if it is exactly one, else the
 //!   text without its last line end. A number that JSON would write in another way (`1.10`, `12e5`,
@@ -16,11 +17,13 @@
 //! - `PIPELINE_UNIT` (the unit's name), `PIPELINE_ATTEMPT` (from 1) and `PIPELINE_STAGE` are in
 //!   the environment, to guard side effects with: the same unit can be worked on more than once.
 
-use std::{ffi::OsString, os::unix::ffi::OsStrExt, time::Instant};
+use std::{os::unix::ffi::OsStrExt, time::Instant};
 
 use super::answer::{argument, push_printed};
 use super::halt::{Bounds, Halt, cannot_start, halted};
 use super::program::Program;
+use super::slots::Slots;
+use super::template::Values;
 use super::{CommandLine, Surroundings};
 use crate::concurrent::{Alone, Threads};
 use crate::{Failure, Function, OutputLimits, Outputs, Unit};
@@ -31,28 +34,28 @@ pub struct Exec {
     command: CommandLine,
     surroundings: Surroundings,
     printed_bytes_max: usize,
+    slots: Slots,
 }
 
 impl Exec {
     /// Nothing is started before the first unit.
     pub fn new(command: CommandLine, surroundings: Surroundings, limits: OutputLimits) -> Self {
-        Self { command, surroundings, printed_bytes_max: limits.value_bytes_max }
+        let printed_bytes_max = limits.value_bytes_max;
+        Self { command, surroundings, printed_bytes_max, slots: Slots::default() }
     }
 
-    fn start(&self, unit: &Unit<'_>, value: OsString) -> Result<Program, Failure> {
+    fn start(&self, unit: &Unit<'_>, input: &[u8], slot: u32) -> Result<Program, Failure> {
         let in_argument = self.command.has_placeholder();
-        let mut command = if in_argument {
-            self.command.command_with(&value, &self.surroundings)
-        } else {
-            self.command.command(&self.surroundings)
-        };
+        let value = [argument(input)?];
+        let places = Values { values: &value, number: unit.id + 1, slot };
+        let mut command = self.command.command_with(places, &self.surroundings);
         command
             .env("PIPELINE_UNIT", unit.to_string())
             .env("PIPELINE_ATTEMPT", unit.attempt.to_string());
         let mut program = Program::start(&mut command)
             .map_err(|error| cannot_start(&self.command, &self.surroundings, &error))?;
         if !in_argument {
-            program.send(value.as_bytes());
+            value.iter().for_each(|value| program.send(value.as_bytes()));
             program.send(b"\n");
         }
         program.end_input();
@@ -72,7 +75,8 @@ impl Exec {
             deadline: limit.map(|limit| Instant::now() + limit),
             bytes_max: self.printed_bytes_max,
         };
-        let mut program = self.start(unit, argument(input)?)?;
+        let slot = self.slots.take();
+        let mut program = self.start(unit, input, slot.number())?;
         let name = self.command.program();
         let halt = match program.read_to_end(bounds) {
             Ok(status) if status.success() => return push_printed(name, program.answer(), out),
@@ -116,6 +120,13 @@ mod tests {
 
     fn lines_of(values: &[&str]) -> Result<Vec<String>, String> {
         Ok(values.iter().map(|value| String::from(*value)).collect())
+    }
+
+    #[test]
+    fn parts_of_the_value_and_numbers_stand_in_their_places() {
+        let mut parts = exec(&["printf", "%s|", "{/.}", "{//}", "{#}", "{%}", "{print $1}"]);
+        let first = call(&mut parts, r#""a/b.tar.gz""#);
+        assert_eq!(first, lines_of(&[r#""b.tar|a|8|1|{print $1}|""#]));
     }
 
     #[test]

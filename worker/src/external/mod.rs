@@ -20,6 +20,7 @@ mod dialogue;
 mod exec;
 mod halt;
 mod hint;
+pub mod job;
 mod many;
 #[cfg(test)]
 pub(crate) mod many_tests;
@@ -29,8 +30,10 @@ mod python;
 mod python_many;
 mod replace;
 mod script;
+pub mod slots;
 mod suspects;
 mod tail;
+pub mod template;
 
 pub use any_order::AnyOrder;
 pub use command_line::{CommandLine, EmptyCommand, Surroundings};

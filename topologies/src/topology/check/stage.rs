@@ -14,6 +14,8 @@ use super::{
     python::{self, Elsewhere, KEYS, interpreter},
     reader::{Reader, UNSIGNED},
 };
+use worker::external::template::unknown_place;
+
 use crate::topology::{
     StageSpec,
     diagnose::{Expected, Fault, Problem, Vocabulary},
@@ -272,6 +274,14 @@ fn command(reader: &mut Reader<'_>, files: &Files, key: &str) -> Option<Vec<Stri
     // A program's path is made absolute here: how a relative one meets a working directory
     // differs between systems.
     let mut line = vec![files.program(program).to_string_lossy().into_owned()];
+    if key == "exec" {
+        for argument in value.iter().skip(1) {
+            if let Some(place) = unknown_place(&argument.value) {
+                let fault = Fault::UnknownPlace { place: place.to_owned() };
+                reader.refuse(&argument.place, fault);
+            }
+        }
+    }
     line.extend(value.into_iter().skip(1).map(|arg| arg.value));
     Some(line)
 }

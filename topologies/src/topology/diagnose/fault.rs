@@ -54,6 +54,9 @@ pub enum Fault {
     /// Arguments for a built-in that takes none.
     #[error("the built-in `{name}` takes no arguments")]
     NoArguments { name: String },
+    /// What looks like a place for the value in an argument, and is none.
+    #[error("`{place}` stands for nothing in an argument")]
+    UnknownPlace { place: String },
     /// The name of a stage is taken.
     #[error("there are two stages called `{name}`")]
     DuplicateStage { name: String },
@@ -262,6 +265,7 @@ impl Fault {
             Self::NoFunction => "no-function",
             Self::TwoFunctions { .. } => "two-functions",
             Self::NoArguments { .. } => "no-arguments",
+            Self::UnknownPlace { .. } => "unknown-place",
             Self::DuplicateStage { .. } => "duplicate-stage",
             Self::BadName { .. } => "bad-name",
             Self::OutOfRange { .. } => "out-of-range",

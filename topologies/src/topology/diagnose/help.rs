@@ -47,6 +47,9 @@ impl Fault {
                 "keep one of them, or make two stages: a unit goes through them in order".into()
             }
             Self::NoArguments { .. } => "remove `args`".into(),
+            Self::UnknownPlace { .. } => {
+                "use `{}`, `{.}`, `{/}`, `{//}` or `{/.}` for the value, `{#}` for the unit's number, `{%}` for the place where it is worked on".into()
+            }
             Self::DuplicateStage { .. } => "give one of them another name".into(),
             Self::BadName { .. } => {
                 "use the letters a to z, digits, `-` and `_`; it becomes part of paths and flags"
