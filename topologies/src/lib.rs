@@ -6,6 +6,7 @@
 //! | | |
 //! | --- | --- |
 //! | `cli/` | the commands and their flags |
+//! | `map/` | one command or function over many values: what `pipeline map` is made of |
 //! | `topology/` | TOML text in, a checked topology out, or all that is wrong with it |
 //! | `up/` | starts, watches and restarts the processes of a topology |
 //! | `aftermath/` | what a run left: `explain`, and where runs lie |
@@ -28,9 +29,11 @@ pub mod embedded;
 #[cfg(feature = "cli")]
 pub mod graph;
 #[cfg(feature = "cli")]
+pub(crate) mod map;
+#[cfg(feature = "cli")]
 pub mod topology;
 #[cfg(feature = "cli")]
 pub mod up;
 
-pub use embedded::{map, source};
+pub use embedded::{ResultError, map, source};
 pub use sink::Order;

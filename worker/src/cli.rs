@@ -141,7 +141,7 @@ impl WorkerArgs {
 }
 
 /// The names that `--run` takes, each with what it does.
-fn builtins() -> PossibleValuesParser {
+pub fn builtins() -> PossibleValuesParser {
     let named = builtin::names().iter();
     PossibleValuesParser::new(named.map(|(name, line)| PossibleValue::new(*name).help(*line)))
 }

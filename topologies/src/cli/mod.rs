@@ -10,6 +10,7 @@ mod dead;
 mod explain;
 mod graph;
 mod key;
+mod map;
 mod sim;
 mod summary;
 mod up;
@@ -56,6 +57,7 @@ pub struct Cli {
 enum Command {
     /// Start every process of a topology, watch over them, show progress
     Up(up::UpArgs),
+    Map(map::MapArgs),
     /// Find the mistakes in topologies
     Check(check::CheckArgs),
     /// Draw a topology
@@ -111,6 +113,7 @@ impl Cli {
     pub fn run(self) -> ExitCode {
         match self.command {
             Command::Up(args) => args.run(),
+            Command::Map(args) => args.run(),
             Command::Check(args) => args.run(),
             Command::Graph(args) => args.run(),
             Command::Verify(args) => args.run(),

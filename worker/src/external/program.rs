@@ -416,7 +416,10 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        if let Err(error) = self.kill() {
+        // One that is no child any more was taken away with all others at the end of this process.
+        if let Err(error) = self.kill()
+            && error.raw_os_error() != Some(rustix::io::Errno::CHILD.raw_os_error())
+        {
             tracing::warn!(%error, "a program could not be ended");
         }
     }
