@@ -5,12 +5,13 @@
 
 use std::{
     env,
-    io::{self, IsTerminal},
+    ffi::OsString,
+    io,
     process::{ExitCode, exit},
     time::Duration,
 };
 
-use clap::{Parser, error::ErrorKind};
+use clap::{ColorChoice, Parser, ValueEnum, error::ErrorKind};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
@@ -18,6 +19,7 @@ use crate::{
     net::driver::Handle,
     process::{INTERRUPTED, LOG_VARIABLE, NO_ROOM, complain, has_launcher, own_name},
     signals,
+    telling::{self, COLOUR_VARIABLE, Colour, Telling},
 };
 
 /// What is logged unless someone asks for something else.
@@ -25,24 +27,68 @@ const LOGGED: &str = "warn";
 /// The exit code of a program whose flags are wrong.
 pub const USAGE: u8 = 64;
 
+/// The flags of a program.
+pub trait Program: Parser {
+    /// How it tells what happens; as the environment says unless it has flags for that.
+    fn telling(&self) -> Telling {
+        Telling::of_environment()
+    }
+
+    /// Adds what this program knows to what is wrong with its flags.
+    fn advise(error: clap::Error, _words: &[OsString]) -> clap::Error {
+        error
+    }
+}
+
 /// What a `main` does: prepares the process, reads the flags, and does what
 /// they say. Flags that are wrong, and questions such as `--help`, are answered here.
-pub fn main<Flags: Parser>(run: impl FnOnce(Flags) -> ExitCode) -> ExitCode {
-    if let Err(code) = begin() {
-        return code;
-    }
-    Flags::try_parse().map_or_else(|error| answer(&error), run)
+pub fn main<Flags: Program>(run: impl FnOnce(Flags) -> ExitCode) -> ExitCode {
+    main_of(env::args_os(), run)
 }
 
 /// The same with the words of a command line that a host was given, the program's name first.
-pub fn main_of<Flags: Parser>(
-    words: impl IntoIterator<Item = String>,
+pub fn main_of<Flags: Program>(
+    words: impl IntoIterator<Item = impl Into<OsString>>,
     run: impl FnOnce(Flags) -> ExitCode,
 ) -> ExitCode {
-    if let Err(code) = begin() {
-        return code;
+    if let Err(error) = footing::check_stack() {
+        complain(&own_name(), &error);
+        return ExitCode::from(NO_ROOM);
     }
-    Flags::try_parse_from(words).map_or_else(|error| answer(&error), run)
+    let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
+    match parse::<Flags>(&words) {
+        Ok(flags) => {
+            begin(flags.telling());
+            run(flags)
+        }
+        Err(error) => {
+            begin(Telling::of_environment());
+            answer(&Flags::advise(error, &words))
+        }
+    }
+}
+
+fn parse<Flags: Program>(words: &[OsString]) -> Result<Flags, clap::Error> {
+    let mut command = Flags::command().color(colours(words));
+    let mut matches = command.try_get_matches_from_mut(words)?;
+    Flags::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+}
+
+/// Whether usage and what is wrong with flags are coloured, which is needed before they are read.
+fn colours(words: &[OsString]) -> ColorChoice {
+    let flags = words.iter().take_while(|word| *word != "--").filter_map(|word| word.to_str());
+    let mut flag = None;
+    let mut next = false;
+    for word in flags {
+        flag = if next { Some(word) } else { word.strip_prefix("--color=").or(flag) };
+        next = word == "--color";
+    }
+    let said = flag.map(str::to_owned).or_else(|| env::var(COLOUR_VARIABLE).ok());
+    match Colour::from_str(&said.unwrap_or_default(), false) {
+        Ok(Colour::Always) => ColorChoice::Always,
+        Ok(Colour::Never) => ColorChoice::Never,
+        _ => ColorChoice::Auto,
+    }
 }
 
 /// Shows what clap has to say, and gives the code to leave with.
@@ -67,30 +113,26 @@ fn start_log() {
     let format = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .with_target(false)
-        .without_time();
+        .with_ansi(telling::is_coloured())
+        .with_target(false);
     // A program that embeds this crate may have its own subscriber; then that one is used.
-    let _ = format.try_init();
+    let _ = if telling::is_json() {
+        format.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
+    } else {
+        format.without_time().try_init()
+    };
     // Once is enough: a launcher has said it to the same people.
     if let Some((text, error)) = problem.filter(|_| !has_launcher()) {
         tracing::warn!(%error, "{LOG_VARIABLE} is {text:?}, which is no level (error, warn, info, debug, trace); {LOGGED} is taken");
     }
 }
 
-/// What every program does first: the log, and signals that were blocked or ignored and must not
-/// be.
-///
-/// # Errors
-/// What to leave with where the program can't run here; why is told.
-fn begin() -> Result<(), ExitCode> {
-    if let Err(error) = footing::check_stack() {
-        complain(&own_name(), &error);
-        return Err(ExitCode::from(NO_ROOM));
-    }
+/// What every program does once it knows how: the log, and signals that were blocked or ignored and
+/// must not be.
+fn begin(telling: Telling) {
+    telling.settle();
     start_log();
     signals::settle();
-    Ok(())
 }
 
 /// Drains on the first Ctrl-C, SIGTERM or SIGHUP, ends at once on the second. With a launcher any

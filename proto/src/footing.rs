@@ -20,6 +20,8 @@ const STACK_BYTES_MIN: u64 = 256 << 10;
 /// Threads of a process: libzmq's, which have the stack that the system grants, and its own.
 const FOREIGN_THREADS: usize = 3;
 const OWN_THREADS: usize = 9;
+/// The threads that a process needs.
+pub const THREADS: usize = FOREIGN_THREADS + OWN_THREADS;
 /// What a thread gets where the system grants any stack.
 const STACK_BYTES: usize = 8 << 20;
 /// What a program and its libraries take beside the stacks. Where there is less, it is not tried: the
@@ -120,7 +122,7 @@ pub fn check_threads() -> Result<(), FootingError> {
         have_threads(sizes)
     };
     threads.map_err(|source| FootingError::Threads {
-        needed: FOREIGN_THREADS + OWN_THREADS,
+        needed: THREADS,
         source,
         limits: Limits::now(),
     })

@@ -7,7 +7,7 @@
 //! | [`role`], [`time`] | a role as a state machine: events in, effects out |
 //! | [`rules`] | what all roles share, without sockets, threads or clocks |
 //! | [`net`] | sockets, keys, locks, and the driver that joins a role to them |
-//! | [`process`], `launcher.rs`, [`kin`], `cli.rs`, `signals.rs`, `streams.rs` | what a program does at its start and its end |
+//! | [`process`], `launcher.rs`, [`kin`], `cli.rs`, `telling.rs`, `signals.rs`, `streams.rs` | what a program does at its start and its end |
 //! | [`files`], [`footing`] | what a process may have: files, a stack, threads |
 //! | [`diary`], [`durable`], [`causes`], [`gist`], [`turned_away`] | what is kept and told |
 //!
@@ -50,6 +50,8 @@ pub mod rules;
 pub mod signals;
 #[cfg(feature = "cli")]
 pub mod streams;
+#[cfg(feature = "cli")]
+pub mod telling;
 pub mod this_program;
 pub mod time;
 pub mod turned_away;

@@ -11,7 +11,7 @@ use std::{
     fmt::Display,
     fs,
     hint::black_box,
-    io::{self, Write},
+    io,
     path::{Path, PathBuf},
     process::{ExitCode, exit},
 };
@@ -37,7 +37,10 @@ pub const INTERRUPTED: i32 = 130;
 /// Says why a program, `who`, ends. Nobody may be left to read it; that is no reason to end
 /// otherwise.
 pub fn complain(who: &str, problem: &dyn Display) {
-    let _ = writeln!(io::stderr(), "{who}: {problem}");
+    #[cfg(feature = "cli")]
+    crate::telling::tell(crate::telling::Level::Error, who, &problem.to_string());
+    #[cfg(not(feature = "cli"))]
+    let _ = std::io::Write::write_fmt(&mut io::stderr(), format_args!("{who}: {problem}\n"));
 }
 
 /// The name that this program was started by.

@@ -12,6 +12,7 @@ use proto::{
         zeromq::SharedContext,
     },
     process,
+    telling::{self, Level},
 };
 
 use crate::{
@@ -76,7 +77,7 @@ pub struct SinkArgs {
     /// directory has made
     #[arg(long)]
     overwrite: bool,
-    /// The key file [default: the user's own, made at first use]
+    /// The key file [env: PIPELINE_KEY] [default: the user's own, made at first use]
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
     /// No encryption and no authentication over tcp; needed on both sides
@@ -99,7 +100,7 @@ impl SinkArgs {
             process::complain("sink", &error);
             return ExitCode::from(process::NO_ROOM);
         }
-        let (key, insecure) = (self.key.clone(), self.insecure);
+        let (key, insecure, quiet) = (self.key.clone(), self.insecure, self.quiet);
         let told = tell(self.quiet);
         let setup = match self.into_setup() {
             Ok(setup) => setup,
@@ -115,7 +116,15 @@ impl SinkArgs {
                 return ExitCode::from(process::NO_KEY);
             }
         };
-        match run::run(&setup, &SharedContext::new(), key, told, cli::drain_on_signals) {
+        let started = |handle| {
+            if !quiet && !process::has_launcher() {
+                let at: Vec<String> = setup.bind.iter().map(ToString::to_string).collect();
+                let text = format!("listening on {}, waiting for a ventilator", at.join(", "));
+                telling::announce("sink", &text);
+            }
+            cli::drain_on_signals(handle);
+        };
+        match run::run(&setup, &SharedContext::new(), key, told, started) {
             Ok(code) => process::exit_code(code),
             Err(error) => {
                 process::complain("sink", &with_causes(&error));
@@ -181,6 +190,17 @@ fn tell(quiet: bool) -> Told {
     Box::new(move |summary, drained| {
         if !quiet {
             let note = if drained { "stopped before the end of the source\n" } else { "" };
+            if telling::is_json() {
+                let facts = serde_json::to_value(summary).unwrap_or_default();
+                let facts = [("summary".to_owned(), facts)].into_iter().collect();
+                let text = if drained { note.trim() } else { "complete" };
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "{}",
+                    telling::object(Level::Info, "sink", text, facts)
+                );
+                return Ok(());
+            }
             // Nobody may be left to read it; that is no reason to fail.
             let _ = write!(std::io::stderr(), "{note}{summary}");
         }

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use proto::{cli::Program, telling::Telling};
 use sink::cli::SinkArgs;
 
 /// Collects, dedupes, commits and aggregates the results.
@@ -11,6 +12,14 @@ use sink::cli::SinkArgs;
 struct Cli {
     #[command(flatten)]
     args: SinkArgs,
+    #[command(flatten)]
+    telling: Telling,
+}
+
+impl Program for Cli {
+    fn telling(&self) -> Telling {
+        self.telling
+    }
 }
 
 fn main() -> ExitCode {

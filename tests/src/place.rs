@@ -98,6 +98,8 @@ impl Place {
             .env("XDG_CONFIG_HOME", self.config())
             .env_remove("PIPELINE_KEY")
             .env_remove("PIPELINE_PARENT")
+            .env_remove("PIPELINE_COLOR")
+            .env_remove("PIPELINE_LOG_FORMAT")
             .env("PIPELINE_LOG", "info")
             .env("COLUMNS", "100");
         command

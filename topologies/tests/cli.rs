@@ -15,6 +15,9 @@ fn pipeline(args: &[&str]) -> Output {
         .args(args)
         .env("COLUMNS", "100")
         .env_remove("NO_COLOR")
+        .env_remove("CLICOLOR_FORCE")
+        .env_remove("PIPELINE_COLOR")
+        .env_remove("PIPELINE_LOG_FORMAT")
         .output()
         .expect("the program is built")
 }
@@ -29,7 +32,7 @@ fn told(args: &[&str]) -> (Option<i32>, String, String) {
 const USAGE: &str = "\
 Reliable pipelines over ZeroMQ: a ventilator, stages of workers, a sink
 
-Usage: pipeline <COMMAND>
+Usage: pipeline [OPTIONS] <COMMAND>
 
 Commands:
   up          Start every process of a topology, watch over them, show progress
@@ -46,10 +49,15 @@ Commands:
   ventilator  Read a source and push its units to workers
   worker      Compute what a ventilator sends
   sink        Collect, dedupe, commit and aggregate the results
+  help        Print this message or the help of the given subcommand(s)
 
 Options:
-  -h, --help     Print help
-  -V, --version  Print version
+      --color <WHEN>         Colours on stderr: auto, always or never; auto heeds NO_COLOR,
+                             CLICOLOR_FORCE [env: PIPELINE_COLOR] [default: auto]
+      --log-format <FORMAT>  How stderr is written: text, or json, an object a line [env:
+                             PIPELINE_LOG_FORMAT] [default: text]
+  -h, --help                 Print help
+  -V, --version              Print version
 
 Example, in an empty folder:
   printf '%s\\n' > squares.toml \\
@@ -224,4 +232,48 @@ fn a_folder_that_holds_no_run_is_not_emptied() {
     assert_eq!((code, out.as_str()), (Some(74), ""));
     assert!(err.contains("data is no run directory"), "{err}");
     assert!(fs::exists("data/scores.csv").unwrap());
+}
+
+
+#[test]
+fn a_summary_on_standard_output_does_not_mix_with_results() {
+    let args = ["up", "squares.toml", "--output", "json", "--set", "sink.output=-"];
+    let (code, out, err) = told(&args);
+    assert_eq!((code, out.as_str()), (Some(64), ""));
+    assert!(err.starts_with("pipeline: --output json: the results go to standard output"), "{err}");
+}
+
+#[test]
+fn colours_are_for_terminals_unless_they_are_asked_for() {
+    let coloured = |args: &[&str], variables: &[(&str, &str)]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pipeline"));
+        for name in ["NO_COLOR", "CLICOLOR_FORCE", "PIPELINE_COLOR", "PIPELINE_LOG_FORMAT"] {
+            command.env_remove(name);
+        }
+        let output = command.args(args).envs(variables.iter().copied()).output().unwrap();
+        String::from_utf8(output.stderr).unwrap().contains('\x1b')
+    };
+    let check = ["check", "no-such.toml"];
+    let flag = |when: &'static str| [&check[..], &["--color", when]].concat();
+    assert!(!coloured(&check, &[]));
+    assert!(!coloured(&check, &[("PIPELINE_COLOR", "")]));
+    assert!(coloured(&flag("always"), &[("NO_COLOR", "1")]));
+    assert!(coloured(&check, &[("PIPELINE_COLOR", "always")]));
+    assert!(coloured(&check, &[("CLICOLOR_FORCE", "1")]));
+    assert!(!coloured(&check, &[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]));
+    assert!(!coloured(&flag("never"), &[("PIPELINE_COLOR", "always"), ("CLICOLOR_FORCE", "1")]));
+    // What is wrong with flags, too.
+    assert!(coloured(&["up", "--color=always"], &[]));
+}
+
+#[test]
+fn for_scripts_each_mistake_is_a_line() {
+    let broken = "tests/broken/unknown-keys.toml";
+    let (code, out, err) = told(&["graph", broken, "--log-format", "json"]);
+    assert_eq!((code, out.as_str()), (Some(78), ""));
+    let lines: Vec<Value> = err.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.len() > 1);
+    assert_eq!(lines[0]["level"], "ERROR");
+    assert_eq!(lines[0]["process"], "pipeline");
+    assert_eq!(lines[0]["finding"]["code"], "unknown-key");
 }

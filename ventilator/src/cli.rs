@@ -13,7 +13,7 @@ use proto::{
         zeromq::SharedContext,
     },
     plan::{Function, Stage},
-    process,
+    process, telling,
 };
 
 use crate::{
@@ -63,7 +63,7 @@ pub struct VentilatorArgs {
     /// Keep what is needed to go on after a crash: a copy of standard input, and a diary
     #[arg(long, value_name = "DIR")]
     run_dir: Option<PathBuf>,
-    /// The key file [default: the user's own, made at first use]
+    /// The key file [env: PIPELINE_KEY] [default: the user's own, made at first use]
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
     /// No encryption and no authentication over tcp; needed on both sides
@@ -100,7 +100,13 @@ impl VentilatorArgs {
                 return ExitCode::from(process::NO_KEY);
             }
         };
-        match run::run(&setup, &SharedContext::new(), key, cli::drain_on_signals) {
+        let started = |handle| {
+            if !process::has_launcher() {
+                telling::announce("ventilator", &announcement(&setup));
+            }
+            cli::drain_on_signals(handle);
+        };
+        match run::run(&setup, &SharedContext::new(), key, started) {
             Ok(code) => process::exit_code(code),
             Err(error) => {
                 process::complain("ventilator", &with_causes(&error));
@@ -152,4 +158,19 @@ impl VentilatorArgs {
             limits: Default::default(),
         })
     }
+}
+
+/// What whoever started it by hand is told. A port that was left open is told by whoever opens it.
+fn announcement(setup: &Setup) -> String {
+    let at: Vec<String> = setup.bind.iter().map(ToString::to_string).collect();
+    let stages: Vec<&str> = setup.stages.iter().map(|stage| stage.name.as_str()).collect();
+    let workers = match stages.as_slice() {
+        [_] => "a worker".to_owned(),
+        stages => format!("workers of {}", stages.join(", ")),
+    };
+    format!(
+        "listening on {}, waiting for {workers} and for the sink at {}",
+        at.join(", "),
+        setup.sink
+    )
 }

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use proto::{cli::Program, telling::Telling};
 use ventilator::cli::VentilatorArgs;
 
 /// Reads a source and pushes its units to workers.
@@ -11,6 +12,14 @@ use ventilator::cli::VentilatorArgs;
 struct Cli {
     #[command(flatten)]
     args: VentilatorArgs,
+    #[command(flatten)]
+    telling: Telling,
+}
+
+impl Program for Cli {
+    fn telling(&self) -> Telling {
+        self.telling
+    }
 }
 
 fn main() -> ExitCode {

@@ -14,7 +14,8 @@ use clap::{
 };
 use proto::{
     causes::with_causes,
-    cli, footing, kin,
+    cli::{self, Program},
+    footing, kin,
     limits::{CONCURRENCY_CEILING, Limits},
     net::{
         endpoint::{Endpoint, elsewhere, listening, told},
@@ -24,6 +25,7 @@ use proto::{
     },
     plan::{Function as Named, Stage},
     process::{self, has_launcher},
+    telling::{self, Telling},
 };
 
 use tracing::warn;
@@ -77,7 +79,7 @@ pub struct PlaceArgs {
     /// So many workers, each a process of its own; one that dies is started again
     #[arg(short = 'j', long, value_name = "N", conflicts_with_all = ["bind", "advertise"], value_parser = clap::value_parser!(u32).range(1..=1024))]
     processes: Option<u32>,
-    /// The key file [default: the user's own, made at first use]
+    /// The key file [env: PIPELINE_KEY] [default: the user's own, made at first use]
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
     /// No encryption and no authentication over tcp; needed on both sides
@@ -119,6 +121,7 @@ impl WorkerArgs {
     pub fn run(self) -> ExitCode {
         match self.function.assemble(self.place.concurrency) {
             Ok(_) if self.place.crowd().is_some() => {
+                PlaceArgs::announce(&self.place.announcement());
                 let guard = kin::post_guard().inspect_err(|error| {
                     warn!(%error, "no guard can be started: if this process is killed with SIGKILL, programs may go on");
                 });
@@ -221,7 +224,32 @@ impl PlaceArgs {
 
     /// Runs several of them, if they are asked for and this is not one of them.
     pub fn run_crowd(&self) -> Option<ExitCode> {
-        self.crowd().map(|count| crowd::run(count, None))
+        self.crowd().map(|count| {
+            Self::announce(&self.announcement());
+            crowd::run(count, None)
+        })
+    }
+
+    /// Whom it waits for.
+    fn announcement(&self) -> String {
+        let workers = match self.processes {
+            Some(count @ 2..) => format!("{count} workers, "),
+            _ => String::new(),
+        };
+        let stage = self.stage.as_ref().map(|name| format!(" of stage `{name}`"));
+        format!(
+            "{workers}waiting for work{} from the ventilator at {}",
+            stage.unwrap_or_default(),
+            self.ventilator
+        )
+    }
+
+    /// What whoever started it by hand is told of whom it waits for. A launcher knows that, and who
+    /// takes another one's place says nothing new.
+    fn announce(announcement: &str) {
+        if !has_launcher() && !is_successor() {
+            telling::announce("worker", announcement);
+        }
     }
 
     /// How many workers this process is to start, if it is not one of them.
@@ -275,8 +303,11 @@ impl PlaceArgs {
             ExitCode::from(process::NO_KEY)
         })?;
         let own = Own { function: own, host, ..Own::default() };
+        let announcement = self.announcement();
         let prepared = Prepared::new(&self.setup(), own, &SharedContext::new(), key);
-        prepared.map_err(|error| exit_code(Err(error)))
+        let prepared = prepared.map_err(|error| exit_code(Err(error)))?;
+        Self::announce(&announcement);
+        Ok(prepared)
     }
 
     fn setup(self) -> Setup {
@@ -314,6 +345,7 @@ pub fn exit_code(ended: Result<i32, RunError>) -> ExitCode {
 /// Has the successor go on in this process, with the same flags.
 fn replace(successor: &Successor, flags: Vec<OsString>) -> ExitCode {
     let mut command = successor.command(flags);
+    telling::hand_on(&mut command);
     let error = command.exec();
     let program = command.get_program().display();
     process::complain("worker", &format_args!("cannot go on as {program}: {error}"));
@@ -351,9 +383,17 @@ fn inbox(mut bind: Vec<Endpoint>, ventilator: &Endpoint) -> Vec<Endpoint> {
 struct OwnProgram {
     #[command(flatten)]
     place: PlaceArgs,
+    #[command(flatten)]
+    telling: Telling,
     /// For the program itself: the `args` of its stage
     #[arg(last = true, value_name = "ARGS")]
     _args: Vec<OsString>,
+}
+
+impl Program for OwnProgram {
+    fn telling(&self) -> Telling {
+        self.telling
+    }
 }
 
 /// Turns a program into a worker: parses the flags of `worker` but for the function, which is
@@ -367,8 +407,8 @@ struct OwnProgram {
 /// }
 /// ```
 pub fn main(function: impl Function + 'static) -> ExitCode {
-    cli::main(|program: OwnProgram| match program.place.crowd() {
-        Some(count) => crowd::run(count, None),
+    cli::main(|program: OwnProgram| match program.place.run_crowd() {
+        Some(code) => code,
         None => program.place.run(Some(Box::new(function)), None),
     })
 }

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use proto::{cli::Program, telling::Telling};
 use worker::cli::WorkerArgs;
 
 /// Computes what a ventilator sends.
@@ -11,6 +12,14 @@ use worker::cli::WorkerArgs;
 struct Cli {
     #[command(flatten)]
     args: WorkerArgs,
+    #[command(flatten)]
+    telling: Telling,
+}
+
+impl Program for Cli {
+    fn telling(&self) -> Telling {
+        self.telling
+    }
 }
 
 fn main() -> ExitCode {

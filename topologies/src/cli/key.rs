@@ -40,7 +40,7 @@ enum KeyCommand {
 
 #[derive(Debug, Args)]
 struct WhichArgs {
-    /// The key file [default: PIPELINE_KEY, or the user's own]
+    /// The key file [env: PIPELINE_KEY] [default: the user's own]
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
     /// text: for people; json: one object, for scripts

@@ -17,14 +17,18 @@ mod up;
 mod verify;
 
 use std::{
-    env,
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
     path::Path,
     process::ExitCode,
 };
 
 use clap::{Parser, Subcommand, ValueEnum};
-use proto::{process::exit_code, streams};
+use proto::{
+    cli::Program,
+    process::{self, exit_code},
+    streams,
+    telling::{self, Level, Telling},
+};
 use sink::cli::SinkArgs;
 use ventilator::cli::VentilatorArgs;
 use worker::cli::WorkerArgs;
@@ -33,6 +37,9 @@ use crate::{
     topology::{Colour, Diagnostics, Topology},
     up::exit,
 };
+
+/// The program's name.
+const PROGRAM: &str = "pipeline";
 
 /// Works when it is pasted into a shell. Its lines are short: a terminal that breaks them would
 /// break the commands.
@@ -46,11 +53,19 @@ Example, in an empty folder:
 
 /// Reliable pipelines over ZeroMQ: a ventilator, stages of workers, a sink.
 #[derive(Parser)]
-#[command(name = "pipeline", version, arg_required_else_help = true, after_help = EXAMPLE)]
-#[command(subcommand_required = true, disable_help_subcommand = true)]
+#[command(name = PROGRAM, version, arg_required_else_help = true, after_help = EXAMPLE)]
+#[command(subcommand_required = true)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
+    #[command(flatten)]
+    telling: Telling,
+}
+
+impl Program for Cli {
+    fn telling(&self) -> Telling {
+        self.telling
+    }
 }
 
 #[derive(Subcommand)]
@@ -152,14 +167,23 @@ fn load(file: &Path, sets: &[String]) -> Result<Topology, ExitCode> {
 
 /// Shows all mistakes of a topology, in colour where people read them.
 fn explain(diagnostics: &Diagnostics) {
-    let plain = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let colour = if io::stderr().is_terminal() && !plain { Colour::Ansi } else { Colour::Plain };
+    if telling::is_json() {
+        for finding in diagnostics.findings() {
+            let message = finding.message.clone();
+            let facts = serde_json::to_value(finding).unwrap_or_default();
+            let facts = [("finding".to_owned(), facts)].into_iter().collect();
+            let line = telling::object(Level::Error, PROGRAM, &message, facts);
+            let _ = writeln!(io::stderr(), "{line}");
+        }
+        return;
+    }
+    let colour = if telling::is_coloured() { Colour::Ansi } else { Colour::Plain };
     let _ = write!(io::stderr(), "{}", diagnostics.render(colour));
 }
 
 /// Says why this program could not do what it was asked for.
 fn complain(problem: &dyn std::fmt::Display) {
-    let _ = writeln!(io::stderr(), "pipeline: {problem}");
+    process::complain(PROGRAM, problem);
 }
 
 /// Writes facts; a reader that has gone has what it wanted.

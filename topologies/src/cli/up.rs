@@ -35,13 +35,13 @@ use sink::{
 };
 use ventilator::source::{SourceSpec, is_own_stdin};
 
-use super::{complain, load};
+use super::{Format, complain, load, print};
 use crate::{
     aftermath::place,
     topology::{Topology, public_endpoint},
     up::{
-        self, Options, RunEnd,
-        display::Voice,
+        self, End, Options, RunEnd,
+        display::{Voice, notice},
         exit,
         record::{self, RecordError, RunState},
         run_dir::{self, ForgetError},
@@ -66,6 +66,10 @@ pub(super) struct UpArgs {
     /// Write the summary as JSON
     #[arg(long, value_name = "FILE")]
     summary: Option<PathBuf>,
+    /// How the summary is told at the end: text, on stderr; json, on stdout, where no results may go
+    /// then
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
     /// Neither progress nor summary
     #[arg(long, short)]
     quiet: bool,
@@ -90,7 +94,7 @@ pub(super) struct UpArgs {
     /// tcp://*:5557; the sink takes the next port [default: the topology's]
     #[arg(long, value_name = "ENDPOINT", value_parser = public_endpoint)]
     bind: Option<Endpoint>,
-    /// The key file [default: PIPELINE_KEY, the topology's, or the user's own]
+    /// The key file [env: PIPELINE_KEY] [default: the topology's, or the user's own]
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
     /// No encryption and no authentication over tcp
@@ -121,6 +125,11 @@ impl UpArgs {
     }
 
     fn go(&self, topology: &Topology) -> Result<i32, Refusal> {
+        let to_stdout = topology.sink.output == Some(OutputSpec::Stdout);
+        if self.output == Format::Json && to_stdout {
+            let problem = "--output json: the results go to standard output already; take `--summary FILE`, or another output: `--set sink.output=FILE`";
+            return Err((exit::USAGE, problem.into()));
+        }
         let mut options = self.options(topology);
         self.refuse_same_files(topology, &options.flags)?;
         let paper = Paper::lay_out(self.summary.as_deref(), topology, &options.flags);
@@ -137,11 +146,25 @@ impl UpArgs {
         if let Some(path) = &options.flags.run_dir
             && let Some(outcome) = self.look_into(path, topology, &mut claim)?
         {
-            return Ok(file_summary(paper, &outcome));
+            return Ok(self.hand_over(paper, &outcome));
         }
         let outcome = up::run(topology, &options);
         let outcome = outcome.map_err(|error| (exit::SYSTEM, error.to_string()))?;
-        Ok(file_summary(paper, &outcome))
+        Ok(self.hand_over(paper, &outcome))
+    }
+
+    /// Hands the summary to whoever has asked for it; the code to leave with.
+    fn hand_over(&self, paper: Paper, outcome: &RunEnd) -> i32 {
+        let code = file_summary(paper, outcome);
+        match &outcome.summary {
+            Some(json) if self.output == Format::Json => {
+                match print(&format!("{}\n", String::from_utf8_lossy(json).trim_end())) {
+                    exit::COMPLETE => code,
+                    failed => failed,
+                }
+            }
+            _ => code,
+        }
     }
 
     /// What is given is found from the current folder, unless it says where it is in full.
@@ -255,13 +278,16 @@ impl UpArgs {
         let summary = summary.ok_or_else(|| {
             failed(format!("{} says that its run is finished, but not how", path.display()))
         })?;
+        let facts = match self.output {
+            Format::Text => format!("\n\n{}", summary.to_string().trim_end()),
+            Format::Json => String::new(),
+        };
         self.say(Some(format!(
-            "this run is finished: {}, {}, {} filtered, {} dead; --fresh runs it again\n\n{}",
+            "this run is finished: {}, {}, {} filtered, {} dead; --fresh runs it again{facts}",
             counted(summary.units_in, ["unit in", "units in"]),
             counted(summary.results, ["result", "results"]),
             summary.filtered,
             summary.dead,
-            summary.to_string().trim_end()
         )));
         Ok(RunEnd {
             code: if summary.dead > 0 { exit::DEAD } else { exit::COMPLETE },
@@ -278,7 +304,7 @@ impl UpArgs {
 
     fn say(&self, text: Option<String>) {
         if let (false, Some(text)) = (self.quiet, text) {
-            let _ = writeln!(io::stderr(), "{text}");
+            notice(&text);
         }
     }
 
@@ -286,6 +312,10 @@ impl UpArgs {
         let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
         Options {
             voice: if self.quiet { Voice::Quiet } else { Voice::Normal },
+            end: match self.output {
+                Format::Text => End::Told,
+                Format::Json => End::Handed,
+            },
             flags: Flags {
                 key: told_file(self.key.as_deref())
                     .as_ref()

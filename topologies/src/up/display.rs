@@ -10,10 +10,14 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use proto::telling::{self, Level};
+use serde_json::{Map, Value};
 use sink::figures::thousands;
 
 use super::progress::{Progress, seconds};
 
+/// Who tells what is nobody else's, where that is asked.
+pub const PROCESS: &str = "pipeline";
 /// Lines of progress come no more often.
 const LINE_INTERVAL: Duration = Duration::from_secs(2);
 /// The bar moves as often, so that it is seen to live.
@@ -47,6 +51,8 @@ impl Display {
         let terminal = io::stderr().is_terminal();
         let crowded = results_on_stdout && io::stdout().is_terminal();
         let shown = voice == Voice::Normal && !crowded;
+        // A bar is for people.
+        let terminal = terminal && !telling::is_json();
         Self {
             bar: (shown && terminal).then(bar),
             lines: shown && !terminal,
@@ -67,21 +73,30 @@ impl Display {
             let line = progress.line(news as f64 / elapsed.as_secs_f64());
             self.told = progress;
             self.told_at = Instant::now();
-            self.write(&line);
+            let facts = [("done", Some(progress.committed)), ("total", progress.total)];
+            let facts = facts.into_iter().filter_map(|(name, of)| Some((name.into(), of?.into())));
+            self.write(&own(&line, facts.collect()));
         }
     }
 
     /// Shows a line that a process has written. `kind` is what it has in common with others.
     pub fn said(&mut self, name: &str, kind: &str, line: &str) {
         let line = bare(line);
-        if !line.trim().is_empty() && !self.is_echo(kind, line) {
+        if line.trim().is_empty() {
+            return;
+        }
+        if telling::is_json() {
+            if !self.is_echo(kind, &timeless(line)) {
+                self.write(&telling::relayed(name, line));
+            }
+        } else if !self.is_echo(kind, line) {
             self.write(&format!("{name}: {line}"));
         }
     }
 
     /// Shows a line of this program's own.
     pub fn notice(&mut self, text: &str) {
-        self.write(text);
+        self.write(&own(text, Map::new()));
     }
 
     /// Takes the bar away; what is written from now on stays.
@@ -112,6 +127,31 @@ impl Display {
             Some(bar) => bar.suspend(write),
             None => write(),
         };
+    }
+}
+
+/// Shows a line of this program's own when there is no display.
+pub fn notice(text: &str) {
+    let _ = writeln!(io::stderr(), "{}", own(text, Map::new()));
+}
+
+/// A line of this program's own; `facts` are for scripts.
+fn own(text: &str, facts: Map<String, Value>) -> String {
+    match telling::is_json() {
+        true => telling::object(Level::Info, PROCESS, text, facts),
+        false => text.to_owned(),
+    }
+}
+
+/// A line for scripts without its time, by which it differs from others that say the same.
+fn timeless(line: &str) -> String {
+    match serde_json::from_str(line) {
+        Ok(Value::Object(mut object)) => {
+            object.remove("timestamp");
+            object.remove("process");
+            Value::Object(object).to_string()
+        }
+        _ => line.to_owned(),
     }
 }
 

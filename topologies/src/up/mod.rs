@@ -29,6 +29,7 @@ use std::{
 use proto::{
     kin,
     signals::{self, SignalsError},
+    telling::{self, Level},
     time::Time,
 };
 use rustix::{io::Errno, process::Signal};
@@ -37,7 +38,7 @@ use thiserror::Error;
 
 use self::{
     children::Children,
-    display::{Display, Voice},
+    display::{Display, PROCESS, Voice},
     incident::Incident,
     observer::{Lookout, ObserverError},
     posts::{Post, Posts},
@@ -57,8 +58,19 @@ const INTERRUPTS_MAX: u32 = 3;
 pub struct Options {
     /// How much is said.
     pub voice: Voice,
+    /// Who tells how it ended.
+    pub end: End,
     /// What the processes are told besides the topology.
     pub flags: Flags,
+}
+
+/// Who tells how a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The run itself, on stderr.
+    Told,
+    /// Whoever is handed the summary.
+    Handed,
 }
 
 /// How a run ended.
@@ -129,7 +141,7 @@ pub fn run(topology: &Topology, options: &Options) -> Result<RunEnd, UpError> {
     // A sink that was killed at the very end may have left it in the run directory only.
     let kept = || options.flags.run_dir.as_deref().and_then(run_dir::summary);
     let summary = run.workplace.summary().or_else(kept);
-    if options.voice == Voice::Normal {
+    if options.voice == Voice::Normal && options.end == End::Told {
         tell(code, summary.as_deref());
     }
     Ok(RunEnd { code, summary })
@@ -307,6 +319,13 @@ fn tell(code: i32, summary: Option<&[u8]>) {
         exit::DRAINED => "stopped before the end of the source\n",
         _ => "",
     };
+    if telling::is_json() {
+        let facts = serde_json::to_value(&summary).unwrap_or_default();
+        let facts = [("summary".to_owned(), facts)].into_iter().collect();
+        let text = if note.is_empty() { "the run has ended" } else { note.trim_end() };
+        let _ = writeln!(io::stderr(), "{}", telling::object(Level::Info, PROCESS, text, facts));
+        return;
+    }
     // Nobody may be left to read it; that is no reason to fail.
     let _ = write!(io::stderr(), "{note}{summary}");
 }

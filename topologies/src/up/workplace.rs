@@ -19,7 +19,7 @@ use proto::{
         lock::{Lock, LockError, has_had_holder},
     },
     process::{LOG_VARIABLE, PARENT_VARIABLE},
-    this_program,
+    telling, this_program,
 };
 use sink::{
     Spared,
@@ -40,6 +40,10 @@ const PREFIX: &str = "pipeline-";
 /// The longest path that a private folder may lie in: a socket's address has 107 bytes, and the
 /// name of a worker's socket below it up to 50.
 const BASE_BYTES_MAX: usize = 50;
+/// A socket's path has no more bytes.
+pub const SOCKET_PATH_BYTES_MAX: usize = 107;
+/// What a worker's socket is called has no more bytes, with the slash before it.
+pub const WORKER_SOCKET_BYTES_MAX: usize = 30;
 /// The file in a private folder that is locked as long as it is in use.
 const LOCK: &str = "lock";
 /// A folder whose lock says nothing of its holder may be one that was made just now.
@@ -346,6 +350,7 @@ impl Workplace {
         if let (Some(log), None) = (self.flags.log, env::var_os(LOG_VARIABLE)) {
             command.env(LOG_VARIABLE, log);
         }
+        telling::hand_on(command);
         command.env(PARENT_VARIABLE, process::id().to_string());
         if let Some(mark) = &self.mark {
             command.env(guard::VARIABLE, mark);

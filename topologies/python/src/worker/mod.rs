@@ -23,7 +23,7 @@ mod watch;
 use std::{io, process::ExitCode, sync::Arc};
 
 use clap::Parser;
-use proto::{cli, kin, plan};
+use proto::{cli, kin, plan, telling::Telling};
 use pyo3::prelude::*;
 use worker::cli::{PlaceArgs, exit_code};
 
@@ -45,6 +45,8 @@ use self::{
 struct Flags {
     #[command(flatten)]
     place: PlaceArgs,
+    #[command(flatten)]
+    telling: Telling,
     /// The function, as in `package.module:function` [default: what the ventilator says]
     #[arg(value_name = "MODULE:FUNCTION")]
     function: Option<String>,
@@ -74,6 +76,12 @@ pub(crate) fn work(
         let line = std::iter::once("worker".to_owned()).chain(arguments);
         crate::cli::number(cli::main_of(line, |flags: Flags| run(flags, host)))
     })
+}
+
+impl cli::Program for Flags {
+    fn telling(&self) -> Telling {
+        self.telling
+    }
 }
 
 fn run(flags: Flags, host: Py<PyAny>) -> ExitCode {
