@@ -46,6 +46,7 @@ Commands:
   sim         Simulate faults on the shape of a topology, by seed
   keygen      Make a key file
   key         Show the key by which processes recognise each other
+  schema      Print the JSON Schema of topologies, for editors
   ventilator  Read a source and push its units to workers
   worker      Compute what a ventilator sends
   sink        Collect, dedupe, commit and aggregate the results
@@ -234,6 +235,47 @@ fn a_folder_that_holds_no_run_is_not_emptied() {
     assert!(fs::exists("data/scores.csv").unwrap());
 }
 
+#[test]
+fn a_key_that_is_given_as_a_flag_is_answered_with_the_set_line() {
+    for (args, tip) in [
+        (
+            &["up", "squares.toml", "--workers", "4"][..],
+            "did you mean `--set stage.square.workers=4`?",
+        ),
+        (&["check", "squares.toml", "--retries=3"], "did you mean `--set stage.square.retries=3`?"),
+        (&["up", "squares.toml", "--timeout"], "did you mean `--set stage.square.timeout=VALUE`?"),
+        (&["up", "squares.toml", "-j", "4"], "did you mean `--set stage.square.workers=4`?"),
+        (
+            &["up", "squares.toml", "--crash-limit", "2"],
+            "did you mean `--set stage.square.crash_limit=2`?",
+        ),
+        (
+            &["up", "squares.toml", "--output", "a b.csv"],
+            "did you mean `--set 'sink.output=a b.csv'`?",
+        ),
+        (
+            &["up", "squares.toml", "--aggregate", "sum,p99"],
+            "did you mean `--set 'sink.aggregate=[\"sum\", \"p99\"]'`?",
+        ),
+        (&["up", "squares.toml", "--from", "7"], "did you mean `--set source.from=7`?"),
+        (&["up", "squares.toml", "--peers_max", "9"], "did you mean `--set limits.peers_max=9`?"),
+        (
+            &["up", "wordcount.toml", "--workers", "4"],
+            "did you mean `--set stage.NAME.workers=4`, with NAME one of words, lower, keep?",
+        ),
+        (
+            &["up", "no.toml", "--workers", "4"],
+            "did you mean `--set stage.NAME.workers=4`, with the name of a stage?",
+        ),
+        // What is no key is clap's to answer.
+        (&["up", "squares.toml", "--quite"], "a similar argument exists: '--quiet'"),
+        (&["verify", "--outptu", "json"], "a similar argument exists: '--output'"),
+    ] {
+        let (code, out, err) = told(args);
+        assert_eq!((code, out.as_str()), (Some(64), ""), "{args:?}");
+        assert!(err.contains(&format!("\n  tip: {tip}\n")), "{args:?}: {err}");
+    }
+}
 
 #[test]
 fn a_summary_on_standard_output_does_not_mix_with_results() {

@@ -3,6 +3,7 @@
 //! Owns usage, and the way from results to text and exit codes; refuses to decide anything about
 //! a run.
 
+mod advice;
 mod bare;
 mod bench;
 mod check;
@@ -11,12 +12,14 @@ mod explain;
 mod graph;
 mod key;
 mod map;
+mod schema;
 mod sim;
 mod summary;
 mod up;
 mod verify;
 
 use std::{
+    ffi::OsString,
     io::{self, Write},
     path::Path,
     process::ExitCode,
@@ -66,6 +69,10 @@ impl Program for Cli {
     fn telling(&self) -> Telling {
         self.telling
     }
+
+    fn advise(error: clap::Error, words: &[OsString]) -> clap::Error {
+        advice::advise(error, words)
+    }
 }
 
 #[derive(Subcommand)]
@@ -95,6 +102,8 @@ enum Command {
     Keygen(key::KeygenArgs),
     /// Show the key by which processes recognise each other
     Key(key::KeyArgs),
+    /// Print the JSON Schema of topologies, for editors
+    Schema(schema::SchemaArgs),
     /// Read a source and push its units to workers
     #[command(after_help = BY_HAND)]
     #[command(
@@ -140,6 +149,7 @@ impl Cli {
             Command::Sim(args) => args.run(),
             Command::Keygen(args) => args.run(),
             Command::Key(args) => args.run(),
+            Command::Schema(args) => args.run(),
             Command::Ventilator(args) => args.run(),
             Command::Worker(args) => args.run(),
             Command::Sink(args) => args.run(),

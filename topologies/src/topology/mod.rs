@@ -10,9 +10,11 @@ mod check;
 mod diagnose;
 mod inquiry;
 mod interpreter;
+mod keys;
 mod location;
 mod quantity;
 mod raw;
+mod schema;
 mod section;
 mod set;
 mod stage_spec;
@@ -30,9 +32,11 @@ use ventilator::source::{Files, SourceSpec};
 
 use self::{check::Checked, inquiry::Inquiry, texts::Texts};
 pub use self::{
-    check::public_endpoint,
+    check::{is_name, public_endpoint},
     diagnose::{Colour, Diagnostics, Expected, Fault, Finding, Problem, Unfit, Vocabulary},
+    keys::{Form, Key},
     location::{Location, Origin},
+    schema::schema,
     section::Section,
     stage_spec::StageSpec,
 };

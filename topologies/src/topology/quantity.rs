@@ -3,10 +3,11 @@
 //! Owns the units; refuses to say what is allowed where.
 
 /// Milliseconds in each unit of time.
-const TIME: &[(&str, f64)] = &[("ms", 1.0), ("s", 1_000.0), ("m", 60_000.0), ("h", 3_600_000.0)];
+pub(super) const TIME: &[(&str, f64)] =
+    &[("ms", 1.0), ("s", 1_000.0), ("m", 60_000.0), ("h", 3_600_000.0)];
 
 /// Bytes in each unit of size.
-const SIZE: &[(&str, f64)] = &[
+pub(super) const SIZE: &[(&str, f64)] = &[
     ("B", 1.0),
     ("kB", 1e3),
     ("KB", 1e3),

@@ -1,10 +1,10 @@
-//! The tables of a topology and the keys that each knows.
+//! The tables of a topology.
 //!
-//! Owns the names, which are the language's vocabulary; refuses values.
+//! Owns their names, and the way to the keys of each, which are in `keys.rs`; refuses values.
 
 use std::fmt;
 
-use proto::limits::Limits;
+use super::keys::{self, Key};
 
 /// A table of a topology.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,64 +21,28 @@ pub enum Section {
     Limits,
 }
 
-/// Every section that has keys of its own.
-const SECTIONS: [Section; 5] =
-    [Section::Top, Section::Source, Section::Stage, Section::Sink, Section::Limits];
-
 /// The keys by which a stage names its function; exactly one stands in each.
 pub(super) const FUNCTION_KEYS: &[&str] =
     &["run", "exec", "pipe", "binary", "python", "python_file", "call"];
 
-/// The keys of `[limits]` that take a duration, and the limits in milliseconds that they set.
-pub(super) const DURATION_LIMITS: &[(&str, &str)] =
-    &[("liveness", "liveness_ms"), ("heartbeat", "heartbeat_interval_ms")];
-
 impl Section {
-    /// The keys that may stand in this table.
+    /// Every section that has keys of its own.
+    pub(super) const ALL: [Self; 5] =
+        [Self::Top, Self::Source, Self::Stage, Self::Sink, Self::Limits];
+
+    /// The names of the keys that may stand in this table.
     pub fn keys(self) -> Vec<String> {
-        let keys: &[&str] = match self {
-            Self::Top => &["name", "key", "insecure", "bind", "source", "stage", "sink", "limits"],
-            Self::Source => &["kind", "from", "to", "step", "path", "delimiter", "glob"],
-            Self::Stage => &[
-                "name",
-                "run",
-                "exec",
-                "pipe",
-                "binary",
-                "python",
-                "python_file",
-                "call",
-                "interpreter",
-                "workers",
-                "retries",
-                "backoff",
-                "crash_limit",
-                "timeout",
-                "concurrency",
-                "answers",
-                "env",
-                "args",
-            ],
-            Self::Sink => &[
-                "output",
-                "order",
-                "fields",
-                "aggregate",
-                "group_by",
-                "on",
-                "top",
-                "groups_max",
-                "dead",
-                "overwrite",
-            ],
-            Self::Limits => return limits(),
-        };
-        keys.iter().map(|&key| key.to_owned()).collect()
+        keys::of(self).into_iter().map(|key| key.name.into_owned()).collect()
+    }
+
+    /// The key of that name, if it may stand in this table.
+    pub fn key(self, name: &str) -> Option<Key> {
+        keys::of(self).into_iter().find(|key| key.name == name)
     }
 
     /// The other tables in which `key` may stand.
     pub(super) fn elsewhere(self, key: &str) -> Vec<Self> {
-        SECTIONS
+        Self::ALL
             .into_iter()
             .filter(|&other| other != self && other.keys().iter().any(|known| known == key))
             .collect()
@@ -94,21 +58,5 @@ impl fmt::Display for Section {
             Self::Sink => "[sink]",
             Self::Limits => "[limits]",
         })
-    }
-}
-
-/// The runtime's own names, so that a new limit needs no second entry here.
-fn limits() -> Vec<String> {
-    let mut keys: Vec<String> = limit_defaults().keys().cloned().collect();
-    keys.extend(DURATION_LIMITS.iter().map(|(key, _)| (*key).to_owned()));
-    keys
-}
-
-/// Every limit by its name, with its default.
-pub(super) fn limit_defaults() -> serde_json::Map<String, serde_json::Value> {
-    match serde_json::to_value(Limits::default()) {
-        Ok(serde_json::Value::Object(limits)) => limits,
-        // A struct of integers always is an object.
-        _ => serde_json::Map::new(),
     }
 }

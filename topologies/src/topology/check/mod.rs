@@ -17,7 +17,13 @@ use std::path::{Path, PathBuf};
 use proto::net::endpoint::{Endpoint, listening};
 use ventilator::source::SourceSpec;
 
-pub(super) use self::{files::Files, files::similar, python::beside, reader::found};
+pub(super) use self::{
+    files::{Files, similar},
+    python::beside,
+    reader::found,
+    source::{source_keys, source_kinds},
+    stage::ANSWERS,
+};
 use self::{
     reader::Reader,
     sink::SinkPart,
@@ -141,6 +147,11 @@ fn name_of(path: &Path) -> String {
         name if name.is_empty() => "topology".into(),
         name => name,
     }
+}
+
+/// Whether a topology or a stage can be called so.
+pub fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(is_plain)
 }
 
 fn is_plain(c: char) -> bool {

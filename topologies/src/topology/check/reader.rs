@@ -7,14 +7,12 @@ use std::ops::RangeInclusive;
 
 use crate::topology::{
     diagnose::{Expected, Fault, Problem},
+    keys::UNSIGNED,
     location::{Located, Location},
     quantity,
     raw::{KeyValue, Raw, Table, Value},
     section::Section,
 };
-
-/// Every number that fits the limits and the manifests, from nothing.
-pub(super) const UNSIGNED: RangeInclusive<i128> = 0..=i64::MAX as i128;
 
 /// One table while it is read.
 pub(super) struct Reader<'a> {
@@ -96,7 +94,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub fn integer(&mut self, key: &str, range: RangeInclusive<i128>) -> Option<Located<i128>> {
+    pub fn integer(&mut self, key: &str) -> Option<Located<i128>> {
+        let range = self.range(key);
+        self.integer_in(key, range)
+    }
+
+    /// A whole number of a narrower range than the key has in general.
+    pub fn integer_in(&mut self, key: &str, range: RangeInclusive<i128>) -> Option<Located<i128>> {
         let entry = self.entry(key)?;
         match entry.item.value {
             Value::Integer(value) => self.within(key, placed(value, &entry.item), range),
@@ -105,19 +109,18 @@ impl<'a> Reader<'a> {
     }
 
     /// Milliseconds, from a duration or a bare number of them.
-    pub fn milliseconds(&mut self, key: &str, range: RangeInclusive<i128>) -> Option<Located<u64>> {
-        self.quantity(key, range, Expected::Duration, quantity::milliseconds)
+    pub fn milliseconds(&mut self, key: &str) -> Option<Located<u64>> {
+        self.quantity(key, Expected::Duration, quantity::milliseconds)
     }
 
     /// Bytes, from a size or a bare number of them.
-    pub fn bytes(&mut self, key: &str, range: RangeInclusive<i128>) -> Option<Located<u64>> {
-        self.quantity(key, range, Expected::Bytes, quantity::bytes)
+    pub fn bytes(&mut self, key: &str) -> Option<Located<u64>> {
+        self.quantity(key, Expected::Bytes, quantity::bytes)
     }
 
     fn quantity(
         &mut self,
         key: &str,
-        range: RangeInclusive<i128>,
         expected: Expected,
         parse: fn(&str) -> Option<u64>,
     ) -> Option<Located<u64>> {
@@ -134,8 +137,14 @@ impl<'a> Reader<'a> {
             },
             _ => return self.wrong(key, item, expected),
         };
+        let range = self.range(key);
         let within = self.within(key, placed(value, item), range)?;
         Some(placed(u64::try_from(within.value).ok()?, item))
+    }
+
+    /// What numbers the key takes.
+    fn range(&self, key: &str) -> RangeInclusive<i128> {
+        self.section.key(key).map_or(UNSIGNED, |key| key.form.range())
     }
 
     fn within(

@@ -10,7 +10,6 @@ use std::{
 
 use sink::{
     Existing,
-    aggregate::GROUPS_MAX,
     config::{Aggregate, GroupBy, NameError, OutputSpec, SinkConfig},
 };
 
@@ -19,9 +18,6 @@ use crate::topology::{
     diagnose::{Expected, Fault, Unfit, Vocabulary},
     location::{Located, Location},
 };
-
-/// Groups and values that `top` can show; each of them is kept in memory.
-const TOP_MAX: i128 = 1_000_000;
 
 /// The sink's configuration, and where its files were named.
 #[derive(Default)]
@@ -44,9 +40,9 @@ pub(super) fn sink(mut reader: Reader<'_>, files: &Files) -> SinkPart {
         aggregate: list(&mut reader, "aggregate", Vocabulary::Aggregate),
         group_by: reader.text("group_by").map(|by| group_by(by.value)),
         on: reader.text("on").map(|on| on.value),
-        top: reader.integer("top", 1..=TOP_MAX).and_then(|top| usize::try_from(top.value).ok()),
+        top: reader.integer("top").and_then(|top| usize::try_from(top.value).ok()),
         groups_max: reader
-            .integer("groups_max", 1..=GROUPS_MAX as i128)
+            .integer("groups_max")
             .and_then(|groups| usize::try_from(groups.value).ok()),
         dead,
         overwrite: match reader.boolean("overwrite") {

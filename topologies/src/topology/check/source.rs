@@ -20,14 +20,17 @@ use crate::topology::{
 struct Kind {
     name: &'static str,
     keys: &'static [&'static str],
+    // Those of them that it can't do without.
+    needed: &'static [&'static str],
     read: fn(&mut Reader<'_>, &Files) -> Option<SourceSpec>,
 }
 
 const KINDS: [Kind; 6] = [
-    Kind { name: "range", keys: &["from", "to", "step"], read: range },
+    Kind { name: "range", keys: &["from", "to", "step"], needed: &["from", "to"], read: range },
     Kind {
         name: "lines",
         keys: &["path"],
+        needed: &["path"],
         read: |reader, files| match file(reader, files)? {
             Input::File(path) => Some(SourceSpec::Lines { path }),
             Input::Standard(_) => Some(SourceSpec::Stdin),
@@ -36,12 +39,26 @@ const KINDS: [Kind; 6] = [
     Kind {
         name: "jsonl",
         keys: &["path"],
+        needed: &["path"],
         read: |reader, files| named(reader, files).map(|path| SourceSpec::Jsonl { path }),
     },
-    Kind { name: "csv", keys: &["path", "delimiter"], read: csv },
-    Kind { name: "files", keys: &["glob"], read: matching },
-    Kind { name: "stdin", keys: &[], read: |_, _| Some(SourceSpec::Stdin) },
+    Kind { name: "csv", keys: &["path", "delimiter"], needed: &["path"], read: csv },
+    Kind { name: "files", keys: &["glob"], needed: &["glob"], read: matching },
+    Kind { name: "stdin", keys: &[], needed: &[], read: |_, _| Some(SourceSpec::Stdin) },
 ];
+
+/// The kinds that there are.
+pub(in crate::topology) fn source_kinds() -> Vec<&'static str> {
+    KINDS.iter().map(|kind| kind.name).collect()
+}
+
+/// The keys that a kind needs, and all that it takes, beside `kind`.
+pub(in crate::topology) fn source_keys(
+    kind: &str,
+) -> (&'static [&'static str], &'static [&'static str]) {
+    let found = KINDS.iter().find(|known| known.name == kind);
+    found.map_or((&[], &[]), |kind| (kind.needed, kind.keys))
+}
 
 pub(super) fn source(mut reader: Reader<'_>, files: &Files) -> Option<SourceSpec> {
     reader.require(
@@ -94,7 +111,7 @@ fn range(reader: &mut Reader<'_>, _: &Files) -> Option<SourceSpec> {
 }
 
 fn whole(reader: &mut Reader<'_>, key: &str) -> Option<i64> {
-    let number = reader.integer(key, i128::from(i64::MIN)..=i128::from(i64::MAX))?;
+    let number = reader.integer(key)?;
     i64::try_from(number.value).ok()
 }
 

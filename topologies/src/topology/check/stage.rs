@@ -4,15 +4,12 @@
 
 use std::{collections::BTreeMap, path::PathBuf, thread};
 
-use proto::{
-    limits::CONCURRENCY_CEILING,
-    plan::{Function, Stage},
-};
+use proto::plan::{Function, Stage};
 
 use super::{
     files::{Files, is_program},
     python::{self, Elsewhere, KEYS, interpreter},
-    reader::{Reader, UNSIGNED},
+    reader::Reader,
 };
 use worker::external::template::unknown_place;
 
@@ -23,9 +20,6 @@ use crate::topology::{
     location::{Located, Location},
     section::FUNCTION_KEYS,
 };
-
-/// Every number of times.
-const TIMES: std::ops::RangeInclusive<i128> = 0..=u32::MAX as i128;
 
 /// The names of stages so far, and where they were given.
 #[derive(Default)]
@@ -83,7 +77,7 @@ pub(super) fn stage(
     surroundings(&mut reader, &mut stage);
     stage.directory = Some(files.directory().to_string_lossy().into_owned());
     let least = if staff == Staff::Open { 0 } else { 1 };
-    let workers = match reader.integer("workers", least..=*TIMES.end()) {
+    let workers = match reader.integer_in("workers", least..=u32::MAX.into()) {
         Some(workers) => u32::try_from(workers.value).ok()?,
         None => cores(),
     };
@@ -129,22 +123,21 @@ fn name(reader: &mut Reader<'_>, taken: &mut Taken) -> Option<String> {
 
 fn failures(reader: &mut Reader<'_>, stage: &mut Stage) {
     let times = |number: Located<i128>| u32::try_from(number.value).ok();
-    if let Some(retries) = reader.integer("retries", TIMES).and_then(times) {
+    if let Some(retries) = reader.integer("retries").and_then(times) {
         stage.retries = retries;
     }
-    if let Some(limit) = reader.integer("crash_limit", 1..=*TIMES.end()).and_then(times) {
+    if let Some(limit) = reader.integer("crash_limit").and_then(times) {
         stage.crash_limit = limit;
     }
-    if let Some(backoff) = reader.milliseconds("backoff", UNSIGNED) {
+    if let Some(backoff) = reader.milliseconds("backoff") {
         stage.backoff_ms = backoff.value;
     }
-    stage.timeout_ms =
-        reader.milliseconds("timeout", 1..=*UNSIGNED.end()).map(|timeout| timeout.value);
+    stage.timeout_ms = reader.milliseconds("timeout").map(|timeout| timeout.value);
 }
 
 /// How many units a worker has open at once; most functions work on one after the other.
 fn concurrency(reader: &mut Reader<'_>, stage: &mut Stage) {
-    let units = reader.integer("concurrency", 1..=CONCURRENCY_CEILING.into());
+    let units = reader.integer("concurrency");
     stage.concurrency = units.and_then(|units| u32::try_from(units.value).ok());
     let several = stage.concurrency.is_some_and(|units| units > 1);
     let has = |key| reader.entry(key).is_some();
@@ -167,7 +160,7 @@ fn concurrency(reader: &mut Reader<'_>, stage: &mut Stage) {
 }
 
 /// The two orders in which a program can answer.
-const ANSWERS: [&str; 2] = ["in-order", "any-order"];
+pub(in crate::topology) const ANSWERS: [&str; 2] = ["in-order", "any-order"];
 
 fn answers_in_any_order(reader: &Reader<'_>) -> bool {
     reader.entry("answers").and_then(|entry| entry.item.as_text()) == Some(ANSWERS[1])
