@@ -10,6 +10,7 @@
 //! | `topology/` | TOML text in, a checked topology out, or all that is wrong with it |
 //! | `up/` | starts, watches and restarts the processes of a topology |
 //! | `aftermath/` | what a run left: `explain`, and where runs lie |
+//! | `doctor/` | what would go wrong on this machine |
 //! | `graph.rs` | a picture of a topology |
 //! | [`embedded`] | a whole pipeline inside a Rust program |
 //!
@@ -25,6 +26,8 @@
 pub mod aftermath;
 #[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "cli")]
+pub mod doctor;
 pub mod embedded;
 #[cfg(feature = "cli")]
 pub mod graph;

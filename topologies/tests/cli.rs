@@ -35,22 +35,26 @@ Reliable pipelines over ZeroMQ: a ventilator, stages of workers, a sink
 Usage: pipeline [OPTIONS] <COMMAND>
 
 Commands:
-  up          Start every process of a topology, watch over them, show progress
-  check       Find the mistakes in topologies
-  graph       Draw a topology
-  verify      Compare the manifest of a finished run with its outputs
-  summary     Show what a finished run gave, once more
-  explain     Tell the life of one unit
-  dead        Look at the units that failed for good, try them again
-  bench       Measure this machine
-  sim         Simulate faults on the shape of a topology, by seed
-  keygen      Make a key file
-  key         Show the key by which processes recognise each other
-  schema      Print the JSON Schema of topologies, for editors
-  ventilator  Read a source and push its units to workers
-  worker      Compute what a ventilator sends
-  sink        Collect, dedupe, commit and aggregate the results
-  help        Print this message or the help of the given subcommand(s)
+  init         Write a commented topology to start from
+  up           Start every process of a topology, watch over them, show progress
+  check        Find the mistakes in topologies
+  graph        Draw a topology
+  verify       Compare the manifest of a finished run with its outputs
+  summary      Show what a finished run gave, once more
+  explain      Tell the life of one unit
+  dead         Look at the units that failed for good, try them again
+  bench        Measure this machine
+  sim          Simulate faults on the shape of a topology, by seed
+  keygen       Make a key file
+  key          Show the key by which processes recognise each other
+  doctor       Look for what would go wrong on this machine
+  schema       Print the JSON Schema of topologies, for editors
+  completions  Print a shell's completions of this command line
+  man          Print a manual page, or write all of them
+  ventilator   Read a source and push its units to workers
+  worker       Compute what a ventilator sends
+  sink         Collect, dedupe, commit and aggregate the results
+  help         Print this message or the help of the given subcommand(s)
 
 Options:
       --color <WHEN>         Colours on stderr: auto, always or never; auto heeds NO_COLOR,
@@ -318,4 +322,49 @@ fn for_scripts_each_mistake_is_a_line() {
     assert_eq!(lines[0]["level"], "ERROR");
     assert_eq!(lines[0]["process"], "pipeline");
     assert_eq!(lines[0]["finding"]["code"], "unknown-key");
+}
+
+#[test]
+fn a_first_topology_is_written_once_and_its_next_command_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pipeline"));
+        let output = command.args(args).current_dir(folder.path()).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, err) = here(&["init", "first"]);
+    assert_eq!(code, Some(0), "{err}");
+    let next = err.lines().find_map(|line| line.strip_prefix("  pipeline ")).unwrap();
+    assert_eq!(next, "up first.toml");
+    let text = fs::read(folder.path().join("first.toml")).unwrap();
+    assert_eq!(here(&["init", "first"]).0, Some(74));
+    assert_eq!(fs::read(folder.path().join("first.toml")).unwrap(), text);
+    assert_eq!(here(&["init", "a b"]).0, Some(64));
+}
+
+#[test]
+fn the_doctor_tells_what_fails_and_how_to_mend_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("key");
+    let look = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pipeline"));
+        let output =
+            command.args(["doctor", "--output", "json"]).env("PIPELINE_KEY", &key).output();
+        let output = output.unwrap();
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let findings = report["findings"].as_array().unwrap().clone();
+        let of_key = findings.into_iter().find(|finding| finding["subject"] == "key").unwrap();
+        (output.status.code(), report["ok"].clone(), of_key)
+    };
+    let (code, ok, of_key) = look();
+    assert_eq!((code, ok, &of_key["health"]), (Some(1), Value::Bool(false), &Value::from("fail")));
+    let mend = of_key["mend"].as_str().unwrap().strip_prefix("run: pipeline ").unwrap();
+    let made = told(&mend.split(' ').collect::<Vec<_>>());
+    assert_eq!(made.0, Some(0), "{made:?}");
+    assert_eq!(look().2["health"], "ok");
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    fs::set_permissions(&key, open).unwrap();
+    let (code, _, of_key) = look();
+    assert_eq!((code, &of_key["health"]), (Some(1), &Value::from("fail")));
+    assert!(of_key["text"].as_str().unwrap().ends_with(&format!("chmod 600 {}", key.display())));
 }

@@ -7,11 +7,15 @@ mod advice;
 mod bare;
 mod bench;
 mod check;
+mod completions;
 mod dead;
+mod doctor;
 mod explain;
 mod graph;
+mod init;
 mod key;
 mod map;
+mod man;
 mod schema;
 mod sim;
 mod summary;
@@ -77,6 +81,8 @@ impl Program for Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Write a commented topology to start from
+    Init(init::InitArgs),
     /// Start every process of a topology, watch over them, show progress
     Up(up::UpArgs),
     Map(map::MapArgs),
@@ -102,8 +108,14 @@ enum Command {
     Keygen(key::KeygenArgs),
     /// Show the key by which processes recognise each other
     Key(key::KeyArgs),
+    /// Look for what would go wrong on this machine
+    Doctor(doctor::DoctorArgs),
     /// Print the JSON Schema of topologies, for editors
     Schema(schema::SchemaArgs),
+    /// Print a shell's completions of this command line
+    Completions(completions::CompletionsArgs),
+    /// Print a manual page, or write all of them
+    Man(man::ManArgs),
     /// Read a source and push its units to workers
     #[command(after_help = BY_HAND)]
     #[command(
@@ -136,6 +148,7 @@ impl Cli {
     /// Does what the flags say.
     pub fn run(self) -> ExitCode {
         match self.command {
+            Command::Init(args) => args.run(),
             Command::Up(args) => args.run(),
             Command::Map(args) => args.run(),
             Command::Check(args) => args.run(),
@@ -149,7 +162,10 @@ impl Cli {
             Command::Sim(args) => args.run(),
             Command::Keygen(args) => args.run(),
             Command::Key(args) => args.run(),
+            Command::Doctor(args) => args.run(),
             Command::Schema(args) => args.run(),
+            Command::Completions(args) => args.run(),
+            Command::Man(args) => args.run(),
             Command::Ventilator(args) => args.run(),
             Command::Worker(args) => args.run(),
             Command::Sink(args) => args.run(),
