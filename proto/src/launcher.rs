@@ -9,6 +9,15 @@ use rustix::process::{Pid, getppid};
 /// The variable that holds the process id of a launcher whose children end with it.
 pub const PARENT_VARIABLE: &str = "PIPELINE_PARENT";
 
+/// The variable that holds the process id of a launcher that reads marks before lines (see
+/// [`lines`](crate::lines)).
+pub const MARKS_VARIABLE: &str = "PIPELINE_MARKS";
+
+/// Whether whoever reads what this process writes to stderr reads marks before lines.
+pub fn reads_marks() -> bool {
+    is_parent(env::var(MARKS_VARIABLE).ok().and_then(|pid| pid.parse().ok()))
+}
+
 /// The process id of the launcher that the environment names, whether it is there or not.
 pub fn launcher() -> Option<i32> {
     env::var(PARENT_VARIABLE).ok().and_then(|pid| pid.parse().ok())
@@ -16,5 +25,9 @@ pub fn launcher() -> Option<i32> {
 
 /// Whether this process was started by a launcher, which looks after it.
 pub fn has_launcher() -> bool {
-    launcher().is_some() && launcher() == getppid().map(Pid::as_raw_nonzero).map(i32::from)
+    is_parent(launcher())
+}
+
+fn is_parent(pid: Option<i32>) -> bool {
+    pid.is_some() && pid == getppid().map(Pid::as_raw_nonzero).map(i32::from)
 }

@@ -9,7 +9,7 @@
 //! | [`net`] | sockets, keys, locks, and the driver that joins a role to them |
 //! | [`process`], `launcher.rs`, [`kin`], `cli.rs`, `telling.rs`, `signals.rs`, `streams.rs` | what a program does at its start and its end |
 //! | [`files`], [`footing`] | what a process may have: files, a stack, threads |
-//! | [`diary`], [`durable`], [`causes`], [`gist`], [`turned_away`] | what is kept and told |
+//! | [`diary`], [`durable`], [`causes`], [`gist`], [`lines`], [`turned_away`] | what is kept and told |
 //!
 //! The bytes of the frames are specified in `PROTOCOL.md`, beside this crate.
 //!
@@ -40,6 +40,7 @@ pub mod gist;
 pub mod kin;
 mod launcher;
 pub mod limits;
+pub mod lines;
 pub mod net;
 pub mod plan;
 pub mod process;

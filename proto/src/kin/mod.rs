@@ -30,7 +30,7 @@ use rustix::process::{
 };
 
 use self::{guard::Guard, table::State};
-use crate::launcher::PARENT_VARIABLE;
+use crate::launcher::{MARKS_VARIABLE, PARENT_VARIABLE};
 
 /// How long processes that were killed may take to be gone: only what hangs in the kernel needs
 /// more than a moment.
@@ -110,7 +110,7 @@ pub fn start(command: &mut Command) -> io::Result<Child> {
         command.env(guard::VARIABLE, guard.value());
     }
     // It is this process's, not its programs'.
-    command.env_remove(PARENT_VARIABLE);
+    command.env_remove(PARENT_VARIABLE).env_remove(MARKS_VARIABLE);
     set_apart(command)?;
     // Under the lock, so that nobody takes it away before it is known.
     let mut awaited = awaited();

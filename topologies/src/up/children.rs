@@ -6,10 +6,13 @@
 
 use std::{
     collections::BTreeMap,
-    io::{self, BufRead, BufReader, PipeReader, Read},
+    io::{self, PipeReader},
     os::{fd::OwnedFd, unix::process::ExitStatusExt},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    },
     thread,
     time::Duration,
 };
@@ -19,10 +22,13 @@ use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid,
 };
 
-use super::{incident::Incident, posts::Post, supervise::Ending};
+use super::{
+    incident::Incident,
+    posts::Post,
+    relay::{Backlog, Relay, Writer},
+    supervise::Ending,
+};
 
-/// A longer line of a child is shown in pieces.
-const LINE_BYTES_MAX: u64 = 16 << 10;
 /// The two threads that listen to a child need little. What they may take has to be copied for each
 /// further child, where one is forked.
 const STACK_BYTES: usize = 128 << 10;
@@ -56,18 +62,26 @@ pub struct Launch {
     pub input: Input,
     /// Where its standard output goes.
     pub output: Output,
+    /// Whose program it is.
+    pub whose: Writer,
 }
 
 /// The processes that run, or have ended and not been looked after yet.
 pub struct Children {
     incidents: SyncSender<Incident>,
+    backlog: Arc<Backlog>,
     running: BTreeMap<Post, Child>,
 }
 
 impl Children {
     /// None yet; what happens to them is sent as `incidents`.
     pub fn new(incidents: SyncSender<Incident>) -> Self {
-        Self { incidents, running: BTreeMap::new() }
+        Self { incidents, backlog: Arc::default(), running: BTreeMap::new() }
+    }
+
+    /// How much of what they write waits to be shown.
+    pub fn backlog(&self) -> &Backlog {
+        &self.backlog
     }
 
     /// Starts a process apart from this one, so that what is typed at the terminal reaches only
@@ -76,7 +90,7 @@ impl Children {
     /// # Errors
     /// What the operating system says; then there will be no [`Incident::Ended`].
     pub fn start(&mut self, post: Post, order: Launch) -> io::Result<()> {
-        let Launch { mut command, input, output } = order;
+        let Launch { mut command, input, output, whose } = order;
         let (words, mouth) = io::pipe()?;
         kin::set_apart(&mut command)?;
         command.stdin(match input {
@@ -92,7 +106,7 @@ impl Children {
         let mut child = command.spawn()?;
         // The command holds the write end of the pipe, whose end would never be seen.
         drop(command);
-        if let Err(error) = self.watch(post, &child, words) {
+        if let Err(error) = self.watch(self.relay(post, whose), &child, words) {
             // Nobody would hear of its end.
             let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
             let _ = child.wait();
@@ -102,12 +116,17 @@ impl Children {
         Ok(())
     }
 
-    fn watch(&self, post: Post, child: &Child, words: PipeReader) -> io::Result<()> {
+    fn relay(&self, post: Post, whose: Writer) -> Relay {
+        let (incidents, backlog) = (self.incidents.clone(), self.backlog.clone());
+        Relay { post, whose, incidents, backlog }
+    }
+
+    fn watch(&self, relay: Relay, child: &Child, words: PipeReader) -> io::Result<()> {
         let (said, all_said) = sync_channel(1);
-        let (incidents, ended) = (self.incidents.clone(), self.incidents.clone());
+        let (post, ended) = (relay.post, self.incidents.clone());
         let pid = Pid::from_child(child);
         listener("words").spawn(move || {
-            relay(post, words, &incidents);
+            relay.run(words);
             let _ = said.send(());
         })?;
         listener("end").spawn(move || {
@@ -171,23 +190,5 @@ fn await_end(pid: Pid, all_said: &Receiver<()>) {
             pid = pid.as_raw_nonzero(),
             "something still holds the stderr of a process that has ended"
         );
-    }
-}
-
-fn relay(post: Post, words: PipeReader, incidents: &SyncSender<Incident>) {
-    let mut words = BufReader::new(words);
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        match (&mut words).take(LINE_BYTES_MAX).read_until(b'\n', &mut line) {
-            Ok(0) => return,
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(_) => return,
-        }
-        let text = String::from_utf8_lossy(&line).trim_end().to_owned();
-        if incidents.send(Incident::Said(post, text)).is_err() {
-            return;
-        }
     }
 }

@@ -4,17 +4,23 @@
 //! nothing to stdout, which carries data.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     io::{self, IsTerminal, Write},
     time::{Duration, Instant},
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use proto::telling::{self, Level};
+use proto::{
+    lines::{by_hand, harmless},
+    telling::{self, Level},
+};
 use serde_json::{Map, Value};
 use sink::figures::thousands;
 
-use super::progress::{Progress, seconds};
+use super::{
+    progress::{Progress, seconds},
+    relay::{Said, Writer},
+};
 
 /// Who tells what is nobody else's, where that is asked.
 pub const PROCESS: &str = "pipeline";
@@ -27,6 +33,40 @@ const ECHOES_MAX: usize = 64;
 /// After that long it is news again.
 const ECHO: Duration = Duration::from_secs(10);
 
+/// A line that is said again and again is told of so often.
+const FOLD: Duration = Duration::from_secs(2);
+
+/// Lines of programs of one kind that are equal, in a row.
+#[derive(Default)]
+struct Fold {
+    text: Option<String>,
+    more: u64,
+    since: Option<Instant>,
+}
+
+impl Fold {
+    /// Takes the next line; gives how often the one before was said again, if it is another one now.
+    fn take(&mut self, text: &str) -> Option<u64> {
+        if self.text.as_deref() == Some(text) {
+            self.since.get_or_insert_with(Instant::now);
+            self.more += 1;
+            return None;
+        }
+        self.text = Some(text.into());
+        self.take_more(Duration::ZERO)
+    }
+
+    /// How often it was said again, if it has been waited for that for so long.
+    fn take_more(&mut self, waited: Duration) -> Option<u64> {
+        self.since.take_if(|since| since.elapsed() >= waited)?;
+        Some(std::mem::take(&mut self.more))
+    }
+}
+
+fn folded(kind: &str, more: u64) -> String {
+    format!("{kind}: … × {} more", thousands(more))
+}
+
 /// How much is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Voice {
@@ -38,11 +78,13 @@ pub enum Voice {
 
 /// What people see of a run.
 pub struct Display {
+    terminal: bool,
     bar: Option<ProgressBar>,
     lines: bool,
     told: Progress,
     told_at: Instant,
     echoes: VecDeque<(Instant, String)>,
+    folds: BTreeMap<String, Fold>,
 }
 
 impl Display {
@@ -54,11 +96,13 @@ impl Display {
         // A bar is for people.
         let terminal = terminal && !telling::is_json();
         Self {
+            terminal,
             bar: (shown && terminal).then(bar),
             lines: shown && !terminal,
             told: Progress::default(),
             told_at: Instant::now(),
             echoes: VecDeque::new(),
+            folds: BTreeMap::new(),
         }
     }
 
@@ -79,19 +123,49 @@ impl Display {
         }
     }
 
-    /// Shows a line that a process has written. `kind` is what it has in common with others.
-    pub fn said(&mut self, name: &str, kind: &str, line: &str) {
-        let line = bare(line);
-        if line.trim().is_empty() {
-            return;
-        }
-        if telling::is_json() {
-            if !self.is_echo(kind, &timeless(line)) {
-                self.write(&telling::relayed(name, line));
+    /// Shows lines that a process has written. `kind` is what it has in common with others.
+    pub fn said(&mut self, name: &str, kind: &str, lines: &[Said]) {
+        let json = telling::is_json();
+        let mut block = Vec::new();
+        for line in lines {
+            let text = if self.terminal { harmless(&line.text) } else { (&*line.text).into() };
+            match line.writer {
+                Writer::Role => {
+                    let text = bare(&text);
+                    let news = if json { timeless(text) } else { text.to_owned() };
+                    if !text.trim().is_empty() && !self.is_echo(kind, &news) {
+                        block.push(match json {
+                            true => telling::relayed(name, text),
+                            false => by_hand(name, None, text),
+                        });
+                    }
+                }
+                Writer::Program if json => block.push(told_by_program(name, line)),
+                Writer::Program => {
+                    let fold = self.folds.entry(kind.into()).or_default();
+                    let before = fold.take(&text);
+                    block.extend(before.map(|more| folded(kind, more)));
+                    if fold.more == 0 {
+                        block.push(by_hand(name, line.unit.as_deref(), &text));
+                    }
+                }
             }
-        } else if !self.is_echo(kind, line) {
-            self.write(&format!("{name}: {line}"));
         }
+        if !block.is_empty() {
+            self.write(&block.join("\n"));
+        }
+    }
+
+    /// Tells how often the last line of each kind was said again, once in a while.
+    pub fn unfold(&mut self) {
+        self.tell_folds(FOLD);
+    }
+
+    fn tell_folds(&mut self, waited: Duration) {
+        let folds = self.folds.iter_mut();
+        let told = folds.filter_map(|(kind, fold)| Some(folded(kind, fold.take_more(waited)?)));
+        let told: Vec<String> = told.collect();
+        told.iter().for_each(|line| self.write(line));
     }
 
     /// Shows a line of this program's own.
@@ -101,6 +175,7 @@ impl Display {
 
     /// Takes the bar away; what is written from now on stays.
     pub fn finish(&mut self) {
+        self.tell_folds(Duration::ZERO);
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }
@@ -155,6 +230,12 @@ fn timeless(line: &str) -> String {
     }
 }
 
+/// What a program of a stage wrote, for scripts.
+fn told_by_program(name: &str, line: &Said) -> String {
+    let unit = line.unit.as_ref().map(|unit| ("unit".to_owned(), unit.clone().into()));
+    telling::object(Level::Info, name, &line.text, Map::from_iter(unit))
+}
+
 /// A line without the name of the role that a program puts in front of its last error: the
 /// process's own name stands there already.
 fn bare(line: &str) -> &str {
@@ -207,6 +288,20 @@ mod tests {
             assert!(!display.is_echo("square", &number.to_string()));
         }
         assert!(!display.is_echo("square", "no such program"));
+    }
+
+    #[test]
+    fn equal_lines_in_a_row_are_counted() {
+        let mut fold = Fold::default();
+        let mut told = Vec::new();
+        for line in ["a", "a", "a", "", "", "a", "b"] {
+            told.extend(fold.take(line));
+        }
+        assert_eq!(told, [2, 1]);
+        assert_eq!(fold.take_more(Duration::ZERO), None);
+        assert_eq!(fold.take("b"), None);
+        assert_eq!(fold.take_more(Duration::from_secs(1_000)), None);
+        assert_eq!(fold.take_more(Duration::ZERO), Some(1));
     }
 
     #[test]

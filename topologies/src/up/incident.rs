@@ -2,13 +2,13 @@
 
 use proto::frame::Report;
 
-use super::{observer::Reporter, posts::Post};
+use super::{observer::Reporter, posts::Post, relay::Lines};
 
 /// Something that has happened.
 #[derive(Debug)]
 pub enum Incident {
-    /// A process has written a line.
-    Said(Post, String),
+    /// A process has written lines.
+    Said(Post, Lines),
     /// A process has ended, and waits to be looked after.
     Ended(Post),
     /// The ventilator or the sink reports.

@@ -13,6 +13,7 @@ pub mod observer;
 pub mod posts;
 pub mod progress;
 pub mod record;
+pub mod relay;
 pub mod run_dir;
 pub mod supervise;
 pub mod supply;
@@ -33,7 +34,7 @@ use proto::{
     time::Time,
 };
 use rustix::{io::Errno, process::Signal};
-use sink::{Summary, config::OutputSpec};
+use sink::{Summary, config::OutputSpec, figures::counted};
 use thiserror::Error;
 
 use self::{
@@ -43,6 +44,7 @@ use self::{
     observer::{Lookout, ObserverError},
     posts::{Post, Posts},
     progress::Progress,
+    relay::Said,
     supervise::{Effect, Ending, Event, Notice, Supervisor, Survival},
     workplace::{Flags, Workplace, WorkplaceError},
 };
@@ -136,6 +138,7 @@ pub fn run(topology: &Topology, options: &Options) -> Result<RunEnd, UpError> {
     };
     let code = run.until_over(first, &happened);
     kin::end_all();
+    run.tell_missed();
     run.display.finish();
     watcher.drain();
     // A sink that was killed at the very end may have left it in the run directory only.
@@ -214,9 +217,10 @@ impl Run {
 
     fn take(&mut self, incident: Incident, effects: &mut Vec<Effect>) {
         match incident {
-            Incident::Said(post, line) => {
-                let posts = self.workplace.posts();
-                self.display.said(&posts.name(post), kind(posts, post), &line);
+            Incident::Said(post, lines) => {
+                self.show(post, &lines);
+                self.children.backlog().shown(&lines);
+                self.tell_missed();
             }
             Incident::Ended(post) => {
                 let ending = self.children.reap(post);
@@ -224,12 +228,28 @@ impl Run {
             }
             Incident::Reported(from, report) => {
                 self.children.reap_orphans();
+                self.tell_missed();
+                self.display.unfold();
                 self.progress.note(from, &report);
                 self.display.progress(self.progress);
                 let Progress { committed, total, .. } = self.progress;
                 self.decide(Event::Progress { committed, total }, effects);
             }
             Incident::Interrupted => self.decide(Event::Interrupt, effects),
+        }
+    }
+
+    fn show(&mut self, post: Post, lines: &[Said]) {
+        let posts = self.workplace.posts();
+        self.display.said(&posts.name(post), kind(posts, post), lines);
+    }
+
+    /// Tells how many lines came too fast to be shown.
+    fn tell_missed(&mut self) {
+        for (post, lines) in self.children.backlog().take_missed() {
+            let name = self.workplace.posts().name(post);
+            let lines = counted(lines, ["line", "lines"]);
+            self.display.notice(&format!("{name}: … {lines} not shown"));
         }
     }
 
@@ -259,9 +279,8 @@ impl Run {
         let order = self.workplace.order(post);
         let program = order.command.get_program().to_string_lossy().into_owned();
         if let Err(error) = self.children.start(post, order) {
-            let posts = self.workplace.posts();
             let problem = format!("cannot start {program}: {error}");
-            self.display.said(&posts.name(post), kind(posts, post), &problem);
+            self.show(post, &[Said::by_role(problem)]);
             let ending = if is_shortage(&error) { Ending::Refused } else { Ending::NotStarted };
             self.decide(Event::Ended(post, ending), effects);
         }

@@ -18,7 +18,7 @@ use proto::{
         endpoint::Endpoint,
         lock::{Lock, LockError, has_had_holder},
     },
-    process::{LOG_VARIABLE, PARENT_VARIABLE},
+    process::{LOG_VARIABLE, MARKS_VARIABLE, PARENT_VARIABLE},
     telling, this_program,
 };
 use sink::{
@@ -31,6 +31,7 @@ use ventilator::source::STREAM_VARIABLE;
 use super::{
     children::{Input, Launch, Output},
     posts::{Post, Posts},
+    relay::Writer,
     supply::Supply,
 };
 use crate::topology::{StageSpec, Topology};
@@ -277,7 +278,7 @@ impl Workplace {
             Some(OutputSpec::Stdout) => Output::Inherited,
             _ => Output::Told,
         };
-        Launch { command, input: Input::Nothing, output }
+        Launch { command, input: Input::Nothing, output, whose: Writer::Role }
     }
 
     fn ventilator(&self) -> Launch {
@@ -289,7 +290,8 @@ impl Workplace {
             Some(id) => command.env(STREAM_VARIABLE, id),
             None => command.env_remove(STREAM_VARIABLE),
         };
-        Launch { command, input: self.supply.input(), output: Output::Told }
+        let input = self.supply.input();
+        Launch { command, input, output: Output::Told, whose: Writer::Role }
     }
 
     /// A worker, or the user's own program in its place: that one gets the same flags, and what
@@ -314,7 +316,8 @@ impl Workplace {
         if spec.binary.is_some() && !spec.stage.args.is_empty() {
             command.arg("--").args(&spec.stage.args);
         }
-        Launch { command, input: Input::Nothing, output: Output::Told }
+        let whose = if spec.binary.is_some() { Writer::Program } else { Writer::Role };
+        Launch { command, input: Input::Nothing, output: Output::Told, whose }
     }
 
     fn own_program(&self, binary: &Path, spec: &StageSpec) -> Command {
@@ -352,6 +355,7 @@ impl Workplace {
         }
         telling::hand_on(command);
         command.env(PARENT_VARIABLE, process::id().to_string());
+        command.env(MARKS_VARIABLE, process::id().to_string());
         if let Some(mark) = &self.mark {
             command.env(guard::VARIABLE, mark);
         }

@@ -13,6 +13,7 @@
 //!   prints nothing has filtered the unit.
 //! - An exit status other than 0, a signal, a timeout and too much output are the unit's failure,
 //!   with the last of what the program wrote to stderr. A timeout kills the whole process group.
+//! - What it writes to stderr is passed on line by line, with the unit in front.
 //! - When the program ends, what it started in the background is ended too.
 //! - `PIPELINE_UNIT` (the unit's name), `PIPELINE_ATTEMPT` (from 1) and `PIPELINE_STAGE` are in
 //!   the environment, to guard side effects with: the same unit can be worked on more than once.
@@ -54,6 +55,7 @@ impl Exec {
             .env("PIPELINE_ATTEMPT", unit.attempt.to_string());
         let mut program = Program::start(&mut command)
             .map_err(|error| cannot_start(&self.command, &self.surroundings, &error))?;
+        program.is_at(unit);
         if !in_argument {
             value.iter().for_each(|value| program.send(value.as_bytes()));
             program.send(b"\n");
@@ -98,6 +100,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::external::words::tests::passed_on;
     use crate::testing::{await_death, call, lines};
 
     fn exec_in(parts: &[&str], surroundings: Surroundings) -> Exec {
@@ -164,6 +167,13 @@ mod tests {
         let mut signal = exec(&["sh", "-c", "kill -SEGV $$"]);
         let text = call(&mut signal, "1").unwrap_err();
         assert!(text.starts_with("`sh` ended with signal: 11 (SIGSEGV)"), "{text}");
+    }
+
+    #[test]
+    fn what_a_program_writes_to_stderr_is_passed_on_also_when_it_succeeds() {
+        let mut loud = exec(&["sh", "-c", "echo a note >&2; echo 1"]);
+        assert_eq!(call(&mut loud, "1"), lines("1"));
+        assert_eq!(passed_on(), "[unit 7]: a note\n");
     }
 
     #[test]

@@ -34,6 +34,7 @@ pub mod slots;
 mod suspects;
 mod tail;
 pub mod template;
+mod words;
 
 pub use any_order::AnyOrder;
 pub use command_line::{CommandLine, EmptyCommand, Surroundings};

@@ -17,12 +17,11 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use super::halt::{Bounds, Halt};
-use super::tail::Tail;
+use super::words::Words;
+use crate::Unit;
 
 /// Bytes read at a time.
 const CHUNK_BYTES: usize = 64 << 10;
-/// How much of a program's last words is kept.
-const LAST_WORDS_BYTES_MAX: usize = 4 << 10;
 /// How often the end is looked for, where the system cannot tell of it.
 const END_CHECK_INTERVAL: Duration = Duration::from_millis(20);
 /// So many lines are worth a pause: to be woken for each costs more than a line.
@@ -61,7 +60,7 @@ pub(super) struct Program {
     taken: usize,
     /// How much of the answer is known to hold no line end.
     scanned: usize,
-    last_words: Tail,
+    words: Words,
     chunk: Box<[u8]>,
     /// Readable when somebody rings.
     bell: Option<PipeReader>,
@@ -84,7 +83,7 @@ impl Program {
             answer: Vec::new(),
             taken: 0,
             scanned: 0,
-            last_words: Tail::new(LAST_WORDS_BYTES_MAX),
+            words: Words::default(),
             chunk: vec![0; CHUNK_BYTES].into_boxed_slice(),
             bell: None,
             status: None,
@@ -216,6 +215,11 @@ impl Program {
         &self.answer[self.taken..]
     }
 
+    /// What it writes to stderr from now on is about this unit.
+    pub(super) fn is_at(&mut self, unit: &Unit<'_>) {
+        self.words.are_of(unit);
+    }
+
     /// Whether it can still answer.
     pub(super) fn is_live(&self) -> bool {
         self.status.is_none() && self.stdin.is_some() && self.stdout.is_some()
@@ -235,7 +239,7 @@ impl Program {
 
     /// The last of what it wrote to stderr.
     pub(super) fn last_words(&mut self) -> String {
-        self.last_words.text()
+        self.words.last()
     }
 
     fn take_line(&mut self) -> Option<Vec<u8>> {
@@ -386,13 +390,12 @@ impl Program {
         };
         match read_chunk(stderr, &mut self.chunk) {
             Chunk::Some(len) => {
-                let words = &self.chunk[..len];
-                tracing::trace!(words = %String::from_utf8_lossy(words), "a program wrote to stderr");
-                self.last_words.push(words);
+                self.words.push(&self.chunk[..len]);
             }
             Chunk::NoneYet => return false,
             Chunk::End => {
                 self.stderr = None;
+                self.words.end();
                 return false;
             }
         }
@@ -410,6 +413,7 @@ impl Program {
         kin::reap_adopted();
         (0..LAST_READS_MAX).all(|_| self.read_answer());
         (0..LAST_READS_MAX).all(|_| self.read_errors());
+        self.words.end();
         Ok(status)
     }
 }
