@@ -11,6 +11,7 @@
 //! | `up/` | starts, watches and restarts the processes of a topology |
 //! | `aftermath/` | what a run left: `explain`, and where runs lie |
 //! | `doctor/` | what would go wrong on this machine |
+//! | `logs/` | what the processes of a run write, kept and read |
 //! | `graph.rs` | a picture of a topology |
 //! | [`embedded`] | a whole pipeline inside a Rust program |
 //!
@@ -31,6 +32,8 @@ pub mod doctor;
 pub mod embedded;
 #[cfg(feature = "cli")]
 pub mod graph;
+#[cfg(feature = "cli")]
+pub mod logs;
 #[cfg(feature = "cli")]
 pub(crate) mod map;
 #[cfg(feature = "cli")]

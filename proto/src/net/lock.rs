@@ -238,6 +238,15 @@ pub fn has_had_holder(path: &Path) -> bool {
         && Holder::read(path).process.is_some()
 }
 
+/// Whether a lock is held now. It is asked without a trace: who takes it meanwhile gets it a moment later.
+pub fn is_held(path: &Path) -> bool {
+    let is_file = fs::symlink_metadata(path).is_ok_and(|data| data.is_file());
+    let Some(file) = is_file.then(|| File::open(path).ok()).flatten() else { return false };
+    let asked = flock(&file, FlockOperation::NonBlockingLockShared);
+    let _ = flock(&file, FlockOperation::Unlock);
+    asked == Err(rustix::io::Errno::WOULDBLOCK)
+}
+
 /// Writes the mark, and who holds the lock.
 fn mark(file: &mut File) -> io::Result<()> {
     file.rewind()?;

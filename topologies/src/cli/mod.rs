@@ -14,8 +14,9 @@ mod explain;
 mod graph;
 mod init;
 mod key;
-mod map;
+mod logs;
 mod man;
+mod map;
 mod schema;
 mod sim;
 mod summary;
@@ -96,6 +97,8 @@ enum Command {
     Summary(summary::SummaryArgs),
     /// Tell the life of one unit
     Explain(explain::ExplainArgs),
+    /// Show what the processes of a run and their programs have written
+    Logs(logs::LogsArgs),
     /// Look at the units that failed for good, try them again
     Dead(dead::DeadArgs),
     /// Measure this machine
@@ -156,6 +159,7 @@ impl Cli {
             Command::Verify(args) => args.run(),
             Command::Summary(args) => args.run(),
             Command::Explain(args) => args.run(),
+            Command::Logs(args) => args.run(),
             Command::Dead(args) => args.run(),
             Command::Bench(args) => args.run(),
             Command::Bare(args) => args.run(),

@@ -28,6 +28,7 @@ use super::{
     relay::{Backlog, Relay, Writer},
     supervise::Ending,
 };
+use crate::logs::writer::Log;
 
 /// The two threads that listen to a child need little. What they may take has to be copied for each
 /// further child, where one is forked.
@@ -70,13 +71,14 @@ pub struct Launch {
 pub struct Children {
     incidents: SyncSender<Incident>,
     backlog: Arc<Backlog>,
+    log: Option<Log>,
     running: BTreeMap<Post, Child>,
 }
 
 impl Children {
-    /// None yet; what happens to them is sent as `incidents`.
-    pub fn new(incidents: SyncSender<Incident>) -> Self {
-        Self { incidents, backlog: Arc::default(), running: BTreeMap::new() }
+    /// None yet; what happens to them is sent as `incidents`, and `log` keeps what they write.
+    pub fn new(incidents: SyncSender<Incident>, log: Option<Log>) -> Self {
+        Self { incidents, backlog: Arc::default(), log, running: BTreeMap::new() }
     }
 
     /// How much of what they write waits to be shown.
@@ -85,11 +87,12 @@ impl Children {
     }
 
     /// Starts a process apart from this one, so that what is typed at the terminal reaches only
-    /// this one, and nothing below it waits for a terminal that it may not read.
+    /// this one, and nothing below it waits for a terminal that it may not read. `name` is what its log is
+    /// called.
     ///
     /// # Errors
     /// What the operating system says; then there will be no [`Incident::Ended`].
-    pub fn start(&mut self, post: Post, order: Launch) -> io::Result<()> {
+    pub fn start(&mut self, post: Post, name: &str, order: Launch) -> io::Result<()> {
         let Launch { mut command, input, output, whose } = order;
         let (words, mouth) = io::pipe()?;
         kin::set_apart(&mut command)?;
@@ -106,7 +109,7 @@ impl Children {
         let mut child = command.spawn()?;
         // The command holds the write end of the pipe, whose end would never be seen.
         drop(command);
-        if let Err(error) = self.watch(self.relay(post, whose), &child, words) {
+        if let Err(error) = self.watch(self.relay(post, name, whose), &child, words) {
             // Nobody would hear of its end.
             let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
             let _ = child.wait();
@@ -116,9 +119,10 @@ impl Children {
         Ok(())
     }
 
-    fn relay(&self, post: Post, whose: Writer) -> Relay {
+    fn relay(&self, post: Post, name: &str, whose: Writer) -> Relay {
         let (incidents, backlog) = (self.incidents.clone(), self.backlog.clone());
-        Relay { post, whose, incidents, backlog }
+        let log = self.log.clone().map(|log| (log, name.into()));
+        Relay { post, whose, incidents, backlog, log }
     }
 
     fn watch(&self, relay: Relay, child: &Child, words: PipeReader) -> io::Result<()> {

@@ -48,10 +48,12 @@ use self::{
     supervise::{Effect, Ending, Event, Notice, Supervisor, Survival},
     workplace::{Flags, Workplace, WorkplaceError},
 };
-use crate::topology::Topology;
+use crate::{logs::writer::Log, topology::Topology};
 
 /// What happens is queued up to here; then whoever has more to tell waits.
 const INCIDENTS_MAX: usize = 256;
+/// What the launcher's own log is called.
+const OWN_NAME: &str = "up";
 /// From this Ctrl-C on nothing is waited for.
 const INTERRUPTS_MAX: u32 = 3;
 
@@ -99,6 +101,9 @@ pub enum UpError {
     /// If this process were killed, programs would go on.
     #[error("cannot start the guard of this run: {0}")]
     Guard(io::Error),
+    /// There is no thread for the logs.
+    #[error("cannot start the thread that keeps what processes write: {0}")]
+    Log(io::Error),
 }
 
 /// Runs a topology to its end, in the foreground: shows progress and what the processes say on
@@ -127,9 +132,12 @@ pub fn run(topology: &Topology, options: &Options) -> Result<RunEnd, UpError> {
         Some(_) => Survival::Durable,
         None => Survival::None,
     };
+    let run_dir = options.flags.run_dir.as_deref();
+    let (log, keeper) = run_dir.map(Log::start).transpose().map_err(UpError::Log)?.unzip();
     let (supervisor, first) = Supervisor::new(Time::default(), workplace.posts(), survival);
     let mut run = Run {
-        children: Children::new(incidents),
+        children: Children::new(incidents, log.clone()),
+        log,
         display: Display::new(options.voice, results_on_stdout),
         progress: Progress::of(&topology.source),
         supervisor,
@@ -138,6 +146,10 @@ pub fn run(topology: &Topology, options: &Options) -> Result<RunEnd, UpError> {
     };
     let code = run.until_over(first, &happened);
     kin::end_all();
+    if let (Some(log), Some(keeper)) = (&run.log, keeper) {
+        log.close();
+        let _ = keeper.join();
+    }
     run.tell_missed();
     run.display.finish();
     watcher.drain();
@@ -184,6 +196,7 @@ fn watch(
 struct Run {
     workplace: Workplace,
     children: Children,
+    log: Option<Log>,
     display: Display,
     progress: Progress,
     supervisor: Supervisor,
@@ -244,12 +257,16 @@ impl Run {
         self.display.said(&posts.name(post), kind(posts, post), lines);
     }
 
-    /// Tells how many lines came too fast to be shown.
+    /// Tells how many lines came too fast to be shown, and whether they are kept.
     fn tell_missed(&mut self) {
+        for warning in self.log.iter().flat_map(Log::take_warnings) {
+            self.display.notice(&warning);
+        }
         for (post, lines) in self.children.backlog().take_missed() {
             let name = self.workplace.posts().name(post);
             let lines = counted(lines, ["line", "lines"]);
-            self.display.notice(&format!("{name}: … {lines} not shown"));
+            let where_else = self.log.as_ref().map_or("", |_| "; `pipeline logs` has them");
+            self.display.notice(&format!("{name}: … {lines} not shown{where_else}"));
         }
     }
 
@@ -267,6 +284,7 @@ impl Run {
                     Effect::Say(notice) => {
                         let text = words(self.workplace.posts(), notice);
                         self.display.notice(&text);
+                        self.log.iter().for_each(|log| log.note(OWN_NAME, &text));
                     }
                     Effect::Finish(code) => return Some(code),
                 }
@@ -277,8 +295,9 @@ impl Run {
 
     fn start(&mut self, post: Post, effects: &mut Vec<Effect>) {
         let order = self.workplace.order(post);
+        let name = self.workplace.posts().name(post);
         let program = order.command.get_program().to_string_lossy().into_owned();
-        if let Err(error) = self.children.start(post, order) {
+        if let Err(error) = self.children.start(post, &name, order) {
             let problem = format!("cannot start {program}: {error}");
             self.show(post, &[Said::by_role(problem)]);
             let ending = if is_shortage(&error) { Ending::Refused } else { Ending::NotStarted };

@@ -16,6 +16,7 @@ use std::{
 use proto::lines::{Mark, Splitter, Stream, marked};
 
 use super::{incident::Incident, posts::Post};
+use crate::logs::writer::Log;
 
 /// Bytes read at a time; the lines among them are shown together.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -113,6 +114,8 @@ pub struct Relay {
     pub incidents: SyncSender<Incident>,
     /// How much of that waits.
     pub backlog: Arc<Backlog>,
+    /// What keeps the lines, and by which name.
+    pub log: Option<(Log, Arc<str>)>,
 }
 
 impl Relay {
@@ -137,6 +140,9 @@ impl Relay {
     }
 
     fn pass(&self, lines: Lines) -> bool {
+        if let Some((log, process)) = &self.log {
+            log.keep(process, lines.clone());
+        }
         let lines = self.backlog.admit(self.post, lines);
         lines.is_empty() || self.incidents.send(Incident::Said(self.post, lines)).is_ok()
     }

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use proto::net::lock::{Lock, LockError};
+use proto::net::lock::{Lock, LockError, is_held};
 use sink::{
     figures::counted,
     ledger::checkpoint::Checkpoint,
@@ -19,6 +19,8 @@ use sink::{
 use thiserror::Error;
 
 use super::record::Record;
+use crate::logs;
+
 /// What a launcher locks in its run directory.
 const LOCK: &str = "up.lock";
 
@@ -30,6 +32,12 @@ pub fn claim(path: &Path) -> Result<Lock, LockError> {
     let lock = path.join(LOCK);
     fs::create_dir_all(path).map_err(|source| LockError::Io { path: path.into(), source })?;
     Lock::take(&lock)
+}
+
+/// Whether a launcher has the run of this directory now. Nothing is written there, and who claims it at the
+/// same moment gets it.
+pub fn is_in_use(path: &Path) -> bool {
+    is_held(&path.join(LOCK))
 }
 
 /// Why a run could not be forgotten.
@@ -110,6 +118,7 @@ pub fn forget(path: &Path) -> Result<(), ForgetError> {
         .filter(|name| is_own_name(name) && !(keeps_list && name == made::FILE))
         .collect();
     names.sort_by_key(|name| name == DATABASE);
+    logs::forget(path).map_err(remove)?;
     for name in names {
         match fs::remove_file(path.join(name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(remove(error)),
