@@ -117,6 +117,11 @@ impl Process {
         self.0.stderr().expect("what a process prints is kept")
     }
 
+    /// What it has printed to standard output so far.
+    pub fn stdout(&self) -> String {
+        self.0.stdout().expect("what a process prints is kept")
+    }
+
     /// Waits for its own end, at most [`wait::PATIENCE`].
     ///
     /// # Panics
@@ -132,8 +137,7 @@ impl Process {
     pub fn ends_within(&mut self, deadline: Duration) -> Ended {
         let what = format!("{} ends", self.name());
         let code = wait::within(deadline, &what, || self.has_ended());
-        let stdout = self.0.stdout().expect("what a process prints is kept");
-        Ended { code, stdout, stderr: self.stderr() }
+        Ended { code, stdout: self.stdout(), stderr: self.stderr() }
     }
 
     /// Waits for its own end with exit code 0.

@@ -35,6 +35,9 @@ pub(super) struct LogsArgs {
     /// The run directory, or the topology whose run lies in .pipeline [default: the only one there]
     #[arg(value_name = "RUN")]
     run: Option<PathBuf>,
+    /// The same, as other commands take it
+    #[arg(long, value_name = "DIR", conflicts_with = "run")]
+    run_dir: Option<PathBuf>,
     /// Go on with what is written from now on, until the run ends
     #[arg(long, short)]
     follow: bool,
@@ -64,7 +67,7 @@ impl LogsArgs {
     }
 
     fn act(&self) -> Result<i32, (i32, String)> {
-        let found = place::find(self.run.as_deref(), Path::new("."));
+        let found = place::find(self.run.as_deref().or(self.run_dir.as_deref()), Path::new("."));
         let run_dir = found.map_err(|error| (exit::NO_INPUT, error.to_string()))?;
         streams::has_output().map_err(|error| (exit::INPUT_OUTPUT, error.to_string()))?;
         match self.print(&run_dir) {

@@ -9,8 +9,8 @@ use super::halt::{Bounds, Halt, cannot_start, halted};
 use super::hint::Hint;
 use super::program::Program;
 use super::{CommandLine, Surroundings};
-use crate::Failure;
 use crate::function::start_of;
+use crate::{Failure, Unit};
 
 /// How long a program may take to leave after its input has ended.
 const LEAVE_LIMIT: Duration = Duration::from_secs(2);
@@ -79,6 +79,16 @@ impl Dialogue {
         let line = opening.line.clone();
         let limit = self.surroundings.timeout.map(|time| time.max(OPENING_LIMIT));
         self.exchange(&line, limit).map(Some)
+    }
+
+    /// What the program writes to stderr from now on is about this unit.
+    pub(super) fn is_at(&mut self, unit: &Unit<'_>) {
+        self.program.iter_mut().for_each(|program| program.is_at(unit));
+    }
+
+    /// How many lines the program has written to stderr, if it runs.
+    pub(super) fn lines_said(&self) -> u64 {
+        self.program.as_ref().map_or(0, Program::lines_said)
     }
 
     /// Asks a question (with its line end) of the program, which has to run; waits for its

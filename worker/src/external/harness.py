@@ -76,6 +76,8 @@ def main():
     requests = os.fdopen(os.dup(0), "rb")
     answers = os.fdopen(os.dup(1), "wb")
     keep_apart()
+    at = ""
+    words = Words(lambda: at)
 
     opening = json.loads(requests.readline() or b"null")
     if opening is None:
@@ -91,8 +93,9 @@ def main():
         refuse_async(loaded["work"])
         space, answer = loaded, encode([])
     except BaseException as error:
-        answer = encode(remote(error, 2))
+        answer = encode(with_words(remote(error, 2), words.end("")))
     while True:
+        words.end()
         try:
             answers.write(answer)
             answers.flush()
@@ -104,11 +107,13 @@ def main():
             return
         try:
             request = json.loads(line)
+            at = request["unit"]
             space["PIPELINE_UNIT"] = request["unit"]
             space["PIPELINE_ATTEMPT"] = request["attempt"]
             outputs = outputs_of(space["work"](request["value"]), outputs_max)
         except BaseException as error:
-            answer = encode(remote(error, 1))
+            answer = encode(with_words(remote(error, 1), words.end(at)))
         else:
             answer = encode_outputs(outputs)
+            words.end(at)
 

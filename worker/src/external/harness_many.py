@@ -112,9 +112,9 @@ async def gathered(results, outputs_max):
 class Loop:
     """Units in one event loop: as many coroutines as units may be open work through one queue."""
 
-    def __init__(self, work, concurrency, outputs_max, requests, answers):
+    def __init__(self, work, concurrency, outputs_max, requests, answers, words):
         self.work, self.concurrency, self.outputs_max = work, concurrency, outputs_max
-        self.requests, self.answers = requests, answers
+        self.requests, self.answers, self.words = requests, answers, words
         self.items = collections.deque()
         self.waiters = collections.deque()
         self.consumers = []
@@ -187,10 +187,11 @@ class Loop:
             except BaseException as error:
                 if self.ended.done():
                     raise
-                outputs = remote(error, 1)
+                outputs = with_words(remote(error, 1), self.words.end(name))
                 while hasattr(task, "uncancel") and task.cancelling():
                     task.uncancel()
             del is_open[unit]
+            self.words.end(name)
             if not self.done:
                 # All that finish in this turn are told together.
                 self.loop.call_soon(self.tell)
@@ -232,9 +233,9 @@ class Loop:
 class Threads:
     """Units in threads, each of which works on one after the other."""
 
-    def __init__(self, work, concurrency, outputs_max, requests, answers):
+    def __init__(self, work, concurrency, outputs_max, requests, answers, words):
         self.work, self.concurrency, self.outputs_max = work, concurrency, outputs_max
-        self.requests, self.answers = requests, answers
+        self.requests, self.answers, self.words = requests, answers, words
         self.items = queue.SimpleQueue()
         self.done = queue.SimpleQueue()
 
@@ -259,7 +260,8 @@ class Threads:
             try:
                 outputs = outputs_of(self.work(value), self.outputs_max)
             except BaseException as error:
-                outputs = remote(error, 1)
+                outputs = with_words(remote(error, 1), self.words.end(name))
+            self.words.end(name)
             self.done.put([unit, outputs])
 
     def tell(self):
@@ -273,6 +275,7 @@ class Threads:
 def many():
     requests, answers = Requests(os.dup(0)), Answers(os.dup(1))
     keep_apart()
+    words = Words(lambda: UNIT.get(("",))[0])
     opening = requests.first()
     if opening is None:
         return
@@ -283,14 +286,14 @@ def many():
                 raise NameError(f"{name} is the name of one unit, and many are open at once: call pipeline_unit(), which gives (unit, attempt)")
         space = load(source, opening["path"], pipeline_unit)
     except BaseException as error:
-        answers.write(encode(remote(error, 2)))
+        answers.write(encode(with_words(remote(error, 2), words.end(""))))
         return
     concurrency, work = opening["concurrency"], space["work"]
     if is_async(work):
         answers.write(encode(concurrency))
-        return asyncio.run(Loop(work, concurrency, opening["outputs_max"], requests, answers).run())
+        return asyncio.run(Loop(work, concurrency, opening["outputs_max"], requests, answers, words).run())
     concurrency = min(concurrency, int(space.get("PIPELINE_THREADS_MAX", THREADS_MAX)))
     answers.write(encode(concurrency))
-    Threads(work, concurrency, opening["outputs_max"], requests, answers).run()
+    Threads(work, concurrency, opening["outputs_max"], requests, answers, words).run()
     # Threads go on for as long as they like, and nobody waits for them.
     os._exit(0)

@@ -10,6 +10,7 @@
 //! - Its death, a line that is not JSON, a line too many, a line that is too long, and a timeout
 //!   are the failure of the unit at hand, with the last of its stderr. It is started again for
 //!   the next one. The time it takes to start counts for the unit that it is started for.
+//! - What it writes to stderr is passed on line by line, with the unit in front.
 //! - A surplus line is noticed when it has come before the next unit is sent.
 //! - Several lines may be written before the first answer is read, so that a quick program is not
 //!   waited for at each. If anything then goes wrong, the program is started again and each of
@@ -37,7 +38,8 @@ pub struct Pipe {
     /// Reused from unit to unit.
     question: Vec<u8>,
     value: Vec<u8>,
-    /// So many units are not asked for together.
+    /// So many units are not asked for together: after trouble, after a word on stderr, which belongs to one
+    /// of them, and at first, when it is not known yet whether there will be any.
     one_by_one: usize,
 }
 
@@ -48,7 +50,7 @@ impl Pipe {
             dialogue: Dialogue::new(command, surroundings, limits.value_bytes_max),
             question: Vec::new(),
             value: Vec::new(),
-            one_by_one: 0,
+            one_by_one: 1,
         }
     }
 
@@ -75,6 +77,7 @@ impl Pipe {
         if !self.dialogue.is_ready() {
             return None;
         }
+        let said = self.dialogue.lines_said();
         let mut answers = self.dialogue.ask_all(&self.question, &ends)?;
         for answer in &mut answers {
             self.value.clear();
@@ -84,7 +87,9 @@ impl Pipe {
             }
             answer.clone_from(&self.value);
         }
-        self.one_by_one = 0;
+        if self.dialogue.lines_said() == said {
+            self.one_by_one = 0;
+        }
         Some(answers)
     }
 }
@@ -96,14 +101,19 @@ impl Function for Pipe {
         self.dialogue.start().map(|_| ())
     }
 
-    fn call(&mut self, _: &Unit<'_>, input: &[u8], out: &mut Outputs) -> Result<(), Failure> {
+    fn call(&mut self, unit: &Unit<'_>, input: &[u8], out: &mut Outputs) -> Result<(), Failure> {
         self.question.clear();
         append_json(input, &mut self.question)?;
         self.question.push(b'\n');
 
         self.dialogue.check()?;
         self.dialogue.start()?;
+        self.dialogue.is_at(unit);
+        let said = self.dialogue.lines_said();
         let answer = self.dialogue.ask(&self.question)?;
+        if self.dialogue.lines_said() != said {
+            self.one_by_one = ONE_BY_ONE;
+        }
 
         self.value.clear();
         decode(&answer, &mut self.value).map_err(|error| self.dialogue.reject(&answer, &error))?;
@@ -134,6 +144,7 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
+    use crate::external::words::tests::passed_on;
     use crate::testing::{call, lines};
 
     fn pipe_in(script: &str, surroundings: Surroundings) -> Pipe {
@@ -316,6 +327,7 @@ mod tests {
             while read n; do echo $((n * n)); done";
         let mut program = pipe(script);
         program.set_up().unwrap();
+        program.one_by_one = 0;
         let values: Vec<u8> = (0..100).collect();
         let squares: Vec<_> = (0..100).map(|n| Ok(n * n)).collect();
         assert_eq!(together(&mut program, &values), squares);
@@ -344,6 +356,7 @@ mod tests {
         let script = r#"while read n; do [ "$n" = 5 ] && exit 3; echo $n; done"#;
         let mut program = pipe(script);
         program.set_up().unwrap();
+        program.one_by_one = 0;
         let given = together(&mut program, &[1, 5, 3]);
         assert_eq!((&given[0], &given[2]), (&Ok(1), &Ok(3)));
         assert_eq!(given[1], Err("`/bin/sh` ended with exit status: 3".into()));
@@ -357,9 +370,22 @@ mod tests {
         let script = r#"while read n; do [ "$n" = 5 ] && sleep 1000; echo $n; done"#;
         let mut program = pipe_in(script, surroundings);
         program.set_up().unwrap();
+        program.one_by_one = 0;
         let given = together(&mut program, &[1, 5, 3]);
         assert_eq!((&given[0], &given[2]), (&Ok(1), &Ok(3)));
         assert_eq!(given[1], Err("`/bin/sh` took longer than 300ms and was killed".into()));
+    }
+
+    #[test]
+    fn words_of_units_that_come_together_bear_the_unit() {
+        let script = "while read n; do echo at $n >&2; echo $n; done";
+        let mut program = pipe(script);
+        program.set_up().unwrap();
+        for _ in 0..2 {
+            together(&mut program, &[0, 1, 2]);
+            let said: Vec<String> = (0..3).map(|n| format!("[unit {n}]: at {n}\n")).collect();
+            assert_eq!(passed_on(), said.concat());
+        }
     }
 
     #[test]

@@ -220,6 +220,16 @@ impl Program {
         self.words.are_of(unit);
     }
 
+    /// What it writes to stderr is of interest only to whoever asks for its [last words](Self::last_words).
+    pub(super) fn keeps_its_words(&mut self) {
+        self.words.are_private();
+    }
+
+    /// How many lines it has written to stderr.
+    pub(super) fn lines_said(&self) -> u64 {
+        self.words.lines()
+    }
+
     /// Whether it can still answer.
     pub(super) fn is_live(&self) -> bool {
         self.status.is_none() && self.stdin.is_some() && self.stdout.is_some()

@@ -16,7 +16,8 @@
 //! - `PIPELINE_UNIT` (a string, the unit's name) and `PIPELINE_ATTEMPT` (a number from 1) are
 //!   global names of the source, to guard side effects with; `pipeline_unit()` gives both. `sys.argv[1:]` are the stage's
 //!   arguments, `PIPELINE_STAGE` is in `os.environ`.
-//! - What the source prints goes to stderr.
+//! - What the source prints goes to stderr as whole lines, marked with the unit (`words.py`); its last is told
+//!   with a failure.
 //!
 //! The protocol: lines of JSON. First `{"source", "path", "outputs_max"}`, then for each unit
 //! `{"unit", "attempt", "value"}`; each is answered with an array of outputs or with a string,
@@ -110,6 +111,7 @@ impl Python {
         self.question.extend_from_slice(b"}\n");
         self.dialogue.check()?;
         self.start()?;
+        self.dialogue.is_at(unit);
         self.dialogue.ask(&self.question)
     }
 }
@@ -159,6 +161,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::external::words::tests::passed_on;
     use crate::testing::{call, lines, pack, unit};
 
     fn python(source: &str) -> Python {
@@ -424,6 +427,19 @@ mod tests {
             Err("`python3` took longer than 300ms and was killed".into())
         );
         assert_eq!(call(&mut program, "0"), lines("0"));
+    }
+
+    #[test]
+    fn what_is_printed_is_passed_on_with_the_unit_and_told_with_a_failure() {
+        let source = "import sys, os\nprint('loaded')\ndef work(n):\n  print('at', n)\n  sys.stderr.write('no end')\n  sys.stdout.flush()\n  os.write(1, b'raw\\n')\n  if n == 2: raise ValueError('two')\n  return n";
+        let mut program = python(source);
+        assert_eq!(call(&mut program, "1"), lines("1"));
+        let said = passed_on();
+        assert!(said.contains("loaded\n") && said.contains("[unit 7]: no end\n"), "{said}");
+        assert!(said.contains("[unit 7]: at 1\n[unit 7]: raw\n"), "{said}");
+        let text = call(&mut program, "2").unwrap_err();
+        assert!(text.ends_with("ValueError: two\n\nIt had written:\nat 2\nno end"), "{text}");
+        assert_eq!(proto::gist::gist(&text), "ValueError: two");
     }
 
     #[test]

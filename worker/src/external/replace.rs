@@ -103,6 +103,8 @@ impl Successor {
                 Missing::Interpreter(cannot_start(&line, &self.surroundings, &error))
             })?;
         program.end_input();
+        // That the package is missing is no news: the source is run without it.
+        program.keeps_its_words();
         let deadline = Some(Instant::now() + IMPORT_LIMIT);
         match program.read_to_end(Bounds { deadline, bytes_max: PRINTED_BYTES_MAX }) {
             Ok(status) if status.success() => Ok(()),

@@ -8,11 +8,13 @@ use serde_json::{Value, json};
 
 use super::{CommandLine, EmptyCommand};
 
-/// The forms of values, how source is run, and what both harnesses need.
+/// The forms of values, how source is run, what becomes of its words, and what both harnesses need.
 const HARNESS: &str = concat!(
     include_str!("forms.py"),
     "\n",
     include_str!("source.py"),
+    "\n",
+    include_str!("words.py"),
     "\n",
     include_str!("harness.py")
 );

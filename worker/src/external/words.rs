@@ -31,6 +31,9 @@ enum Reader {
 pub(super) struct Words {
     splitter: Splitter,
     unit: Option<Box<str>>,
+    /// Nobody is to see them as they come.
+    is_private: bool,
+    lines: u64,
     last: Tail,
     /// Lines that are written together.
     out: Vec<u8>,
@@ -41,6 +44,8 @@ impl Default for Words {
         Self {
             splitter: Splitter::default(),
             unit: None,
+            is_private: false,
+            lines: 0,
             last: Tail::new(LAST_WORDS_BYTES_MAX),
             out: Vec::new(),
         }
@@ -51,7 +56,16 @@ impl Words {
     /// What comes from now on is about this unit.
     pub(super) fn are_of(&mut self, unit: &Unit<'_>) {
         self.end();
+        if self.unit.is_some() {
+            // What it said when it started may be why the first one fails, but no other.
+            self.last = Tail::new(LAST_WORDS_BYTES_MAX);
+        }
         self.unit = Some(unit.to_string().into());
+    }
+
+    /// They are kept for who asks, and not passed on.
+    pub(super) fn are_private(&mut self) {
+        self.is_private = true;
     }
 
     /// Takes in what was read, and passes on the lines that are whole.
@@ -64,21 +78,29 @@ impl Words {
         self.pass(|splitter, each| splitter.end(each));
     }
 
+    /// How many lines there were.
+    pub(super) fn lines(&self) -> u64 {
+        self.lines
+    }
+
     /// The last of them.
     pub(super) fn last(&mut self) -> String {
         self.last.text()
     }
 
     fn pass(&mut self, split: impl FnOnce(&mut Splitter, &mut dyn FnMut(&[u8]))) {
-        let Self { splitter, unit, last, out } = self;
+        let Self { splitter, unit, is_private, lines, last, out } = self;
         let reader = reader();
         split(splitter, &mut |line| {
             let (mark, text) = marked(line);
             let stream = mark.map_or(Stream::Stderr, |mark| mark.stream);
             let unit = mark.and_then(|mark| mark.unit).or(unit.as_deref());
+            *lines += 1;
             last.push(text);
             last.push(b"\n");
-            put(reader, Mark { stream, unit }, text, out);
+            if !*is_private {
+                put(reader, Mark { stream, unit }, text, out);
+            }
         });
         if !out.is_empty() {
             write(out);
@@ -149,6 +171,14 @@ pub(super) mod tests {
         words.end();
         assert_eq!(passed_on(), "[unit 7]: two \u{fffd}\n[unit 8]: marked\n");
         assert_eq!(words.last(), "start\nha\none\ntwo \u{fffd}\nmarked");
+    }
+
+    #[test]
+    fn words_that_are_private_are_only_kept() {
+        let mut words = Words::default();
+        words.are_private();
+        words.push(b"a probe failed\n");
+        assert_eq!((words.last().as_str(), passed_on().as_str()), ("a probe failed", ""));
     }
 
     #[test]

@@ -161,6 +161,7 @@ def _event_loop():
 _loading = threading.RLock()
 _loop = None
 _open_max = 1
+_words = None
 
 
 def stage(*, stage, args, concurrency, source=None, path=None, call=None):
@@ -169,8 +170,24 @@ def stage(*, stage, args, concurrency, source=None, path=None, call=None):
 
     global _open_max
     _open_max = concurrency
+    _mark_words()
     function = _stage.load(source=source, path=path, call=call, args=args, stage=stage, concurrency=concurrency)
     return *_WAYS[ONE], called(function)
+
+
+def _mark_words():
+    """What the function prints goes to stderr, each line with its unit."""
+    global _words
+    if _words is not None:
+        return
+    from . import _unit
+
+    def name():
+        unit = _unit.unit()
+        return unit.name if unit else ""
+
+    launched = os.environ.get("PIPELINE_MARKS") == str(os.getppid())
+    _words = shared()["Words"](name, shared()["marked" if launched else "by_hand"])
 
 
 def plain(value):
@@ -180,7 +197,7 @@ def plain(value):
 
 @functools.cache
 def shared():
-    """What workers without this package run as well: the forms of values, and how source is run."""
+    """What workers without this package run as well: the forms of values, how source is run, what it prints."""
     space = {"__name__": "pipeline_zmq._shared"}
     exec(compile(_native.shared_source(), "<pipeline_zmq shared>", "exec"), space)  # noqa: S102 - our own
     return space
@@ -188,7 +205,10 @@ def shared():
 
 def story(error) -> str:
     """An exception with its traceback, as text, without the frames of this package."""
-    return _errors.told(error)
+    told = _errors.told(error)
+    if _words is None:
+        return told
+    return shared()["with_words"](told, _words.end(_words.unit_of()))
 
 
 def serve(units) -> None:
@@ -264,6 +284,8 @@ def leave(code: int) -> None:
 
     try:
         atexit._run_exitfuncs()
+        if _words is not None:
+            _words.end()
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
     finally:

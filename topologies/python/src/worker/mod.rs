@@ -52,13 +52,16 @@ struct Flags {
     function: Option<String>,
 }
 
-/// What workers without this package run as well: the forms of values, and how a stage's source is run.
+/// What workers without this package run as well: the forms of values, how a stage's source is run, and
+/// what becomes of what it prints.
 #[pyfunction]
 pub(crate) fn shared_source() -> &'static str {
     concat!(
         include_str!("../../../../worker/src/external/forms.py"),
         "\n",
-        include_str!("../../../../worker/src/external/source.py")
+        include_str!("../../../../worker/src/external/source.py"),
+        "\n",
+        include_str!("../../../../worker/src/external/words.py")
     )
 }
 
