@@ -130,7 +130,7 @@ fn logs_that_are_followed_show_a_killed_workers_last_lines_and_its_successors() 
     // A reader that goes away is no error.
     let mut command = place.command("bash");
     command
-        .args(["-c", "set -o pipefail; \"$0\" logs t.toml | head -n 1"])
+        .args(["-c", "set -o pipefail; \"$0\" logs t.toml --stage fetch | head -n 1"])
         .arg(program("pipeline"));
     let mut head = place.start_command("head", command);
     assert!(head.ends_well().stdout.contains("[unit 0]: first"));
