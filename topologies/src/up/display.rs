@@ -232,7 +232,7 @@ fn timeless(line: &str) -> String {
 
 /// What a program of a stage wrote, for scripts.
 fn told_by_program(name: &str, line: &Said) -> String {
-    let unit = line.unit.as_ref().map(|unit| ("unit".to_owned(), unit.clone().into()));
+    let unit = line.unit.as_ref().map(|unit| ("unit".to_owned(), (&**unit).into()));
     telling::object(Level::Info, name, &line.text, Map::from_iter(unit))
 }
 
