@@ -100,6 +100,18 @@ pub enum Frame {
     /// Code that the units of the first stage name, from the ventilator to its workers, before the first
     /// unit that names it.
     Code(Box<Code>),
+    /// An observer has the ventilator send no further units, or send them again.
+    Pause(Pause),
+}
+
+/// Whether the ventilator sends units. It is a state, not an event, so a repeated one does no harm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// What the ventilator was started with, and only who started it knows: another one's means
+    /// nothing.
+    pub pass: u64,
+    /// Nothing is sent; otherwise everything that there is.
+    pub on: bool,
 }
 
 /// Code that units name by its id: functions that become known while a run goes on.

@@ -8,7 +8,7 @@
 use proto::{
     frame::{
         Code, Commit, Contact, Credit, Dead, Done, End, Envelope, Failed, Frame, Hello, HelloRole,
-        Plan, Refusal, Results, Welcome, Work, WorkerTally,
+        Pause, Plan, Refusal, Results, Welcome, Work, WorkerTally,
     },
     limits::Limits,
     plan::{Function, Stage},
@@ -121,6 +121,7 @@ fn frames() -> Vec<Frame> {
         Frame::Bye,
         Frame::Concurrency(500),
         Frame::Code(Box::new(Code { id: 1, bytes: None })),
+        Frame::Pause(Pause { pass: 1, on: true }),
     ]
 }
 
@@ -149,6 +150,7 @@ fn name(frame: &Frame) -> (&'static str, usize) {
         Frame::Bye => ("Bye", 19),
         Frame::Concurrency(_) => ("Concurrency", 20),
         Frame::Code(_) => ("Code", 21),
+        Frame::Pause(_) => ("Pause", 22),
     }
 }
 

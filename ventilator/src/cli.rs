@@ -154,6 +154,7 @@ impl VentilatorArgs {
             carries_input: false,
             run_dir: self.run_dir,
             join_at: self.advertise.first().or(self.bind.first()).cloned(),
+            pass: None,
             drain_limit_ms: self.drain_limit.map(|limit| limit.as_millis() as u64),
             limits: Default::default(),
         })

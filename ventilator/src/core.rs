@@ -10,7 +10,8 @@ use std::time::Duration;
 use proto::{
     diary,
     frame::{
-        Code, Done, End, Frame, Hello, HelloRole, PeerId, Refusal, Report, Running, Tally, Welcome,
+        Code, Done, End, Frame, Hello, HelloRole, Pause, PeerId, Refusal, Report, Running, Tally,
+        Welcome,
     },
     ranges::RangeSet,
     role::{Effect, Event, LinkId},
@@ -100,6 +101,8 @@ pub struct Ventilator {
     draining: Draining,
     rounds: CommitRounds,
     observers: Observers,
+    // Who knows it may have this ventilator pause.
+    pass: Option<u64>,
     // How long the sink has been waited for, and which start of it was heard last.
     patience: Patience,
     epoch: u64,
@@ -133,6 +136,7 @@ impl Ventilator {
             draining: Draining::default(),
             rounds: CommitRounds::default(),
             observers: Observers::default(),
+            pass: None,
             patience: Patience::default(),
             epoch: 0,
             resumed: None,
@@ -156,6 +160,12 @@ impl Ventilator {
     /// ever.
     pub fn drain_limit(&mut self, limit: Duration) {
         self.draining.limit(limit);
+    }
+
+    /// Observers that know this number may have it pause. It must be known to nobody but who starts it;
+    /// without one nobody may.
+    pub fn steered_with(&mut self, pass: u64) {
+        self.pass = Some(pass);
     }
 
     /// What it knows to be committed.
@@ -218,6 +228,7 @@ impl Ventilator {
             }
             (Speaker::Worker, Frame::Leaving) => self.leaving(turn, link),
             (Speaker::Worker, Frame::Bye) => self.left(turn, link),
+            (Speaker::Observer, Frame::Pause(pause)) => self.pause(pause),
             (Speaker::Observer, Frame::Bye) => {
                 self.observers.leave(link);
                 self.say_goodbye(turn, link);
@@ -289,6 +300,15 @@ impl Ventilator {
             HelloRole::Worker { .. } => self.admit(turn, link, *hello),
             HelloRole::Ventilator { .. } => self.mesh.refuse(link, Refusal::OtherRun, turn.out),
         }
+    }
+
+    /// What is with workers is finished, and nothing further is sent, or all that there is.
+    fn pause(&mut self, Pause { pass, on }: Pause) {
+        if self.pass != Some(pass) {
+            return self.mesh.turn_away(Unwanted::Stray);
+        }
+        info!(on, "pause");
+        self.downstream.pause(on);
     }
 
     fn admit(&mut self, turn: &mut Turn<'_>, link: LinkId, hello: Hello) {
@@ -749,3 +769,7 @@ impl proto::role::Role for Ventilator {
         due.into_iter().chain([self.mesh.deadline()]).flatten().min()
     }
 }
+
+#[cfg(test)]
+#[path = "core_tests.rs"]
+mod tests;

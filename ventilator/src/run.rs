@@ -62,6 +62,9 @@ pub struct Setup {
     /// For how long a run that was asked to end waits for what workers work on, if not for ever.
     #[serde(default)]
     pub drain_limit_ms: Option<u64>,
+    /// By what it knows who may have it pause, if anyone may.
+    #[serde(default)]
+    pub pass: Option<u64>,
     /// The limits of the run.
     #[serde(default)]
     pub limits: proto::limits::Limits,
@@ -145,6 +148,9 @@ pub fn run_source(
     }
     if let Some(ms) = setup.drain_limit_ms {
         ventilator.drain_limit(Duration::from_millis(ms));
+    }
+    if let Some(pass) = setup.pass {
+        ventilator.steered_with(pass);
     }
     let mut diary = setup.run_dir.as_ref().map(diary).transpose()?;
     let perform = move |request| {

@@ -69,6 +69,8 @@ pub struct Downstream<W> {
     stages: BTreeMap<u32, Dispatch>,
     // Workers are sent nothing any more.
     closed: bool,
+    // Nor for now.
+    paused: bool,
     witness: W,
 }
 
@@ -77,7 +79,7 @@ impl<W> Downstream<W> {
     pub fn new(sink: LinkId, limits: &Limits, witness: W) -> Self {
         let outbox = Outbox::new(limits);
         let (committed, stages) = (Committed::default(), BTreeMap::new());
-        Self { sink, outbox, committed, stages, closed: false, witness }
+        Self { sink, outbox, committed, stages, closed: false, paused: false, witness }
     }
 
     /// Units will be for the workers of this stage.
@@ -137,7 +139,7 @@ impl<W> Downstream<W> {
 
     /// When something becomes possible by the passing of time alone.
     pub fn deadline(&self) -> Option<Time> {
-        self.stages().filter(|_| !self.closed).filter_map(Dispatch::deadline).min()
+        self.stages().filter(|_| self.is_open()).filter_map(Dispatch::deadline).min()
     }
 
     /// Takes units in for the workers of a stage.
@@ -161,6 +163,16 @@ impl<W> Downstream<W> {
     /// sink as before.
     pub fn close(&mut self) {
         self.closed = true;
+    }
+
+    /// Workers are sent nothing as long as it is so; what they have they finish, and what comes back
+    /// waits. Outcomes go to the sink as before.
+    pub fn pause(&mut self, on: bool) {
+        self.paused = on;
+    }
+
+    fn is_open(&self) -> bool {
+        !self.closed && !self.paused
     }
 
     /// A session with the sink begins: what is not committed is sent again.
@@ -303,7 +315,8 @@ impl<W> Downstream<W> {
         W: Witness<Q>,
     {
         let mut orders = Vec::new();
-        for stage in self.stages.values_mut().filter(|_| !self.closed) {
+        let is_open = self.is_open();
+        for stage in self.stages.values_mut().filter(|_| is_open) {
             stage.dispatch(&mut Turn::new(turn.now, &mut orders), self.committed.set());
         }
         self.carry_out(turn, mesh, orders);

@@ -1,7 +1,7 @@
 //! What a peer may say: any frame, with any numbers in it.
 
 use proto::frame::{
-    Code, Commit, Contact, Credit, Dead, Done, End, Failed, Frame, HelloRole, Plan, Refusal,
+    Code, Commit, Contact, Credit, Dead, Done, End, Failed, Frame, HelloRole, Pause, Plan, Refusal,
     Results, Tally, Welcome, Work, WorkerTally,
 };
 use proto::limits::Limits;
@@ -30,7 +30,7 @@ pub(super) fn kind(script: &mut Script<'_>) -> HelloRole {
 
 /// Any frame but Hello.
 pub(super) fn frame(script: &mut Script<'_>) -> Frame {
-    match script.below(22) {
+    match script.below(23) {
         0 | 1 => Frame::Welcome(Box::new(welcome(script))),
         2 => Frame::Refused(refusal(script)),
         3 => Frame::Reset,
@@ -67,6 +67,7 @@ pub(super) fn frame(script: &mut Script<'_>) -> Frame {
         }),
         19 => Frame::Concurrency(script.number32()),
         20 => Frame::Code(Box::new(code(script))),
+        21 => Frame::Pause(Pause { pass: script.below(2), on: script.coin() }),
         _ => [Frame::Leaving, Frame::Stop, Frame::Bye][script.below(3) as usize].clone(),
     }
 }

@@ -193,6 +193,7 @@ impl Plan {
             sink: sink_at,
             sink_elsewhere: Vec::new(),
             join_at: None,
+            pass: None,
             drain_limit_ms: None,
             source: order.source.clone(),
             stages: vec![Stage::new("work", order.function.clone())],

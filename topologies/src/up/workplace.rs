@@ -78,6 +78,9 @@ pub enum WorkplaceError {
     /// This program can't be found to be started again.
     #[error("cannot find this program's own file: {0}")]
     Program(io::Error),
+    /// No number could be drawn.
+    #[error("cannot draw a random number: {0}")]
+    Number(getrandom::Error),
     /// A path is no text, so it can't stand in a file.
     #[error("{} is no place for sockets: its name is not UTF-8", path.display())]
     Name {
@@ -148,6 +151,8 @@ pub struct Workplace {
     topology: Topology,
     // By what a guard knows what belongs to this run.
     mark: Option<String>,
+    // By what the ventilator knows this launcher.
+    pass: u64,
     supply: Supply,
 }
 
@@ -163,6 +168,7 @@ impl Workplace {
             posts: Posts::of(topology),
             topology: topology.clone(),
             mark: None,
+            pass: getrandom::u64().map_err(WorkplaceError::Number)?,
             supply: Supply::of(&topology.source).map_err(WorkplaceError::Input)?,
             folder: PrivateFolder::make()?,
         };
@@ -178,6 +184,21 @@ impl Workplace {
     /// Has everything that is started from now on bear the mark of a guard.
     pub fn mark(&mut self, mark: String) {
         self.mark = Some(mark);
+    }
+
+    /// By what the ventilator knows its launcher: it stands in the private folder alone.
+    pub fn pass(&self) -> u64 {
+        self.pass
+    }
+
+    /// How many processes may take part.
+    pub fn peers_max(&self) -> u32 {
+        self.topology.limits.peers_max
+    }
+
+    /// Where the launcher listens to others of its user.
+    pub fn control(&self) -> PathBuf {
+        self.folder.path().join("control")
     }
 
     /// Whether anything is started here that may start something itself.
@@ -232,6 +253,7 @@ impl Workplace {
             carries_input,
             run_dir: self.flags.run_dir.clone(),
             join_at: self.flags.bind.clone(),
+            pass: Some(self.pass),
             drain_limit_ms: self.flags.drain_limit.map(|limit| limit.as_millis() as u64),
             limits: topology.limits.clone(),
         };
