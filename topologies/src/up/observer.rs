@@ -6,7 +6,7 @@
 use std::{io, thread};
 
 use proto::{
-    frame::{Frame, HelloRole, Report},
+    frame::{Frame, HelloRole, Report, RunId},
     limits::Limits,
     net::{
         driver::{Driver, Handle},
@@ -98,6 +98,14 @@ impl<F: FnMut(Reporter, Report)> Observer<F> {
         (self.tell)(reporter, report);
     }
 
+    /// What is said without the run's number is heard by nobody who knows it, heartbeats included.
+    fn join(&mut self, run: RunId) {
+        // A ventilator that has not met the sink does not know it yet.
+        if run != 0 {
+            self.mesh.join(run);
+        }
+    }
+
     fn leave(&mut self, out: &mut Vec<Effect<()>>) {
         self.left = true;
         for link in [self.ventilator, self.sink] {
@@ -119,8 +127,10 @@ impl<F: FnMut(Reporter, Report)> Role for Observer<F> {
             return self.leave(out);
         }
         while let Some(event) = self.mesh.poll() {
-            if let MeshEvent::Frame { link, frame: Frame::Report(report) } = event {
-                self.hear(link, *report);
+            match event {
+                MeshEvent::Opened { run, .. } => self.join(run),
+                MeshEvent::Frame { link, frame: Frame::Report(report) } => self.hear(link, *report),
+                _ => {}
             }
         }
     }
