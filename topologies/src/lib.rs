@@ -9,6 +9,7 @@
 //! | `map/` | one command or function over many values: what `pipeline map` is made of |
 //! | `topology/` | TOML text in, a checked topology out, or all that is wrong with it |
 //! | `up/` | starts, watches and restarts the processes of a topology |
+//! | `runs/` | this user's runs that go on: found, and asked |
 //! | `aftermath/` | what a run left: `explain`, and where runs lie |
 //! | `doctor/` | what would go wrong on this machine |
 //! | `logs/` | what the processes of a run write, kept and read |
@@ -36,6 +37,8 @@ pub mod graph;
 pub mod logs;
 #[cfg(feature = "cli")]
 pub(crate) mod map;
+#[cfg(feature = "cli")]
+pub mod runs;
 #[cfg(feature = "cli")]
 pub mod topology;
 #[cfg(feature = "cli")]

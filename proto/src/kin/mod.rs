@@ -154,6 +154,14 @@ pub fn set_apart(command: &mut Command) -> io::Result<()> {
     Ok(())
 }
 
+/// Has a command start in a session of its own, which no terminal's end ends.
+///
+/// # Errors
+/// None so far.
+pub fn set_free(command: &mut Command) -> io::Result<()> {
+    guard::in_own_session(command)
+}
+
 /// Ends everything below this process, and has nothing begin any more. When it returns nothing is
 /// left, unless the system does not let go of something.
 pub fn end_all() {

@@ -16,6 +16,7 @@ pub(crate) fn command_line(py: Python<'_>, arguments: Vec<String>, host: Vec<Str
         let code = match guard::stand_if_asked() {
             Some(code) => {
                 pipeline::up::workplace::remove_left();
+                pipeline::runs::entry::sweep();
                 code
             }
             None => {

@@ -9,6 +9,7 @@ mod bench;
 mod check;
 mod completions;
 mod dead;
+mod detach;
 mod doctor;
 mod explain;
 mod graph;
@@ -17,8 +18,11 @@ mod key;
 mod logs;
 mod man;
 mod map;
+mod paper;
+mod ps;
 mod schema;
 mod sim;
+mod steer;
 mod summary;
 mod up;
 mod verify;
@@ -87,6 +91,20 @@ enum Command {
     /// Start every process of a topology, watch over them, show progress
     Up(up::UpArgs),
     Map(map::MapArgs),
+    /// Show the runs that go on
+    Ps(ps::PsArgs),
+    /// End a run that goes on, so that it can be resumed
+    Down(steer::DownArgs),
+    /// Wait until a run is over
+    Wait(steer::WaitArgs),
+    /// Have a run send no further units
+    Pause(steer::PauseArgs),
+    /// Have a paused run go on
+    Resume(steer::ResumeArgs),
+    /// Change how many workers a stage has
+    Scale(steer::ScaleArgs),
+    /// Start the workers of a stage anew, one after the other
+    Restart(steer::RestartArgs),
     /// Find the mistakes in topologies
     Check(check::CheckArgs),
     /// Draw a topology
@@ -154,6 +172,13 @@ impl Cli {
             Command::Init(args) => args.run(),
             Command::Up(args) => args.run(),
             Command::Map(args) => args.run(),
+            Command::Ps(args) => args.run(),
+            Command::Down(args) => args.run(),
+            Command::Wait(args) => args.run(),
+            Command::Pause(args) => args.run(),
+            Command::Resume(args) => args.run(),
+            Command::Scale(args) => args.run(),
+            Command::Restart(args) => args.run(),
             Command::Check(args) => args.run(),
             Command::Graph(args) => args.run(),
             Command::Verify(args) => args.run(),

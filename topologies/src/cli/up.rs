@@ -4,7 +4,6 @@
 
 use std::{
     env, fs,
-    io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
     thread,
@@ -13,7 +12,7 @@ use std::{
 
 use clap::Args;
 use proto::{
-    causes::{innermost, with_causes},
+    causes::with_causes,
     files::raise_limit_for,
     footing::check_threads,
     net::{
@@ -26,23 +25,28 @@ use proto::{
     streams::{self, StreamsError},
 };
 use sink::{
-    Claim, Existing, Spared,
+    Existing, Spared,
     claim::Files,
     config::OutputSpec,
     figures::counted,
-    made::{self, Made},
     run_dir::{RunDir, RunDirError},
 };
 use ventilator::source::{SourceSpec, is_own_stdin};
 
-use super::{Format, complain, load, print};
+use super::{
+    Format, complain, detach, load,
+    paper::{Paper, file_summary},
+    print,
+};
 use crate::{
     aftermath::place,
+    runs,
     topology::{Topology, public_endpoint},
     up::{
         self, End, Options, RunEnd,
         display::{Voice, notice},
         exit,
+        presence::Presence,
         record::{self, RecordError, RunState},
         run_dir::{self, ForgetError},
         workplace::Flags,
@@ -50,9 +54,11 @@ use crate::{
 };
 
 /// Why there was no run: the code to leave with, and what is told.
-type Refusal = (i32, String);
+pub(super) type Refusal = (i32, String);
 
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
+/// The same where someone else's run has to end first.
+const TURN_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Starts every process of a topology, watches over them, shows progress.
 #[derive(Debug, Args)]
@@ -100,6 +106,15 @@ pub(super) struct UpArgs {
     /// No encryption and no authentication over tcp
     #[arg(long)]
     insecure: bool,
+    /// Go on in the background: return once the run has begun, or has failed
+    #[arg(long, short)]
+    detach: bool,
+    /// If this run goes on already, wait for its end first
+    #[arg(long)]
+    wait: bool,
+    /// This is the process in the background
+    #[arg(long = detach::FLAG, hide = true)]
+    detached: bool,
 }
 
 impl UpArgs {
@@ -118,13 +133,38 @@ impl UpArgs {
         if self.overwrite {
             topology.sink.overwrite = Existing::Overwrite;
         }
-        exit_code(self.go(&topology).unwrap_or_else(|(code, problem)| {
-            complain(&problem);
-            code
-        }))
+        let gone = match self.detach && !self.detached {
+            true => self.start_detached(&topology).map(|code| (code, Presence::default())),
+            false => self.go(&topology),
+        };
+        exit_code(match gone {
+            Ok((code, presence)) => {
+                // Nothing of the run is held any more: who hears of its end may begin it again.
+                presence.over(code);
+                code
+            }
+            Err((code, problem)) => {
+                complain(&problem);
+                code
+            }
+        })
     }
 
-    fn go(&self, topology: &Topology) -> Result<i32, Refusal> {
+    fn start_detached(&self, topology: &Topology) -> Result<i32, Refusal> {
+        let run_dir = self.run_dir(topology);
+        if let Some(path) = run_dir.as_deref().filter(|path| path.is_dir() && !self.wait) {
+            // Told here, and not in the log of the one that goes on.
+            drop(self.claim(path)?);
+        }
+        detach::start(&detach::Order {
+            topology,
+            run_dir: run_dir.as_deref(),
+            is_fresh: self.fresh,
+            is_quiet: self.quiet,
+        })
+    }
+
+    fn go(&self, topology: &Topology) -> Result<(i32, Presence), Refusal> {
         let to_stdout = topology.sink.output == Some(OutputSpec::Stdout);
         if self.output == Format::Json && to_stdout {
             let problem = "--output json: the results go to standard output already; take `--summary FILE`, or another output: `--set sink.output=FILE`";
@@ -146,11 +186,11 @@ impl UpArgs {
         if let Some(path) = &options.flags.run_dir
             && let Some(outcome) = self.look_into(path, topology, &mut claim)?
         {
-            return Ok(self.hand_over(paper, &outcome));
+            return Ok((self.hand_over(paper, &outcome), outcome.presence));
         }
         let outcome = up::run(topology, &options);
         let outcome = outcome.map_err(|error| (exit::SYSTEM, error.to_string()))?;
-        Ok(self.hand_over(paper, &outcome))
+        Ok((self.hand_over(paper, &outcome), outcome.presence))
     }
 
     /// Hands the summary to whoever has asked for it; the code to leave with.
@@ -228,11 +268,9 @@ impl UpArgs {
         topology: &Topology,
         claim: &mut Option<Lock>,
     ) -> Result<Option<RunEnd>, Refusal> {
-        let claimed =
-            || run_dir::claim(path).map_err(|error| (exit::INPUT_OUTPUT, in_use(path, &error)));
         // Nothing is written into a folder that --fresh will refuse.
         if !self.fresh || run_dir::is_run(path) {
-            *claim = Some(claimed()?);
+            *claim = Some(self.claim(path)?);
         }
         if self.fresh {
             self.say(run_dir::describe(path).map(|run| format!("discarding {run}")));
@@ -244,7 +282,7 @@ impl UpArgs {
                 .map_err(|error| (exit::INPUT_OUTPUT, with_causes(&error)))?;
             // What was claimed is removed with the rest.
             drop(claim.take());
-            *claim = Some(claimed()?);
+            *claim = Some(self.claim(path)?);
         }
         if topology.sink.output == Some(OutputSpec::Stdout) {
             self.say(Some("lines on standard output cannot be taken back: if the sink dies, some may come twice".into()));
@@ -266,6 +304,27 @@ impl UpArgs {
                 Ok(None)
             }
             RunState::Finished => self.tell_finished(path).map(Some),
+        }
+    }
+
+    /// Claims a run directory; where another launcher has it, its end is waited for if that is wanted.
+    fn claim(&self, path: &Path) -> Result<Lock, Refusal> {
+        let mut is_told = false;
+        loop {
+            let error = match run_dir::claim(path) {
+                Ok(lock) => return Ok(lock),
+                Err(error @ LockError::Held { .. }) => error,
+                Err(error) => return Err((exit::INPUT_OUTPUT, error.to_string())),
+            };
+            if !self.wait {
+                let problem = format!("{}; --wait waits for its end", going_on(path, &error));
+                return Err((exit::DRAINED, problem));
+            }
+            if !is_told {
+                self.say(Some(format!("{}; waiting for its end", going_on(path, &error))));
+                is_told = true;
+            }
+            thread::sleep(TURN_INTERVAL);
         }
     }
 
@@ -292,6 +351,7 @@ impl UpArgs {
         Ok(RunEnd {
             code: if summary.dead > 0 { exit::DEAD } else { exit::COMPLETE },
             summary: serde_json::to_vec_pretty(&summary).ok(),
+            presence: Presence::default(),
         })
     }
 
@@ -316,6 +376,7 @@ impl UpArgs {
                 Format::Text => End::Told,
                 Format::Json => End::Handed,
             },
+            file: self.file.clone(),
             flags: Flags {
                 key: told_file(self.key.as_deref())
                     .as_ref()
@@ -347,15 +408,14 @@ impl UpArgs {
     }
 }
 
-/// Who has a run directory, and what to do about it.
-fn in_use(path: &Path, error: &LockError) -> String {
-    match error {
-        LockError::Held { holder, .. } => format!(
-            "the run in {} goes on: {holder} holds it; wait for its end, stop it, or use another --run-dir",
-            path.display()
-        ),
-        error => error.to_string(),
-    }
+/// Who has a run directory, as far as that is known: `already running: pid 123 since 09:02, 41 %`.
+fn going_on(path: &Path, error: &LockError) -> String {
+    let Some(run) = runs::choice::in_directory(path) else {
+        return format!("the run in {} goes on: {error}", path.display());
+    };
+    let reached = runs::call::status(&run).map(|status| format!(", {}", status.reached()));
+    let since = runs::when::told(run.since);
+    format!("already running: pid {} since {since}{}", run.pid, reached.unwrap_or_default())
 }
 
 /// Whether who holds a lock has ended, or lost its launcher: this process has what that one had.
@@ -363,13 +423,17 @@ fn ends_soon(error: &LockError) -> bool {
     matches!(error, LockError::Held { holder, .. } if holder.ends_soon())
 }
 
-/// Whether the standard streams that the run needs were given to this process.
-fn check_streams(topology: &Topology) -> Result<(), StreamsError> {
-    let reads = match &topology.source {
+/// Whether a run reads what this process would read.
+pub(super) fn reads_own_input(topology: &Topology) -> bool {
+    match &topology.source {
         SourceSpec::Stdin => true,
         source => source.path().is_some_and(is_own_stdin),
-    };
-    if reads {
+    }
+}
+
+/// Whether the standard streams that the run needs were given to this process.
+fn check_streams(topology: &Topology) -> Result<(), StreamsError> {
+    if reads_own_input(topology) {
         streams::has_input()?;
     }
     match topology.sink.output {
@@ -415,147 +479,5 @@ fn once_free<T, E>(
             }
             result => return result,
         }
-    }
-}
-
-/// What the summary is written on: tried before the run, so that an hour's work does not end
-/// with a folder that was never there.
-enum Paper {
-    /// Becomes the file once it is written in full.
-    New(PathBuf, Desk),
-    /// A pipe or a device.
-    Existing(fs::File, PathBuf),
-    /// Nobody wants one.
-    None,
-}
-
-/// What is asked before a file is replaced.
-struct Desk {
-    existing: Existing,
-    spared: Vec<Spared>,
-    run_dir: Option<PathBuf>,
-}
-
-impl Desk {
-    /// As the run directory is now: whether there is one is known only at the end.
-    fn claim(&self) -> Claim {
-        let made = self.run_dir.as_deref().filter(|dir| dir.join(made::FILE).is_file());
-        Claim {
-            existing: self.existing,
-            spared: self.spared.clone(),
-            made: made.and_then(|dir| Made::open(dir).ok()),
-            ..Claim::default()
-        }
-    }
-}
-
-impl Paper {
-    fn lay_out(path: Option<&Path>, topology: &Topology, flags: &Flags) -> Result<Self, String> {
-        let Some(path) = path else { return Ok(Self::None) };
-        let desk = Desk {
-            existing: topology.sink.overwrite,
-            spared: flags.spared.clone(),
-            run_dir: flags.run_dir.clone(),
-        };
-        Self::on(path, desk)
-    }
-
-    fn on(path: &Path, desk: Desk) -> Result<Self, String> {
-        let problem = |error: io::Error| cannot_write(path, &error);
-        let there = desk.claim().look(path, b"").map_err(|error| with_causes(&error))?;
-        if there.is_some_and(|data| !data.is_file()) {
-            let file = fs::File::options().write(true).open(path).map_err(problem)?;
-            return Ok(Self::Existing(file, path.into()));
-        }
-        let folder = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        fs::read_dir(folder).map_err(problem)?;
-        // A file without a name: whoever kills this process finds nothing left of it.
-        tempfile::tempfile_in(folder).map_err(|error| problem(innermost(error)))?;
-        Ok(Self::New(path.into(), desk))
-    }
-
-    fn write(self, json: &[u8]) -> Result<(), String> {
-        match self {
-            Self::New(path, desk) => {
-                desk.claim().put(&path, json).map_err(|error| with_causes(&error))
-            }
-            Self::Existing(mut file, path) => {
-                file.write_all(json).map_err(|error| cannot_write(&path, &error))
-            }
-            Self::None => Ok(()),
-        }
-    }
-}
-
-fn cannot_write(path: &Path, error: &io::Error) -> String {
-    format!("cannot write {}: {error}", path.display())
-}
-
-fn file_summary(paper: Paper, outcome: &RunEnd) -> i32 {
-    let Some(json) = &outcome.summary else { return outcome.code };
-    match paper.write(json) {
-        Ok(()) => outcome.code,
-        Err(problem) => {
-            complain(&problem);
-            exit::INPUT_OUTPUT
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn names(folder: &Path) -> Vec<String> {
-        let entries = fs::read_dir(folder).unwrap();
-        let mut names: Vec<_> =
-            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
-    }
-
-    fn desk(existing: Existing) -> Desk {
-        Desk { existing, spared: Vec::new(), run_dir: None }
-    }
-
-    #[test]
-    fn a_summary_leaves_no_trace_before_it_is_written_and_none_but_itself_afterwards() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("summary.json");
-        let paper = Paper::on(&path, desk(Existing::Keep)).unwrap();
-        // What a kill at this moment would leave behind.
-        assert_eq!(names(folder.path()), [""; 0]);
-        paper.write(b"{}").unwrap();
-        assert_eq!(names(folder.path()), ["summary.json"]);
-        assert_eq!(fs::read(&path).unwrap(), b"{}");
-    }
-
-    /// No harm: `--summary` takes the place of no file that is there, also if that was made during
-    /// the run.
-    #[test]
-    fn a_summary_takes_the_place_of_no_file_of_somebody_elses() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("summary.json");
-        let paper = Paper::on(&path, desk(Existing::Keep)).unwrap();
-        fs::write(&path, "a thesis").unwrap();
-        fs::write(folder.path().join("summary.json.new"), "a draft").unwrap();
-        for problem in [paper.write(b"{}"), Paper::on(&path, desk(Existing::Keep)).map(drop)] {
-            let problem = problem.unwrap_err();
-            assert!(problem.contains("is there already"), "{problem}");
-        }
-        assert_eq!(fs::read(&path).unwrap(), b"a thesis");
-        Paper::on(&path, desk(Existing::Overwrite)).unwrap().write(b"{}").unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"{}");
-        assert_eq!(fs::read(folder.path().join("summary.json.new")).unwrap(), b"a draft");
-    }
-
-    #[test]
-    fn a_folder_that_is_not_there_is_found_out_before_the_run() {
-        let path = Path::new("/no/such/folder/s.json");
-        let problem = Paper::on(path, desk(Existing::Keep)).err().unwrap();
-        assert!(problem.starts_with("cannot write /no/such/folder/s.json: "), "{problem}");
     }
 }

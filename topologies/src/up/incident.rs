@@ -2,7 +2,8 @@
 
 use proto::frame::Report;
 
-use super::{observer::Reporter, posts::Post, relay::Lines};
+use super::{control::Asker, observer::Reporter, posts::Post, relay::Lines};
+use crate::runs::wire::Ask;
 
 /// Something that has happened.
 #[derive(Debug)]
@@ -15,4 +16,6 @@ pub enum Incident {
     Reported(Reporter, Box<Report>),
     /// Ctrl-C, or a signal like it.
     Interrupted,
+    /// Another process asks something, and waits for an answer.
+    Asked(Ask, Asker),
 }

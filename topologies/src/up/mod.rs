@@ -1,26 +1,31 @@
 //! `pipeline up`: starts every process of a topology, watches over them, and shows how far they
 //! have got.
 //!
-//! [`supervise`] decides, [`children`] and [`observer`] act and listen, [`display`] shows; this
-//! file joins them. Everything that happens comes through one channel to one thread, which also
+//! [`supervise`] decides, [`children`] and [`observer`] act and listen, [`display`] shows, and
+//! [`control`] hears what others of this user ask; this file joins them. Everything that happens comes through one channel to one thread, which also
 //! starts the processes: they end when it does. Refuses to do any of the run's work itself.
 
 pub mod children;
+pub mod control;
 pub mod display;
 pub mod exit;
 pub mod incident;
 pub mod observer;
 pub mod posts;
+pub mod presence;
 pub mod progress;
 pub mod record;
 pub mod relay;
 pub mod run_dir;
+pub mod standing;
+mod steering;
 pub mod supervise;
 pub mod supply;
 pub mod workplace;
 
 use std::{
     io::{self, Write},
+    path::PathBuf,
     process,
     sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     thread,
@@ -29,6 +34,7 @@ use std::{
 
 use proto::{
     kin,
+    net::driver::Handle,
     signals::{self, SignalsError},
     telling::{self, Level},
     time::Time,
@@ -41,14 +47,16 @@ use self::{
     children::Children,
     display::{Display, PROCESS, Voice},
     incident::Incident,
-    observer::{Lookout, ObserverError},
+    observer::{Lookout, ObserverError, Reporter},
     posts::{Post, Posts},
+    presence::Presence,
     progress::Progress,
     relay::Said,
-    supervise::{Effect, Ending, Event, Notice, Supervisor, Survival},
+    standing::Standing,
+    supervise::{Effect, Ending, Event, Hold, Notice, Supervisor, Survival},
     workplace::{Flags, Workplace, WorkplaceError},
 };
-use crate::{logs::writer::Log, topology::Topology};
+use crate::{logs::writer::Log, runs::entry::Facts, topology::Topology};
 
 /// What happens is queued up to here; then whoever has more to tell waits.
 const INCIDENTS_MAX: usize = 256;
@@ -66,6 +74,8 @@ pub struct Options {
     pub end: End,
     /// What the processes are told besides the topology.
     pub flags: Flags,
+    /// The topology's file.
+    pub file: PathBuf,
 }
 
 /// Who tells how a run ended.
@@ -78,12 +88,14 @@ pub enum End {
 }
 
 /// How a run ended.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub struct RunEnd {
     /// One of [`exit`].
     pub code: i32,
     /// The facts of the run as JSON, if it came to an end of its own.
     pub summary: Option<Vec<u8>>,
+    /// How it was seen from elsewhere, if it went on at all: to be told that it is over, last of all.
+    pub presence: Presence,
 }
 
 /// Why there was no run.
@@ -126,6 +138,12 @@ pub fn run(topology: &Topology, options: &Options) -> Result<RunEnd, UpError> {
     let (incidents, happened) = sync_channel(INCIDENTS_MAX);
     listen_to_signals(incidents.clone())?;
     let watcher = watch(topology, &workplace, incidents.clone())?;
+    let facts = Facts {
+        name: topology.name.clone(),
+        topology: options.file.clone(),
+        run_dir: options.flags.run_dir.clone(),
+    };
+    let presence = Presence::begin(&facts, &workplace.control(), incidents.clone());
     let results_on_stdout = topology.sink.output == Some(OutputSpec::Stdout);
     let start = Instant::now();
     let survival = match options.flags.run_dir {
@@ -140,6 +158,9 @@ pub fn run(topology: &Topology, options: &Options) -> Result<RunEnd, UpError> {
         log,
         display: Display::new(options.voice, results_on_stdout),
         progress: Progress::of(&topology.source),
+        standing: Standing::default(),
+        presence,
+        watcher,
         supervisor,
         start,
         workplace,
@@ -152,14 +173,14 @@ pub fn run(topology: &Topology, options: &Options) -> Result<RunEnd, UpError> {
     }
     run.tell_missed();
     run.display.finish();
-    watcher.drain();
+    run.watcher.drain();
     // A sink that was killed at the very end may have left it in the run directory only.
     let kept = || options.flags.run_dir.as_deref().and_then(run_dir::summary);
     let summary = run.workplace.summary().or_else(kept);
     if options.voice == Voice::Normal && options.end == End::Told {
         tell(code, summary.as_deref());
     }
-    Ok(RunEnd { code, summary })
+    Ok(RunEnd { code, summary, presence: run.presence })
 }
 
 fn listen_to_signals(incidents: SyncSender<Incident>) -> Result<(), SignalsError> {
@@ -180,11 +201,12 @@ fn watch(
     topology: &Topology,
     workplace: &Workplace,
     incidents: SyncSender<Incident>,
-) -> Result<proto::net::driver::Handle<()>, ObserverError> {
+) -> Result<Handle<Hold>, ObserverError> {
     let lookout = Lookout {
         ventilator: workplace.endpoint("ventilator"),
         sink: workplace.endpoint("sink"),
         own: workplace.endpoint("up"),
+        pass: workplace.pass(),
         limits: topology.limits.clone(),
     };
     observer::start(&lookout, move |from, report| {
@@ -199,6 +221,9 @@ struct Run {
     log: Option<Log>,
     display: Display,
     progress: Progress,
+    standing: Standing,
+    presence: Presence,
+    watcher: Handle<Hold>,
     supervisor: Supervisor,
     start: Instant,
 }
@@ -244,11 +269,16 @@ impl Run {
                 self.tell_missed();
                 self.display.unfold();
                 self.progress.note(from, &report);
+                self.standing.note(self.now(), from, &self.progress);
                 self.display.progress(self.progress);
+                if from == Reporter::Ventilator {
+                    self.decide(Event::Workers(self.progress.workers), effects);
+                }
                 let Progress { committed, total, .. } = self.progress;
                 self.decide(Event::Progress { committed, total }, effects);
             }
             Incident::Interrupted => self.decide(Event::Interrupt, effects),
+            Incident::Asked(ask, asker) => self.asked(ask, asker, effects),
         }
     }
 
@@ -281,6 +311,7 @@ impl Run {
                     Effect::Start(post) => self.start(post, effects),
                     Effect::Drain(post) => self.children.signal(post, Signal::TERM),
                     Effect::Kill(post) => self.children.kill(post),
+                    Effect::Hold(hold) => self.watcher.reply(hold),
                     Effect::Say(notice) => {
                         let text = words(self.workplace.posts(), notice);
                         self.display.notice(&text);
@@ -337,6 +368,9 @@ fn words(posts: &Posts, notice: Notice) -> String {
                 posts.name(post)
             )
         }
+        Notice::Anew(post, 0) => format!("starting {} anew", posts.name(post)),
+        Notice::Anew(post, left) => format!("starting {} anew, {left} to go", posts.name(post)),
+        Notice::AllAnew => "all of them are at work again".into(),
         Notice::Draining => {
             "draining: what is being worked on is finished and recorded; Ctrl-C again stops at once"
                 .into()

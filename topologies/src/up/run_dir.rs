@@ -23,6 +23,8 @@ use crate::logs;
 
 /// What a launcher locks in its run directory.
 const LOCK: &str = "up.lock";
+/// The folder in it for what its processes say.
+pub const LOGS: &str = "logs";
 
 /// Claims a run directory for this launcher, as long as what is returned lives.
 ///
@@ -97,12 +99,8 @@ pub fn summary(path: &Path) -> Option<Vec<u8>> {
 pub fn forget(path: &Path) -> Result<(), ForgetError> {
     let path_buf = || path.to_path_buf();
     let remove = |source| ForgetError::Remove { path: path_buf(), source };
-    let others = |entry: io::Result<fs::DirEntry>| !entry.is_ok_and(|it| it.file_name() == LOCK);
-    match fs::read_dir(path).map(|mut entries| !entries.any(others)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(remove(error)),
-        Ok(true) => return Ok(()),
-        Ok(false) => {}
+    if is_empty(path).map_err(remove)? {
+        return Ok(());
     }
     if !is_run(path) {
         return Err(ForgetError::Foreign { path: path_buf() });
@@ -128,6 +126,20 @@ pub fn forget(path: &Path) -> Result<(), ForgetError> {
     match fs::remove_dir(path) {
         Err(error) if error.kind() != io::ErrorKind::DirectoryNotEmpty => Err(remove(error)),
         _ => Ok(()),
+    }
+}
+
+/// Whether there is nothing here but what a launcher puts into its run directory before it is one.
+///
+/// # Errors
+/// When that can't be told.
+pub fn is_empty(path: &Path) -> io::Result<bool> {
+    let is_ours = |entry: io::Result<fs::DirEntry>| {
+        entry.is_ok_and(|it| it.file_name() == LOCK || it.file_name() == LOGS)
+    };
+    match fs::read_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        entries => Ok(entries?.all(is_ours)),
     }
 }
 

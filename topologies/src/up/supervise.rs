@@ -3,10 +3,22 @@
 //! Owns what is known of every process of an `up`; refuses to start, signal or wait for any of
 //! them: it takes events and the time, and returns what to do.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+mod ending;
+mod rolling;
+mod steer;
+
+use std::{collections::BTreeMap, time::Duration};
 
 use proto::time::Time;
 
+pub use self::{
+    ending::Ending,
+    steer::{Granted, Unwilling, Wish},
+};
+use self::{
+    ending::{ASKED, PANICKED},
+    rolling::Rolling,
+};
 use super::{
     exit,
     posts::{Post, Posts},
@@ -34,25 +46,6 @@ const STARTS_MAX: usize = 8;
 const CLOSING: Duration = Duration::from_secs(1);
 const CLOSING_MIN: Duration = Duration::from_millis(100);
 
-/// The exit code of a Rust program that panicked.
-const PANICKED: i32 = 101;
-/// The numbers of the signals by which a process is asked to end: SIGHUP, SIGINT, SIGTERM.
-const ASKED: [i32; 3] = [1, 2, SIGTERM];
-const SIGTERM: i32 = 15;
-
-/// How a process ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
-    /// With an exit code.
-    Code(i32),
-    /// By a signal.
-    Signal(i32),
-    /// It never began.
-    NotStarted,
-    /// It never began, since the system had no room for it.
-    Refused,
-}
-
 /// What the rules learn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
@@ -65,6 +58,8 @@ pub enum Event {
         /// All units, once known.
         total: Option<u64>,
     },
+    /// The ventilator says how many workers there are.
+    Workers(u32),
     /// Someone wants the run to end.
     Interrupt,
     /// Time has passed.
@@ -80,10 +75,21 @@ pub enum Effect {
     Drain(Post),
     /// End a process at once.
     Kill(Post),
+    /// Have the ventilator send no further units, or send them again.
+    Hold(Hold),
     /// Tell people.
     Say(Notice),
     /// Nothing is left running; leave with this exit code.
     Finish(i32),
+}
+
+/// Whether the ventilator may send units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// No further ones.
+    On,
+    /// As many as there are.
+    Off,
 }
 
 /// What people are told.
@@ -95,6 +101,10 @@ pub enum Notice {
     Fatal(Post, Ending),
     /// A process fails again and again.
     Hopeless(Post, Ending),
+    /// A worker is asked to leave, and started again; so many follow.
+    Anew(Post, usize),
+    /// The last of them has joined again.
+    AllAnew,
     /// What is being worked on is finished.
     Draining,
     /// Everything is ended at once.
@@ -117,10 +127,28 @@ enum State {
     Gone,
 }
 
+/// What becomes of a process that ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// It is started again.
+    Stays,
+    /// It was asked to leave, and is not started again.
+    Leaves,
+    /// It was asked to leave, and is started again at once.
+    Returns,
+}
+
 #[derive(Debug)]
 struct Slot {
     state: State,
     failures: u32,
+    wanted: Wanted,
+}
+
+impl Slot {
+    fn due(at: Time) -> Self {
+        Self { state: State::Resting { until: at }, failures: 0, wanted: Wanted::Stays }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,12 +186,14 @@ pub struct Supervisor {
     ventilator: Option<i32>,
     // Why the run fails. What comes later follows from it, or came too late to matter.
     cause: Option<i32>,
+    hold: Hold,
+    rolling: Rolling,
 }
 
 impl Supervisor {
     /// Everyone is to be started, the first of them at once.
     pub fn new(now: Time, posts: &Posts, survival: Survival) -> (Self, Vec<Effect>) {
-        let rested = |post| (post, Slot { state: State::Resting { until: now }, failures: 0 });
+        let rested = |post| (post, Slot::due(now));
         let mut supervisor = Self {
             survival,
             phase: Phase::Running,
@@ -175,6 +205,8 @@ impl Supervisor {
             sink: None,
             ventilator: None,
             cause: None,
+            hold: Hold::Off,
+            rolling: Rolling::default(),
         };
         let mut first = Vec::new();
         supervisor.start_rested(now, &mut first);
@@ -186,6 +218,7 @@ impl Supervisor {
         match event {
             Event::Ended(post, ending) => self.ended(now, post, ending, out),
             Event::Progress { committed, total } => self.progress(now, committed, total),
+            Event::Workers(workers) => self.count(now, workers, out),
             Event::Interrupt => self.interrupt(out),
             Event::Tick => {}
         }
@@ -353,7 +386,7 @@ impl Supervisor {
         out: &mut Vec<Effect>,
     ) {
         // What was asked to end begins nothing any more.
-        if self.is_ending() || self.phase == Phase::Draining {
+        if self.is_ending() || self.phase == Phase::Draining || self.asked_ended(now, post, out) {
             return;
         }
         let failures = self.slots.get(&post).map_or(0, |slot| slot.failures);
@@ -437,6 +470,7 @@ impl Supervisor {
             }
             starts += 1;
             slot.state = State::Running { since: now };
+            self.rolling.started(*post, now);
             out.push(Effect::Start(*post));
             if draining && (*post == Post::Ventilator || *post == Post::Sink && left) {
                 out.push(Effect::Drain(*post));
@@ -462,41 +496,6 @@ fn meaning(ending: Ending) -> Ending {
 fn pause(failures: u32) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
     (REST.0 * 2_u32.pow(doublings)).min(REST.1)
-}
-
-impl fmt::Display for Ending {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Code(0) => write!(f, "has left"),
-            Self::Code(PANICKED) => write!(f, "panicked"),
-            Self::Code(code) => write!(f, "ended with exit code {code}"),
-            Self::Signal(signal) => write!(f, "was ended by {}", Named(*signal)),
-            Self::NotStarted | Self::Refused => write!(f, "could not be started"),
-        }
-    }
-}
-
-/// A signal as people call it.
-struct Named(i32);
-
-impl fmt::Display for Named {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
-            1 => "SIGHUP",
-            2 => "SIGINT",
-            4 => "SIGILL",
-            6 => "SIGABRT",
-            7 => "SIGBUS",
-            8 => "SIGFPE",
-            9 => "SIGKILL",
-            11 => "SIGSEGV",
-            13 => "SIGPIPE",
-            SIGTERM => "SIGTERM",
-            24 => "SIGXCPU",
-            31 => "SIGSYS",
-            other => return write!(f, "signal {other}"),
-        })
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The rules of supervision as stories: what happens, and what follows from it.
 
-use super::*;
+use super::{ending::SIGTERM, *};
+use crate::runs::wire;
 
 const WORKER: Post = Post::Worker { stage: 0, number: 1 };
 const OTHER: Post = Post::Worker { stage: 0, number: 2 };
@@ -458,5 +459,138 @@ fn a_sink_or_a_ventilator_that_someone_else_ended_before_it_could_hear_has_drain
             run.ended(WORKER, WELL);
             assert_eq!(run.ended(OTHER, WELL), [Effect::Finish(exit::DRAINED)]);
         }
+    }
+}
+
+impl Script {
+    fn wish(&mut self, wish: Wish) -> (Result<Granted, Unwilling>, Vec<Effect>) {
+        let mut out = Vec::new();
+        let granted = self.supervisor.wish(self.now, wish, &mut out);
+        (granted, out)
+    }
+
+    fn scale(&mut self, workers: u32) -> Vec<Effect> {
+        let (granted, effects) = self.wish(Wish::Scale { stage: 0, workers });
+        assert!(granted.is_ok());
+        effects
+    }
+}
+
+const THIRD: Post = Post::Worker { stage: 0, number: 3 };
+
+#[test]
+fn more_workers_are_started_at_once_and_of_fewer_the_youngest_leave_for_good() {
+    let mut run = Script::new(Survival::None);
+    assert_eq!(run.scale(3), [Effect::Start(THIRD)]);
+    assert_eq!(run.scale(3), []);
+    assert_eq!(run.scale(1), [Effect::Drain(OTHER), Effect::Drain(THIRD)]);
+    assert_eq!(run.ended(OTHER, WELL), []);
+    assert_eq!(run.ended(THIRD, KILLED), [], "one that crashes on its way is not started again");
+    assert_eq!(run.supervisor.deadline(), None);
+    assert_eq!(run.ended(WORKER, KILLED), [returns(WORKER, KILLED, 100)]);
+    assert_eq!(run.tick(), [Effect::Start(WORKER)]);
+}
+
+#[test]
+fn a_worker_that_rests_after_a_crash_is_not_started_when_fewer_are_wanted() {
+    let mut run = Script::new(Survival::None);
+    assert_eq!(run.ended(OTHER, KILLED), [returns(OTHER, KILLED, 100)]);
+    assert_eq!(run.scale(1), []);
+    assert_eq!(run.supervisor.deadline(), None);
+}
+
+#[test]
+fn a_worker_that_was_asked_to_leave_and_is_wanted_again_comes_back_once_it_has_left() {
+    let mut run = Script::new(Survival::None);
+    assert_eq!(run.scale(1), [Effect::Drain(OTHER)]);
+    assert_eq!(run.scale(2), []);
+    assert_eq!(run.ended(OTHER, WELL), [Effect::Start(OTHER)]);
+    assert_eq!(run.scale(1), [Effect::Drain(OTHER)]);
+    assert_eq!(run.ended(OTHER, WELL), []);
+    assert_eq!(run.scale(2), [Effect::Start(OTHER)]);
+}
+
+#[test]
+fn a_stage_may_have_no_worker_here_for_a_while() {
+    let mut run = Script::new(Survival::None);
+    assert_eq!(run.scale(0), [Effect::Drain(WORKER), Effect::Drain(OTHER)]);
+    run.ended(WORKER, WELL);
+    run.ended(OTHER, WELL);
+    assert_eq!(run.wish(Wish::Restart { stage: 0 }), (Err(Unwilling::Nobody), vec![]));
+    assert_eq!(run.scale(1), [Effect::Start(WORKER)]);
+}
+
+#[test]
+fn a_run_that_is_about_to_end_is_steered_no_more() {
+    let wishes = [
+        Wish::Pause,
+        Wish::Resume,
+        Wish::Scale { stage: 0, workers: 9 },
+        Wish::Restart { stage: 0 },
+    ];
+    let mut drained = Script::new(Survival::None);
+    drained.event(Event::Interrupt);
+    let mut complete = Script::new(Survival::None);
+    complete.progress(9, Some(9));
+    for run in [&mut drained, &mut complete] {
+        for wish in wishes {
+            assert_eq!(run.wish(wish), (Err(Unwilling::Ending), vec![]));
+        }
+    }
+}
+
+#[test]
+fn an_end_that_is_asked_for_twice_is_no_second_interrupt() {
+    let mut run = Script::new(Survival::None);
+    let drains = vec![Effect::Say(Notice::Draining), Effect::Drain(Post::Ventilator)];
+    assert_eq!(run.wish(Wish::Drain), (Ok(Granted::Ends), drains));
+    assert_eq!(run.wish(Wish::Drain), (Ok(Granted::Ends), vec![]));
+    let mut stops = vec![Effect::Say(Notice::Stopping)];
+    stops.extend(kills(&[Post::Sink, Post::Ventilator, WORKER, OTHER]));
+    assert_eq!(run.wish(Wish::Stop), (Ok(Granted::Ends), stops));
+}
+
+#[test]
+fn a_pause_is_passed_on_and_told_until_the_run_goes_on() {
+    let mut run = Script::new(Survival::None);
+    assert_eq!(run.wish(Wish::Pause).1, [Effect::Hold(Hold::On)]);
+    assert_eq!(run.supervisor.state(), wire::State::Paused);
+    assert_eq!(run.wish(Wish::Resume).1, [Effect::Hold(Hold::Off)]);
+    assert_eq!(run.supervisor.state(), wire::State::Running);
+}
+
+#[test]
+fn workers_are_started_anew_one_after_the_other_each_when_the_one_before_has_joined() {
+    let mut run = Script::new(Survival::None);
+    run.event(Event::Workers(2));
+    let (granted, first) = run.wish(Wish::Restart { stage: 0 });
+    assert_eq!(granted, Ok(Granted::Restarts(2)));
+    assert_eq!(first, [Effect::Say(Notice::Anew(WORKER, 1)), Effect::Drain(WORKER)]);
+    assert_eq!(run.wish(Wish::Restart { stage: 0 }).0, Err(Unwilling::Busy));
+    assert_eq!(run.event(Event::Workers(2)), []);
+    assert_eq!(run.ended(WORKER, WELL), [Effect::Start(WORKER)]);
+    // An old count, then those without it.
+    for workers in [2, 1, 1] {
+        assert_eq!(run.event(Event::Workers(workers)), []);
+    }
+    let next = [Effect::Say(Notice::Anew(OTHER, 0)), Effect::Drain(OTHER)];
+    assert_eq!(run.event(Event::Workers(2)), next);
+    assert_eq!(run.ended(OTHER, WELL), [Effect::Start(OTHER)]);
+    assert_eq!(run.event(Event::Workers(1)), []);
+    assert_eq!(run.event(Event::Workers(2)), [Effect::Say(Notice::AllAnew)]);
+    assert!(run.wish(Wish::Restart { stage: 0 }).0.is_ok());
+}
+
+/// New code that crashes would take the whole stage down, one after the other.
+#[test]
+fn a_worker_that_does_not_come_back_keeps_the_others_at_work() {
+    let mut run = Script::new(Survival::None);
+    run.event(Event::Workers(2));
+    assert!(run.wish(Wish::Restart { stage: 0 }).0.is_ok());
+    run.ended(WORKER, WELL);
+    for pause in [100, 200, 400] {
+        assert_eq!(run.ended(WORKER, KILLED), [returns(WORKER, KILLED, pause)]);
+        assert_eq!(run.event(Event::Workers(1)), []);
+        assert_eq!(run.tick(), [Effect::Start(WORKER)]);
     }
 }

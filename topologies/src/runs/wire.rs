@@ -1,0 +1,185 @@
+//! What is asked of a launcher, and answered: one line of JSON each.
+//!
+//! Owns their form and its version; refuses to carry either anywhere. A launcher and whoever asks it
+//! may be of two builds of this program.
+
+use serde::{Deserialize, Serialize};
+
+/// The version of both.
+pub const VERSION: u32 = 1;
+/// A line that is longer is neither.
+pub const LINE_BYTES_MAX: u64 = 16 << 10;
+
+/// One line to a launcher.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// [`VERSION`].
+    pub version: u32,
+    /// What is asked.
+    pub ask: Ask,
+}
+
+/// What is asked of a launcher.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ask {
+    /// How far the run has got.
+    Status,
+    /// To be told when it is over.
+    Wait,
+    /// To end it, and to be told when it is over.
+    Down {
+        /// Without finishing anything.
+        now: bool,
+    },
+    /// To send no more units.
+    Pause,
+    /// To send units again.
+    Resume,
+    /// To have so many workers in a stage.
+    Scale {
+        /// Its name.
+        stage: String,
+        /// How many.
+        workers: u32,
+    },
+    /// To start the workers of a stage anew, one after the other.
+    Restart {
+        /// Its name.
+        stage: String,
+    },
+}
+
+impl Request {
+    /// A request of this version.
+    pub fn new(ask: Ask) -> Self {
+        Self { version: VERSION, ask }
+    }
+}
+
+/// One line from a launcher.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    /// [`VERSION`].
+    pub version: u32,
+    /// What is answered.
+    pub reply: Reply,
+}
+
+/// What a launcher answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// How far the run has got.
+    Status(Status),
+    /// It is done, or under way; in words.
+    Done(String),
+    /// It is not done.
+    Refused {
+        /// The code to leave with.
+        code: i32,
+        /// Why not.
+        problem: String,
+    },
+    /// The run is over, with this exit code.
+    Over(i32),
+}
+
+impl Answer {
+    /// An answer of this version.
+    pub fn new(reply: Reply) -> Self {
+        Self { version: VERSION, reply }
+    }
+}
+
+/// What a run is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Ventilator and sink have not met yet.
+    Starting,
+    /// Units are sent.
+    Running,
+    /// No further units are sent until someone says so.
+    Paused,
+    /// What is being worked on is finished.
+    Draining,
+    /// Everything is recorded, or given up; the processes leave.
+    Ending,
+}
+
+impl State {
+    /// As people read it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Draining => "draining",
+            Self::Ending => "ending",
+        }
+    }
+}
+
+/// How far a run has got.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// What it is about.
+    pub state: State,
+    /// Units with an outcome.
+    pub done: u64,
+    /// All units, once known.
+    pub total: Option<u64>,
+    /// Units a second, of late.
+    pub rate: f64,
+    /// Seconds until all are done at that rate.
+    pub left_s: Option<u64>,
+    /// Workers that take part.
+    pub workers: u32,
+    /// Units that failed for good.
+    pub dead: u64,
+}
+
+impl Status {
+    /// How far it has got, in as few words as possible: `41 %`, or `1,200 units`.
+    pub fn reached(&self) -> String {
+        match self.total {
+            Some(total) if total > 0 => {
+                format!("{} %", u128::from(self.done) * 100 / u128::from(total))
+            }
+            _ => sink::figures::counted(self.done, ["unit", "units"]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Another build of this program, or a script, may have written it.
+    #[test]
+    fn the_lines_are_as_they_are_documented() {
+        let line = |ask| serde_json::to_string(&Request::new(ask)).unwrap();
+        assert_eq!(line(Ask::Status), r#"{"version":1,"ask":"status"}"#);
+        let scale = Ask::Scale { stage: "s".into(), workers: 2 };
+        assert_eq!(line(scale), r#"{"version":1,"ask":{"scale":{"stage":"s","workers":2}}}"#);
+        let over = serde_json::to_string(&Answer::new(Reply::Over(75))).unwrap();
+        assert_eq!(over, r#"{"version":1,"reply":{"over":75}}"#);
+    }
+
+    #[test]
+    fn what_is_reached_is_a_share_where_the_whole_is_known() {
+        let status = |done, total| Status {
+            state: State::Running,
+            done,
+            total,
+            rate: 0.0,
+            left_s: None,
+            workers: 0,
+            dead: 0,
+        };
+        assert_eq!(status(419, Some(1_000)).reached(), "41 %");
+        assert_eq!(status(1_200, None).reached(), "1,200 units");
+        assert_eq!(status(0, Some(0)).reached(), "0 units");
+    }
+}

@@ -1,0 +1,59 @@
+//! That a run can be found and spoken to, from its beginning to its very end.
+//!
+//! Owns its entry in the list of runs, its socket, and who waits for its end; refuses to answer
+//! anything else. A run that can't be listed goes on all the same, and says so.
+
+use std::{path::Path, sync::mpsc::SyncSender};
+
+use super::{
+    control::{Asker, Control},
+    incident::Incident,
+};
+use crate::runs::{
+    entry::{Facts, Listed},
+    wire::Reply,
+};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Presence {
+    listed: Option<Listed>,
+    control: Option<Control>,
+    waiting: Vec<Asker>,
+}
+
+impl Presence {
+    /// Listens at `socket` and lists the run.
+    pub fn begin(facts: &Facts, socket: &Path, incidents: SyncSender<Incident>) -> Self {
+        let control = match Control::listen(socket, incidents) {
+            Ok(control) => control,
+            Err(error) => {
+                tracing::warn!(%error, "this run can't be seen by `pipeline ps` or steered");
+                return Self::default();
+            }
+        };
+        let listed = Listed::add(facts, socket);
+        if let Err(error) = &listed {
+            tracing::warn!(%error, "this run can't be seen by `pipeline ps` or steered");
+        }
+        Self { listed: listed.ok(), control: Some(control), waiting: Vec::new() }
+    }
+
+    /// Someone wants to be told when the run is over.
+    pub fn wait(&mut self, asker: Asker) {
+        self.waiting.push(asker);
+    }
+
+    /// The run is over, and nothing of it is held any more: it is listed no longer, and who waits
+    /// is told the code that its launcher leaves with.
+    pub fn over(mut self, code: i32) {
+        drop(self.listed.take());
+        for asker in self.waiting.drain(..) {
+            // Each has room for its one answer.
+            let _ = asker.try_send(Reply::Over(code));
+        }
+        if let Some(control) = &self.control {
+            control.see_off();
+        }
+    }
+}

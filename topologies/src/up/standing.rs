@@ -1,0 +1,128 @@
+//! How a run stands, for those who ask.
+//!
+//! Owns who has reported, and how many units there were a second of late; refuses clocks, and to
+//! decide anything.
+
+use std::{collections::VecDeque, time::Duration};
+
+use proto::time::Time;
+
+use super::{observer::Reporter, progress::Progress};
+use crate::runs::wire::{State, Status};
+
+/// The rate is that of so long.
+const SPAN: Duration = Duration::from_secs(10);
+/// No two moments that are kept lie closer together.
+const STEP: Duration = Duration::from_millis(150);
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Standing {
+    ventilator: bool,
+    sink: bool,
+    // Units that were done at a moment.
+    moments: VecDeque<(Time, u64)>,
+}
+
+impl Standing {
+    /// Someone has reported.
+    pub fn note(&mut self, now: Time, from: Reporter, progress: &Progress) {
+        match from {
+            Reporter::Ventilator => self.ventilator = true,
+            Reporter::Sink => {
+                self.sink = true;
+                self.moment(now, progress.committed);
+            }
+        }
+    }
+
+    fn moment(&mut self, now: Time, done: u64) {
+        match self.moments.back() {
+            // A sink that was started again counts from what its predecessor had recorded.
+            Some((_, before)) if done < *before => self.moments.clear(),
+            Some((at, _)) if now.since(*at) < STEP => return,
+            _ => {}
+        }
+        self.moments.push_back((now, done));
+        // One older than the span stays, so that all of it is measured.
+        while self.moments.get(1).is_some_and(|(at, _)| now.since(*at) >= SPAN) {
+            self.moments.pop_front();
+        }
+    }
+
+    /// Whether the run has really begun: ventilator and sink are there.
+    pub fn has_begun(&self) -> bool {
+        self.ventilator && self.sink
+    }
+
+    /// How far the run has got, that is about `state`.
+    pub fn status(&self, state: State, progress: &Progress) -> Status {
+        let state = match state {
+            State::Running if !self.has_begun() => State::Starting,
+            state => state,
+        };
+        let rate = self.rate();
+        let left = progress.total.map(|total| total.saturating_sub(progress.committed));
+        let left_s = left.filter(|_| rate > 0.0).map(|left| (left as f64 / rate).ceil() as u64);
+        Status {
+            state,
+            done: progress.committed,
+            total: progress.total,
+            rate,
+            left_s,
+            workers: progress.workers,
+            dead: progress.dead,
+        }
+    }
+
+    fn rate(&self) -> f64 {
+        let (Some((first, before)), Some((last, now))) =
+            (self.moments.front(), self.moments.back())
+        else {
+            return 0.0;
+        };
+        let elapsed = last.since(*first).as_secs_f64();
+        if elapsed > 0.0 { (now - before) as f64 / elapsed } else { 0.0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn progress(committed: u64) -> Progress {
+        Progress { committed, total: Some(1_000), ..Progress::default() }
+    }
+
+    #[test]
+    fn the_rate_is_that_of_the_last_seconds() {
+        let mut standing = Standing::default();
+        for second in 0..60 {
+            // A hundred a second, then one.
+            let done = if second < 5 { 100 * second } else { 500 + second - 5 };
+            standing.note(Time::from_ms(1_000 * second), Reporter::Sink, &progress(done));
+        }
+        let status = standing.status(State::Running, &progress(554));
+        assert_eq!((status.rate, status.left_s), (1.0, Some(446)));
+    }
+
+    #[test]
+    fn a_run_starts_until_both_are_heard_and_has_no_rate_before_it_moves() {
+        let mut standing = Standing::default();
+        standing.note(Time::from_ms(1), Reporter::Sink, &progress(7));
+        let status = standing.status(State::Running, &progress(7));
+        assert_eq!((status.state, status.rate, status.left_s), (State::Starting, 0.0, None));
+        standing.note(Time::from_ms(2), Reporter::Ventilator, &progress(7));
+        assert_eq!(standing.status(State::Running, &progress(7)).state, State::Running);
+        assert_eq!(standing.status(State::Paused, &progress(7)).state, State::Paused);
+    }
+
+    #[test]
+    fn a_sink_that_begins_anew_makes_no_negative_rate() {
+        let mut standing = Standing::default();
+        standing.note(Time::from_ms(0), Reporter::Sink, &progress(500));
+        standing.note(Time::from_ms(1_000), Reporter::Sink, &progress(400));
+        standing.note(Time::from_ms(2_000), Reporter::Sink, &progress(450));
+        assert_eq!(standing.status(State::Running, &progress(450)).rate, 50.0);
+    }
+}
