@@ -21,6 +21,7 @@ pub mod plain;
 pub mod process;
 pub mod programs;
 pub mod relay;
+pub mod runs;
 pub mod stubborn;
 pub mod surroundings;
 pub mod terminal;

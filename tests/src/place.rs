@@ -96,6 +96,9 @@ impl Place {
         command
             .current_dir(self.folder.path())
             .env("XDG_CONFIG_HOME", self.config())
+            // Where runs are listed, and private folders lie.
+            .env("XDG_STATE_HOME", self.config().join("state"))
+            .env_remove("XDG_RUNTIME_DIR")
             .env_remove("PIPELINE_KEY")
             .env_remove("PIPELINE_PARENT")
             .env_remove("PIPELINE_COLOR")

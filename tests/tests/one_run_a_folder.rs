@@ -9,7 +9,8 @@ use tests::{programs, wait};
 const ENDLESS: &str = "[source]\nkind = \"range\"\nfrom = 1\nto = 4\n[[stage]]\nname = \"s\"\n\
     exec = [\"sh\", \"-c\", \": > begun; sleep 300\"]\n[sink]\noutput = \"out.jsonl\"\n";
 
-/// Two runs in one directory: "waiting for its end", then 74 after 3 s.
+/// Two runs in one directory: "waiting for its end", then 74 after 3 s. Later: who, but not since
+/// when, nor how far that is.
 #[test]
 fn a_second_launcher_is_told_who_has_the_run_directory() {
     let (place, mark) = (Place::new(), Mark::new());
@@ -26,10 +27,10 @@ fn a_second_launcher_is_told_who_has_the_run_directory() {
         let mut second = start();
         second.args(flags);
         let ended = place.start_command("second", second).ends();
-        assert_eq!(ended.code, Some(74), "{}", ended.stderr);
-        let who = format!("process {} (`", first.id());
-        assert!(ended.stderr.contains(&who) && ended.stderr.contains("up "), "{}", ended.stderr);
-        assert!(!ended.stderr.contains("waiting"), "{}", ended.stderr);
+        assert_eq!(ended.code, Some(75), "{}", ended.stderr);
+        let who = format!("already running: pid {} since ", first.id());
+        assert!(ended.stderr.contains(&who), "{}", ended.stderr);
+        assert!(ended.stderr.contains(", 0 %; --wait waits for its end"), "{}", ended.stderr);
     }
     first.terminate();
     mark.bearers().iter().for_each(|bearer| bearer.signal(Signal::KILL));

@@ -1,0 +1,71 @@
+//! Runs that are found and steered from elsewhere.
+//!
+//! Owns how a scenario starts one that goes on until it is let go, and asks `pipeline ps` about it.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::place::Place;
+use crate::process::Ended;
+use crate::wait;
+
+/// A file of this name lets the units go, each of which notes in `begun` that it was begun.
+pub const GO: &str = "go";
+
+/// A topology of so many units, none of which is done before [`GO`] is there.
+pub fn held(place: &Place, name: &str, units: usize) -> PathBuf {
+    let script =
+        format!("echo $1 >> {name}.begun; until test -e {GO}; do sleep 0.01; done; echo $1");
+    topology(place, name, units, &script)
+}
+
+/// A topology of so many units that take a few milliseconds each.
+pub fn slow(place: &Place, name: &str, units: usize) -> PathBuf {
+    topology(place, name, units, &format!("echo $1 >> {name}.begun; sleep 0.02; echo $1"))
+}
+
+fn topology(place: &Place, name: &str, units: usize, script: &str) -> PathBuf {
+    let text = format!(
+        "name = \"{name}\"\n[source]\nkind = \"range\"\nfrom = 1\nto = {units}\n[[stage]]\nname = \"s\"\nworkers = 2\n\
+         exec = [\"sh\", \"-c\", {script:?}, \"sh\", \"{{}}\"]\n[sink]\noutput = \"{name}.jsonl\"\n"
+    );
+    place.write(&format!("{name}.toml"), text)
+}
+
+/// The units that were begun, in order.
+pub fn begun(place: &Place, name: &str) -> Vec<String> {
+    let begun = fs::read_to_string(place.path(&format!("{name}.begun"))).unwrap_or_default();
+    begun.lines().map(str::to_owned).collect()
+}
+
+/// The runs that go on, as `pipeline ps` tells programs.
+///
+/// # Panics
+/// When it fails.
+pub fn ps(place: &Place) -> Vec<Value> {
+    let told = pipeline(place, &["ps", "--output", "json"]);
+    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    serde_json::from_str(&told.stdout).expect("an array")
+}
+
+/// Waits until the only run that goes on is so.
+pub fn until(place: &Place, what: &str, mut is_so: impl FnMut(&Value) -> bool) {
+    wait::until(what, || match &ps(place)[..] {
+        [run] if is_so(run) => Some(()),
+        _ => None,
+    });
+}
+
+/// Runs a command to its end.
+pub fn pipeline(place: &Place, args: &[&str]) -> Ended {
+    place.run("pipeline", args)
+}
+
+/// What is listed of runs, dead or alive.
+pub fn entries(place: &Place) -> Vec<PathBuf> {
+    let folder = place.config().join("state/pipeline/runs");
+    let files = fs::read_dir(folder).into_iter().flatten().flatten();
+    files.map(|file| file.path()).collect()
+}

@@ -1,0 +1,119 @@
+//! A run is steered from another terminal, and nothing is lost or doubled by it.
+
+use tests::outcome::lines;
+use tests::place::Place;
+use tests::runs::{GO, begun, held, pipeline, slow, until};
+use tests::wait;
+
+const UNITS: usize = 300;
+
+fn expected() -> Vec<String> {
+    (1..=UNITS).map(|unit| unit.to_string()).collect()
+}
+
+#[test]
+fn workers_come_and_go_while_a_run_goes_on_and_nothing_is_lost() {
+    let place = Place::new();
+    slow(&place, "t", UNITS);
+    let mut up = place.start("pipeline", &["up", "t.toml"]);
+    for workers in [5, 1, 4] {
+        until(&place, "it runs", |run| run["state"] == "running");
+        let told = pipeline(&place, &["scale", &format!("s={workers}")]);
+        assert_eq!(told.code, Some(0), "{}", told.stderr);
+        until(&place, "there are as many", |run| run["workers"] == workers);
+    }
+    up.ends_well();
+    assert_eq!(lines(&place.path("t.jsonl")), expected());
+    assert_eq!(begun(&place, "t").len(), UNITS, "none was begun twice");
+}
+
+#[test]
+fn what_cannot_be_had_is_told() {
+    let place = Place::new();
+    held(&place, "t", 4);
+    let mut up = place.start("pipeline", &["up", "t.toml"]);
+    until(&place, "it runs", |run| run["state"] == "running");
+    let told = |args: &[&str], code, words: &str| {
+        let ended = pipeline(&place, args);
+        assert_eq!(ended.code, Some(code), "{args:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains(words), "{args:?}: {}", ended.stderr);
+    };
+    told(&["scale", "x=2"], 64, "there is no stage `x`; there are s");
+    told(&["scale", "s"], 64, "write it like square=4");
+    told(&["scale", "s=4000000000"], 64, "`peers_max` is 1024");
+    told(&["restart", "--stage", "x"], 64, "there is no stage `x`");
+    told(&["scale", "t", "s=2"], 0, "has as many already");
+    up.terminate();
+    until(&place, "it drains", |run| run["state"] == "draining");
+    told(&["scale", "s=3"], 75, "about to end");
+    told(&["pause"], 75, "about to end");
+    place.write(GO, "");
+    assert_eq!(up.ends().code, Some(75));
+}
+
+/// What was sent is finished, then nothing begins until the run goes on; and a ventilator that takes a
+/// killed one's place pauses too.
+#[test]
+fn a_paused_run_begins_nothing_until_it_goes_on_also_after_the_ventilators_death() {
+    let place = Place::new();
+    slow(&place, "t", UNITS);
+    let mut up = place.start("pipeline", &["up", "t.toml"]);
+    wait::until("some are begun", || (begun(&place, "t").len() > 9).then_some(()));
+    assert_eq!(pipeline(&place, &["pause"]).code, Some(0));
+    // All that was begun is done: what workers have they finish.
+    let still = || {
+        let begun = begun(&place, "t").len();
+        let mut done = 0;
+        until(&place, "what was begun is done", |run| {
+            done = run["done"].as_u64().unwrap_or_default() as usize;
+            run["state"] == "paused" && done >= begun
+        });
+        done
+    };
+    let mut before = still();
+    wait::until("nothing begins any more", || {
+        let now = still();
+        (std::mem::replace(&mut before, now) == now).then_some(())
+    });
+    let ventilator = children_of(up.id(), "ventilator");
+    let pid = rustix::process::Pid::from_raw(ventilator as i32).expect("no zero");
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it is there");
+    wait::until("another one is there", || {
+        let now = children_of(up.id(), "ventilator");
+        (now != ventilator && now != 0).then_some(())
+    });
+    until(&place, "its workers have come", |run| run["workers"] == 2);
+    assert!(still() < UNITS);
+    assert_eq!(pipeline(&place, &["resume"]).code, Some(0));
+    up.ends_well();
+    assert_eq!(lines(&place.path("t.jsonl")), expected());
+}
+
+/// The child of a process that plays this role.
+fn children_of(pid: u32, role: &str) -> u32 {
+    let path = format!("/proc/{pid}/task/{pid}/children");
+    let children = std::fs::read_to_string(path).unwrap_or_default();
+    let plays = |child: &u32| {
+        let line = std::fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).split('\0').nth(1) == Some(role)
+    };
+    children.split_whitespace().filter_map(|pid| pid.parse().ok()).find(plays).unwrap_or_default()
+}
+
+#[test]
+fn workers_are_started_anew_one_after_the_other() {
+    let place = Place::new();
+    slow(&place, "t", 4 * UNITS);
+    let mut up = place.start("pipeline", &["up", "t.toml"]);
+    until(&place, "its workers have come", |run| run["workers"] == 2);
+    assert_eq!(pipeline(&place, &["restart", "--stage", "s"]).code, Some(0));
+    wait::until("all are at work again", || {
+        up.stderr().contains("all of them are at work again").then_some(())
+    });
+    up.ends_well();
+    let said = up.stderr();
+    let anew: Vec<_> = said.lines().filter(|line| line.starts_with("starting s-")).collect();
+    assert_eq!(anew, ["starting s-1 anew, 1 to go", "starting s-2 anew"]);
+    assert_eq!(lines(&place.path("t.jsonl")).len(), 4 * UNITS);
+    assert_eq!(begun(&place, "t").len(), 4 * UNITS, "none was begun twice");
+}
