@@ -157,6 +157,12 @@ fn a_run_that_fails_in_the_background_is_told_of_with_its_code() {
     assert_eq!(foreground.code, background.code);
     assert_ne!(background.code, Some(0));
     assert!(background.stderr.contains("missing"), "{}", background.stderr);
+    // What the processes find out, and not the launcher.
+    held(&place, "u", 4);
+    place.write("u.jsonl", "a thesis");
+    let background = pipeline(&place, &["up", "-d", "u.toml"]);
+    assert_eq!(background.code, Some(74), "{}", background.stderr);
+    assert!(background.stderr.contains("u.jsonl is there already"), "{}", background.stderr);
     let stdout = pipeline(&place, &["up", "-d", "t.toml", "--set", "sink.output=\"-\""]);
     assert_eq!(stdout.code, Some(64), "{}", stdout.stderr);
     assert_eq!(ps(&place).len(), 0);

@@ -269,7 +269,7 @@ impl Run {
                 self.tell_missed();
                 self.display.unfold();
                 self.progress.note(from, &report);
-                self.standing.note(self.now(), from, &self.progress);
+                self.standing.note(self.now(), from, &report);
                 self.display.progress(self.progress);
                 if from == Reporter::Ventilator {
                     self.decide(Event::Workers(self.progress.workers), effects);

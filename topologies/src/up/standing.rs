@@ -5,7 +5,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use proto::time::Time;
+use proto::{frame::Report, time::Time};
 
 use super::{observer::Reporter, progress::Progress};
 use crate::runs::wire::{State, Status};
@@ -25,13 +25,17 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// Someone has reported.
-    pub fn note(&mut self, now: Time, from: Reporter, progress: &Progress) {
+    /// Someone has reported. A ventilator admits nobody and reads nothing before the sink has made
+    /// sure of its output and told it so.
+    pub fn note(&mut self, now: Time, from: Reporter, report: &Report) {
         match from {
-            Reporter::Ventilator => self.ventilator = true,
+            Reporter::Ventilator => {
+                let has_met = report.read > 0 || report.workers > 0 || report.total.is_some();
+                self.ventilator |= has_met;
+            }
             Reporter::Sink => {
                 self.sink = true;
-                self.moment(now, progress.committed);
+                self.moment(now, report.committed);
             }
         }
     }
@@ -50,7 +54,7 @@ impl Standing {
         }
     }
 
-    /// Whether the run has really begun: ventilator and sink are there.
+    /// Whether the run has really begun: ventilator and sink have met.
     pub fn has_begun(&self) -> bool {
         self.ventilator && self.sink
     }
@@ -94,13 +98,17 @@ mod tests {
         Progress { committed, total: Some(1_000), ..Progress::default() }
     }
 
+    fn report(committed: u64) -> Report {
+        Report { committed, ..Report::default() }
+    }
+
     #[test]
     fn the_rate_is_that_of_the_last_seconds() {
         let mut standing = Standing::default();
         for second in 0..60 {
             // A hundred a second, then one.
             let done = if second < 5 { 100 * second } else { 500 + second - 5 };
-            standing.note(Time::from_ms(1_000 * second), Reporter::Sink, &progress(done));
+            standing.note(Time::from_ms(1_000 * second), Reporter::Sink, &report(done));
         }
         let status = standing.status(State::Running, &progress(554));
         assert_eq!((status.rate, status.left_s), (1.0, Some(446)));
@@ -109,10 +117,14 @@ mod tests {
     #[test]
     fn a_run_starts_until_both_are_heard_and_has_no_rate_before_it_moves() {
         let mut standing = Standing::default();
-        standing.note(Time::from_ms(1), Reporter::Sink, &progress(7));
+        standing.note(Time::from_ms(1), Reporter::Sink, &report(7));
         let status = standing.status(State::Running, &progress(7));
         assert_eq!((status.state, status.rate, status.left_s), (State::Starting, 0.0, None));
-        standing.note(Time::from_ms(2), Reporter::Ventilator, &progress(7));
+        // It is there, and has not met the sink, which may refuse the output.
+        standing.note(Time::from_ms(2), Reporter::Ventilator, &Report::default());
+        assert_eq!(standing.status(State::Running, &progress(7)).state, State::Starting);
+        let met = Report { read: 1, ..Report::default() };
+        standing.note(Time::from_ms(2), Reporter::Ventilator, &met);
         assert_eq!(standing.status(State::Running, &progress(7)).state, State::Running);
         assert_eq!(standing.status(State::Paused, &progress(7)).state, State::Paused);
     }
@@ -120,9 +132,9 @@ mod tests {
     #[test]
     fn a_sink_that_begins_anew_makes_no_negative_rate() {
         let mut standing = Standing::default();
-        standing.note(Time::from_ms(0), Reporter::Sink, &progress(500));
-        standing.note(Time::from_ms(1_000), Reporter::Sink, &progress(400));
-        standing.note(Time::from_ms(2_000), Reporter::Sink, &progress(450));
+        standing.note(Time::from_ms(0), Reporter::Sink, &report(500));
+        standing.note(Time::from_ms(1_000), Reporter::Sink, &report(400));
+        standing.note(Time::from_ms(2_000), Reporter::Sink, &report(450));
         assert_eq!(standing.status(State::Running, &progress(450)).rate, 50.0);
     }
 }
