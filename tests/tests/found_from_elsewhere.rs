@@ -163,7 +163,7 @@ fn a_run_that_fails_in_the_background_is_told_of_with_its_code() {
     let background = pipeline(&place, &["up", "-d", "u.toml"]);
     assert_eq!(background.code, Some(74), "{}", background.stderr);
     assert!(background.stderr.contains("u.jsonl is there already"), "{}", background.stderr);
-    let stdout = pipeline(&place, &["up", "-d", "t.toml", "--set", "sink.output=\"-\""]);
+    let stdout = pipeline(&place, &["up", "-d", "u.toml", "--set", "sink.output=\"-\""]);
     assert_eq!(stdout.code, Some(64), "{}", stdout.stderr);
     assert_eq!(ps(&place).len(), 0);
 }
