@@ -18,7 +18,7 @@ fn conforms(value: &Value, schema: &Value, place: &str) -> Result<(), String> {
     for (word, said) in words {
         let holds = match word.as_str() {
             "$schema" | "title" | "description" | "then" | "pattern" | "uniqueItems" => true,
-            "type" => match said.as_str().unwrap() {
+            "type" => match said.as_str().expect("as the schema has it") {
                 "object" => value.is_object(),
                 "array" => value.is_array(),
                 "string" => value.is_string(),
@@ -26,13 +26,17 @@ fn conforms(value: &Value, schema: &Value, place: &str) -> Result<(), String> {
                 "boolean" => value.is_boolean(),
                 other => panic!("a type that is not known here: {other}"),
             },
-            "enum" => said.as_array().unwrap().contains(value),
+            "enum" => said.as_array().expect("as the schema has it").contains(value),
             "const" => said == value,
-            "minimum" => value.as_i64().is_none_or(|number| number >= said.as_i64().unwrap()),
-            "maximum" => value.as_i64().is_none_or(|number| number <= said.as_i64().unwrap()),
-            "minItems" => {
-                value.as_array().is_none_or(|items| items.len() as u64 >= said.as_u64().unwrap())
-            }
+            "minimum" => value
+                .as_i64()
+                .is_none_or(|number| number >= said.as_i64().expect("as the schema has it")),
+            "maximum" => value
+                .as_i64()
+                .is_none_or(|number| number <= said.as_i64().expect("as the schema has it")),
+            "minItems" => value.as_array().is_none_or(|items| {
+                items.len() as u64 >= said.as_u64().expect("as the schema has it")
+            }),
             "items" => {
                 for (index, item) in value.as_array().into_iter().flatten().enumerate() {
                     conforms(item, said, &format!("{place}[{index}]"))?;
@@ -41,12 +45,12 @@ fn conforms(value: &Value, schema: &Value, place: &str) -> Result<(), String> {
             }
             "required" => value.as_object().is_none_or(|object| {
                 said.as_array()
-                    .unwrap()
+                    .expect("as the schema has it")
                     .iter()
-                    .all(|key| object.contains_key(key.as_str().unwrap()))
+                    .all(|key| object.contains_key(key.as_str().expect("as the schema has it")))
             }),
             "properties" => {
-                for (key, schema) in said.as_object().unwrap() {
+                for (key, schema) in said.as_object().expect("as the schema has it") {
                     if let Some(value) = value.get(key) {
                         conforms(value, schema, &format!("{place}.{key}"))?;
                     }
@@ -63,13 +67,13 @@ fn conforms(value: &Value, schema: &Value, place: &str) -> Result<(), String> {
                 true
             }
             "allOf" => {
-                for schema in said.as_array().unwrap() {
+                for schema in said.as_array().expect("as the schema has it") {
                     conforms(value, schema, place)?;
                 }
                 true
             }
             "anyOf" | "oneOf" => {
-                let fit = said.as_array().unwrap().iter();
+                let fit = said.as_array().expect("as the schema has it").iter();
                 let fit = fit.filter(|schema| conforms(value, schema, place).is_ok()).count();
                 fit == 1 || fit > 1 && word == "anyOf"
             }
@@ -89,13 +93,15 @@ fn conforms(value: &Value, schema: &Value, place: &str) -> Result<(), String> {
 }
 
 fn read(path: &Path) -> Value {
-    let text = fs::read_to_string(path).unwrap();
+    let text = fs::read_to_string(path).expect("as the schema has it");
     let table: toml::Table = text.parse().unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    serde_json::to_value(table).unwrap()
+    serde_json::to_value(table).expect("as the schema has it")
 }
 
 fn shipped() -> Vec<std::path::PathBuf> {
-    let entries = fs::read_dir(".").unwrap().map(|entry| entry.unwrap().path());
+    let entries = fs::read_dir(".")
+        .expect("as the schema has it")
+        .map(|entry| entry.expect("as the schema has it").path());
     entries
         .filter(|path| path.extension().is_some_and(|ending| ending == "toml"))
         .filter(|path| !path.ends_with("Cargo.toml"))
@@ -107,9 +113,9 @@ fn shipped() -> Vec<std::path::PathBuf> {
 fn the_file_for_editors_is_what_the_program_prints() {
     let printed = format!("{:#}\n", schema());
     if std::env::var_os("UPDATE_SCHEMA").is_some() {
-        fs::write("schema.json", &printed).unwrap();
+        fs::write("schema.json", &printed).expect("as the schema has it");
     }
-    assert_eq!(fs::read_to_string("schema.json").unwrap(), printed);
+    assert_eq!(fs::read_to_string("schema.json").expect("as the schema has it"), printed);
 }
 
 #[test]
@@ -117,10 +123,19 @@ fn every_shipped_topology_conforms_and_names_the_schema() {
     assert_eq!(shipped().len(), 7);
     for path in shipped() {
         conforms(&read(&path), &schema(), "").unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-        let text = fs::read_to_string(&path).unwrap();
-        let named = text.lines().next().unwrap().strip_prefix("#:schema ").expect("a first line");
-        assert!(path.parent().unwrap().join(named).ends_with("schema.json"));
-        assert!(path.parent().unwrap().join(named).is_file(), "{}", path.display());
+        let text = fs::read_to_string(&path).expect("as the schema has it");
+        let named = text
+            .lines()
+            .next()
+            .expect("as the schema has it")
+            .strip_prefix("#:schema ")
+            .expect("a first line");
+        assert!(path.parent().expect("as the schema has it").join(named).ends_with("schema.json"));
+        assert!(
+            path.parent().expect("as the schema has it").join(named).is_file(),
+            "{}",
+            path.display()
+        );
     }
 }
 
@@ -149,7 +164,7 @@ fn what_is_refused_for_its_form_does_not_conform() {
             "an unknown table",
         ),
     ] {
-        let text = toml::to_string(&wrong).unwrap();
+        let text = toml::to_string(&wrong).expect("as the schema has it");
         assert!(Topology::from_text(&text, Path::new("x.toml"), &[]).is_err(), "{why}");
         assert!(conforms(&wrong, &schema(), "").is_err(), "{why}");
     }
@@ -203,7 +218,7 @@ const SECTIONS: [Section; 5] =
 
 /// Whether `check` takes the value of a key for one of the wrong type, or out of range.
 fn is_refused(section: Section, key: &str, value: &Value) -> bool {
-    let text = toml::to_string(&with(section, key, value)).unwrap();
+    let text = toml::to_string(&with(section, key, value)).expect("as the schema has it");
     let checked = Topology::from_text(&text, Path::new("x.toml"), &[]);
     let problems = checked.as_ref().err().map(|found| found.problems()).unwrap_or_default();
     problems.iter().any(|problem| match &problem.fault {
@@ -277,7 +292,7 @@ fn the_schema_knows_no_key_that_check_does_not() {
             Section::Limits => &top["properties"]["limits"],
         };
         let known = section.keys();
-        let told = table["properties"].as_object().unwrap().keys();
+        let told = table["properties"].as_object().expect("as the schema has it").keys();
         assert!(told.clone().all(|key| known.contains(key)) && told.len() == known.len());
     }
 }
