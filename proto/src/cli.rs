@@ -34,6 +34,11 @@ pub trait Program: Parser {
         Telling::of_environment()
     }
 
+    /// What is logged unless `PIPELINE_LOG` says it.
+    fn logged(&self) -> &'static str {
+        LOGGED
+    }
+
     /// Adds what this program knows to what is wrong with its flags.
     fn advise(error: clap::Error, _words: &[OsString]) -> clap::Error {
         error
@@ -58,11 +63,11 @@ pub fn main_of<Flags: Program>(
     let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
     match parse::<Flags>(&words) {
         Ok(flags) => {
-            begin(flags.telling());
+            begin(flags.telling(), flags.logged());
             run(flags)
         }
         Err(error) => {
-            begin(Telling::of_environment());
+            begin(Telling::of_environment(), LOGGED);
             answer(&Flags::advise(error, &words))
         }
     }
@@ -101,13 +106,13 @@ fn answer(error: &clap::Error) -> ExitCode {
     }
 }
 
-/// Logs to stderr: warnings and errors, unless `PIPELINE_LOG` asks for more.
-fn start_log() {
+/// Logs to stderr: what the program logs, unless `PIPELINE_LOG` says something else.
+fn start_log(logged: &str) {
     let (filter, problem) = match env::var_os(LOG_VARIABLE).filter(|text| !text.is_empty()) {
-        None => (EnvFilter::new(LOGGED), None),
+        None => (EnvFilter::new(logged), None),
         Some(text) => match EnvFilter::try_new(text.to_string_lossy()) {
             Ok(filter) => (filter, None),
-            Err(error) => (EnvFilter::new(LOGGED), Some((text, error))),
+            Err(error) => (EnvFilter::new(logged), Some((text, error))),
         },
     };
     let format = tracing_subscriber::fmt()
@@ -123,15 +128,15 @@ fn start_log() {
     };
     // Once is enough: a launcher has said it to the same people.
     if let Some((text, error)) = problem.filter(|_| !has_launcher()) {
-        tracing::warn!(%error, "{LOG_VARIABLE} is {text:?}, which is no level (error, warn, info, debug, trace); {LOGGED} is taken");
+        tracing::warn!(%error, "{LOG_VARIABLE} is {text:?}, which is no level (error, warn, info, debug, trace); {logged} is taken");
     }
 }
 
 /// What every program does once it knows how: the log, and signals that were blocked or ignored and
 /// must not be.
-fn begin(telling: Telling) {
+fn begin(telling: Telling, logged: &str) {
     telling.settle();
-    start_log();
+    start_log(logged);
     signals::settle();
 }
 

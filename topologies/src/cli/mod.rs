@@ -79,6 +79,14 @@ impl Program for Cli {
         self.telling
     }
 
+    fn logged(&self) -> &'static str {
+        match self.command {
+            // It tells of each failure itself.
+            Command::Map(_) => "error",
+            _ => "warn",
+        }
+    }
+
     fn advise(error: clap::Error, words: &[OsString]) -> clap::Error {
         advice::advise(error, words)
     }
@@ -90,6 +98,7 @@ enum Command {
     Init(init::InitArgs),
     /// Start every process of a topology, watch over them, show progress
     Up(up::UpArgs),
+    /// Run a command or a function for each line, or each argument behind `:::`
     Map(map::MapArgs),
     /// Show the runs that go on
     Ps(ps::PsArgs),
