@@ -1,6 +1,7 @@
 //! Whatever ends a run, in whatever way, ends everything below it.
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -76,8 +77,15 @@ fn a_killed_launchers_private_folder_goes_with_it() {
         command.env("XDG_RUNTIME_DIR", &base).env("TMPDIR", &base);
         mark.put_on(&mut command);
         let mut launcher = place.start_command("up", command);
-        let inside = || fs::read_dir(&base).into_iter().flatten().flatten().next();
-        let folder = wait::until("there is a private folder", inside).path();
+        // The list of runs stays, and has none of them.
+        let list = base.join("pipeline");
+        let entries = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten();
+        let inside = || {
+            let beside = entries(&base).filter(|entry| entry.path() != list);
+            beside.chain(entries(&list)).next()
+        };
+        let private = || entries(&base).find(|entry| entry.path() != list);
+        let folder = wait::until("there is a private folder", private).path();
         let all = || (mark.bearers().len() >= 5 && folder.join("sink").exists()).then_some(());
         wait::until("the run goes on", all);
         launcher.kill();

@@ -41,7 +41,7 @@ use super::{
 use crate::{
     aftermath::place,
     runs,
-    topology::{Topology, public_endpoint},
+    topology::{STANDARD_INPUT, Topology, public_endpoint},
     up::{
         self, End, Options, RunEnd,
         display::{Voice, notice},
@@ -63,7 +63,7 @@ const TURN_INTERVAL: Duration = Duration::from_millis(50);
 /// Starts every process of a topology, watches over them, shows progress.
 #[derive(Debug, Args)]
 pub(super) struct UpArgs {
-    /// The topology
+    /// The topology; `-` is standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Change the topology first, as in --set stage.square.workers=4
@@ -130,6 +130,10 @@ impl UpArgs {
             Ok(topology) => self.without_own(topology),
             Err(code) => return code,
         };
+        if let Some(problem) = self.standard_input_twice(&topology) {
+            complain(&problem);
+            return exit_code(exit::USAGE);
+        }
         if self.overwrite {
             topology.sink.overwrite = Existing::Overwrite;
         }
@@ -148,6 +152,17 @@ impl UpArgs {
                 code
             }
         })
+    }
+
+    /// A topology that is read from standard input has used that up.
+    fn standard_input_twice(&self, topology: &Topology) -> Option<&'static str> {
+        match self.file.as_path() == Path::new(STANDARD_INPUT) {
+            true if topology.source == SourceSpec::Stdin => {
+                Some("standard input is the topology, so the source can't be that too")
+            }
+            true if self.detach => Some("a run in the background needs its topology in a file"),
+            _ => None,
+        }
     }
 
     fn start_detached(&self, topology: &Topology) -> Result<i32, Refusal> {
@@ -169,6 +184,12 @@ impl UpArgs {
         if self.output == Format::Json && to_stdout {
             let problem = "--output json: the results go to standard output already; take `--summary FILE`, or another output: `--set sink.output=FILE`";
             return Err((exit::USAGE, problem.into()));
+        }
+        if let Some((stage, program)) = topology.missing_programs().next() {
+            let problem = format!(
+                "the stage `{stage}` starts `{program}`, and there is no such program here"
+            );
+            return Err((exit::UNFIT, problem));
         }
         let mut options = self.options(topology);
         self.refuse_same_files(topology, &options.flags)?;

@@ -11,7 +11,7 @@ use sink::{
     config::{Aggregate, Field, Named, Order},
 };
 
-use super::{check, section::Section};
+use super::section::Section;
 
 /// Every number that fits the limits and the manifests, from nothing.
 pub(super) const UNSIGNED: RangeInclusive<i128> = 0..=i64::MAX as i128;
@@ -21,6 +21,29 @@ const TIMES: RangeInclusive<i128> = 0..=u32::MAX as i128;
 const TOP_MAX: i128 = 1_000_000;
 /// No limit may be switched off.
 const LIMIT_MIN: i128 = 1;
+
+/// The two orders in which a program can answer.
+pub(super) const ANSWERS: [&str; 2] = ["in-order", "any-order"];
+
+/// A kind of source, and its keys beside `kind`.
+pub(super) struct SourceKind {
+    /// As it is written.
+    pub name: &'static str,
+    /// Those that it takes.
+    pub keys: &'static [&'static str],
+    /// Those of them that it can't do without.
+    pub needed: &'static [&'static str],
+}
+
+/// The kinds of source; what each of them is read to stands in `check::source`.
+pub(super) const SOURCE_KINDS: [SourceKind; 6] = [
+    SourceKind { name: "range", keys: &["from", "to", "step"], needed: &["from", "to"] },
+    SourceKind { name: "lines", keys: &["path"], needed: &["path"] },
+    SourceKind { name: "jsonl", keys: &["path"], needed: &["path"] },
+    SourceKind { name: "csv", keys: &["path", "delimiter"], needed: &["path"] },
+    SourceKind { name: "files", keys: &["glob"], needed: &["glob"] },
+    SourceKind { name: "stdin", keys: &[], needed: &[] },
+];
 
 /// A key.
 #[derive(Debug, Clone)]
@@ -115,7 +138,11 @@ fn source() -> Vec<Key> {
     use Form::{Integer, OneOf, Text};
     let whole = || Integer(i64::MIN.into()..=i64::MAX.into());
     vec![
-        key("kind", OneOf(check::source_kinds()), "What kind of source it is"),
+        key(
+            "kind",
+            OneOf(SOURCE_KINDS.iter().map(|kind| kind.name).collect()),
+            "What kind of source it is",
+        ),
         key("from", whole(), "range: the first value"),
         key("to", whole(), "range: the last value, inclusive"),
         key("step", whole(), "range: from one value to the next, not 0; default: 1"),
@@ -186,7 +213,7 @@ fn stage() -> Vec<Key> {
         ),
         key(
             "answers",
-            OneOf(check::ANSWERS.into()),
+            OneOf(ANSWERS.into()),
             "pipe: whether its answers come in the order of the lines, or any, each with the `id` of its line",
         ),
         key("env", Map, "Environment variables of a program"),

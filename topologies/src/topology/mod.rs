@@ -22,11 +22,12 @@ mod texts;
 mod written;
 
 use std::{
-    fs, io,
+    env, fs,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
-use proto::{limits::Limits, net::endpoint::Endpoint};
+use proto::{limits::Limits, net::endpoint::Endpoint, plan::Function};
 use sink::config::SinkConfig;
 use ventilator::source::{Files, SourceSpec};
 
@@ -66,7 +67,7 @@ pub struct Topology {
 }
 
 impl Topology {
-    /// Reads and checks a topology file, after the changes of `--set` flags such as
+    /// Reads and checks a topology file, or standard input for `-`, after the changes of `--set` flags such as
     /// `stage.square.workers=4`. What it has of Python is compiled, by the interpreter of its stage,
     /// and modules are looked for; nothing of it is run.
     ///
@@ -76,19 +77,46 @@ impl Topology {
     ///
     /// All problems of the file and the flags at once.
     pub fn load(path: &Path, sets: &[String]) -> Result<Self, Diagnostics> {
-        match fs::read(path).map(String::from_utf8) {
+        let (read, path) = match path == Path::new(STANDARD_INPUT) {
+            true => (read_standard_input(), Path::new("stdin")),
+            false => (fs::read(path), path),
+        };
+        match read.map(String::from_utf8) {
             Ok(Ok(text)) => Self::read(text, path, sets, ask_each),
             Ok(Err(_)) => Err(unread(path, sets, Fault::NotText)),
             Err(error) => Err(unread(path, sets, unreadable(path, &error))),
         }
     }
 
-    /// What can be run and yet may be a mistake, a sentence each: a pattern that matches no file.
+    /// Programs that stages with workers here start, and that are not here: each with its stage.
+    pub fn missing_programs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.stages.iter().filter(|spec| spec.workers > 0).filter_map(|spec| {
+            let (Function::Exec(line) | Function::Pipe(line) | Function::PipeAnyOrder(line)) =
+                &spec.stage.function
+            else {
+                return None;
+            };
+            let program = line.first()?;
+            let paths = spec.stage.env.get("PATH").map(Into::into).or_else(|| env::var_os("PATH"));
+            let is_here = check::is_executable(Path::new(program), paths.as_deref());
+            (!is_here).then_some((spec.stage.name.as_str(), program.as_str()))
+        })
+    }
+
+    /// What can be run elsewhere, or later, and yet may be a mistake, a sentence each: a pattern that
+    /// matches no file, a program that is not there.
     pub fn notes(&self) -> Vec<String> {
+        let missing = self.missing_programs().map(|(stage, program)| {
+            format!("the stage `{stage}` starts `{program}`, and there is no such program here")
+        });
+        missing.chain(self.notes_of_source()).collect()
+    }
+
+    fn notes_of_source(&self) -> Vec<String> {
         match &self.source {
             SourceSpec::Files { glob, folder, own } => {
                 let folder = folder.as_deref().unwrap_or(Path::new(""));
-                match Files::find(glob, folder, own, &std::env::temp_dir()) {
+                match Files::find(glob, folder, own, &env::temp_dir()) {
                     Ok(files) => files.notes().collect(),
                     Err(error) => vec![error.to_string()],
                 }
@@ -148,6 +176,15 @@ impl Topology {
         });
         checked.map_err(|problems| Diagnostics::new(texts, problems))
     }
+}
+
+/// The file's name that stands for standard input.
+pub const STANDARD_INPUT: &str = "-";
+
+fn read_standard_input() -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    io::stdin().read_to_end(&mut text)?;
+    Ok(text)
 }
 
 fn ask_each(inquiries: &[Inquiry], texts: &mut Texts) -> Vec<Problem> {

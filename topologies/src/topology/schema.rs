@@ -8,8 +8,7 @@ use std::ops::RangeInclusive;
 use serde_json::{Map, Value, json};
 
 use super::{
-    check,
-    keys::{self, Form, Key},
+    keys::{self, Form, Key, SOURCE_KINDS, SourceKind},
     quantity,
     section::{FUNCTION_KEYS, Section},
 };
@@ -53,18 +52,17 @@ fn table(section: Section) -> Value {
 
 /// Each kind of source takes keys of its own, and no others.
 fn kinds(keys: &[Key]) -> Value {
-    let rule = |kind: &'static str| {
-        let (needed, allowed) = check::source_keys(kind);
+    let rule = |kind: &SourceKind| {
         let foreign =
-            keys.iter().filter(|key| key.name != "kind" && !allowed.contains(&&*key.name));
+            keys.iter().filter(|key| key.name != "kind" && !kind.keys.contains(&&*key.name));
         let foreign: Map<String, Value> =
             foreign.map(|key| (key.name.clone().into_owned(), json!(false))).collect();
         json!({
-            "if": { "properties": { "kind": { "const": kind } } },
-            "then": { "required": needed, "properties": foreign },
+            "if": { "properties": { "kind": { "const": kind.name } } },
+            "then": { "required": kind.needed, "properties": foreign },
         })
     };
-    check::source_kinds().into_iter().map(rule).collect()
+    SOURCE_KINDS.iter().map(rule).collect()
 }
 
 fn property(key: &Key) -> Value {

@@ -4,7 +4,10 @@
 //! the current folder; opens nothing.
 
 use std::{
-    env, fs,
+    env,
+    ffi::OsStr,
+    fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -119,6 +122,18 @@ pub(super) fn is_program(path: &Path) -> bool {
     }
     env::var_os("PATH")
         .is_some_and(|paths| env::split_paths(&paths).any(|folder| folder.join(path).is_file()))
+}
+
+/// Whether a program is there, and may be started: a path, or a name in one of the folders of `paths`.
+pub fn is_executable(program: &Path, paths: Option<&OsStr>) -> bool {
+    let fits = |path: &Path| {
+        let data = path.metadata();
+        data.is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
+    };
+    if program.components().count() > 1 {
+        return fits(program);
+    }
+    paths.is_some_and(|paths| env::split_paths(paths).any(|folder| fits(&folder.join(program))))
 }
 
 /// Without touching the disk; a current folder that is gone leaves the path as it was.

@@ -18,11 +18,9 @@ use proto::net::endpoint::{Endpoint, listening};
 use ventilator::source::SourceSpec;
 
 pub(super) use self::{
-    files::{Files, similar},
+    files::{Files, is_executable, similar},
     python::beside,
     reader::found,
-    source::{source_keys, source_kinds},
-    stage::ANSWERS,
 };
 use self::{
     reader::Reader,

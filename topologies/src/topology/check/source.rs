@@ -1,6 +1,6 @@
 //! `[source]`: its kind, and the keys that each kind takes.
 //!
-//! Owns the table of kinds; refuses to open what it names, beyond asking whether it is there.
+//! Owns how each kind is read; refuses to open what it names, beyond asking whether it is there.
 
 use std::{
     fs, io,
@@ -13,51 +13,26 @@ use ventilator::source::{DelimiterError, Pattern, SourceSpec, delimiter};
 use super::{files::Files, reader::Reader};
 use crate::topology::{
     diagnose::{Fault, Unfit, Vocabulary},
+    keys::{SOURCE_KINDS, SourceKind},
     location::Located,
 };
 
-/// A kind of source, and what it takes beside `kind`.
-struct Kind {
-    name: &'static str,
-    keys: &'static [&'static str],
-    // Those of them that it can't do without.
-    needed: &'static [&'static str],
-    read: fn(&mut Reader<'_>, &Files) -> Option<SourceSpec>,
-}
+/// How a source of a kind is read.
+type Read = fn(&mut Reader<'_>, &Files) -> Option<SourceSpec>;
 
-const KINDS: [Kind; 6] = [
-    Kind { name: "range", keys: &["from", "to", "step"], needed: &["from", "to"], read: range },
-    Kind {
-        name: "lines",
-        keys: &["path"],
-        needed: &["path"],
-        read: |reader, files| match file(reader, files)? {
+fn read_of(kind: &str) -> Option<Read> {
+    Some(match kind {
+        "range" => range,
+        "lines" => |reader, files| match file(reader, files)? {
             Input::File(path) => Some(SourceSpec::Lines { path }),
             Input::Standard(_) => Some(SourceSpec::Stdin),
         },
-    },
-    Kind {
-        name: "jsonl",
-        keys: &["path"],
-        needed: &["path"],
-        read: |reader, files| named(reader, files).map(|path| SourceSpec::Jsonl { path }),
-    },
-    Kind { name: "csv", keys: &["path", "delimiter"], needed: &["path"], read: csv },
-    Kind { name: "files", keys: &["glob"], needed: &["glob"], read: matching },
-    Kind { name: "stdin", keys: &[], needed: &[], read: |_, _| Some(SourceSpec::Stdin) },
-];
-
-/// The kinds that there are.
-pub(in crate::topology) fn source_kinds() -> Vec<&'static str> {
-    KINDS.iter().map(|kind| kind.name).collect()
-}
-
-/// The keys that a kind needs, and all that it takes, beside `kind`.
-pub(in crate::topology) fn source_keys(
-    kind: &str,
-) -> (&'static [&'static str], &'static [&'static str]) {
-    let found = KINDS.iter().find(|known| known.name == kind);
-    found.map_or((&[], &[]), |kind| (kind.needed, kind.keys))
+        "jsonl" => |reader, files| named(reader, files).map(|path| SourceSpec::Jsonl { path }),
+        "csv" => csv,
+        "files" => matching,
+        "stdin" => |_, _| Some(SourceSpec::Stdin),
+        _ => return None,
+    })
 }
 
 pub(super) fn source(mut reader: Reader<'_>, files: &Files) -> Option<SourceSpec> {
@@ -66,21 +41,22 @@ pub(super) fn source(mut reader: Reader<'_>, files: &Files) -> Option<SourceSpec
         "kind = \"range\", or \"lines\", \"jsonl\", \"csv\", \"files\" or \"stdin\"",
     );
     let written = reader.text("kind")?;
-    let Some(kind) = KINDS.iter().find(|kind| kind.name == written.value) else {
+    let named = SOURCE_KINDS.iter().find(|kind| kind.name == written.value);
+    let Some((kind, read)) = named.zip(read_of(&written.value)) else {
         let fault = Fault::UnknownName {
             what: Vocabulary::Kind,
             name: written.value,
-            known: KINDS.iter().map(|kind| kind.name.to_owned()).collect(),
+            known: SOURCE_KINDS.iter().map(|kind| kind.name.to_owned()).collect(),
         };
         reader.refuse(&written.place, fault);
         return None;
     };
     refuse_others(&mut reader, kind);
-    (kind.read)(&mut reader, files)
+    read(&mut reader, files)
 }
 
 /// Refuses the keys of other kinds.
-fn refuse_others(reader: &mut Reader<'_>, kind: &Kind) {
+fn refuse_others(reader: &mut Reader<'_>, kind: &SourceKind) {
     let known = reader.section.keys();
     for entry in reader.entries() {
         let key = entry.key.as_str();

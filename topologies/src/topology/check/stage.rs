@@ -17,6 +17,7 @@ use crate::topology::{
     StageSpec,
     diagnose::{Expected, Fault, Problem, Vocabulary},
     inquiry::{Inquiry, Subject},
+    keys::ANSWERS,
     location::{Located, Location},
     section::FUNCTION_KEYS,
 };
@@ -158,9 +159,6 @@ fn concurrency(reader: &mut Reader<'_>, stage: &mut Stage) {
         reader.idle("answers", "`pipe`", "use `pipe`");
     }
 }
-
-/// The two orders in which a program can answer.
-pub(in crate::topology) const ANSWERS: [&str; 2] = ["in-order", "any-order"];
 
 fn answers_in_any_order(reader: &Reader<'_>) -> bool {
     reader.entry("answers").and_then(|entry| entry.item.as_text()) == Some(ANSWERS[1])
