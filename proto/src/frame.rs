@@ -411,7 +411,13 @@ pub struct Report {
     pub awaited: Option<Awaited>,
     /// Of a run that was asked to end: what is worked on.
     pub running: Option<Running>,
+    /// What the workers have done that are there, at most [`TALLIES_MAX`] of them.
+    #[serde(default)]
+    pub tallies: Vec<WorkerTally>,
 }
+
+/// So many workers are told of in a [`Report`].
+pub const TALLIES_MAX: usize = 256;
 
 /// What functions work on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

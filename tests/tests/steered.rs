@@ -117,3 +117,32 @@ fn workers_are_started_anew_one_after_the_other() {
     assert_eq!(lines(&place.path("t.jsonl")).len(), 4 * UNITS);
     assert_eq!(begun(&place, "t").len(), 4 * UNITS, "none was begun twice");
 }
+
+/// Which of two stages limits the run is seen from another terminal.
+#[test]
+fn top_tells_the_stage_that_limits_and_what_each_worker_does() {
+    let place = Place::new();
+    let topology = "[source]\nkind = 'range'\nfrom = 1\nto = 1000000\n[[stage]]\nname = 'quick'\n\
+         run = 'echo'\nworkers = 1\n[[stage]]\nname = 'slow'\nworkers = 1\n\
+         exec = ['sleep', '0.02']\n[sink]\noutput = 'out.jsonl'\n[limits]\nwindow_units_max = 64\n";
+    place.write("t.toml", topology);
+    let mut up = place.start("pipeline", &["up", "t.toml"]);
+    let seen = || {
+        let told = pipeline(&place, &["top", "--output", "json"]);
+        serde_json::from_str::<serde_json::Value>(&told.stdout).ok()
+    };
+    let busy = wait::until("the slow stage is busy", || {
+        seen().filter(|all| {
+            let stages = &all["stages"];
+            stages[1]["busy"].as_f64() > Some(0.8) && stages[1]["units"].as_u64() > Some(20)
+        })
+    });
+    assert!(busy["stages"][0]["busy"].as_f64() < Some(0.5), "{busy}");
+    assert_eq!(busy["workers"].as_array().map(Vec::len), Some(2), "{busy}");
+    let told = pipeline(&place, &["top"]).stdout;
+    let limits: Vec<&str> = told.lines().filter(|line| line.contains("limits the run")).collect();
+    assert!(matches!(limits.as_slice(), [line] if line.starts_with("slow ")), "{told}");
+    assert_eq!(pipeline(&place, &["down", "--now"]).code, Some(0));
+    up.ends();
+    assert_eq!(pipeline(&place, &["top"]).code, Some(66));
+}

@@ -37,11 +37,21 @@ Usage: pipeline [OPTIONS] <COMMAND>
 Commands:
   init         Write a commented topology to start from
   up           Start every process of a topology, watch over them, show progress
+  map          Run a command or a function for each line, or each argument behind `:::`
+  ps           Show the runs that go on
+  top          Show how a run does, until it is over
+  down         End a run that goes on, so that it can be resumed
+  wait         Wait until a run is over
+  pause        Have a run send no further units
+  resume       Have a paused run go on
+  scale        Change how many workers a stage has
+  restart      Start the workers of a stage anew, one after the other
   check        Find the mistakes in topologies
   graph        Draw a topology
   verify       Compare the manifest of a finished run with its outputs
   summary      Show what a finished run gave, once more
   explain      Tell the life of one unit
+  logs         Show what the processes of a run and their programs have written
   dead         Look at the units that failed for good, try them again
   bench        Measure this machine
   sim          Simulate faults on the shape of a topology, by seed

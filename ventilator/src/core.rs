@@ -10,8 +10,8 @@ use std::time::Duration;
 use proto::{
     diary,
     frame::{
-        Code, Done, End, Frame, Hello, HelloRole, Pause, PeerId, Refusal, Report, Running, Tally,
-        Welcome,
+        Code, Done, End, Frame, Hello, HelloRole, Pause, PeerId, Refusal, Report, Running,
+        TALLIES_MAX, Tally, Welcome,
     },
     ranges::RangeSet,
     role::{Effect, Event, LinkId},
@@ -605,6 +605,7 @@ impl Ventilator {
             dead: self.downstream.witness().dead(),
             workers: self.roster.len() as u32,
             running: self.running(turn.now),
+            tallies: self.roster.present().take(TALLIES_MAX).collect(),
             ..Report::default()
         };
         self.mesh.send(link, Frame::Report(Box::new(report)), turn.out);

@@ -126,6 +126,11 @@ impl Roster {
         }
     }
 
+    /// What those have done that are there.
+    pub fn present(&self) -> impl Iterator<Item = WorkerTally> {
+        self.members.values().map(|member| member.figures.clone())
+    }
+
     /// A worker says what it works on.
     pub fn running(&mut self, link: LinkId, now: Time, running: Option<Running>) {
         if let Some(member) = self.members.get_mut(&link) {
@@ -144,8 +149,7 @@ impl Roster {
 
     /// What all of them say.
     pub fn tallies(&self) -> Vec<WorkerTally> {
-        let present = self.members.values().map(|member| member.figures.clone());
-        present.chain(self.former.iter().cloned()).collect()
+        self.present().chain(self.former.iter().cloned()).collect()
     }
 
     /// A worker has said goodbye. One that has said nothing of itself before was never ready for

@@ -24,6 +24,7 @@ mod schema;
 mod sim;
 mod steer;
 mod summary;
+mod top;
 mod up;
 mod verify;
 
@@ -102,6 +103,8 @@ enum Command {
     Map(map::MapArgs),
     /// Show the runs that go on
     Ps(ps::PsArgs),
+    /// Show how a run does, until it is over
+    Top(top::TopArgs),
     /// End a run that goes on, so that it can be resumed
     Down(steer::DownArgs),
     /// Wait until a run is over
@@ -182,6 +185,7 @@ impl Cli {
             Command::Up(args) => args.run(),
             Command::Map(args) => args.run(),
             Command::Ps(args) => args.run(),
+            Command::Top(args) => args.run(),
             Command::Down(args) => args.run(),
             Command::Wait(args) => args.run(),
             Command::Pause(args) => args.run(),

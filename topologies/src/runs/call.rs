@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use super::{
     entry::Entry,
-    wire::{Answer, Ask, LINE_BYTES_MAX, Reply, Request, Status, VERSION},
+    wire::{ANSWER_BYTES_MAX, Answer, Ask, Reply, Request, Status, VERSION},
 };
 
 /// How long an answer that a launcher can give at once is waited for.
@@ -81,7 +81,7 @@ fn exchange(run: &Entry, request: &Request, limit: Option<Duration>) -> io::Resu
     line.push('\n');
     stream.write_all(line.as_bytes())?;
     let mut answer = String::new();
-    BufReader::new(stream).take(LINE_BYTES_MAX).read_line(&mut answer)?;
+    BufReader::new(stream).take(ANSWER_BYTES_MAX).read_line(&mut answer)?;
     Ok(answer)
 }
 

@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 
 /// The version of both.
 pub const VERSION: u32 = 1;
-/// A line that is longer is neither.
+/// A request that is longer is none.
 pub const LINE_BYTES_MAX: u64 = 16 << 10;
+/// The same of an answer.
+pub const ANSWER_BYTES_MAX: u64 = 1 << 20;
 
 /// One line to a launcher.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +27,8 @@ pub struct Request {
 pub enum Ask {
     /// How far the run has got.
     Status,
+    /// The same, and how each stage and each worker does.
+    Details,
     /// To be told when it is over.
     Wait,
     /// To end it, and to be told when it is over.
@@ -72,6 +76,8 @@ pub struct Answer {
 pub enum Reply {
     /// How far the run has got.
     Status(Status),
+    /// The same, and how each stage and each worker does.
+    Details(Box<Details>),
     /// It is done, or under way; in words.
     Done(String),
     /// It is not done.
@@ -138,6 +144,54 @@ pub struct Status {
     pub workers: u32,
     /// Units that failed for good.
     pub dead: u64,
+}
+
+/// How each stage and each worker does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Details {
+    /// How far the run has got.
+    pub status: Status,
+    /// In the order of the topology.
+    pub stages: Vec<StageStanding>,
+    /// Those that are there; not all of very many.
+    pub workers: Vec<WorkerStanding>,
+}
+
+/// How a stage does.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct StageStanding {
+    /// Its name.
+    pub name: String,
+    /// Workers that are there.
+    pub workers: u32,
+    /// Units that they have executed.
+    pub units: u64,
+    /// Outputs that those gave.
+    pub outputs: u64,
+    /// Units a second, of late.
+    pub rate: f64,
+    /// The share of the time in which they had something to do, of late: from 0 to 1.
+    pub busy: f64,
+}
+
+impl StageStanding {
+    /// Nothing is known of it yet.
+    pub fn of(name: &str) -> Self {
+        Self { name: name.to_owned(), ..Self::default() }
+    }
+}
+
+/// How a worker does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkerStanding {
+    /// Its name.
+    pub name: String,
+    /// Its stage's.
+    pub stage: String,
+    /// Units that it has executed.
+    pub units: u64,
+    /// The share of the time in which it had something to do, of late: from 0 to 1.
+    pub busy: f64,
 }
 
 impl Status {

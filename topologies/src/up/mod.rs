@@ -7,6 +7,7 @@
 
 pub mod children;
 pub mod control;
+pub mod crew;
 pub mod display;
 pub mod exit;
 pub mod incident;
@@ -45,6 +46,7 @@ use thiserror::Error;
 
 use self::{
     children::Children,
+    crew::Crew,
     display::{Display, PROCESS, Voice},
     incident::Incident,
     observer::{Lookout, ObserverError, Reporter},
@@ -159,6 +161,7 @@ pub fn run(topology: &Topology, options: &Options) -> Result<RunEnd, UpError> {
         display: Display::new(options.voice, results_on_stdout),
         progress: Progress::of(&topology.source),
         standing: Standing::default(),
+        crew: Crew::default(),
         presence,
         watcher,
         supervisor,
@@ -222,6 +225,7 @@ struct Run {
     display: Display,
     progress: Progress,
     standing: Standing,
+    crew: Crew,
     presence: Presence,
     watcher: Handle<Hold>,
     supervisor: Supervisor,
@@ -272,6 +276,7 @@ impl Run {
                 self.standing.note(self.now(), from, &report);
                 self.display.progress(self.progress);
                 if from == Reporter::Ventilator {
+                    self.crew.note(self.now(), &report.tallies);
                     self.decide(Event::Workers(self.progress.workers), effects);
                 }
                 let Progress { committed, total, .. } = self.progress;

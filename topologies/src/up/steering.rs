@@ -8,7 +8,7 @@ use super::{
     exit,
     supervise::{Effect, Granted, Hold, Unwilling, Wish},
 };
-use crate::runs::wire::{Ask, Reply};
+use crate::runs::wire::{Ask, Details, Reply};
 
 impl Run {
     /// Someone asks; the answer is left where it is looked for, or given at the end of the run.
@@ -17,6 +17,13 @@ impl Run {
             Ask::Status => {
                 let state = self.supervisor.state();
                 Reply::Status(self.standing.status(state, &self.progress))
+            }
+            Ask::Details => {
+                let posts = self.workplace.posts();
+                let names = (0..posts.stages()).map(|stage| posts.stage(stage));
+                let (stages, workers) = self.crew.told(names);
+                let status = self.standing.status(self.supervisor.state(), &self.progress);
+                Reply::Details(Box::new(Details { status, stages, workers }))
             }
             Ask::Wait => return self.presence.wait(asker),
             Ask::Down { now } => {
