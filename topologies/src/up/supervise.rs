@@ -6,6 +6,7 @@
 mod ending;
 mod rolling;
 mod steer;
+mod wish;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -13,7 +14,7 @@ use proto::time::Time;
 
 pub use self::{
     ending::Ending,
-    steer::{Granted, Unwilling, Wish},
+    wish::{Granted, Hold, Unwilling, Wish},
 };
 use self::{
     ending::{ASKED, PANICKED},
@@ -81,15 +82,6 @@ pub enum Effect {
     Say(Notice),
     /// Nothing is left running; leave with this exit code.
     Finish(i32),
-}
-
-/// Whether the ventilator may send units.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hold {
-    /// No further ones.
-    On,
-    /// As many as there are.
-    Off,
 }
 
 /// What people are told.

@@ -8,7 +8,10 @@ use std::collections::VecDeque;
 
 use proto::time::Time;
 
-use super::{Effect, Granted, Notice, Phase, Post, SETTLED, State, Supervisor, Unwilling, Wanted};
+use super::{
+    Effect, Notice, Phase, Post, SETTLED, State, Supervisor, Wanted,
+    wish::{Granted, Unwilling},
+};
 
 /// A count may have been under way when the worker began; from the second on it is news.
 const COUNTS: u32 = 2;

@@ -1,66 +1,15 @@
-//! What people want of a run while it goes on, and what follows.
+//! What follows from what people want of a run while it goes on.
 //!
 //! Owns whether it can be had now: a run that is about to end is not steered any more. Refuses to
 //! know who wants it.
 
 use proto::time::Time;
 
-use super::{Effect, Hold, Notice, Phase, Post, Slot, State, Supervisor, Wanted, exit};
+use super::{
+    Effect, Notice, Phase, Post, Slot, State, Supervisor, Wanted, exit,
+    wish::{Granted, Hold, Unwilling, Wish},
+};
 use crate::runs::wire;
-
-/// What someone wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wish {
-    /// An end of the run, with what is being worked on.
-    Drain,
-    /// Its end at once.
-    Stop,
-    /// That no further units are sent.
-    Pause,
-    /// That they are sent again.
-    Resume,
-    /// So many workers in a stage.
-    Scale {
-        /// Counted from 0.
-        stage: usize,
-        /// How many.
-        workers: u32,
-    },
-    /// The workers of a stage anew, one after the other.
-    Restart {
-        /// Counted from 0.
-        stage: usize,
-    },
-}
-
-/// What is done for a wish.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Granted {
-    /// The run ends.
-    Ends,
-    /// Units are sent, or not.
-    Held(Hold),
-    /// So many workers of a stage are started, or asked to leave.
-    Scaled {
-        /// Started.
-        more: u32,
-        /// Asked to leave.
-        fewer: u32,
-    },
-    /// So many are restarted.
-    Restarts(usize),
-}
-
-/// Why nothing is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unwilling {
-    /// The run is about to end.
-    Ending,
-    /// A stage is restarted already.
-    Busy,
-    /// The stage has no worker here.
-    Nobody,
-}
 
 impl Supervisor {
     /// What the run is about.
