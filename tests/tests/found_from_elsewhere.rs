@@ -133,7 +133,7 @@ fn a_run_in_the_background_is_told_of_when_it_has_begun() {
     let pid = runs[0]["pid"].as_i64().expect("a number");
     assert_eq!(runs[0]["state"], "running");
     assert!(ended.stderr.contains(&format!("pid {pid}")), "{}", ended.stderr);
-    assert!(place.path(".pipeline/t/logs/up.log").is_file());
+    assert!(place.path(".pipeline/t/logs/detached.log").is_file());
     // A terminal that closes.
     let launcher = Pid::from_raw(pid as i32).expect("no zero");
     assert_ne!(rustix::process::getsid(Some(launcher)), rustix::process::getsid(None));

@@ -25,8 +25,8 @@ use crate::{
 /// The flag by which the process in the background knows what it is.
 pub(super) const FLAG: &str = "detached";
 
-/// The log of a launcher.
-const LOG: &str = "up.log";
+/// What a launcher in the background says; the logs of the run are beside it.
+const LOG: &str = "detached.log";
 /// A longer one makes room for a new one before a run begins.
 const LOG_BYTES_MAX: u64 = 8 << 20;
 /// What is shown of the log where the run has failed.
@@ -143,7 +143,7 @@ fn await_beginning(child: &mut Child, is_quiet: bool, log: &Path) -> io::Result<
         }
         let run = runs::entry::all().into_iter().find(|run| run.pid == child.id());
         if let Some(run) = run
-            && call::status(&run).is_some_and(|status| status.state != State::Starting)
+            && call::status(&run).is_some_and(|status| is_under_way(status.state))
         {
             return Ok(Beginning::Run(Box::new(run)));
         }
@@ -152,6 +152,14 @@ fn await_beginning(child: &mut Child, is_quiet: bool, log: &Path) -> io::Result<
             say(&format!("still starting; what it says is in {}", log.display()));
         }
         thread::sleep(LOOK_INTERVAL);
+    }
+}
+
+/// One that ends before anyone saw it run has its end told.
+fn is_under_way(state: State) -> bool {
+    match state {
+        State::Running | State::Paused | State::Draining => true,
+        State::Starting | State::Ending => false,
     }
 }
 
