@@ -40,7 +40,7 @@ pub fn complain(who: &str, problem: &dyn Display) {
     #[cfg(feature = "cli")]
     crate::telling::tell(crate::telling::Level::Error, who, &problem.to_string());
     #[cfg(not(feature = "cli"))]
-    let _ = std::io::Write::write_fmt(&mut io::stderr(), format_args!("{who}: {problem}\n"));
+    let _ = io::Write::write_fmt(&mut io::stderr(), format_args!("{who}: {problem}\n"));
 }
 
 /// The name that this program was started by.
