@@ -134,6 +134,8 @@ fn a_run_in_the_background_is_told_of_when_it_has_begun() {
     assert_eq!(runs[0]["state"], "running");
     assert!(ended.stderr.contains(&format!("pid {pid}")), "{}", ended.stderr);
     assert!(place.path(".pipeline/t/logs/detached.log").is_file());
+    // By its name, from wherever.
+    assert_eq!(pipeline(&place, &["logs", "t"]).code, Some(0));
     // A terminal that closes.
     let launcher = Pid::from_raw(pid as i32).expect("no zero");
     assert_ne!(rustix::process::getsid(Some(launcher)), rustix::process::getsid(None));

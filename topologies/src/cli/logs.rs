@@ -23,6 +23,7 @@ use crate::{
         Entry,
         reader::{Filter, Logs},
     },
+    runs::choice,
     up::{exit, run_dir},
 };
 
@@ -32,7 +33,8 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 /// Shows what the processes of a run and their programs have written.
 #[derive(Debug, Args)]
 pub(super) struct LogsArgs {
-    /// The run directory, or the topology whose run lies in .pipeline [default: the only one there]
+    /// The run: its directory, its topology, or, as long as it goes on, its name or id [default: the only
+    /// one in .pipeline here, or that goes on]
     #[arg(value_name = "RUN")]
     run: Option<PathBuf>,
     /// The same, as other commands take it
@@ -67,8 +69,13 @@ impl LogsArgs {
     }
 
     fn act(&self) -> Result<i32, (i32, String)> {
-        let found = place::find(self.run.as_deref().or(self.run_dir.as_deref()), Path::new("."));
-        let run_dir = found.map_err(|error| (exit::NO_INPUT, error.to_string()))?;
+        let named = self.run.as_deref().or(self.run_dir.as_deref());
+        let found = place::find(named, Path::new("."));
+        // A run that goes on has a name and an id, wherever it is kept.
+        let run_dir = found.or_else(|error| {
+            let run = choice::choose(named.and_then(Path::to_str)).ok();
+            run.and_then(|run| run.run_dir).ok_or((exit::NO_INPUT, error.to_string()))
+        })?;
         streams::has_output().map_err(|error| (exit::INPUT_OUTPUT, error.to_string()))?;
         match self.print(&run_dir) {
             Ok(()) => {}
