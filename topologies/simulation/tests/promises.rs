@@ -171,7 +171,7 @@ fn a_bug_that_is_put_in_on_purpose_is_found() {
 
 /// The long search: `cargo test -p simulation -- --ignored`, from `SIM_FIRST_SEED` on.
 #[test]
-#[ignore = "takes a quarter of an hour"]
+#[ignore = "takes more than half an hour"]
 fn ten_thousand_seeds_of_every_shape_come_through() {
     let first = std::env::var("SIM_FIRST_SEED").ok().and_then(|seed| seed.parse().ok());
     let first: u64 = first.unwrap_or(10_000);
