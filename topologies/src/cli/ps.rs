@@ -111,8 +111,8 @@ fn row((run, status): &Answered) -> [String; COLUMNS.len()] {
     ]
 }
 
-/// A slow one needs a digit behind the point.
-fn rate(rate: f64) -> String {
+/// Units a second; a slow rate needs a digit behind the point.
+pub(super) fn rate(rate: f64) -> String {
     match rate {
         slow if slow > 0.0 && slow < 9.95 => format!("{slow:.1}"),
         rate => thousands(rate.round() as u64),

@@ -21,7 +21,7 @@ use ratatui::{
 };
 use sink::figures::thousands;
 
-use super::{Format, complain, print};
+use super::{Format, complain, print, ps::rate};
 use crate::{
     runs::{
         call::{self, CallError, PATIENCE},
@@ -122,7 +122,7 @@ fn headline(run: &Entry, details: &Details) -> String {
         run.name,
         status.state.word(),
         thousands(status.done),
-        thousands(status.rate.round() as u64),
+        rate(status.rate),
         status.workers,
     )
 }
@@ -137,7 +137,7 @@ fn stage_rows(details: &Details) -> Vec<Vec<String>> {
             stage.name.clone(),
             stage.workers.to_string(),
             thousands(stage.units),
-            format!("{}/s", thousands(stage.rate.round() as u64)),
+            format!("{}/s", rate(stage.rate)),
             percent(stage.busy),
             if limits == Some(index) { "limits the run".into() } else { String::new() },
         ]

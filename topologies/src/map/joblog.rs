@@ -117,7 +117,7 @@ impl JobLog {
             done.printed.len(),
             done.exit,
             done.signal,
-            command.escape_line(),
+            in_a_column(&command),
             done.number - 1,
             done.attempt,
         );
@@ -134,15 +134,9 @@ fn ends_with_line(path: &Path) -> io::Result<bool> {
     Ok(last == *b"\n")
 }
 
-trait EscapeLine {
-    /// In one column of one line.
-    fn escape_line(&self) -> String;
-}
-
-impl EscapeLine for str {
-    fn escape_line(&self) -> String {
-        self.replace('\\', "\\\\").replace('\t', "\\t").replace('\n', "\\n")
-    }
+/// A text in one column of one line.
+fn in_a_column(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('\t', "\\t").replace('\n', "\\n")
 }
 
 #[cfg(test)]

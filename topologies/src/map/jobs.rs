@@ -91,11 +91,15 @@ impl Line {
 
     /// The same as a person would type it.
     pub fn shown(&self, values: Values<'_>) -> OsString {
+        self.typed(&self.words(values))
+    }
+
+    /// What is started, as a person would type it: a shell's line is what the shell is given.
+    fn typed(&self, words: &[OsString]) -> OsString {
         match self {
-            Self::Shell(line) => line.fill(values, Reader::Shell),
-            Self::Given => values.values.join(OsStr::new(" ")),
+            Self::Shell(_) | Self::Given => words.last().cloned().unwrap_or_default(),
             Self::Words(_) => {
-                let words: Vec<_> = self.words(values).iter().map(|word| quoted(word)).collect();
+                let words: Vec<_> = words.iter().map(|word| quoted(word)).collect();
                 words.join(OsStr::new(" "))
             }
         }
@@ -286,7 +290,7 @@ impl Jobs {
         let slot = self.slots.take();
         let places = Values { values: &values, number, slot: slot.number() };
         let words = self.terms.line.words(places);
-        let command = self.terms.line.shown(places);
+        let command = self.terms.line.typed(&words);
         let mut done = Done { command, attempt, begun: true, ..self.unbegun(number, Vec::new()) };
         let start = Instant::now();
         match self.start(&words, places) {

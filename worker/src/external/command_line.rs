@@ -49,6 +49,8 @@ pub struct EmptyCommand;
 pub struct CommandLine {
     program: String,
     arguments: Vec<String>,
+    // The same, with the places found in them.
+    templates: Vec<Template>,
 }
 
 impl CommandLine {
@@ -61,7 +63,10 @@ impl CommandLine {
         if program.is_empty() {
             return Err(EmptyCommand);
         }
-        Ok(Self { program: program.clone(), arguments: [arguments, args].concat() })
+        let arguments = [arguments, args].concat();
+        let template = |argument: &String| Template::new(argument.as_ref(), WHOLE.as_ref());
+        let templates = arguments.iter().map(template).collect();
+        Ok(Self { program: program.clone(), arguments, templates })
     }
 
     /// The program, as it was named.
@@ -72,7 +77,7 @@ impl CommandLine {
     /// Whether the value is put into an argument. The program's own place is never a
     /// placeholder: a value must not choose which program runs.
     pub(super) fn has_placeholder(&self) -> bool {
-        self.templates().any(|template| template.has_value())
+        self.templates.iter().any(Template::has_value)
     }
 
     /// A command with the arguments as they are, with all three standard streams piped.
@@ -83,12 +88,8 @@ impl CommandLine {
     /// The same with what is a unit's in its places.
     pub(super) fn command_with(&self, values: Values<'_>, surroundings: &Surroundings) -> Command {
         let filled: Vec<OsString> =
-            self.templates().map(|template| template.fill(values, Reader::Program)).collect();
+            self.templates.iter().map(|template| template.fill(values, Reader::Program)).collect();
         self.prepare(filled.iter().map(OsString::as_os_str), surroundings)
-    }
-
-    fn templates(&self) -> impl Iterator<Item = Template> {
-        self.arguments.iter().map(|argument| Template::new(argument.as_ref(), WHOLE.as_ref()))
     }
 
     fn prepare<'a>(

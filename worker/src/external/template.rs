@@ -233,9 +233,9 @@ fn name(path: &[u8]) -> &[u8] {
 
 /// As `dirname` has it.
 fn folder(path: &[u8]) -> &[u8] {
-    let trimmed = path.trim_ascii_end_of(b'/');
+    let trimmed = without_slashes_behind(path);
     match trimmed.iter().rposition(|byte| *byte == b'/') {
-        Some(at) => match trimmed.get(..at).unwrap_or_default().trim_ascii_end_of(b'/') {
+        Some(at) => match without_slashes_behind(trimmed.get(..at).unwrap_or_default()) {
             [] => b"/",
             folder => folder,
         },
@@ -244,15 +244,9 @@ fn folder(path: &[u8]) -> &[u8] {
     }
 }
 
-trait TrimEnd {
-    fn trim_ascii_end_of(&self, byte: u8) -> &Self;
-}
-
-impl TrimEnd for [u8] {
-    fn trim_ascii_end_of(&self, byte: u8) -> &Self {
-        let len = self.iter().rposition(|other| *other != byte).map_or(0, |at| at + 1);
-        self.get(..len).unwrap_or(self)
-    }
+fn without_slashes_behind(path: &[u8]) -> &[u8] {
+    let len = path.iter().rposition(|byte| *byte != b'/').map_or(0, |at| at + 1);
+    path.get(..len).unwrap_or(path)
 }
 
 /// The place that a text begins with, and what follows.

@@ -40,13 +40,15 @@ impl MapArgs {
         for _ in 0..places {
             let function = worker::assemble(&stage, None, &limits)
                 .map_err(|error| (exit::USAGE, proto::causes::with_causes(&error)))?;
-            functions.push(Boxed(function));
+            functions.push(function);
         }
         let reading = Reading::start(|| ())?;
         let as_text = self.text;
         let units = reading.units(rows).map(move |(_, row)| Given::new(row, as_text));
         let results = crate::source(units)
-            .function::<Written, _>("map", places, || functions.pop().unwrap_or_default())
+            .function::<Written, _>("map", places, || {
+                functions.pop().expect("one was made for each place")
+            })
             .retries(self.retries)
             .order(self.order())
             .run()
@@ -104,32 +106,4 @@ fn flush_now_and_then(out: &Arc<Mutex<BufWriter<io::Stdout>>>) -> io::Result<()>
         }
     })?;
     Ok(())
-}
-
-/// A function that was made elsewhere.
-struct Boxed(Box<dyn worker::Function>);
-
-impl Default for Boxed {
-    fn default() -> Self {
-        Self(Box::new(worker::map(|value: u64| value)))
-    }
-}
-
-impl worker::Function for Boxed {
-    fn set_up(&mut self) -> Result<(), worker::Failure> {
-        self.0.set_up()
-    }
-
-    fn call(
-        &mut self,
-        unit: &worker::Unit<'_>,
-        input: &[u8],
-        out: &mut worker::Outputs,
-    ) -> Result<(), worker::Failure> {
-        self.0.call(unit, input, out)
-    }
-
-    fn tear_down(&mut self) {
-        self.0.tear_down();
-    }
 }
