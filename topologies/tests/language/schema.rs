@@ -1,7 +1,7 @@
 //! The schema of topologies says what `check` says, key by key and type by type, and the file that
 //! editors read is the one that this program prints.
 //!
-//! After a change on purpose: `UPDATE_SCHEMA=1 cargo test -p pipeline --test schema`, then read the diff.
+//! After a change on purpose: `UPDATE_SCHEMA=1 cargo test -p pipeline --test language schema`, then read the diff.
 
 use std::{fs, path::Path};
 

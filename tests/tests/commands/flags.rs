@@ -1,6 +1,6 @@
 //! What the programs say to wrong flags, word for word, as the files in `golden/` keep it.
 //!
-//! After a change on purpose: `UPDATE_GOLDEN=1 cargo test -p tests --test flags`, then read the diff.
+//! After a change on purpose: `UPDATE_GOLDEN=1 cargo test -p tests --test commands flags`, then read the diff.
 
 use std::fs;
 use std::path::Path;
@@ -55,7 +55,7 @@ fn wrong_flags_are_answered_with_what_is_wrong() {
 }
 
 fn compare(name: &str, said: &str) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/commands/golden");
     let path = folder.join(format!("{name}.txt"));
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::create_dir_all(&folder).expect("the repository can be written");

@@ -1,0 +1,17 @@
+//! What somebody sees who starts a run, looks at it, steers it and ends it.
+
+mod asked_to_pause;
+mod bench;
+mod dead_run;
+mod draining;
+mod first_cause;
+mod flags;
+mod found_from_elsewhere;
+mod given_on_stdin;
+mod map;
+mod nothing_left;
+mod one_run_a_folder;
+mod program_words;
+mod signals_by_hand;
+mod steered;
+mod telling;
