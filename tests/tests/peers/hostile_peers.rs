@@ -146,6 +146,11 @@ fn frames_of_another_run_change_nothing() {
     let scene = Scene::in_place(hand, &[]);
     for (index, victim) in scene.victims().iter().enumerate() {
         let mut attacker = Attacker::towards(&scene.hand.place, &format!("b{index}"), victim);
+        // A ventilator that has no run yet can't tell another one's frames from strays.
+        wait::until("it has a run", || {
+            attacker.is_heard();
+            (attacker.run != 0).then_some(())
+        });
         recorded.iter().for_each(|bytes| attacker.sends(bytes.clone()));
         attacker.is_heard();
     }
