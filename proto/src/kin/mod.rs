@@ -47,6 +47,9 @@ static WANTS_GUARD: AtomicBool = AtomicBool::new(false);
 static GUARD: Mutex<Option<Guard>> = Mutex::new(None);
 /// Programs that were started here, and are waited for by whoever started them.
 static AWAITED: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+/// Many may start programs at once, but nobody while it is looked for those that nobody waits for: one
+/// that has just begun is not among the [`AWAITED`] yet.
+static STARTING: RwLock<()> = RwLock::new(());
 
 /// Those that were below this process before its program began: who replaces a shell by this program
 /// (`exec`) may have made it the parent of what gives it its input. They are nobody's to end.
@@ -112,10 +115,9 @@ pub fn start(command: &mut Command) -> io::Result<Child> {
     // It is this process's, not its programs'.
     command.env_remove(PARENT_VARIABLE).env_remove(MARKS_VARIABLE);
     set_apart(command)?;
-    // Under the lock, so that nobody takes it away before it is known.
-    let mut awaited = awaited();
+    let _starting = STARTING.read().unwrap_or_else(PoisonError::into_inner);
     let child = command.spawn()?;
-    awaited.insert(child.id());
+    awaited().insert(child.id());
     Ok(child)
 }
 
@@ -216,17 +218,21 @@ pub fn reap_orphans(known: impl IntoIterator<Item = Pid>) {
 /// Takes away what is left of adopted processes that have ended by themselves: all children but
 /// those that are waited for.
 pub fn reap_adopted() {
-    if ADOPTS.load(Ordering::Acquire) {
-        let guard = guard_pid();
-        let children = table::children_of_main().into_iter();
-        // Held all the while: a number that is free is another program's next.
-        let awaited = awaited();
-        let is_adopted = |child: &Pid| {
-            let known = u32::try_from(table::raw(*child)).is_ok_and(|pid| awaited.contains(&pid));
-            !known && Some(*child) != guard
-        };
-        children.filter(is_adopted).for_each(reap);
+    if !ADOPTS.load(Ordering::Acquire) {
+        return;
     }
+    let guard = guard_pid();
+    let children = || table::children_of_main().into_iter().filter(|child| Some(*child) != guard);
+    // Nearly always there are none, and nobody who starts a program has to wait.
+    if children().next().is_none() {
+        return;
+    }
+    // Both held from the look at them on: a number that is free is another program's next.
+    let _starting = STARTING.write().unwrap_or_else(PoisonError::into_inner);
+    let awaited = awaited();
+    let is_awaited =
+        |child: &Pid| u32::try_from(table::raw(*child)).is_ok_and(|pid| awaited.contains(&pid));
+    children().filter(|child| !is_awaited(child)).for_each(reap);
 }
 
 /// Whether a process of this number is there, and has not ended.

@@ -14,6 +14,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use proto::{
@@ -36,6 +37,7 @@ use ventilator::core::{Config, Ventilator};
 use worker::{
     Concurrent, Failure, Function, OutputLimits, Outputs, Unit,
     executor::{Code, Executor, Own},
+    function::{Batch, Outcomes},
 };
 
 use super::{
@@ -292,6 +294,9 @@ impl Drop for Threads {
     }
 }
 
+/// What becomes of units that nobody waits for any more.
+const STOPPED_TEXT: &str = "the pipeline was stopped";
+
 /// A user's function: tells why it cannot be set up, and does nothing once nobody cares.
 struct Watched {
     function: Box<dyn Function>,
@@ -301,6 +306,10 @@ struct Watched {
 }
 
 impl Function for Watched {
+    fn open_at_once(&mut self, units: u32) {
+        self.function.open_at_once(units);
+    }
+
     fn set_up(&mut self) -> Result<(), Failure> {
         self.function.set_up().inspect_err(|failure| {
             let problem = failure.text().to_owned();
@@ -308,11 +317,28 @@ impl Function for Watched {
         })
     }
 
+    fn define(&mut self, id: u64, code: Option<&[u8]>) -> Result<(), Failure> {
+        self.function.define(id, code)
+    }
+
     fn call(&mut self, unit: &Unit<'_>, input: &[u8], out: &mut Outputs) -> Result<(), Failure> {
         if self.halt.load(Ordering::Relaxed) {
-            return Err(Failure::new("the pipeline was stopped"));
+            return Err(Failure::new(STOPPED_TEXT));
         }
         self.function.call(unit, input, out)
+    }
+
+    fn call_all(&mut self, batch: &mut Batch<'_>, out: &mut Outputs, outcomes: &mut Outcomes) {
+        if !self.halt.load(Ordering::Relaxed) {
+            return self.function.call_all(batch, out, outcomes);
+        }
+        while batch.next_unit().is_some() {
+            outcomes.push_failed(Failure::new(STOPPED_TEXT));
+        }
+    }
+
+    fn together(&self) -> Duration {
+        self.function.together()
     }
 
     fn concurrent(&mut self) -> Option<&mut dyn Concurrent> {
