@@ -169,15 +169,25 @@ fn a_bug_that_is_put_in_on_purpose_is_found() {
     }
 }
 
-/// The long search: `cargo test -p simulation -- --ignored`, from `SIM_FIRST_SEED` on.
+/// The long search: so many seeds as `SIM_SEEDS` says, from `SIM_FIRST_SEED` on, in a release:
+/// `cargo test --release -p simulation -- --ignored`.
 #[test]
-#[ignore = "takes more than half an hour"]
+#[ignore = "takes half an hour"]
 fn ten_thousand_seeds_of_every_shape_come_through() {
-    let first = std::env::var("SIM_FIRST_SEED").ok().and_then(|seed| seed.parse().ok());
-    let first: u64 = first.unwrap_or(10_000);
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let first = number("SIM_FIRST_SEED").unwrap_or(10_000);
     let shapes = shapes();
-    let seeds = first..first.saturating_add(10_000);
+    let seeds = first..first.saturating_add(number("SIM_SEEDS").unwrap_or(10_000));
     let runs: Vec<_> =
         seeds.flat_map(|seed| shapes.iter().map(move |(shape, _)| (shape, seed))).collect();
     println!("{}", all_clean(&runs));
+}
+
+/// Every lane of a ventilator broke twice, within 3 ms each time, and a unit was charged with both of the
+/// workers that it was given meanwhile.
+#[test]
+fn a_cut_that_breaks_all_lanes_is_no_death_of_several_workers() {
+    let fatal = Scenario::new(&[(3, Shape::expand(3).fatal())]);
+    let outcome = run(13_257, &fatal.with_faults(Faults::all()).with_concurrency(7));
+    assert!(outcome.is_clean(), "{outcome}");
 }

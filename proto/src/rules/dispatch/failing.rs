@@ -87,18 +87,17 @@ impl Dispatch {
         committed: &RangeSet,
     ) {
         sent.units = std::mem::take(&mut sent.units).without(committed);
-        let deaths = sent.history.deaths();
         // Only what was suspect before was all that its worker had.
-        if sent.units.len() != 1 || !sent.history.is_suspect() {
+        let charged = sent.units.len() == 1 && sent.history.is_suspect();
+        let history = sent.history.suspected(charged, turn.now);
+        if !charged {
             let among = death.among.unwrap_or(sent.units.len());
-            return self.cut(&sent.units, among, sent.history.suspected(deaths));
+            return self.cut(&sent.units, among, history);
         }
-        let deaths = deaths + 1;
-        let history = sent.history.suspected(deaths);
-        if deaths >= self.terms.crash_limit {
+        if history.deaths() >= self.terms.crash_limit {
             return self.give_up_killer(&sent.units, history, death.worker, turn.out);
         }
-        self.delay(turn.now + self.pause(deaths).max(APART), sent.units, history);
+        self.delay(turn.now + self.pause(history.deaths()).max(APART), sent.units, history);
     }
 
     /// Cuts what may have killed a worker into pieces that travel alone, as if all `among` which it

@@ -131,7 +131,7 @@ impl Dispatch {
             return self.charge(turn, sent, Death { worker: name, among: None }, committed);
         }
         for holder in self.workers.links() {
-            for (units, history) in self.accuse_holder(holder, executed) {
+            for (units, history) in self.accuse_holder(turn.now, holder, executed) {
                 self.give_up_killer(&units, history, name, turn.out);
             }
         }
@@ -139,7 +139,12 @@ impl Dispatch {
 
     /// What a worker has of the units that may have killed another one is suspect; and given up, if
     /// it has killed enough.
-    fn accuse_holder(&mut self, holder: LinkId, executed: &Sent) -> Vec<(Units, History)> {
+    fn accuse_holder(
+        &mut self,
+        now: Time,
+        holder: LinkId,
+        executed: &Sent,
+    ) -> Vec<(Units, History)> {
         let limit = self.terms.crash_limit;
         let given_up = self.workers.update(holder, |peer| {
             let own = peer.pending.values_mut().filter(|sent| !sent.holding.is_copy());
@@ -150,9 +155,8 @@ impl Dispatch {
                 let charged = executed.history.is_suspect()
                     && executed.units.len() == 1
                     && sent.units.len() == 1;
-                let deaths = sent.history.deaths() + u32::from(charged);
-                sent.history = sent.history.suspected(deaths);
-                if charged && deaths >= limit {
+                sent.history = sent.history.suspected(charged, now);
+                if charged && sent.history.deaths() >= limit {
                     sent.holding.give_up();
                     given_up.push((sent.units.clone(), sent.history));
                 }

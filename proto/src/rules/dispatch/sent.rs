@@ -2,7 +2,12 @@
 //!
 //! Owns the states of both; refuses to know who the worker is.
 
+use std::time::Duration;
+
 use crate::{time::Time, units::Units};
+
+/// Lanes that break within so short a time may do so by one cause: a cut, or a kill of many workers.
+const ONE_CAUSE: Duration = Duration::from_millis(10);
 
 /// What happened to units before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,8 +23,8 @@ pub(super) enum Trust {
     /// Nothing speaks against them.
     Clear,
     /// A worker died over them: they travel without others. So many have died over a unit that was
-    /// all they had, which is what it can be charged with.
-    Suspect { deaths: u32 },
+    /// all they had, which is what it can be charged with; and when the last one was lost.
+    Suspect { deaths: u32, lost: Time },
 }
 
 /// Of units that are sent for the first time.
@@ -33,13 +38,19 @@ impl History {
     pub fn deaths(&self) -> u32 {
         match self.trust {
             Trust::Clear => 0,
-            Trust::Suspect { deaths } => deaths,
+            Trust::Suspect { deaths, .. } => deaths,
         }
     }
 
-    /// The same, with so many deaths to account for.
-    pub fn suspected(self, deaths: u32) -> Self {
-        Self { trust: Trust::Suspect { deaths }, ..self }
+    /// The same, when a worker has been lost `now` that had them. That is one death more to account
+    /// for if it is `charged`, unless one cause may have taken another worker with it.
+    pub fn suspected(self, charged: bool, now: Time) -> Self {
+        let apart = match self.trust {
+            Trust::Clear => true,
+            Trust::Suspect { lost, .. } => now.since(lost) >= ONE_CAUSE,
+        };
+        let deaths = self.deaths() + u32::from(charged && apart);
+        Self { trust: Trust::Suspect { deaths, lost: now }, ..self }
     }
 }
 

@@ -79,6 +79,13 @@ impl Script {
         orders
     }
 
+    /// With how many deaths a worker has been given this unit.
+    fn deaths_of(&self, unit: UnitId) -> u32 {
+        let holds = |sent: &&Sent| sent.units.iter().any(|(root, ..)| root == unit);
+        let mut all = self.dispatch.workers.iter().flat_map(|(_, peer)| peer.pending.values());
+        all.find(holds).expect("somebody has it").history.deaths()
+    }
+
     fn pass(&mut self, ms: u64) {
         self.now = self.now + Duration::from_millis(ms);
     }
@@ -577,9 +584,43 @@ fn lanes_that_break_together_are_no_deaths_of_a_unit() {
         assert_eq!(script.lost(link, Loss::Disconnected), []);
         script.pass(1);
     }
-    assert_eq!(holders.len(), 2, "the second one may be a death; then it is waited");
+    assert_eq!(holders.len(), 2, "after the second one it is waited");
     script.pass(50);
     assert_eq!(script.works().len(), 1);
+    assert_eq!(script.deaths_of(0), 0, "none of them was a death");
+    // The next cut.
+    let links: Vec<LinkId> = script.dispatch.workers.links();
+    for link in links {
+        script.lost(link, Loss::Disconnected);
+        script.pass(1);
+    }
+    script.pass(50);
+    script.join(20);
+    assert_eq!(script.works().len(), 1);
+    assert_eq!(script.deaths_of(0), 1, "and of the second cut one at most");
+}
+
+/// The same where a copy of the unit is with another worker, since the first one was quiet.
+#[test]
+fn lanes_of_a_unit_and_of_its_copy_that_break_together_are_one_death_at_most() {
+    let mut script = Script::new();
+    script.join(1);
+    script.add(0, 1);
+    assert_eq!(script.works().len(), 1);
+    script.lost(1, Loss::Disconnected);
+    script.pass(100);
+    script.join(2);
+    assert_eq!(script.works().len(), 1);
+    script.quiet(2);
+    script.join(3);
+    assert_eq!(script.works().len(), 1);
+    script.lost(2, Loss::Disconnected);
+    script.pass(2);
+    script.lost(3, Loss::Disconnected);
+    script.pass(50);
+    script.join(4);
+    assert_eq!(script.works().len(), 1);
+    assert_eq!(script.deaths_of(0), 1);
 }
 
 /// The deaths of one output's workers were charged to every output of the same unit.
@@ -604,6 +645,7 @@ fn an_output_is_not_charged_for_the_deaths_of_another_one_s_workers() {
     holds(&mut script, 3);
     script.quiet(2);
     holds(&mut script, 4);
+    script.pass(20);
     script.lost(2, Loss::Disconnected);
     let history = |link| {
         let peer = script.dispatch.workers.get(link).expect("it is there");
