@@ -19,6 +19,7 @@ use crate::{
     config::{Aggregate, Field, GroupBy, Order, OutputSpec, SinkConfig},
     output::claim::{Existing, Files, Spared},
     record::terms::Told,
+    report::joblog::JobLogSpec,
     run::{self, Setup},
 };
 
@@ -73,6 +74,9 @@ pub struct SinkArgs {
     /// Write the summary as JSON
     #[arg(long, value_name = "FILE")]
     summary: Option<PathBuf>,
+    /// Append a line for each unit as it is recorded: GNU parallel's columns, then unit, attempt, stage
+    #[arg(long, value_name = "FILE")]
+    joblog: Option<PathBuf>,
     /// Write over files, and tables of a database, that are there and that no run of this run
     /// directory has made
     #[arg(long)]
@@ -166,6 +170,7 @@ impl SinkArgs {
         let letters = if config.dead.is_some() { "--dead" } else { "the file of dead letters" };
         files.written(letters, Some(&config.dead_path()));
         files.written("--summary", self.summary.as_deref());
+        files.written("--joblog", self.joblog.as_deref());
         let key = told_file(self.key.as_deref());
         files.read("the key file", key.as_deref());
         if let Some(clash) = files.clash(self.run_dir.as_deref()) {
@@ -179,6 +184,7 @@ impl SinkArgs {
             carries_input: false,
             run_dir: self.run_dir,
             summary: self.summary,
+            joblog: self.joblog.map(|path| JobLogSpec { path, commands: Vec::new() }),
             spared: spared.into_iter().collect(),
             limits: Default::default(),
         })

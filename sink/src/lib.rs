@@ -81,6 +81,6 @@ pub use output::{
 pub use record::{log, retry, run_dir};
 #[cfg(feature = "cli")]
 pub use report::{
-    figures, manifest,
+    figures, joblog, manifest,
     summary::{self, Summary},
 };

@@ -26,6 +26,7 @@ use crate::{
         run_dir::{RunDir, RunDirError},
         terms::{Room, Terms, Told},
     },
+    report::joblog::JobLogSpec,
 };
 
 /// Everything that a sink has to know.
@@ -46,6 +47,9 @@ pub struct Setup {
     /// Where the summary goes as JSON.
     #[serde(default)]
     pub summary: Option<PathBuf>,
+    /// Where a line for each unit goes.
+    #[serde(default)]
+    pub joblog: Option<JobLogSpec>,
     /// The files that the run reads, which are never written to.
     #[serde(default)]
     pub spared: Vec<Spared>,
@@ -98,6 +102,7 @@ pub fn run(
             ..Claim::default()
         },
         summary: setup.summary.clone(),
+        joblog: setup.joblog.clone(),
         told,
     };
     let (recorder, point) = match &setup.run_dir {

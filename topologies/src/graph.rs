@@ -63,7 +63,8 @@ fn boxes(topology: &Topology) -> Vec<Node> {
     boxes
 }
 
-fn function(topology: &Topology, spec: &StageSpec) -> String {
+/// What a stage runs, in a line.
+pub(crate) fn function(topology: &Topology, spec: &StageSpec) -> String {
     let line = |words: &[String]| {
         let words: Vec<_> = words.iter().map(|word| topology.shorten(word.as_ref())).collect();
         words.join(" ")

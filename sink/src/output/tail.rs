@@ -115,6 +115,11 @@ impl Tail {
         self.handed_over + self.pending.len() as u64
     }
 
+    /// Whether nothing was written yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Whether it is a file, which can be synced and cut.
     pub(crate) fn is_file(&self) -> bool {
         matches!(self.target, Target::File(_))

@@ -29,7 +29,7 @@ use crate::{
         resume_point::ResumePoint,
     },
     ledger::Ledger,
-    report::{manifest, summarise::summarise, summary::Summary},
+    report::{joblog::JobLog, manifest, summarise::summarise, summary::Summary},
     waiting::place::beside,
 };
 
@@ -48,6 +48,7 @@ pub struct Recorder {
     failed: bool,
     // The widest window that a sink of this run has had, as it is recorded.
     window_units: u64,
+    joblog: Option<JobLog>,
     // In a run that keeps nothing it has nothing to do.
     syncer: Option<JobQueue<Syncer>>,
 }
@@ -103,6 +104,7 @@ impl Recorder {
         let mut ledger = Ledger::open(config, carries_input, None, &terms.claim)?;
         let Room { memory_bytes_max, waiting_bytes_max } = terms.room;
         ledger.overflow_to(memory_bytes_max, folder, waiting_bytes_max);
+        let joblog = open_joblog(&terms)?;
         Ok(Self {
             ledger,
             durable: None,
@@ -111,6 +113,7 @@ impl Recorder {
             terms,
             failed: false,
             window_units: 0,
+            joblog,
             syncer: None,
         })
     }
@@ -129,6 +132,7 @@ impl Recorder {
     ) -> Result<(Self, ResumePoint), RecordError> {
         let resumed = resume(config, carries_input, run_dir, draw, &mut terms)?;
         let Resumed { ledger, durable, carried, point } = resumed;
+        let joblog = open_joblog(&terms)?;
         let mut recorder = Self {
             duplicates: carried.duplicates(0),
             ledger,
@@ -137,6 +141,7 @@ impl Recorder {
             terms,
             failed: false,
             window_units: point.window_units.unwrap_or_default(),
+            joblog,
             syncer: None,
         };
         // From here on the outputs hold what the log does; a kill in the next moment finds both.
@@ -194,6 +199,9 @@ impl Recorder {
                 if is_new || is_wider {
                     self.begin(&plan, &stages)?;
                 }
+                if let Some(joblog) = &mut self.joblog {
+                    joblog.set_stages(&stages);
+                }
                 self.ledger.set_stages(stages);
                 replies.push(Reply::Begun);
             }
@@ -214,6 +222,9 @@ impl Recorder {
     ) -> Result<(), RecordError> {
         let Some((last, _)) = batches.last() else { return Ok(()) };
         let number = *last;
+        if let Some(joblog) = &mut self.joblog {
+            joblog.put(batches.iter().flat_map(|(_, entries)| entries))?;
+        }
         let Some(durable) = &mut self.durable else {
             // What is written is all that such a run promises.
             self.ledger.take(batches.into_iter().flat_map(|(_, entries)| entries).collect())?;
@@ -342,6 +353,11 @@ impl Recorder {
 /// What is said, once, when the reader of the output has left.
 fn reader_gone(ledger: &mut Ledger) -> Option<Reply> {
     ledger.take_reader_gone().then_some(Reply::ReaderGone)
+}
+
+fn open_joblog(terms: &Terms) -> Result<Option<JobLog>, RecordError> {
+    let opened = terms.joblog.as_ref().map(|spec| JobLog::open(spec, &terms.claim));
+    Ok(opened.transpose()?)
 }
 
 #[cfg(test)]

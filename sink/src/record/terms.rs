@@ -6,7 +6,7 @@ use proto::limits::Limits;
 
 use crate::{
     output::{claim::Claim, error::OutputError, tail::require_folder},
-    report::summary::Summary,
+    report::{joblog::JobLogSpec, summary::Summary},
 };
 
 /// Called with the summary when the run is over, and whether it stopped early.
@@ -20,6 +20,8 @@ pub struct Terms {
     pub claim: Claim,
     /// Where the summary goes as JSON, if anywhere.
     pub summary: Option<PathBuf>,
+    /// Where a line for each unit goes, if anywhere.
+    pub joblog: Option<JobLogSpec>,
     /// Who is told at the end.
     pub told: Told,
 }
@@ -47,6 +49,9 @@ impl Room {
 impl Terms {
     /// A summary that could not be written is found out before the run.
     pub(super) fn check(&self) -> Result<(), OutputError> {
+        if let Some(JobLogSpec { path, .. }) = &self.joblog {
+            require_folder(path)?;
+        }
         let Some(path) = &self.summary else { return Ok(()) };
         require_folder(path)?;
         self.claim.look(path, b"").map(drop)

@@ -88,6 +88,7 @@ fn open_with(folder: &Path, memory_bytes_max: u64) -> Result<(Recorder, ResumePo
         room: Room { memory_bytes_max, waiting_bytes_max: 1 << 30 },
         claim: Claim::default(),
         summary: None,
+        joblog: None,
         told: Box::new(|_, _| Ok(())),
     };
     Recorder::durable(config(folder), false, run_dir, 7, terms)

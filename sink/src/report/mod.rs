@@ -3,9 +3,12 @@
 //! - [`summary`]: the facts of a run, as JSON and on a terminal
 //! - [`summarise`]: puts them together
 //! - [`manifest`]: the proof that a run is complete, and its check
+//! - [`joblog`]: how each unit ended, a line each
 //! - [`figures`]: how numbers and small tables look
 
 pub mod figures;
+pub mod joblog;
 pub mod manifest;
 pub mod summarise;
 pub mod summary;
+mod workers;

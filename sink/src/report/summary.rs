@@ -11,7 +11,10 @@ use proto::turned_away::TurnedAway;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::figures::{Grid, Side, counted, label, micros, seconds, thousands};
+use super::{
+    figures::{Grid, Side, counted, label, micros, seconds, thousands},
+    workers,
+};
 use crate::aggregate::Table;
 
 /// The facts of a run, as the sink has recorded them.
@@ -63,9 +66,6 @@ pub struct Summary {
     /// What [`Aggregates::report`](crate::aggregate::Aggregates::report) gave.
     pub aggregates: Option<Value>,
 }
-
-/// A worker that had so many units open at once, in the mean, had several.
-const SEVERAL: f64 = 1.01;
 
 /// Some percentiles of a duration, in microseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -209,26 +209,6 @@ impl Summary {
         }));
         rows
     }
-
-    fn worker_rows(&self) -> Vec<Vec<String>> {
-        // Of one unit after the other there is nothing to tell.
-        let several = self.workers.iter().any(|worker| worker.open > SEVERAL);
-        let mut rows = vec![["worker", "stage", "units", "busy"].map(str::to_owned).to_vec()];
-        rows.extend(self.workers.iter().map(|worker| {
-            vec![
-                label(&worker.name),
-                label(&worker.stage),
-                thousands(worker.units),
-                format!("{:.0} %", worker.busy * 100.0),
-            ]
-        }));
-        if several {
-            let open = self.workers.iter().map(|worker| format!("{:.1}", worker.open));
-            let column = ["open at once".to_owned()].into_iter().chain(open);
-            rows.iter_mut().zip(column).for_each(|(row, cell)| row.push(cell));
-        }
-        rows
-    }
 }
 
 impl fmt::Display for Summary {
@@ -245,7 +225,7 @@ impl fmt::Display for Summary {
             write!(f, "\n{}", grid(STAGES, self.stage_rows()))?;
         }
         if !self.workers.is_empty() {
-            write!(f, "\n{}", grid(WORKERS, self.worker_rows()))?;
+            write!(f, "\n{}", grid(WORKERS, workers::rows(&self.workers)))?;
         }
         match &self.aggregates {
             Some(report) => write!(f, "\n{}", Table(report)),

@@ -183,6 +183,7 @@ impl Plan {
             carries_input: false,
             run_dir: run_dir.clone(),
             summary: None,
+            joblog: None,
             spared: Vec::new(),
             limits: order.limits.clone(),
         };

@@ -72,6 +72,9 @@ pub(super) struct UpArgs {
     /// Write the summary as JSON
     #[arg(long, value_name = "FILE")]
     summary: Option<PathBuf>,
+    /// Append a line for each unit as it is recorded: GNU parallel's columns, then unit, attempt, stage
+    #[arg(long, value_name = "FILE")]
+    joblog: Option<PathBuf>,
     /// How the summary is told at the end: text, on stderr; json, on stdout, where no results may go
     /// then
     #[arg(long, value_name = "FORMAT", default_value = "text")]
@@ -230,7 +233,7 @@ impl UpArgs {
 
     /// What is given is found from the current folder, unless it says where it is in full.
     fn find_folder(&self) -> Result<(), Refusal> {
-        let given = [&self.run_dir, &self.summary, &self.key].into_iter().flatten();
+        let given = [&self.run_dir, &self.summary, &self.joblog, &self.key].into_iter().flatten();
         let relative = given.chain([&self.file]).any(|path| path.is_relative());
         match env::current_dir() {
             Err(error) if relative => Err((
@@ -250,6 +253,7 @@ impl UpArgs {
         files.written("the output", topology.sink.output.as_ref().and_then(OutputSpec::path));
         files.written("the file of dead letters", Some(&topology.sink.dead_path()));
         files.written("--summary", self.summary.as_deref());
+        files.written("--joblog", self.joblog.as_deref());
         for Spared { what, path } in &flags.spared {
             files.read(what, Some(path));
         }
@@ -264,7 +268,7 @@ impl UpArgs {
         let dead = topology.sink.dead_path();
         let output = topology.sink.output.as_ref().and_then(OutputSpec::path).map(PathBuf::from);
         let run_dir = self.run_dir(&topology);
-        let own = [Some(dead), output, run_dir, self.summary.clone()];
+        let own = [Some(dead), output, run_dir, self.summary.clone(), self.joblog.clone()];
         topology.source.leave_out(own.into_iter().flatten());
         topology
     }
@@ -408,6 +412,7 @@ impl UpArgs {
                 run_dir: self.run_dir(topology).as_ref().map(absolute),
                 drain_limit: self.drain_limit,
                 log: self.quiet.then_some("error"),
+                joblog: self.joblog.as_ref().map(absolute),
                 spared: self.spared(topology),
             },
         }

@@ -1,7 +1,7 @@
 //! The job log: how each unit ended, a line each, with GNU parallel's columns and some more.
 //!
-//! Owns the file's form, and what a run that goes on takes from it. A line is appended once the
-//! unit's output is written, so that what a log says is done has been seen.
+//! Owns what a run that goes on takes from it; the form of a line is the sink's. A line is appended
+//! once the unit's output is written, so that what a log says is done has been seen.
 
 use std::{
     collections::HashMap,
@@ -11,9 +11,9 @@ use std::{
     time::UNIX_EPOCH,
 };
 
-use super::jobs::Done;
+use sink::joblog::{BEGINNING, HEAD, Line, in_a_column};
 
-const HEAD: &str = "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\tUnit\tAttempt\tStage\n";
+use super::jobs::Done;
 
 /// The stage that all units of such a run are of.
 const STAGE: &str = "map";
@@ -50,7 +50,7 @@ impl Past {
         let mut is_head = true;
         while reader.read_until(b'\n', &mut line)? > 0 {
             if is_head {
-                if !line.starts_with(b"Seq\tHost\t") {
+                if !line.starts_with(BEGINNING) {
                     return Err(io::Error::new(io::ErrorKind::InvalidData, "it is no job log"));
                 }
                 is_head = false;
@@ -106,22 +106,22 @@ impl JobLog {
     /// # Errors
     /// A full disk, for example.
     pub fn put(&mut self, done: &Done) -> io::Result<()> {
-        let began = done.began.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        let command = done.command.to_string_lossy();
-        let line = format!(
-            "{}\t{}\t{began:.3}\t{:10.3}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{STAGE}\n",
-            done.number,
-            self.host,
-            done.took.as_secs_f64(),
-            0,
-            done.printed.len(),
-            done.exit,
-            done.signal,
-            in_a_column(&command),
-            done.number - 1,
-            done.attempt,
-        );
-        self.file.write_all(line.as_bytes())
+        let command = in_a_column(&done.command.to_string_lossy());
+        let mut line = Vec::new();
+        Line {
+            number: done.number,
+            host: &self.host,
+            began: done.began.duration_since(UNIX_EPOCH).unwrap_or_default(),
+            took: done.took,
+            received: done.printed.len() as u64,
+            exit: done.exit,
+            signal: done.signal,
+            command: &command,
+            attempt: done.attempt,
+            stage: STAGE,
+        }
+        .write(done.number - 1, &mut line);
+        self.file.write_all(&line)
     }
 }
 
@@ -132,11 +132,6 @@ fn ends_with_line(path: &Path) -> io::Result<bool> {
     let mut last = [0];
     file.read_exact(&mut last)?;
     Ok(last == *b"\n")
-}
-
-/// A text in one column of one line.
-fn in_a_column(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('\t', "\\t").replace('\n', "\\n")
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ use proto::{
 use sink::{
     Spared,
     config::{Field, OutputSpec},
+    joblog::JobLogSpec,
 };
 use thiserror::Error;
 use ventilator::source::STREAM_VARIABLE;
@@ -34,7 +35,10 @@ use super::{
     relay::Writer,
     supply::Supply,
 };
-use crate::topology::{StageSpec, Topology};
+use crate::{
+    graph,
+    topology::{StageSpec, Topology},
+};
 
 /// How a private folder's name begins.
 const PREFIX: &str = "pipeline-";
@@ -105,6 +109,8 @@ pub struct Flags {
     pub drain_limit: Option<Duration>,
     /// What the processes log, unless their user says it: less where the run is to be quiet.
     pub log: Option<&'static str>,
+    /// Where a line for each unit goes, absolute.
+    pub joblog: Option<PathBuf>,
     /// The files that the run reads, absolute; none of them is ever written to.
     pub spared: Vec<Spared>,
 }
@@ -235,6 +241,14 @@ impl Workplace {
             carries_input,
             run_dir: self.flags.run_dir.clone(),
             summary: None,
+            joblog: self.flags.joblog.clone().map(|path| JobLogSpec {
+                path,
+                commands: topology
+                    .stages
+                    .iter()
+                    .map(|spec| graph::function(topology, spec))
+                    .collect(),
+            }),
             spared: self.flags.spared.clone(),
             limits: topology.limits.clone(),
         };
