@@ -191,9 +191,14 @@ impl Entry {
             fate,
             stage: match self.outcome {
                 Outcome::Filtered(stage) => stage,
+                Outcome::Dead { ref dead, .. } => dead.stage,
                 _ => origin.map_or(0, |origin| origin.stage),
             },
-            worker: origin.map(|origin| origin.worker.clone()).unwrap_or_default(),
+            worker: match &self.outcome {
+                // Who reported it is the one who had sent it there.
+                Outcome::Dead { dead, .. } if !dead.worker.is_empty() => dead.worker.clone(),
+                _ => origin.map(|origin| origin.worker.clone()).unwrap_or_default(),
+            },
             attempt: origin.map_or(0, |origin| origin.attempt),
         }
     }

@@ -12,7 +12,7 @@ use std::{
 use proto::ranges::RangeSet;
 use thiserror::Error;
 
-use super::run_dir::{RunDir, RunDirError};
+use super::run_dir::{RunDir, RunDirError, fact_of_others};
 use crate::{ledger::checkpoint::Checkpoint, letter::DeadLetter, names::MANIFEST};
 
 /// Why units can't be tried again.
@@ -49,16 +49,35 @@ pub enum RetryError {
 /// [`RetryError`] when the file can't be read; one that does not exist holds no letters.
 pub fn letters(run_dir: &RunDir) -> Result<(PathBuf, Vec<DeadLetter>), RetryError> {
     let path: PathBuf = run_dir.fact("dead_path")?.unwrap_or_default();
-    let text = match fs::read_to_string(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        other => other.map_err(|source| RetryError::Letters { path: path.clone(), source })?,
-    };
-    let parsed = text.lines().map(serde_json::from_str::<DeadLetter>).collect::<Result<_, _>>();
-    let letters = parsed.map_err(|error| RetryError::Letters {
-        path: path.clone(),
-        source: io::Error::new(io::ErrorKind::InvalidData, error),
-    })?;
+    let letters = parse(&path, &read(&path)?)?;
     Ok((path, letters))
+}
+
+/// The dead letters so far of a run that another process has.
+///
+/// # Errors
+/// [`RetryError`] when the file can't be read.
+pub fn letters_so_far(run_dir: &Path) -> Result<Vec<DeadLetter>, RetryError> {
+    let path: PathBuf = fact_of_others(run_dir, "dead_path")?.unwrap_or_default();
+    let text = read(&path)?;
+    // The last line may be under way.
+    let whole = text.rfind('\n').and_then(|end| text.get(..end)).unwrap_or_default();
+    parse(&path, whole)
+}
+
+fn read(path: &Path) -> Result<String, RetryError> {
+    match fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        other => other.map_err(|source| RetryError::Letters { path: path.into(), source }),
+    }
+}
+
+fn parse(path: &Path, text: &str) -> Result<Vec<DeadLetter>, RetryError> {
+    let parsed = text.lines().map(serde_json::from_str::<DeadLetter>).collect::<Result<_, _>>();
+    parsed.map_err(|error| RetryError::Letters {
+        path: path.into(),
+        source: io::Error::new(io::ErrorKind::InvalidData, error),
+    })
 }
 
 /// Takes the letters of these units, or of all if none are named, out of a finished run; which

@@ -16,7 +16,7 @@ use proto::{
     frame::RunId,
     net::lock::{Lock, LockError},
 };
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -163,6 +163,33 @@ fn set_up(database: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
+/// A fact of a run that another process has, as far as that has recorded it.
+///
+/// # Errors
+/// [`RunDirError`] when the database fails or holds something else under that key.
+pub fn fact_of_others<T: for<'a> Deserialize<'a>>(
+    path: &Path,
+    key: &str,
+) -> Result<Option<T>, RunDirError> {
+    let file = path.join(DATABASE);
+    let failed = |source| RunDirError::Database { path: file.clone(), source };
+    let database = Connection::open_with_flags(&file, OpenFlags::SQLITE_OPEN_READ_ONLY);
+    read_fact(&database.map_err(failed)?, &file, key)
+}
+
+fn read_fact<T: for<'a> Deserialize<'a>>(
+    database: &Connection,
+    file: &Path,
+    key: &str,
+) -> Result<Option<T>, RunDirError> {
+    let bytes: Option<Vec<u8>> = database
+        .query_row("SELECT value FROM fact WHERE key = ?1", [key], |row| row.get(0))
+        .optional()
+        .map_err(|source| RunDirError::Database { path: file.into(), source })?;
+    let content = |_| RunDirError::Content { path: file.into(), key: key.into() };
+    bytes.map(|bytes| rmp_serde::from_slice(&bytes).map_err(content)).transpose()
+}
+
 impl RunDir {
     /// Opens or makes the run directory at `path`.
     ///
@@ -203,14 +230,7 @@ impl RunDir {
     /// # Errors
     /// [`RunDirError`] when the database fails or holds something else under that key.
     pub fn fact<T: for<'a> Deserialize<'a>>(&self, key: &str) -> Result<Option<T>, RunDirError> {
-        let file = self.path.join(DATABASE);
-        let bytes: Option<Vec<u8>> = self
-            .database
-            .query_row("SELECT value FROM fact WHERE key = ?1", [key], |row| row.get(0))
-            .optional()
-            .map_err(|source| RunDirError::Database { path: file.clone(), source })?;
-        let content = |_| RunDirError::Content { path: file.clone(), key: key.into() };
-        bytes.map(|bytes| rmp_serde::from_slice(&bytes).map_err(content)).transpose()
+        read_fact(&self.database, &self.path.join(DATABASE), key)
     }
 
     /// Records a fact; it is safe when this returns.

@@ -7,7 +7,7 @@ use std::{fmt, io, path::Path};
 
 use proto::diary::{self, Event, Fate, Note};
 use serde::Serialize;
-use sink::figures::counted;
+use sink::{figures::counted, run_dir::fact_of_others};
 
 /// One step in the life of a unit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -23,6 +23,9 @@ pub struct Step {
 pub struct Life {
     /// Which unit.
     pub unit: u64,
+    /// What it was given, if it was looked for by that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input: Option<String>,
     /// What happened to it, oldest first.
     pub steps: Vec<Step>,
 }
@@ -48,8 +51,11 @@ pub fn explain(run_dir: &Path, unit: u64) -> io::Result<Life> {
         return Err(io::Error::new(io::ErrorKind::NotFound, "there is no diary"));
     }
     entries.sort_by_key(|entry| entry.ms);
-    let steps = entries.into_iter().map(|entry| Step { ms: entry.ms, what: told(&entry.event) });
-    Ok(Life { unit, steps: steps.collect() })
+    let stages: Option<Vec<String>> = fact_of_others(run_dir, "stages").ok().flatten();
+    let stages = stages.unwrap_or_default();
+    let steps =
+        entries.into_iter().map(|entry| Step { ms: entry.ms, what: told(&entry.event, &stages) });
+    Ok(Life { unit, input: None, steps: steps.collect() })
 }
 
 /// The entries that concern a unit, or a worker that has it at that moment.
@@ -87,7 +93,7 @@ fn concerning(diary: impl Iterator<Item = Note>, unit: u64) -> Vec<Note> {
         .collect()
 }
 
-fn told(event: &Event) -> String {
+fn told(event: &Event, stages: &[String]) -> String {
     match event {
         Event::Sent { count: 1, worker, attempt, .. } => {
             format!("sent to {worker}, alone, attempt {attempt}")
@@ -109,6 +115,8 @@ fn told(event: &Event) -> String {
                 Fate::Filtered => return "committed: filtered".into(),
                 Fate::Dead => "dead",
             };
+            let number = stage.to_string();
+            let stage = stages.get(*stage as usize).unwrap_or(&number);
             format!("committed: {fate} of {worker}, stage {stage}, attempt {attempt}")
         }
         Event::Unwritable { error, .. } => format!("dead all the same: {error}"),
@@ -121,13 +129,26 @@ impl fmt::Display for Life {
         let Some(first) = self.steps.first() else {
             return writeln!(f, "unit {}: nothing is known of it", self.unit);
         };
-        writeln!(f, "unit {}", self.unit)?;
+        match &self.input {
+            Some(input) => writeln!(f, "unit {}: {}", self.unit, in_a_line(input))?,
+            None => writeln!(f, "unit {}", self.unit)?,
+        }
         for step in &self.steps {
             let since = (step.ms - first.ms) as f64 / 1e3;
             writeln!(f, "  {since:>10.3} s  {}", step.what)?;
         }
         Ok(())
     }
+}
+
+/// The start of a text, in one line.
+fn in_a_line(text: &str) -> String {
+    const CHARS_MAX: usize = 100;
+    let mut line: String = text.chars().take(CHARS_MAX).collect();
+    if line.len() < text.len() {
+        line.push('…');
+    }
+    line.replace(char::is_control, " ")
 }
 
 #[cfg(test)]

@@ -3,4 +3,5 @@
 //! Reads run directories; refuses to run anything but a single unit in the foreground.
 
 pub mod explain;
+pub mod inputs;
 pub mod place;

@@ -7,8 +7,14 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
-use proto::{gist::gist, kin, process::exit_code, signals};
-use sink::{DeadLetter, dead::SINK_STAGE, figures::counted, retry, run_dir::RunDir};
+use proto::{causes::with_causes, gist::gist, kin, process::exit_code, signals};
+use sink::{
+    DeadLetter,
+    dead::SINK_STAGE,
+    figures::counted,
+    retry,
+    run_dir::{RunDir, RunDirError},
+};
 
 use super::{Format, complain, print};
 use crate::{
@@ -79,8 +85,13 @@ impl DeadArgs {
                 counted(again.len() as u64, ["unit", "units"])
             )));
         }
-        let opened = RunDir::open(&run_dir).map_err(|e| text(&e))?;
-        let (_, letters) = retry::letters(&opened).map_err(|e| text(&e))?;
+        let letters = match RunDir::open(&run_dir) {
+            Ok(opened) => retry::letters(&opened).map(|(_, letters)| letters),
+            // It goes on.
+            Err(RunDirError::Locked(_)) => retry::letters_so_far(&run_dir),
+            Err(error) => return Err(with_causes(&error)),
+        };
+        let letters = letters.map_err(|error| with_causes(&error))?;
         let find = |id: u64| {
             let letter = letters.iter().find(|letter| letter.id == id);
             letter.ok_or_else(|| format!("unit {id} is not among the dead letters"))

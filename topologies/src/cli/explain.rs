@@ -1,17 +1,23 @@
-//! `pipeline explain`: the life of one unit.
+//! `pipeline explain`: the life of a unit, by its number or by its input.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::Args;
-use proto::process::exit_code;
+use proto::{causes::with_causes, process::exit_code};
+use serde_json::Value;
 use sink::{figures::counted, manifest};
 
 use super::{Format, complain, print};
 use crate::{
     aftermath::{
         explain::{Life, explain},
-        place,
+        inputs, place,
     },
+    topology::Topology,
     up::exit,
 };
 
@@ -19,8 +25,12 @@ use crate::{
 #[derive(Debug, Args)]
 pub(super) struct ExplainArgs {
     /// The unit: its place in the source, from 0
-    #[arg(value_name = "ID")]
-    unit: u64,
+    #[arg(value_name = "ID", required_unless_present = "input")]
+    unit: Option<u64>,
+    /// The units that were given this value; if there are none, those in whose value it occurs, ten at
+    /// most. The source is read for it
+    #[arg(long, value_name = "TEXT", conflicts_with = "unit")]
+    input: Option<String>,
     /// The run directory, or the topology whose run lies in .pipeline [default: the only one
     /// there]
     #[arg(long, value_name = "DIR")]
@@ -32,11 +42,8 @@ pub(super) struct ExplainArgs {
 
 impl ExplainArgs {
     pub(super) fn run(self) -> ExitCode {
-        exit_code(match self.life() {
-            Ok(life) if self.output == Format::Json => {
-                print(&format!("{:#}\n", serde_json::to_value(&life).unwrap_or_default()))
-            }
-            Ok(life) => print(&life.to_string()),
+        exit_code(match self.lives() {
+            Ok(lives) => print(&self.told(&lives)),
             Err(problem) => {
                 complain(&problem);
                 exit::NO_INPUT
@@ -44,19 +51,58 @@ impl ExplainArgs {
         })
     }
 
-    fn life(&self) -> Result<Life, String> {
+    fn told(&self, lives: &[Life]) -> String {
+        let json = |life: &Life| serde_json::to_value(life).unwrap_or_default();
+        match (self.output, lives) {
+            (Format::Text, lives) => lives.iter().map(ToString::to_string).collect(),
+            (Format::Json, [life]) if self.unit.is_some() => format!("{:#}\n", json(life)),
+            (Format::Json, lives) => {
+                format!("{:#}\n", Value::Array(lives.iter().map(json).collect()))
+            }
+        }
+    }
+
+    fn lives(&self) -> Result<Vec<Life>, String> {
         let run_dir = place::find(self.run_dir.as_deref(), &PathBuf::from("."))
             .map_err(|error| error.to_string())?;
-        let life = explain(&run_dir, self.unit)
-            .map_err(|error| format!("{}: {error}", run_dir.display()))?;
-        if !life.steps.is_empty() {
-            return Ok(life);
+        match (&self.input, self.unit) {
+            (Some(text), _) => self.lives_by_input(&run_dir, text),
+            (None, Some(unit)) => Ok(vec![life(&run_dir, unit)?]),
+            (None, None) => Err("a unit is missing: its number, or --input TEXT".into()),
         }
-        let known = manifest::read(&run_dir).ok().map(|manifest| manifest.units_in);
-        let known = known.map_or(String::new(), |units| {
-            let units = counted(units, ["unit", "units"]);
-            format!("; its source gave {units}, counted from 0")
-        });
-        Err(format!("nothing is known of unit {} in {}{known}", self.unit, run_dir.display()))
     }
+
+    fn lives_by_input(&self, run_dir: &Path, text: &str) -> Result<Vec<Life>, String> {
+        let topology = match self.run_dir.as_deref().filter(|path| path.is_file()) {
+            Some(file) => Topology::load(file, &[]).map_err(|error| error.to_string())?,
+            None => inputs::topology_of(run_dir).map_err(|error| error.to_string())?,
+        };
+        let found =
+            inputs::find(&topology.source, run_dir, text).map_err(|error| with_causes(&error))?;
+        if found.is_empty() {
+            return Err(format!("no unit was given `{text}`"));
+        }
+        let lives = found.into_iter().map(|found| {
+            let life = explain(run_dir, found.unit).map_err(|error| problem(run_dir, &error))?;
+            Ok(Life { input: Some(found.input), ..life })
+        });
+        lives.collect()
+    }
+}
+
+fn life(run_dir: &Path, unit: u64) -> Result<Life, String> {
+    let life = explain(run_dir, unit).map_err(|error| problem(run_dir, &error))?;
+    if !life.steps.is_empty() {
+        return Ok(life);
+    }
+    let known = manifest::read(run_dir).ok().map(|manifest| manifest.units_in);
+    let known = known.map_or(String::new(), |units| {
+        let units = counted(units, ["unit", "units"]);
+        format!("; its source gave {units}, counted from 0")
+    });
+    Err(format!("nothing is known of unit {unit} in {}{known}", run_dir.display()))
+}
+
+fn problem(run_dir: &Path, error: &io::Error) -> String {
+    format!("{}: {error}", run_dir.display())
 }
