@@ -414,6 +414,20 @@ pub struct Report {
     /// What the workers have done that are there, at most [`TALLIES_MAX`] of them.
     #[serde(default)]
     pub tallies: Vec<WorkerTally>,
+    /// A stage that no unit has come through since the sink began.
+    #[serde(default)]
+    pub failing: Option<Failing>,
+}
+
+/// A stage in which every unit has failed so far.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failing {
+    /// Its name.
+    pub stage: String,
+    /// Units that it has dead-lettered.
+    pub dead: u64,
+    /// What the first of them failed with, in a line.
+    pub error: String,
 }
 
 /// So many workers are told of in a [`Report`].

@@ -13,6 +13,7 @@
 //! | `aftermath/` | what a run left: `explain`, and where runs lie |
 //! | `doctor/` | what would go wrong on this machine |
 //! | `logs/` | what the processes of a run write, kept and read |
+//! | `halt.rs` | when a run is enough, or hopeless |
 //! | `graph.rs` | a picture of a topology |
 //! | [`embedded`] | a whole pipeline inside a Rust program |
 //!
@@ -33,6 +34,8 @@ pub mod doctor;
 pub mod embedded;
 #[cfg(feature = "cli")]
 pub mod graph;
+#[cfg(feature = "cli")]
+pub mod halt;
 #[cfg(feature = "cli")]
 pub mod logs;
 #[cfg(feature = "cli")]

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use proto::{
-    frame::{PeerId, Tally},
+    frame::{Failing, PeerId, Tally},
     turned_away::TurnedAway,
 };
 
@@ -89,6 +89,8 @@ pub enum Reply {
     Closed,
     /// People have been told; the summary as JSON.
     Concluded(String),
+    /// In this stage every unit has failed since this sink began, or none does so any more.
+    Failing(Option<Failing>),
     /// The reader of the output has gone.
     ReaderGone,
     /// Recording has failed, and cannot be tried again.

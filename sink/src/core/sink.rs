@@ -7,7 +7,9 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use proto::{
-    frame::{End, Envelope, Frame, Hello, HelloRole, PeerId, Refusal, Report, Results, Welcome},
+    frame::{
+        End, Envelope, Failing, Frame, Hello, HelloRole, PeerId, Refusal, Report, Results, Welcome,
+    },
     limits::Limits,
     ranges::RangeSet,
     role::{self, Effect, Event, LinkId},
@@ -64,6 +66,8 @@ pub struct Sink {
     inherited: u64,
     // The most ranges that it had.
     ranges_max: u64,
+    // A stage that no unit has come through.
+    failing: Option<Failing>,
     // Something is committed, or the run has come further, and the ventilators do not know yet.
     has_news: bool,
     untold: Untold,
@@ -106,6 +110,7 @@ impl Sink {
             mesh,
             inherited: run.committed.len(),
             ranges_max: 0,
+            failing: None,
             has_news: false,
             untold: Untold::default(),
             accept: Accept::new(run.committed.clone()),
@@ -428,6 +433,7 @@ impl Sink {
             }
             Reply::Closed => self.closed(turn),
             Reply::Concluded(summary) => self.concluded(&summary, turn),
+            Reply::Failing(failing) => self.failing = failing,
             Reply::ReaderGone => self.drain(turn),
             Reply::Failed(problem) => {
                 error!(%problem, "cannot record any further");
@@ -508,6 +514,7 @@ impl Sink {
             total: self.ending.end().map(|end| end.units),
             committed: self.run.committed.len(),
             dead: self.run.dead,
+            failing: self.failing.clone(),
             ..Report::default()
         }
     }

@@ -8,11 +8,13 @@
 //! - [`waiting`](crate::waiting): whose turn it is, and where the others wait
 //! - [`error`]: what can go wrong with it
 //! - [`counts`], [`flow`]: how many units came out how, and how far they got
+//! - `failing`: whether a stage fails with every unit
 //! - [`checkpoint`]: all of it at one moment
 
 pub mod checkpoint;
 pub mod counts;
 pub mod error;
+mod failing;
 pub mod flow;
 #[cfg(test)]
 mod tests;
@@ -21,10 +23,11 @@ mod writer;
 use std::path::{Path, PathBuf};
 
 use hdrhistogram::Histogram;
-use proto::{diary::Event, ranges::RangeSet, unit::UnitId};
+use proto::{diary::Event, frame::Failing, ranges::RangeSet, unit::UnitId};
 
 use self::{
-    checkpoint::Checkpoint, counts::Counts, error::LedgerError, flow::Flow, writer::Writer,
+    checkpoint::Checkpoint, counts::Counts, error::LedgerError, failing::Luck, flow::Flow,
+    writer::Writer,
 };
 use crate::{
     accept::entry::Entry,
@@ -245,6 +248,16 @@ impl Ledger {
         bytes >= LOG_BYTES_MAX.max(checkpoint * CHECKPOINT_PART)
             && self.has_files_only()
             && (may_wait || entries.iter().any(|entry| self.waiting.would_release(entry.first)))
+    }
+
+    /// From here on it counts which stage fails with every unit.
+    pub fn watch_anew(&mut self) {
+        self.writer.luck = Luck::default();
+    }
+
+    /// The stage that fails with every unit, if that has changed since this was last asked.
+    pub fn take_failing(&mut self) -> Option<Option<Failing>> {
+        self.writer.take_failing()
     }
 
     /// Whether whoever read the output has gone since this was last asked.

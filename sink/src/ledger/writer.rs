@@ -10,12 +10,13 @@ use hdrhistogram::Histogram;
 use proto::{
     causes::with_causes,
     diary::Event,
+    frame::Failing,
     unit::{Step, UnitId},
     units::Units,
     value::value_len,
 };
 
-use super::{checkpoint::Checkpoint, counts::Counts, flow::Flow};
+use super::{checkpoint::Checkpoint, counts::Counts, failing::Luck, flow::Flow};
 use crate::{
     accept::entry::{Entry, Expanded, Origin, Outcome},
     aggregate::Aggregates,
@@ -46,6 +47,7 @@ pub(super) struct Writer {
     pub(super) aggregates: Aggregates,
     pub(super) counts: Counts,
     pub(super) flow: Flow,
+    pub(super) luck: Luck,
     // Results that could not be written since they were last asked for.
     unwritable: Vec<Event>,
     // Microseconds that units took.
@@ -81,6 +83,7 @@ impl Writer {
             aggregates: aggregates.unwrap_or_else(|| Aggregates::new(config)),
             counts: checkpoint.map(|checkpoint| checkpoint.counts).unwrap_or_default(),
             flow: checkpoint.map(|checkpoint| checkpoint.flow.clone()).unwrap_or_default(),
+            luck: Luck::default(),
             unwritable: Vec::new(),
             service,
         })
@@ -94,6 +97,12 @@ impl Writer {
     /// For the diary: the results that could not be written since this was last asked for.
     pub(super) fn take_unwritable(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.unwritable)
+    }
+
+    /// The stage that fails with every unit, if that has changed since this was last asked.
+    pub(super) fn take_failing(&mut self) -> Option<Option<Failing>> {
+        let Self { luck, stages, .. } = self;
+        luck.take_news(|stage| stages.get(stage).map_or(SINK_STAGE, String::as_str).to_owned())
     }
 
     /// Whether whoever read the output has gone since this was last asked.
@@ -164,6 +173,7 @@ impl Writer {
             Outcome::Filtered(stage) => {
                 self.counts.filtered += entry.count;
                 self.flow.filtered(stage, self.stages.len(), entry.count);
+                self.luck.came_to((stage as usize + 1).min(self.stages.len()));
                 Ok(())
             }
             Outcome::Values { origin, units, timing } => {
@@ -171,6 +181,7 @@ impl Writer {
                     self.service.saturating_record_n(u64::from(*us).max(1), u64::from(*run));
                 }
                 if self.output.is_none() && !self.carries_input {
+                    self.came_through();
                     self.counts.results += entry.count;
                     self.counts.outputs += entry.count;
                     self.aggregates.add_all(units.values_iter(0..units.len()));
@@ -188,6 +199,8 @@ impl Writer {
             Outcome::Expanded(outputs) => self.write_outputs(entry.first, &outputs),
             Outcome::Dead { origin, dead } => {
                 self.flow.dead(dead.stage, self.stages.len());
+                let last = self.stages.len().saturating_sub(1);
+                self.luck.failed_in(last.min(dead.stage as usize), &dead.error);
                 let letter = DeadLetter {
                     id: dead.root,
                     path: DeadLetter::path_of(&dead.path),
@@ -238,6 +251,9 @@ impl Writer {
                 }
             };
             let count = (end - indices.start) as u64;
+            if count > 0 {
+                self.came_through();
+            }
             self.counts.results += count;
             self.counts.outputs += count;
             self.aggregates.add_all(units.values_iter(indices.start..end));
@@ -260,6 +276,7 @@ impl Writer {
     ) -> Result<(), OutputError> {
         match self.write_row(id, &[], value, origin, us) {
             Ok(()) => {
+                self.came_through();
                 self.counts.results += 1;
                 self.counts.outputs += 1;
                 let (_, value) = self.halves(value);
@@ -301,6 +318,7 @@ impl Writer {
         if let Some((leaf, error)) = fault {
             return self.dead_letter(id, leaf.indices().collect(), leaf.origin, leaf.value, &error);
         }
+        self.came_through();
         self.counts.results += 1;
         self.counts.outputs += outputs.len();
         for leaf in outputs.leaves() {
@@ -308,6 +326,11 @@ impl Writer {
             self.aggregates.add(value);
         }
         Ok(())
+    }
+
+    /// A result has come through all stages, and is written.
+    fn came_through(&mut self) {
+        self.luck.came_to(self.stages.len() + 1);
     }
 
     fn write_row(
@@ -345,6 +368,7 @@ impl Writer {
             attempts: origin.attempt,
             worker: origin.worker.clone(),
         };
+        self.luck.failed_in(self.stages.len(), &letter.error);
         self.unwritable.push(Event::Unwritable { unit: id, error: letter.error.clone() });
         self.counts.dead += 1;
         self.dead.write(&letter)

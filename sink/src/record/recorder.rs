@@ -231,11 +231,11 @@ impl Recorder {
             self.ledger.make_room()?;
             self.ledger.flush()?;
             replies.push(recorded(number, Vec::new(), &self.ledger));
-            replies.extend(reader_gone(&mut self.ledger));
+            replies.extend(told_besides(&mut self.ledger));
             return Ok(());
         };
         let mut job = durable.write(batches, self.duplicates, &mut self.ledger)?;
-        job.replies.extend(reader_gone(&mut self.ledger));
+        job.replies.extend(told_besides(&mut self.ledger));
         self.sync(job);
         if self.is_checkpoint_due() {
             self.checkpoint()?;
@@ -350,9 +350,10 @@ impl Recorder {
     }
 }
 
-/// What is said, once, when the reader of the output has left.
-fn reader_gone(ledger: &mut Ledger) -> Option<Reply> {
-    ledger.take_reader_gone().then_some(Reply::ReaderGone)
+/// What is said, once, when the reader of the output has left, and when a stage fails with every unit.
+fn told_besides(ledger: &mut Ledger) -> impl Iterator<Item = Reply> {
+    let gone = ledger.take_reader_gone().then_some(Reply::ReaderGone);
+    gone.into_iter().chain(ledger.take_failing().map(Reply::Failing))
 }
 
 fn open_joblog(terms: &Terms) -> Result<Option<JobLog>, RecordError> {

@@ -130,8 +130,9 @@ fn replay(
         _ => {}
     })?;
     replayed?;
-    // The diary may have them already.
+    // The diary may have them already, and what has failed before is over.
     ledger.take_unwritable();
+    ledger.watch_anew();
     ledger.flush()?;
     Ok(log)
 }

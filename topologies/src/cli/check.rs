@@ -55,6 +55,7 @@ struct Facts<'a> {
     key: Option<&'a Path>,
     insecure: bool,
     bind: Option<&'a Endpoint>,
+    halt: String,
     source: &'a SourceSpec,
     stages: Vec<StageFacts<'a>>,
     sink: &'a SinkConfig,
@@ -127,6 +128,7 @@ fn facts(topology: &Topology) -> Facts<'_> {
         key: topology.key.as_deref(),
         insecure: topology.insecure,
         bind: topology.bind.as_ref(),
+        halt: topology.halt.to_string(),
         source: &topology.source,
         stages: topology
             .stages

@@ -40,6 +40,7 @@ use super::{
 };
 use crate::{
     aftermath::place,
+    halt::Hopeless,
     runs,
     topology::{STANDARD_INPUT, Topology, public_endpoint},
     up::{
@@ -109,6 +110,10 @@ pub(super) struct UpArgs {
     /// No encryption and no authentication over tcp
     #[arg(long)]
     insecure: bool,
+    /// When to stop as hopeless: never, or once the first units of a stage have all failed, as in
+    /// hopeless=20 or now,hopeless=5 [default: the topology's, hopeless=20]
+    #[arg(long, value_name = "RULE")]
+    halt: Option<Hopeless>,
     /// Go on in the background: return once the run has begun, or has failed
     #[arg(long, short)]
     detach: bool,
@@ -128,7 +133,8 @@ impl UpArgs {
         }
         // What a topology may say depends on it.
         let bind = self.bind.as_ref().map(|bind| format!("bind=\"{bind}\""));
-        let sets: Vec<String> = self.sets.iter().cloned().chain(bind).collect();
+        let halt = self.halt.as_ref().map(|rule| format!("halt=\"{rule}\""));
+        let sets: Vec<String> = self.sets.iter().cloned().chain(bind).chain(halt).collect();
         let mut topology = match load(&self.file, &sets) {
             Ok(topology) => self.without_own(topology),
             Err(code) => return code,

@@ -123,6 +123,11 @@ fn top() -> Vec<Key> {
             Text,
             "Where workers on other machines find the ventilator, as in tcp://*:5557; the sink listens at the next port",
         ),
+        key(
+            "halt",
+            Text,
+            "When the run stops as hopeless: once the first units of a stage have all failed, as in hopeless=20, the default, or never",
+        ),
         key("source", Table(Section::Source), "Where units of work come from"),
         key(
             "stage",

@@ -42,6 +42,8 @@ pub use self::{
     stage_spec::StageSpec,
 };
 
+use crate::halt::Hopeless;
+
 /// A checked topology: every name is known, every number in range, every path absolute.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Topology {
@@ -54,6 +56,8 @@ pub struct Topology {
     /// Where workers on other machines find the ventilator: tcp, with a port; the sink listens at
     /// the next one.
     pub bind: Option<Endpoint>,
+    /// When it is hopeless to go on.
+    pub halt: Hopeless,
     /// Where units come from.
     pub source: SourceSpec,
     /// What is done with them, in this order; at least one.

@@ -34,6 +34,7 @@ use std::{
 };
 
 use proto::{
+    frame::Failing,
     kin,
     net::driver::Handle,
     signals::{self, SignalsError},
@@ -58,7 +59,7 @@ use self::{
     supervise::{Effect, Ending, Event, Hold, Notice, Supervisor, Survival},
     workplace::{Flags, Workplace, WorkplaceError},
 };
-use crate::{logs::writer::Log, runs::entry::Facts, topology::Topology};
+use crate::{halt::Hopeless, logs::writer::Log, runs::entry::Facts, topology::Topology};
 
 /// What happens is queued up to here; then whoever has more to tell waits.
 const INCIDENTS_MAX: usize = 256;
@@ -163,6 +164,8 @@ pub fn run(topology: &Topology, options: &Options) -> Result<RunEnd, UpError> {
         standing: Standing::default(),
         crew: Crew::default(),
         presence,
+        halt: topology.halt,
+        failing: None,
         watcher,
         supervisor,
         start,
@@ -227,6 +230,9 @@ struct Run {
     standing: Standing,
     crew: Crew,
     presence: Presence,
+    halt: Hopeless,
+    // The stage that fails with every unit, as the sink said last.
+    failing: Option<Failing>,
     watcher: Handle<Hold>,
     supervisor: Supervisor,
     start: Instant,
@@ -281,9 +287,20 @@ impl Run {
                 }
                 let Progress { committed, total, .. } = self.progress;
                 self.decide(Event::Progress { committed, total }, effects);
+                if from == Reporter::Sink {
+                    self.look_at_failing(report.failing, effects);
+                }
             }
             Incident::Interrupted => self.decide(Event::Interrupt, effects),
             Incident::Asked(ask, asker) => self.asked(ask, asker, effects),
+        }
+    }
+
+    fn look_at_failing(&mut self, failing: Option<Failing>, effects: &mut Vec<Effect>) {
+        let dead = failing.as_ref().map_or(0, |failing| failing.dead);
+        self.failing = failing;
+        if let Some(when) = self.halt.is_enough(dead) {
+            self.decide(Event::Hopeless(when), effects);
         }
     }
 
@@ -318,7 +335,10 @@ impl Run {
                     Effect::Kill(post) => self.children.kill(post),
                     Effect::Hold(hold) => self.watcher.reply(hold),
                     Effect::Say(notice) => {
-                        let text = words(self.workplace.posts(), notice);
+                        let text = match (notice, &self.failing) {
+                            (Notice::Halted, Some(failing)) => self.hopeless(failing),
+                            _ => words(self.workplace.posts(), notice),
+                        };
                         self.display.notice(&text);
                         self.log.iter().for_each(|log| log.note(OWN_NAME, &text));
                     }
@@ -327,6 +347,20 @@ impl Run {
             }
         }
         None
+    }
+
+    /// Why the run stops, and the way on.
+    fn hopeless(&self, failing: &Failing) -> String {
+        let Failing { stage, dead, error } = failing;
+        let stops = format!(
+            "every one of the first {dead} units of the stage `{stage}` failed: {error}; stopping, since this is hopeless"
+        );
+        match self.log {
+            Some(_) => format!(
+                "{stops}. When it is mended, the same command goes on; with --halt never it goes on in any case"
+            ),
+            None => format!("{stops}. With --halt never it goes on in any case"),
+        }
     }
 
     fn start(&mut self, post: Post, effects: &mut Vec<Effect>) {
@@ -376,6 +410,7 @@ fn words(posts: &Posts, notice: Notice) -> String {
         Notice::Anew(post, 0) => format!("starting {} anew", posts.name(post)),
         Notice::Anew(post, left) => format!("starting {} anew, {left} to go", posts.name(post)),
         Notice::AllAnew => "all of them are at work again".into(),
+        Notice::Halted => "a stage fails with every unit; stopping".into(),
         Notice::Draining => {
             "draining: what is being worked on is finished and recorded; Ctrl-C again stops at once"
                 .into()

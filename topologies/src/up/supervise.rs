@@ -24,6 +24,7 @@ use super::{
     exit,
     posts::{Post, Posts},
 };
+use crate::halt::When;
 
 /// The rest before a process is started again: at first, and after many failures in a row.
 const REST: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -63,6 +64,8 @@ pub enum Event {
     Workers(u32),
     /// Someone wants the run to end.
     Interrupt,
+    /// The run is hopeless.
+    Hopeless(When),
     /// Time has passed.
     Tick,
 }
@@ -97,6 +100,8 @@ pub enum Notice {
     Anew(Post, usize),
     /// The last of them has joined again.
     AllAnew,
+    /// A stage fails with every unit; the run stops.
+    Halted,
     /// What is being worked on is finished.
     Draining,
     /// Everything is ended at once.
@@ -212,6 +217,7 @@ impl Supervisor {
             Event::Progress { committed, total } => self.progress(now, committed, total),
             Event::Workers(workers) => self.count(now, workers, out),
             Event::Interrupt => self.interrupt(out),
+            Event::Hopeless(when) => self.halt(when, out),
             Event::Tick => {}
         }
         self.elapse(now, out);
@@ -260,6 +266,22 @@ impl Supervisor {
                 self.abort(exit::INTERRUPTED, out);
             }
             Phase::Aborting(_) | Phase::Finished => {}
+        }
+    }
+
+    /// What is not begun is left for another start. One that is about to end does so by itself.
+    fn halt(&mut self, when: When, out: &mut Vec<Effect>) {
+        if self.phase != Phase::Running || self.is_ending() {
+            return;
+        }
+        out.push(Effect::Say(Notice::Halted));
+        self.cause.get_or_insert(exit::DEAD);
+        match when {
+            When::Now => self.abort(exit::DEAD, out),
+            When::Soon => {
+                self.phase = Phase::Draining;
+                self.drain(Post::Ventilator, out);
+            }
         }
     }
 

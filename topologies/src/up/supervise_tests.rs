@@ -594,3 +594,34 @@ fn a_worker_that_does_not_come_back_keeps_the_others_at_work() {
         assert_eq!(run.tick(), [Effect::Start(WORKER)]);
     }
 }
+
+/// A stage that fails with every unit is told once, and what is begun is finished.
+#[test]
+fn a_hopeless_run_is_drained_and_its_code_is_that_of_dead_letters() {
+    let mut run = Script::new(Survival::Durable);
+    run.progress(20, Some(1_000));
+    let halted = run.event(Event::Hopeless(When::Soon));
+    assert_eq!(halted, [Effect::Say(Notice::Halted), Effect::Drain(Post::Ventilator)]);
+    assert_eq!(run.event(Event::Hopeless(When::Soon)), []);
+    run.ended(WORKER, WELL);
+    run.ended(OTHER, WELL);
+    run.ended(Post::Ventilator, Ending::Code(exit::DRAINED));
+    let ended = run.ended(Post::Sink, Ending::Code(exit::DRAINED));
+    assert_eq!(ended.last(), Some(&Effect::Finish(exit::DEAD)), "{ended:?}");
+}
+
+#[test]
+fn a_hopeless_run_ends_at_once_where_that_is_wanted() {
+    let mut run = Script::new(Survival::Durable);
+    let halted = run.event(Event::Hopeless(When::Now));
+    let all = [Post::Sink, Post::Ventilator, WORKER, OTHER];
+    assert_eq!(halted, [vec![Effect::Say(Notice::Halted)], kills(&all)].concat());
+}
+
+/// Fewer units than would be too many: there is nothing to stop.
+#[test]
+fn a_run_that_is_about_to_end_is_not_hopeless() {
+    let mut run = Script::new(Survival::Durable);
+    run.progress(20, Some(20));
+    assert_eq!(run.event(Event::Hopeless(When::Soon)), []);
+}

@@ -12,10 +12,10 @@ use proto::{kin, limits::Limits, plan::Stage};
 use super::{MapArgs, Refusal, reading::Reading};
 use crate::{
     embedded::ResultError,
+    halt::When,
     map::{
         arguments::Rows,
         calls::{Given, Written},
-        halt::When,
         jobs::Limit,
         printer::{Audience, audience},
         tally::Tally,

@@ -11,9 +11,9 @@ use proto::{kin, net::endpoint::this_host};
 
 use super::{MapArgs, Refusal, reading::Reading};
 use crate::{
+    halt::When,
     map::{
         arguments::Rows,
-        halt::When,
         joblog::{JobLog, Past},
         jobs::{Done, Job, Jobs, Line, Terms, kept_errors},
         printer::{Audience, Printer},

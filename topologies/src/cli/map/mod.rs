@@ -24,9 +24,9 @@ use worker::external::template::{Values, unknown_place};
 use super::complain;
 use crate::{
     Order,
+    halt::Halt,
     map::{
         arguments::{self, Cuts, Joint, Rows, Source},
-        halt::Halt,
         jobs::{Limit, Line},
         places::Places,
         printer::{Audience, audience},
@@ -88,7 +88,7 @@ pub(super) struct MapArgs {
     /// Leave out those that the job log has as good
     #[arg(long, requires = "joblog")]
     resume_failed: bool,
-    /// When to stop: never, or as in now,fail=1, soon,fail=10%, now,success=1
+    /// When to stop: never, or as in now,fail=1, soon,fail=10%, now,success=1, soon,hopeless=20
     #[arg(long, value_name = "WHEN,WHAT", default_value = "never", hide_default_value = true)]
     halt: Halt,
     /// Show what would be run

@@ -35,6 +35,7 @@ use super::{
     raw::{Raw, Table, Value},
     section::Section,
 };
+use crate::halt::Hopeless;
 
 /// What checks without an interpreter have found.
 pub(super) struct Checked {
@@ -79,6 +80,7 @@ fn parts(
         key: head.key,
         insecure: head.insecure,
         bind: head.bind,
+        halt: head.halt,
         source: source?,
         stages,
         sink: sink.config,
@@ -93,6 +95,7 @@ struct Head {
     key: Option<PathBuf>,
     insecure: bool,
     bind: Option<Endpoint>,
+    halt: Hopeless,
 }
 
 fn head(path: &Path, root: &Table, files: &Files, problems: &mut Vec<Problem>) -> Head {
@@ -114,11 +117,19 @@ fn head(path: &Path, root: &Table, files: &Files, problems: &mut Vec<Problem>) -
             None
         }
     });
+    let halt = reader.text("halt").and_then(|written| match written.value.parse() {
+        Ok(rule) => Some(rule),
+        Err(problem) => {
+            reader.refuse(&written.place, Fault::BadHalt { problem });
+            None
+        }
+    });
     Head {
         name: name.unwrap_or_else(|| name_of(path)),
         key,
         insecure: reader.boolean("insecure").unwrap_or(false),
         bind,
+        halt: halt.unwrap_or_default(),
     }
 }
 

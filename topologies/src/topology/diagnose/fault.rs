@@ -141,6 +141,9 @@ pub enum Fault {
     /// An endpoint that is of no use to other machines.
     #[error("{problem}")]
     BadBind { problem: String },
+    /// No rule for when a run is hopeless.
+    #[error("{problem}")]
+    BadHalt { problem: String },
     /// A folder that is not there.
     #[error("the folder `{folder}` of `{key}` does not exist")]
     NoFolder { key: &'static str, folder: String },
@@ -294,6 +297,7 @@ impl Fault {
             Self::NoProgram { .. } => "no-program",
             Self::NoKey { .. } => "no-key",
             Self::BadBind { .. } => "bad-bind",
+            Self::BadHalt { .. } => "bad-halt",
             Self::NoFolder { .. } => "no-folder",
             Self::UnknownEnding { .. } => "unknown-ending",
             Self::SameFile { .. } => "same-file",

@@ -103,6 +103,9 @@ impl Fault {
                 "write it like \"tcp://*:5557\", or with an address of this machine instead of *"
                     .into()
             }
+            Self::BadHalt { .. } => {
+                "leave `halt` out to stop once the first 20 units of a stage have all failed".into()
+            }
             Self::NoFolder { folder, .. } => format!("make it first: mkdir -p {folder}"),
             Self::UnknownEnding { .. } => unknown_ending(),
             Self::SameFile { .. } => "give it a file of its own".into(),
