@@ -201,6 +201,24 @@ impl<T> Arrange<T> {
         entries.into_iter().flatten()
     }
 
+    /// Gives up those entries that wait, and that `keep` refuses (input order only): as (first unit,
+    /// count).
+    pub fn give_up(&mut self, keep: impl Fn(&T) -> bool) -> Vec<(u64, u64)> {
+        let mut gone = Vec::new();
+        if let Waiting::Input(entries) = &mut self.waiting {
+            entries.retain(|first, entry| {
+                let stays = keep(&entry.item);
+                if !stays {
+                    gone.push((*first, entry.count));
+                    self.units -= entry.count;
+                    self.bytes -= entry.bytes;
+                }
+                stays
+            });
+        }
+        gone
+    }
+
     /// What is held, from the lowest unit on (in completion order: as it came), as (first unit,
     /// count, item); for keeping it durably.
     pub fn held(&self) -> impl Iterator<Item = (u64, u64, &T)> {

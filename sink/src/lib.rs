@@ -78,7 +78,7 @@ pub use output::{
     made,
 };
 #[cfg(feature = "cli")]
-pub use record::{log, retry, run_dir};
+pub use record::{log, retry, run_dir, versions};
 #[cfg(feature = "cli")]
 pub use report::{
     figures, joblog, manifest,

@@ -33,6 +33,44 @@ pub struct Entry {
     pub outcome: Outcome,
 }
 
+impl Entry {
+    /// Cuts it in two at a unit within it: what is of the units below, and what is of the others.
+    pub fn cut(self, at: UnitId) -> (Self, Option<Self>) {
+        let count = at.saturating_sub(self.first);
+        if count == 0 || count >= self.count {
+            return (self, None);
+        }
+        let (low, high) = match self.outcome {
+            Outcome::Values { origin, units, timing } => {
+                let place = usize::try_from(count).unwrap_or(usize::MAX).min(units.len());
+                let (before, behind) = cut_timing(&timing, count);
+                let low = units.slice(0..place);
+                let low = Outcome::Values { origin: origin.clone(), units: low, timing: before };
+                let units = units.slice(place..units.len());
+                (low, Outcome::Values { origin, units, timing: behind })
+            }
+            other => (other.clone(), other),
+        };
+        let rest = Self { first: at, count: self.count - count, outcome: high };
+        (Self { first: self.first, count, outcome: low }, Some(rest))
+    }
+}
+
+/// How many units in a row, and how long each took.
+type Timing = Vec<(u32, u32)>;
+
+/// A list of times, cut after so many units.
+fn cut_timing(timing: &[(u32, u32)], units: u64) -> (Timing, Timing) {
+    let (mut left, mut before, mut behind) = (units, Vec::new(), Vec::new());
+    for (run, us) in timing {
+        let low = u32::try_from(left.min(u64::from(*run))).unwrap_or(*run);
+        left -= u64::from(low);
+        before.extend((low > 0).then_some((low, *us)));
+        behind.extend((*run > low).then_some((*run - low, *us)));
+    }
+    (before, behind)
+}
+
 /// What became of one unit or of consecutive ones.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {

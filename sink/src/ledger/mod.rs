@@ -57,7 +57,7 @@ pub struct Ledger {
     waiting: Waiting,
     // Every unit that was taken in, written or waiting.
     taken: RangeSet,
-    // Units of a finished run are tried again; their places in the output have been passed.
+    // Units that failed are tried again; their places in the output have been passed.
     late: bool,
 }
 
@@ -74,12 +74,11 @@ impl Ledger {
     ) -> Result<Self, OutputError> {
         let writer = Writer::open(&config, carries_input, checkpoint, claim)?;
         let late = checkpoint.is_some_and(|checkpoint| checkpoint.late);
-        let order = if late { Order::Completion } else { config.order };
         let watermark = checkpoint.map_or(0, |checkpoint| checkpoint.watermark);
         let covered = checkpoint.map(|checkpoint| checkpoint.covered.clone()).unwrap_or_default();
         Ok(Self {
             writer,
-            waiting: Waiting::new(order, watermark),
+            waiting: Waiting::new(config.order, watermark),
             taken: RangeSet::from_parts(0, covered),
             late,
             config,
@@ -241,13 +240,13 @@ impl Ledger {
     /// [checkpoint](Self::unsynced_snapshot), than to the log as well. Those that wait for an
     /// earlier one are only if they `may_wait` without being logged.
     pub fn can_be_the_log(&mut self, entries: &[Entry], may_wait: bool) -> bool {
-        let ranges = if self.waiting.is_in_order() { 1 } else { self.taken.ranges() };
+        let ranges = if self.waiting.is_in_order() && !self.late { 1 } else { self.taken.ranges() };
         let ranges = ranges as u64 * size_of::<(UnitId, UnitId)>() as u64;
         let checkpoint = CHECKPOINT_BYTES + self.writer.aggregates.size_hint() as u64 + ranges;
         let bytes: u64 = entries.iter().map(Entry::bytes).sum();
         bytes >= LOG_BYTES_MAX.max(checkpoint * CHECKPOINT_PART)
             && self.has_files_only()
-            && (may_wait || entries.iter().any(|entry| self.waiting.would_release(entry.first)))
+            && (may_wait || entries.iter().any(|entry| self.would_release(entry.first)))
     }
 
     /// From here on it counts which stage fails with every unit.
@@ -258,6 +257,10 @@ impl Ledger {
     /// The stage that fails with every unit, if that has changed since this was last asked.
     pub fn take_failing(&mut self) -> Option<Option<Failing>> {
         self.writer.take_failing()
+    }
+
+    fn would_release(&self, first: UnitId) -> bool {
+        self.is_late(first) || self.waiting.would_release(first)
     }
 
     /// Whether whoever read the output has gone since this was last asked.
@@ -276,23 +279,47 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`] when an output can't be written; nothing can be written afterwards.
     pub fn take(&mut self, entries: Vec<Entry>) -> Result<bool, LedgerError> {
+        let mut any = false;
         for entry in entries {
             let (first, count) = (entry.first, entry.count);
             if self.taken.intersects(first..first + count) {
                 continue;
             }
             self.taken.insert(first..first + count);
+            let Some(entry) = self.write_late(entry, &mut any)? else { continue };
             if let Err(error) = self.waiting.push(entry) {
                 // Ruled out by the line above; if not, a unit must not be written twice.
                 tracing::error!(%error, "an outcome is not written");
             }
         }
-        let mut any = false;
         while let Some(entry) = self.waiting.pop()? {
             self.writer.write(entry)?;
             any = true;
         }
         Ok(any)
+    }
+
+    /// Writes what is of units that are tried again, whose turn is over; the rest of it, if any.
+    fn write_late(&mut self, entry: Entry, any: &mut bool) -> Result<Option<Entry>, LedgerError> {
+        if !self.is_late(entry.first) {
+            return Ok(Some(entry));
+        }
+        let (entry, rest) = entry.cut(self.waiting.watermark());
+        self.writer.write(entry)?;
+        *any = true;
+        Ok(rest)
+    }
+
+    /// Whether everything behind this unit may be written already.
+    fn is_late(&self, unit: UnitId) -> bool {
+        self.waiting.is_in_order() && unit < self.waiting.watermark()
+    }
+
+    /// Forgets the failures that wait for an earlier outcome, so that their units are tried again.
+    pub fn give_up_dead(&mut self) {
+        for (first, count) in self.waiting.give_up_dead() {
+            self.taken.remove(first..first + count);
+        }
     }
 
     /// Writes what waits for an earlier outcome that will not come, in its order.
@@ -369,14 +396,13 @@ impl Ledger {
 
     /// The units that are written.
     fn covered(&self) -> Vec<(UnitId, UnitId)> {
-        let watermark = match self.waiting.is_in_order() {
-            true => self.waiting.watermark(),
-            false => self.taken.watermark(),
-        };
-        let below = (watermark > 0).then_some((0, watermark));
         // In order whatever lies above waits, and otherwise nothing does.
-        let above = (!self.waiting.is_in_order()).then(|| self.taken.above());
-        below.into_iter().chain(above.into_iter().flatten()).collect()
+        let end = match self.waiting.is_in_order() {
+            true => self.waiting.watermark(),
+            false => UnitId::MAX,
+        };
+        let ranges = self.taken.iter().map(|range| (range.start, range.end.min(end)));
+        ranges.take_while(|(start, _)| *start < end).collect()
     }
 
     /// Closes the outputs.

@@ -4,7 +4,7 @@ use std::io;
 
 use thiserror::Error;
 
-use super::{log::LogError, run_dir::RunDirError};
+use super::{log::LogError, retry::RetryError, run_dir::RunDirError};
 use crate::{
     ledger::error::LedgerError, output::error::OutputError, report::manifest::ManifestError,
     waiting::fault::WaitingError,
@@ -39,6 +39,9 @@ pub enum RecordError {
     /// What was written before could not be made safe.
     #[error("what was recorded before could not be made safe")]
     NotSafe,
+    /// What has failed can't be put back.
+    #[error(transparent)]
+    Retry(#[from] RetryError),
     /// No thread could be made.
     #[error("cannot start: {0}")]
     Io(#[from] io::Error),

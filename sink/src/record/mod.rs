@@ -10,6 +10,7 @@
 //! - [`carried`]: what is counted over all starts of a run's processes
 //! - [`terms`]: what a recorder may write to, and whom it tells
 //! - [`retry`]: gives dead units another try
+//! - [`versions`]: the topologies that a run was made with
 //! - [`error`]: why outcomes can't be recorded
 
 pub mod carried;
@@ -24,3 +25,4 @@ pub mod retry;
 pub mod run_dir;
 pub mod syncer;
 pub mod terms;
+pub mod versions;

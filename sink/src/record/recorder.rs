@@ -17,9 +17,11 @@ use super::{
     durable::{Durable, recorded},
     error::RecordError,
     resume::{Resumed, WINDOW, resume},
+    retry,
     run_dir::RunDir,
     syncer::{self, SyncJob, SyncRequest, Syncer},
     terms::{Room, Terms},
+    versions,
 };
 use crate::{
     accept::entry::Entry,
@@ -130,7 +132,17 @@ impl Recorder {
         draw: u64,
         mut terms: Terms,
     ) -> Result<(Self, ResumePoint), RecordError> {
-        let resumed = resume(config, carries_input, run_dir, draw, &mut terms)?;
+        let mut resumed = resume(config.clone(), carries_input, run_dir, draw, &mut terms)?;
+        if retry::is_revival_ordered(&resumed.durable.run_dir)? {
+            // All there is has to stand in one checkpoint, from which the failures are then taken out.
+            resumed.ledger.give_up_dead();
+            resumed.durable.checkpoint(&mut resumed.ledger)?;
+            let Resumed { ledger, durable, .. } = resumed;
+            drop(ledger);
+            retry::revive(&durable.run_dir)?;
+            resumed = resume(config, carries_input, durable.run_dir, draw, &mut terms)?;
+        }
+        resumed.settle_version()?;
         let Resumed { ledger, durable, carried, point } = resumed;
         let joblog = open_joblog(&terms)?;
         let mut recorder = Self {
@@ -339,10 +351,11 @@ impl Recorder {
         let Some(durable) = &self.durable else { return Ok(()) };
         durable.run_dir.record_summary(summary)?;
         let plan: Option<String> = durable.run_dir.fact("plan")?;
+        let versions = versions::read(&durable.run_dir)?;
         manifest::write(
             durable.run_dir.path(),
             summary,
-            &plan.unwrap_or_default(),
+            manifest::Begun { plan: plan.unwrap_or_default(), versions },
             &self.ledger.written(),
             self.ledger.followed(),
         )?;

@@ -14,8 +14,9 @@ use super::{
     error::RecordError,
     log::{Log, LogError, read_segment},
     logged::Record,
-    run_dir::RunDir,
+    run_dir::{RunDir, RunDirError},
     terms::{Room, Terms},
+    versions,
 };
 use crate::{
     config::SinkConfig,
@@ -33,6 +34,20 @@ pub(super) struct Resumed {
     pub(super) durable: Durable,
     pub(super) carried: CarriedCounts,
     pub(super) point: ResumePoint,
+}
+
+impl Resumed {
+    /// Notes from which unit on the last version of the topology holds, unless that is known.
+    pub(super) fn settle_version(&self) -> Result<(), RunDirError> {
+        let run_dir = &self.durable.run_dir;
+        let mut versions = versions::read(run_dir)?;
+        let Some(last) = versions.last_mut().filter(|last| last.from_unit.is_none()) else {
+            return Ok(());
+        };
+        last.from_unit = Some(self.point.committed.watermark());
+        last.units_before = self.point.committed.len();
+        versions::write(run_dir, &versions)
+    }
 }
 
 /// Opens the run in `run_dir`, which is named by `draw` if it is new.

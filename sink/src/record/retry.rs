@@ -1,8 +1,8 @@
 //! Gives units that failed for good another try.
 //!
-//! Owns the step from a finished run to one that lacks these units again; refuses to run it: the
-//! next start of the pipeline finds them uncommitted and does what it always does. What they
-//! give then is written behind what is there, since its place in the middle has been passed.
+//! Owns the step from a run to one that lacks these units again; refuses to run it: the next start of
+//! the pipeline finds them uncommitted and does what it always does. What they give then is written
+//! behind what is there, since its place in the middle has been passed.
 
 use std::{
     fs, io,
@@ -91,12 +91,50 @@ pub fn retry(path: &Path, ids: &[u64]) -> Result<Vec<u64>, RetryError> {
     if run_dir.fact("finished")? != Some(true) {
         return Err(unfinished());
     }
-    let mut checkpoint: Checkpoint = run_dir.fact("checkpoint")?.ok_or_else(unfinished)?;
-    let (file, letters) = letters(&run_dir)?;
+    let (_, letters) = letters(&run_dir)?;
     if let Some(id) = ids.iter().find(|id| !letters.iter().any(|letter| letter.id == **id)) {
         return Err(RetryError::NotDead { id: *id });
     }
-    let wanted = |letter: &DeadLetter| ids.is_empty() || ids.contains(&letter.id);
+    put_back(&run_dir, |letter| ids.is_empty() || ids.contains(&letter.id))
+}
+
+/// Under this name the run directory knows that what has failed is to be tried again, once a sink
+/// has it.
+const REVIVE: &str = "revive";
+
+/// Has the next sink of a run try again what has failed so far, whether the run is finished or not.
+///
+/// # Errors
+/// [`RunDirError`] when the directory can't be written.
+pub fn order_revival(run_dir: &RunDir) -> Result<(), RunDirError> {
+    run_dir.record(REVIVE, &true)
+}
+
+/// Whether that was ordered, and has not been done.
+///
+/// # Errors
+/// [`RunDirError`] when the directory can't be read.
+pub fn is_revival_ordered(run_dir: &RunDir) -> Result<bool, RunDirError> {
+    Ok(run_dir.fact(REVIVE)?.unwrap_or_default())
+}
+
+/// Takes the letters of all units out, as it was ordered. The last checkpoint of the run directory has
+/// to be all there is.
+///
+/// # Errors
+/// [`RetryError`] when the letters or the directory can't be used.
+pub(super) fn revive(run_dir: &RunDir) -> Result<(), RetryError> {
+    put_back(run_dir, |_| true)?;
+    Ok(run_dir.forget(REVIVE)?)
+}
+
+fn put_back(
+    run_dir: &RunDir,
+    wanted: impl Fn(&DeadLetter) -> bool,
+) -> Result<Vec<u64>, RetryError> {
+    let unfinished = || RetryError::Unfinished { path: run_dir.path().into() };
+    let mut checkpoint: Checkpoint = run_dir.fact("checkpoint")?.ok_or_else(unfinished)?;
+    let (file, letters) = letters(run_dir)?;
     let (again, stay): (Vec<_>, Vec<_>) = letters.into_iter().partition(wanted);
     let mut covered = RangeSet::from_parts(0, checkpoint.covered.clone());
     for letter in &again {
@@ -104,6 +142,9 @@ pub fn retry(path: &Path, ids: &[u64]) -> Result<Vec<u64>, RetryError> {
     }
     let below = (covered.watermark() > 0).then_some((0, covered.watermark()));
     checkpoint.covered = below.into_iter().chain(covered.above()).collect();
+    if again.is_empty() {
+        return Ok(Vec::new());
+    }
     checkpoint.counts.dead -= again.len() as u64;
     let stages: Vec<String> = run_dir.fact("stages")?.unwrap_or_default();
     for letter in &again {
@@ -111,7 +152,13 @@ pub fn retry(path: &Path, ids: &[u64]) -> Result<Vec<u64>, RetryError> {
             checkpoint.flow.revived(stage);
         }
     }
-    checkpoint.late = true;
+    let is_a_beginning = covered.above().next().is_none();
+    if checkpoint.counts.results == 0 && is_a_beginning {
+        // Nothing is written yet, so nothing has lost its place.
+        checkpoint.watermark = checkpoint.watermark.min(covered.watermark());
+    } else {
+        checkpoint.late = true;
+    }
     let mut text = Vec::new();
     for letter in &stay {
         // A letter was read from JSON, so it has a JSON form.
@@ -121,7 +168,7 @@ pub fn retry(path: &Path, ids: &[u64]) -> Result<Vec<u64>, RetryError> {
     checkpoint.dead.bytes = text.len() as u64;
     checkpoint.dead.rows = stay.len() as u64;
     run_dir.record_letters(&checkpoint, &file, &text)?;
-    let _ = fs::remove_file(path.join(MANIFEST));
+    let _ = fs::remove_file(run_dir.path().join(MANIFEST));
     Ok(again.iter().map(|letter| letter.id).collect())
 }
 

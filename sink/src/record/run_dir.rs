@@ -251,6 +251,15 @@ impl RunDir {
         Ok(())
     }
 
+    /// Forgets a fact; that is safe when this returns.
+    ///
+    /// # Errors
+    /// [`RunDirError`] when the database fails.
+    pub fn forget(&self, key: &str) -> Result<(), RunDirError> {
+        let failed = |source| RunDirError::Database { path: self.path.join(DATABASE), source };
+        self.database.execute("DELETE FROM fact WHERE key = ?1", [key]).map(drop).map_err(failed)
+    }
+
     /// Records several facts at once: after a kill all of them are known, or none.
     ///
     /// # Errors
@@ -344,10 +353,7 @@ impl RunDir {
             let gone = if data.is_file() { fs::remove_file(&file) } else { Ok(()) };
             gone.map_err(|source| OutputError::Open { path: file, source })?;
         }
-        let deleted = self.database.execute("DELETE FROM fact WHERE key = 'letters'", []);
-        deleted
-            .map(drop)
-            .map_err(|source| RunDirError::Database { path: self.path.join(DATABASE), source })
+        self.forget("letters")
     }
 
     /// Counts a start of the sink: the run, drawn by `draw` if it has none yet, and the epoch.

@@ -28,7 +28,7 @@ use self::{
     runs::{RunMark, Runs},
 };
 use crate::{
-    accept::entry::Entry,
+    accept::entry::{Entry, Outcome},
     arrange::{Arrange, ArrangeError},
     order::Order,
 };
@@ -145,6 +145,11 @@ impl Waiting {
     /// What waits in memory.
     pub fn in_memory(&self) -> impl Iterator<Item = &Entry> {
         self.memory.held().map(|(_, _, entry)| entry)
+    }
+
+    /// Gives up the failures that wait in memory: the units, as ranges. Those on disk stay.
+    pub fn give_up_dead(&mut self) -> Vec<(UnitId, u64)> {
+        self.memory.give_up(|entry| !matches!(entry.outcome, Outcome::Dead { .. }))
     }
 
     /// What waits in memory and begins with this unit.

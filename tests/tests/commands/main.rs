@@ -9,6 +9,7 @@ mod flags;
 mod found_from_elsewhere;
 mod given_on_stdin;
 mod map;
+mod mended;
 mod newcomer;
 mod nothing_left;
 mod one_run_a_folder;

@@ -25,7 +25,7 @@ use proto::{
     streams::{self, StreamsError},
 };
 use sink::{
-    Existing, Spared,
+    Existing, Spared, Summary,
     claim::Files,
     config::OutputSpec,
     figures::counted,
@@ -48,7 +48,7 @@ use crate::{
         display::{Voice, notice},
         exit,
         presence::Presence,
-        record::{self, RecordError, RunState},
+        record::{self, Changed, RecordError, RunState},
         run_dir::{self, ForgetError},
         workplace::Flags,
     },
@@ -90,6 +90,13 @@ pub(super) struct UpArgs {
     /// Begin anew: forget what the run directory holds
     #[arg(long)]
     fresh: bool,
+    /// Go on with a run whose stages, settings or source have changed: results that are there stay,
+    /// what is left or has failed is done with what is new
+    #[arg(long, conflicts_with_all = ["fresh", "ephemeral"])]
+    accept_change: bool,
+    /// Go on with a run whose source has only grown, also a finished one: do what is new
+    #[arg(long = "continue", conflicts_with_all = ["fresh", "ephemeral", "accept_change"])]
+    goes_on: bool,
     /// Write over files that are there and that no run of this run directory has made
     #[arg(long)]
     overwrite: bool,
@@ -322,10 +329,17 @@ impl UpArgs {
             RecordError::RunDir(RunDirError::Locked(error)) => ends_soon(error),
             _ => false,
         };
-        let check_in = || record::check_in(path, topology);
+        let changed = match (self.accept_change, self.goes_on) {
+            (true, _) => Changed::Accepted,
+            (_, true) => Changed::Grown,
+            _ => Changed::Refused,
+        };
+        let check_in = || record::check_in(path, topology, changed);
         let standing =
             once_free(check_in, held, || self.say_waiting(path)).map_err(|error| match error {
-                RecordError::Other { .. } => (exit::TOPOLOGY, error.to_string()),
+                RecordError::Other { .. } | RecordError::Never { .. } => {
+                    (exit::TOPOLOGY, error.to_string())
+                }
                 error => (exit::INPUT_OUTPUT, with_causes(&error)),
             })?;
         match standing {
@@ -368,6 +382,12 @@ impl UpArgs {
         let summary = summary.ok_or_else(|| {
             failed(format!("{} says that its run is finished, but not how", path.display()))
         })?;
+        if let Some(gone) = gone(&summary) {
+            return Err(failed(format!(
+                "this run is finished, and {} is gone: put it back, or --fresh runs everything again",
+                gone.display()
+            )));
+        }
         let facts = match self.output {
             Format::Text => format!("\n\n{}", summary.to_string().trim_end()),
             Format::Json => String::new(),
@@ -438,6 +458,14 @@ impl UpArgs {
         let files = files.into_iter().filter_map(|(what, path)| Some(spared(what, path?)));
         files.chain([spared("the topology", self.file.clone())]).collect()
     }
+}
+
+/// The output or the dead letters of a finished run, if somebody has taken them away.
+fn gone(summary: &Summary) -> Option<&Path> {
+    let output = summary.output.as_ref().map(|output| output.path.as_path());
+    let letters = summary.dead_letters.as_deref().filter(|_| summary.dead > 0);
+    let is_gone = |path: &&Path| fs::symlink_metadata(path).is_err();
+    output.into_iter().chain(letters).find(is_gone)
 }
 
 /// Who has a run directory, as far as that is known: `already running: pid 123 since 09:02, 41 %`.

@@ -5,6 +5,7 @@
 //! [`control`] hears what others of this user ask; this file joins them. Everything that happens comes through one channel to one thread, which also
 //! starts the processes: they end when it does. Refuses to do any of the run's work itself.
 
+pub mod changes;
 pub mod children;
 pub mod control;
 pub mod crew;
@@ -54,12 +55,18 @@ use self::{
     posts::{Post, Posts},
     presence::Presence,
     progress::Progress,
+    record::Record,
     relay::Said,
     standing::Standing,
     supervise::{Effect, Ending, Event, Hold, Notice, Supervisor, Survival},
     workplace::{Flags, Workplace, WorkplaceError},
 };
-use crate::{halt::Hopeless, logs::writer::Log, runs::entry::Facts, topology::Topology};
+use crate::{
+    halt::Hopeless,
+    logs::writer::Log,
+    runs::{entry::Facts, wire},
+    topology::Topology,
+};
 
 /// What happens is queued up to here; then whoever has more to tell waits.
 const INCIDENTS_MAX: usize = 256;
@@ -164,6 +171,7 @@ pub fn run(topology: &Topology, options: &Options) -> Result<RunEnd, UpError> {
         standing: Standing::default(),
         crew: Crew::default(),
         presence,
+        run_dir: options.flags.run_dir.clone(),
         halt: topology.halt,
         failing: None,
         watcher,
@@ -230,6 +238,7 @@ struct Run {
     standing: Standing,
     crew: Crew,
     presence: Presence,
+    run_dir: Option<PathBuf>,
     halt: Hopeless,
     // The stage that fails with every unit, as the sink said last.
     failing: Option<Failing>,
@@ -300,7 +309,17 @@ impl Run {
         let dead = failing.as_ref().map_or(0, |failing| failing.dead);
         self.failing = failing;
         if let Some(when) = self.halt.is_enough(dead) {
+            self.note_halted();
             self.decide(Event::Hopeless(when), effects);
+        }
+    }
+
+    /// Before anything else is done: a launcher that is killed then has stopped the run all the same.
+    fn note_halted(&mut self) {
+        let is_news = self.supervisor.state() == wire::State::Running;
+        let Some(run_dir) = self.run_dir.as_deref().filter(|_| is_news) else { return };
+        if let Err(error) = Record::note_halted(run_dir) {
+            tracing::warn!(%error, "what has failed will not be tried again by itself");
         }
     }
 
@@ -357,7 +376,7 @@ impl Run {
         );
         match self.log {
             Some(_) => format!(
-                "{stops}. When it is mended, the same command goes on; with --halt never it goes on in any case"
+                "{stops}. When it is mended, the same command goes on, and tries these again; with --halt never it goes on in any case"
             ),
             None => format!("{stops}. With --halt never it goes on in any case"),
         }

@@ -1,7 +1,7 @@
 //! What a run directory is for: which topology and which source began it.
 //!
-//! Owns the comparison of what was begun with what is asked for now; refuses to go on with
-//! anything else. Names every difference, so that nobody has to guess why.
+//! Owns whether a run goes on with what is asked for now, and what has to be recorded for that; refuses
+//! to go on with anything else. Names every difference, so that nobody has to guess why.
 
 use std::{
     fs, io,
@@ -14,11 +14,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sink::{
     names::DATABASE,
+    retry,
     run_dir::{RunDir, RunDirError},
+    versions::{self, Version},
 };
 use thiserror::Error;
-use ventilator::source::{Depth, SourceError, difference};
+use ventilator::source::{
+    self, Depth, Difference, Growth, GrowthError, SourceError, SourceSpec, difference,
+};
 
+use super::changes::{self, Change, Verdict};
 use crate::topology::Topology;
 
 /// Its name in the run directory.
@@ -29,9 +34,32 @@ const FILE: &str = "topology.json";
 pub struct Record {
     /// Everything in the topology that decides the results.
     pub topology: Value,
+    /// The run was stopped as hopeless, and nobody has gone on with it since.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub halted: bool,
+}
+
+fn is_false(is: &bool) -> bool {
+    !is
 }
 
 impl Record {
+    fn of(topology: &Topology) -> Self {
+        Self { topology: topology.canonical(), halted: false }
+    }
+
+    /// Notes that the run in `run_dir` is stopped as hopeless, so that its next start tries again what
+    /// has failed.
+    ///
+    /// # Errors
+    /// [`io::Error`] when that can't be kept.
+    pub fn note_halted(run_dir: &Path) -> io::Result<()> {
+        match Self::read(run_dir)? {
+            Some(record) => Self { halted: true, ..record }.write(run_dir),
+            None => Ok(()),
+        }
+    }
+
     /// What began the run in `run_dir`, if one was begun there.
     ///
     /// # Errors
@@ -64,12 +92,24 @@ pub enum RunState {
 #[derive(Debug, Error)]
 pub enum RecordError {
     /// Another topology or source.
-    #[error("{} holds a run of something else:\n{}use another --run-dir, or --fresh to start over", path.display(), list(differences))]
+    #[error("{} holds a run of something else:\n{differences}{way}use another --run-dir, or --fresh to start over", path.display())]
     Other {
         /// The run directory.
         path: PathBuf,
-        /// What differs, a line each.
-        differences: Vec<String>,
+        /// What differs, in lines.
+        differences: String,
+        /// How it could go on.
+        way: String,
+    },
+    /// A change that was accepted, and with which no run can go on.
+    #[error("the run in {} can't go on with what has changed:\n{differences}{why}; use another --run-dir, or --fresh to start over", path.display())]
+    Never {
+        /// The run directory.
+        path: PathBuf,
+        /// What differs, in lines.
+        differences: String,
+        /// Why.
+        why: String,
     },
     /// The source can't be read.
     #[error("cannot read the source: {0}")]
@@ -87,17 +127,34 @@ pub enum RecordError {
     },
 }
 
-fn list(differences: &[String]) -> String {
-    differences.iter().map(|difference| format!("  {difference}\n")).collect()
+fn list(changes: &[Change]) -> String {
+    changes.iter().map(|change| format!("  {change}\n")).collect()
 }
 
-/// Whether the run in `path` is one of this topology over this source, and where it stands; a
-/// new one is recorded.
+/// What somebody wants of a run whose topology or source is not what it was any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Changed {
+    /// It is refused.
+    Refused,
+    /// It goes on with a source that has only grown.
+    Grown,
+    /// It goes on with what is new of both; what has failed is tried again with new code.
+    Accepted,
+    /// The same, but what has failed is left to whoever asks.
+    AcceptedBut,
+}
+
+/// Whether the run in `path` is one of this topology over this source, or may go on as one, and where
+/// it stands; a new one is recorded.
 ///
 /// # Errors
 /// [`RecordError`] when it is a run of something else, or can't be used.
-pub fn check_in(path: &Path, topology: &Topology) -> Result<RunState, RecordError> {
-    let asked = Record { topology: topology.canonical() };
+pub fn check_in(
+    path: &Path,
+    topology: &Topology,
+    changed: Changed,
+) -> Result<RunState, RecordError> {
+    let asked = Record::of(topology);
     let file = path.join(FILE);
     let failed = |source| RecordError::Io { path: file.clone(), source };
     let Some(begun) = Record::read(path).map_err(failed)? else {
@@ -105,22 +162,131 @@ pub fn check_in(path: &Path, topology: &Topology) -> Result<RunState, RecordErro
         asked.write(path).map_err(failed)?;
         return Ok(RunState::New);
     };
-    let mut differences = Vec::new();
-    compare("", &begun.topology, &asked.topology, &mut differences);
-    if !differences.is_empty() {
-        return Err(RecordError::Other { path: path.into(), differences });
+    let changes = changes::between(&begun.topology, &asked.topology);
+    if changed == Changed::Refused && !changes.is_empty() {
+        return Err(refused(path, &changes, None));
     }
     if !path.join(DATABASE).is_file() {
+        asked.write(path).map_err(failed)?;
         return Ok(RunState::New);
     }
     let run_dir = RunDir::open(path)?;
-    let (finished, run) = (run_dir.fact("finished")?, run_dir.fact::<RunId>("run")?);
-    drop(run_dir);
-    let finished = finished == Some(true);
-    if let Some(changed) = change(path, topology, run, finished)? {
-        return Err(RecordError::Other { path: path.into(), differences: vec![changed] });
+    let run = run_dir.fact::<RunId>("run")?;
+    let is_finished = run_dir.fact("finished")? == Some(true);
+    let growth = match changed {
+        Changed::Refused => match change(path, topology, run, is_finished)? {
+            Some(how) => return Err(refused(path, &changes, Some(how))),
+            None => None,
+        },
+        _ => accepted(path, topology, run, (&changes, changed))?,
+    };
+    let grows = growth.is_some() || has(&changes, Verdict::Growth);
+    let works = has(&changes, Verdict::Work);
+    let revives = begun.halted || works && changed == Changed::Accepted;
+    let has_failed = retry::letters(&run_dir).is_ok_and(|(_, letters)| !letters.is_empty());
+    let revives = revives && (has_failed || !is_finished);
+    if is_finished && !grows && !revives && changed != Changed::AcceptedBut {
+        // Nothing is left that a change would be for.
+        let ordered = retry::is_revival_ordered(&run_dir)?;
+        return Ok(if ordered { RunState::Unfinished } else { RunState::Finished });
     }
-    Ok(if finished { RunState::Finished } else { RunState::Unfinished })
+    run_dir.in_one_transaction(|| {
+        if !changes.is_empty() {
+            run_dir.forget("plan")?;
+            note_version(&run_dir, &begun.topology, &asked.topology)?;
+        }
+        if grows {
+            run_dir.forget("units")?;
+            run_dir.record("finished", &false)?;
+        }
+        if revives { retry::order_revival(&run_dir) } else { Ok(()) }
+    })?;
+    growth.map_or(Ok(()), Growth::accept)?;
+    asked.write(path).map_err(failed)?;
+    Ok(RunState::Unfinished)
+}
+
+fn has(changes: &[Change], verdict: Verdict) -> bool {
+    changes.iter().any(|change| change.verdict() == verdict)
+}
+
+/// Whether a run can go on with these changes; by what its source has grown.
+fn accepted(
+    path: &Path,
+    topology: &Topology,
+    run: Option<RunId>,
+    (changes, changed): (&[Change], Changed),
+) -> Result<Option<Growth>, RecordError> {
+    let never = |change: &Change| {
+        match change.verdict() {
+        Verdict::Never(why) => Some(why.to_owned()),
+        Verdict::Work if changed == Changed::Grown => {
+            Some("--continue goes on with a source that has grown, and with nothing else; --accept-change takes other stages too".into())
+        }
+        _ => None,
+    }
+    };
+    let never = changes.iter().find_map(never);
+    let refuse = |why| RecordError::Never { path: path.into(), differences: list(changes), why };
+    if let Some(why) = never {
+        return Err(refuse(why));
+    }
+    let Some(run) = run else { return Ok(None) };
+    match source::growth(&left_out(path, topology), path, run) {
+        Ok(growth) => Ok(growth),
+        Err(GrowthError::Source(error)) => Err(error.into()),
+        // The same copy is compared with what is given again.
+        Err(GrowthError::Stream) if changed != Changed::Grown => Ok(None),
+        Err(error) => Err(refuse(format!("the source ({}) {error}", named(topology)))),
+    }
+}
+
+/// The run goes on with another topology, from a unit on that its sink will know.
+fn note_version(run_dir: &RunDir, before: &Value, now: &Value) -> Result<(), RunDirError> {
+    let mut versions = versions::read(run_dir)?;
+    let version = |topology: &Value, from_unit| Version {
+        from_unit,
+        units_before: 0,
+        topology: topology.clone(),
+    };
+    if versions.is_empty() {
+        versions.push(version(before, Some(0)));
+    }
+    // One that no sink has seen has done nothing.
+    versions.pop_if(|last| last.from_unit.is_none());
+    versions.push(version(now, None));
+    versions::write(run_dir, &versions)
+}
+
+fn refused(path: &Path, changes: &[Change], content: Option<Difference>) -> RecordError {
+    let never = changes.iter().find_map(|change| match change.verdict() {
+        Verdict::Never(why) => Some(why),
+        _ => None,
+    });
+    let is_growth =
+        matches!(content, Some(Difference::Grown { .. } | Difference::MoreFiles { .. }));
+    let way = match (never, &content) {
+        (Some(why), _) => format!("it can't go on with that: {why}; "),
+        (None, Some(_)) if is_growth => "--continue goes on with what is new; ".into(),
+        (None, Some(_)) => String::new(),
+        (None, None) => {
+            "--accept-change goes on with it: results that are there stay, what is left or has failed is done anew; ".into()
+        }
+    };
+    let content = content.map(|how| format!("  the content of the source has changed: it {how}\n"));
+    let differences = list(changes) + &content.unwrap_or_default();
+    RecordError::Other { path: path.into(), differences, way }
+}
+
+/// The source without what the run itself writes.
+fn left_out(path: &Path, topology: &Topology) -> SourceSpec {
+    let mut source = topology.source.clone();
+    source.leave_out([std::path::absolute(path).unwrap_or_else(|_| path.into())]);
+    source
+}
+
+fn named(topology: &Topology) -> String {
+    topology.source.named().map_or(String::new(), |named| topology.shorten(&named))
 }
 
 /// In which way the source is not the one that the run has read. As long as the run goes on its
@@ -130,41 +296,10 @@ fn change(
     topology: &Topology,
     run: Option<RunId>,
     is_finished: bool,
-) -> Result<Option<String>, RecordError> {
+) -> Result<Option<Difference>, RecordError> {
     let depth = if is_finished { Depth::Content } else { Depth::Length };
     let Some(run) = run else { return Ok(None) };
-    let mut source = topology.source.clone();
-    source.leave_out([std::path::absolute(path).unwrap_or_else(|_| path.into())]);
-    let changed = difference(&source, path, run, depth)?;
-    Ok(changed.map(|how| {
-        let named = topology.source.named();
-        let of = named.map_or(String::new(), |named| topology.shorten(&named));
-        format!("the content of the source has changed: {of} {how}")
-    }))
-}
-
-/// Every place at which two values differ, as `stage.0.args: [] was ["-x"]`.
-fn compare(at: &str, before: &Value, now: &Value, differences: &mut Vec<String>) {
-    let below = |key: &str| if at.is_empty() { key.to_owned() } else { format!("{at}.{key}") };
-    match (before, now) {
-        (Value::Object(a), Value::Object(b)) => {
-            for key in a.keys().chain(b.keys().filter(|key| !a.contains_key(*key))) {
-                let of = |map: &serde_json::Map<String, Value>| {
-                    map.get(key).cloned().unwrap_or(Value::Null)
-                };
-                compare(&below(key), &of(a), &of(b), differences);
-            }
-        }
-        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
-            for (index, (a, b)) in a.iter().zip(b).enumerate() {
-                compare(&below(&index.to_string()), a, b, differences);
-            }
-        }
-        (before, now) if before != now => {
-            differences.push(format!("{at} is {now}, the run began with {before}"));
-        }
-        _ => {}
-    }
+    Ok(difference(&left_out(path, topology), path, run, depth)?)
 }
 
 #[cfg(test)]
@@ -182,13 +317,23 @@ mod tests {
     fn the_same_topology_goes_on_and_another_is_told_what_differs() {
         let folder = tempfile::tempdir().unwrap();
         let run = folder.path().join("run");
-        assert_eq!(check_in(&run, &topology(folder.path(), 9)).unwrap(), RunState::New);
+        assert_eq!(
+            check_in(&run, &topology(folder.path(), 9), Changed::Refused).unwrap(),
+            RunState::New
+        );
         let run_dir = RunDir::open(&run).unwrap();
         drop(run_dir);
-        assert_eq!(check_in(&run, &topology(folder.path(), 9)).unwrap(), RunState::Unfinished);
-        let error = check_in(&run, &topology(folder.path(), 10)).unwrap_err().to_string();
+        assert_eq!(
+            check_in(&run, &topology(folder.path(), 9), Changed::Refused).unwrap(),
+            RunState::Unfinished
+        );
+        let error =
+            check_in(&run, &topology(folder.path(), 10), Changed::Refused).unwrap_err().to_string();
         assert!(error.contains("source.to is 10, the run began with 9"), "{error}");
         RunDir::open(&run).unwrap().record("finished", &true).unwrap();
-        assert_eq!(check_in(&run, &topology(folder.path(), 9)).unwrap(), RunState::Finished);
+        assert_eq!(
+            check_in(&run, &topology(folder.path(), 9), Changed::Refused).unwrap(),
+            RunState::Finished
+        );
     }
 }

@@ -165,6 +165,13 @@ impl Known {
     }
 }
 
+/// The source has grown, as was proven: it does not end any more where it did.
+pub(super) fn forget_end(run_dir: &Path, known: Known, looks: Looks) -> io::Result<()> {
+    let table = OpenOptions::new().write(true).open(run_dir.join(FILE))?;
+    table.write_all_at(&head_of(&Known { end: None, looks, ..known }), 0)?;
+    table.sync_data()
+}
+
 fn refuse_others(table: &[u8]) -> io::Result<()> {
     let beginning = &table[..table.len().min(MAGIC.len())];
     let is_torn = MAGIC.starts_with(beginning) || table.iter().all(|byte| *byte == 0);

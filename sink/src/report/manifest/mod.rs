@@ -37,7 +37,10 @@ pub use self::{
     records::UnitOf,
 };
 use super::summary::{StageFlow, Summary};
-use crate::config::{Order, OutputSpec, SinkConfig};
+use crate::{
+    config::{Order, OutputSpec, SinkConfig},
+    record::versions::Version,
+};
 
 /// Its name in the run directory.
 pub const FILE: &str = crate::names::MANIFEST;
@@ -75,8 +78,21 @@ pub struct Manifest {
     pub output: Option<FileFacts>,
     /// The dead letters.
     pub dead_letters: Option<FileFacts>,
+    /// A digest of source and stages, the last if there were several.
+    pub plan: String,
+    /// The topologies that the run was made with, where another one was accepted on the way; empty
+    /// otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub versions: Vec<Version>,
+}
+
+/// With what a run was begun, and went on.
+#[derive(Debug, Clone, Default)]
+pub struct Begun {
     /// A digest of source and stages.
     pub plan: String,
+    /// The topologies, if there were several.
+    pub versions: Vec<Version>,
 }
 
 /// A file as it was when the run ended.
@@ -160,7 +176,7 @@ pub fn follow(run_dir: &Path, config: &SinkConfig) -> Option<Follower> {
 pub fn write(
     run_dir: &Path,
     summary: &Summary,
-    plan: &str,
+    begun: Begun,
     config: &SinkConfig,
     followed: Option<Followed>,
 ) -> Result<(), ManifestError> {
@@ -195,7 +211,8 @@ pub fn write(
         duplicates_discarded: summary.duplicates_discarded,
         output,
         dead_letters: summary.dead_letters.as_ref().map(letters).transpose()?,
-        plan: plan.to_owned(),
+        plan: begun.plan,
+        versions: begun.versions,
     };
     let path = run_dir.join(FILE);
     let json = serde_json::to_vec_pretty(&manifest)

@@ -22,7 +22,7 @@ fn finished(folder: &Path, name: &str, fields: Vec<Field>) -> Manifest {
     }
     output.finish().unwrap();
     let summary = Summary { units_in: 10, results: 10, outputs: 10, ..Summary::default() };
-    write(folder, &summary, "plan", &config, None).unwrap();
+    write(folder, &summary, Begun::default(), &config, None).unwrap();
     read(folder).unwrap()
 }
 
@@ -187,7 +187,7 @@ fn what_somebody_changes_while_the_run_writes_on_is_found() {
     output.write(&row(1, &pack("7"))).unwrap();
     output.finish().unwrap();
     let summary = Summary { units_in: 2, results: 2, outputs: 2, ..Summary::default() };
-    write(folder.path(), &summary, "plan", &config, output.followed()).unwrap();
+    write(folder.path(), &summary, Begun::default(), &config, output.followed()).unwrap();
     let findings = verify(folder.path(), &read(folder.path()).unwrap());
     let told: Vec<String> = findings.iter().map(ToString::to_string).collect();
     assert_eq!(told.len(), 1);
