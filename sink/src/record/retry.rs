@@ -87,15 +87,27 @@ fn parse(path: &Path, text: &str) -> Result<Vec<DeadLetter>, RetryError> {
 /// [`RetryError`] when the run is not finished, or a unit is not dead.
 pub fn retry(path: &Path, ids: &[u64]) -> Result<Vec<u64>, RetryError> {
     let run_dir = RunDir::open(path)?;
-    let unfinished = || RetryError::Unfinished { path: path.into() };
-    if run_dir.fact("finished")? != Some(true) {
-        return Err(unfinished());
-    }
-    let (_, letters) = letters(&run_dir)?;
-    if let Some(id) = ids.iter().find(|id| !letters.iter().any(|letter| letter.id == **id)) {
-        return Err(RetryError::NotDead { id: *id });
-    }
+    may_be_retried(&run_dir, ids)?;
     put_back(&run_dir, |letter| ids.is_empty() || ids.contains(&letter.id))
+}
+
+/// Whether [`retry`] would do it.
+///
+/// # Errors
+/// As there.
+pub fn check(path: &Path, ids: &[u64]) -> Result<(), RetryError> {
+    may_be_retried(&RunDir::open(path)?, ids)
+}
+
+fn may_be_retried(run_dir: &RunDir, ids: &[u64]) -> Result<(), RetryError> {
+    if run_dir.fact("finished")? != Some(true) {
+        return Err(RetryError::Unfinished { path: run_dir.path().into() });
+    }
+    let (_, letters) = letters(run_dir)?;
+    match ids.iter().find(|id| !letters.iter().any(|letter| letter.id == **id)) {
+        Some(id) => Err(RetryError::NotDead { id: *id }),
+        None => Ok(()),
+    }
 }
 
 /// Under this name the run directory knows that what has failed is to be tried again, once a sink

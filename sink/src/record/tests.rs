@@ -339,3 +339,74 @@ fn a_log_of_another_version_is_refused_before_anything_is_changed() {
     let (_, point) = open(folder.path()).unwrap();
     assert_eq!(point.committed.len(), 40);
 }
+
+fn dead(id: u64) -> Entry {
+    let origin = Origin { stage: 0, attempt: 1, worker: "w".into() };
+    let dead = proto::frame::Dead {
+        root: id,
+        path: vec![],
+        stage: 0,
+        input: vec![1],
+        error: "e".into(),
+        attempts: 1,
+        worker: "w".into(),
+    };
+    Entry { first: id, count: 1, outcome: Outcome::Dead { origin, dead } }
+}
+
+/// Units that failed are done again by the next sink, whether their letters are written or wait; what
+/// was good stays, and what is left keeps its order behind it.
+#[test]
+fn what_has_failed_is_tried_again_in_a_run_that_is_not_finished() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut recorder, _) = open(folder.path()).unwrap();
+    let entries =
+        vec![values(0, 3, 8), dead(3), dead(4), values(5, 2, 8), dead(9), values(8, 1, 8)];
+    make_safe(&mut recorder, 0, entries);
+    late(&mut recorder).map(|job| synced(&recorder, job));
+    drop(recorder);
+    retry::order_revival(&RunDir::open(&folder.path().join("run")).unwrap()).unwrap();
+    let (mut recorder, point) = open(folder.path()).unwrap();
+    let committed: Vec<_> = point.committed.iter().collect();
+    assert_eq!(committed, [0..3, 5..7, 8..9]);
+    assert_eq!(recorder.ledger.counts().dead, 0);
+    assert!(fs::read(folder.path().join("out.jsonl.dead.jsonl")).is_err());
+    // A parcel may hold units of both kinds.
+    make_safe(&mut recorder, 0, vec![values(3, 2, 8), values(7, 1, 8)]);
+    drop(recorder);
+    let (mut recorder, point) = open(folder.path()).unwrap();
+    assert_eq!(point.committed.iter().collect::<Vec<_>>(), [0..9]);
+    make_safe(&mut recorder, 1, vec![values(9, 1, 8)]);
+    drop(recorder);
+    assert_eq!(written(folder.path()), [0, 1, 2, 5, 6, 3, 4, 7, 8, 9]);
+}
+
+/// Nothing is written yet, so the order of units can be kept.
+#[test]
+fn a_run_in_which_everything_has_failed_begins_anew_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut recorder, _) = open(folder.path()).unwrap();
+    make_safe(&mut recorder, 0, (0..5).map(dead).collect());
+    drop(recorder);
+    retry::order_revival(&RunDir::open(&folder.path().join("run")).unwrap()).unwrap();
+    let (mut recorder, point) = open(folder.path()).unwrap();
+    assert!(point.committed.is_empty());
+    make_safe(&mut recorder, 0, vec![values(3, 4, 8), values(0, 3, 8)]);
+    drop(recorder);
+    open(folder.path()).unwrap();
+    assert_eq!(written(folder.path()), [0, 1, 2, 3, 4, 5, 6]);
+}
+
+#[test]
+fn an_entry_is_cut_with_its_values_and_their_times() {
+    let entry = values(10, 5, 8);
+    let (low, high) = entry.clone().cut(12);
+    let high = high.unwrap();
+    assert_eq!((low.first, low.count, high.first, high.count), (10, 2, 12, 3));
+    for part in [&low, &high] {
+        let Outcome::Values { units, timing, .. } = &part.outcome else { panic!("{part:?}") };
+        assert_eq!((units.len() as u64, timing[0].0 as u64), (part.count, part.count));
+    }
+    assert_eq!(entry.clone().cut(10).1, None);
+    assert_eq!(entry.cut(99).1, None);
+}

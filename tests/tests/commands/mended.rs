@@ -2,7 +2,7 @@
 // A failed step is a failed test.
 #![allow(clippy::unwrap_used)]
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use tests::{outcome, place::Place, wait};
 
@@ -69,34 +69,40 @@ fn a_run_of_fewer_units_or_with_halt_never_comes_to_its_end() {
 
 const HALF: &str = "    if value <= 100: raise ValueError('not yet')\n    \
      while value > 1000 and not os.path.exists('go'): time.sleep(0.01)\n    return value";
-const MENDED: &str = "    return value * 10";
+const MENDED: &str = "    return -value";
 
 /// Kills a run about in the middle, with 100 of its units dead.
 fn half_done(place: &Place) {
     topology(place, 2_000, HALF);
     let mut run = place.start("pipeline", &["up", "t.toml", "--halt", "never"]);
-    wait::until("half of it is there", || {
+    wait::until("half of it is recorded", || {
         assert!(run.is_running(), "{}", run.stderr());
-        let written = fs::read_to_string(place.path("out.jsonl")).unwrap_or_default();
-        let dead = fs::read_to_string(place.path("out.jsonl.dead.jsonl")).unwrap_or_default();
-        (written.lines().count() >= 500 && dead.lines().count() == 100).then_some(())
+        let seen = place.run("pipeline", &["ps", "--output", "json"]).stdout;
+        let runs: serde_json::Value = serde_json::from_str(&seen).unwrap_or_default();
+        let run = &runs[0];
+        (run["done"].as_u64()? >= 500 && run["dead"].as_u64()? == 100).then_some(())
     });
     run.kill();
 }
 
 fn assert_mended(place: &Place) {
-    let written = numbers(place);
+    let written = outcome::json_lines(&place.path("out.jsonl"));
+    let written: Vec<i64> = written.iter().map(|value| value.as_i64().unwrap()).collect();
     let manifest = manifest(place);
     assert_eq!((&manifest["results"], &manifest["dead"]), (&2_000.into(), &0.into()));
     assert_eq!(written.len(), 2_000);
-    // Those that had failed are all done with the new code, and none of the old results is gone.
-    for value in (1..=100).map(|value| value * 10) {
-        assert!(written.contains(&value), "{value}");
-    }
+    // Each unit came out once, those that had failed with the new code.
+    let mut units: Vec<i64> = written.iter().map(|value| value.abs()).collect();
+    units.sort_unstable();
+    assert_eq!(units, (1..=2_000).collect::<Vec<i64>>());
+    let old = written.iter().filter(|value| **value > 100).count();
+    assert!((1..=100).all(|value: i64| written.contains(&-value)));
     let versions = manifest["versions"].as_array().unwrap();
     assert_eq!(versions.len(), 2);
     assert_eq!((&versions[0]["from_unit"], &versions[1]["from_unit"]), (&0.into(), &0.into()));
-    assert!(versions[1]["units_before"].as_u64().unwrap() >= 400);
+    // None of the results that were there is gone.
+    assert!(old >= 400, "{old}");
+    assert_eq!(versions[1]["units_before"], old);
     verify(place);
 }
 
@@ -107,12 +113,61 @@ fn what_is_left_or_has_failed_is_done_with_changed_code_that_was_accepted() {
     topology(&place, 2_000, MENDED);
     let refused = up(&place, &[]);
     assert_eq!(refused.code, Some(78));
-    for told in ["stage `fetch`: python has changed", "return value * 10", "--accept-change"] {
+    for told in ["stage `fetch`: python has changed", "return -value", "--accept-change"] {
         assert!(refused.stderr.contains(told), "{told}: {}", refused.stderr);
     }
     let accepted = up(&place, &["--accept-change"]);
     assert_eq!(accepted.code, Some(0), "{}", accepted.stderr);
     assert_mended(&place);
+}
+
+/// The launcher is killed again and again from the moment at which the change is accepted.
+#[test]
+fn a_change_that_was_accepted_survives_kills() {
+    let place = Place::new();
+    half_done(&place);
+    topology(&place, 2_000, "    time.sleep(0.001)\n    return -value");
+    let mut done = 0;
+    for kill in 0.. {
+        // Asked for again it is no other change.
+        let mut run = place.start("pipeline", &["up", "t.toml", "--accept-change"]);
+        let traces = wait::traces_of(&place.path(".pipeline/t"));
+        wait::until("something has happened", || {
+            (run.has_ended().is_some() || wait::traces_of(&place.path(".pipeline/t")) != traces)
+                .then_some(())
+        });
+        if kill > 3 {
+            wait::pace(Duration::from_millis(100 * kill), || !run.is_running());
+        }
+        if let Some(code) = run.has_ended() {
+            assert_eq!(code, Some(0), "{}", run.stderr());
+            done = kill;
+            break;
+        }
+        run.kill();
+    }
+    assert!(done > 3);
+    assert_mended(&place);
+}
+
+#[test]
+fn units_that_failed_are_put_back_to_be_done_by_a_mended_topology() {
+    let place = Place::new();
+    topology(&place, 15, FAILS_WITHOUT_A_FILE);
+    assert_eq!(up(&place, &[]).code, Some(1));
+    topology(&place, 15, MENDED);
+    assert_eq!(up(&place, &[]).code, Some(78));
+    let retry = |args: &[&str]| place.run("pipeline", &[&["dead", "retry"], args].concat());
+    assert_eq!(retry(&["99", "--with", "t.toml"]).code, Some(66), "there is no such unit");
+    assert_eq!(up(&place, &[]).code, Some(78), "and nothing was accepted with that");
+    let put_back = retry(&["3", "5", "--with", "t.toml"]);
+    assert!(put_back.stdout.starts_with("put back: 2 units"), "{}", put_back.stdout);
+    assert_eq!(up(&place, &[]).code, Some(1));
+    let written = outcome::lines(&place.path("out.jsonl"));
+    assert_eq!(written.len(), 2);
+    assert!(written.contains(&"-4".into()) && written.contains(&"-6".into()), "{written:?}");
+    assert_eq!(manifest(&place)["dead"], 13);
+    verify(&place);
 }
 
 #[test]

@@ -16,11 +16,14 @@ use sink::{
     run_dir::{RunDir, RunDirError},
 };
 
-use super::{Format, complain, print};
+use super::{Format, complain, load, print};
 use crate::{
     aftermath::place,
     topology::{StageSpec, Topology},
-    up::exit,
+    up::{
+        exit,
+        record::{Changed, check_in},
+    },
 };
 
 /// Looks at the units that failed for good, and gives them another try.
@@ -52,6 +55,9 @@ enum Action {
         /// Which ones [default: all]
         #[arg(value_name = "ID")]
         ids: Vec<u64>,
+        /// The topology with the mended functions, which the run goes on with from here on
+        #[arg(long, value_name = "FILE")]
+        with: Option<PathBuf>,
     },
     /// Feed one unit to its stage's function here, in the foreground
     Run {
@@ -78,12 +84,8 @@ impl DeadArgs {
     fn act(&self) -> Result<i32, String> {
         let text = |error: &dyn std::fmt::Display| error.to_string();
         let run_dir = place::find(self.run_dir.as_deref(), Path::new(".")).map_err(|e| text(&e))?;
-        if let Action::Retry { ids } = &self.action {
-            let again = retry::retry(&run_dir, ids).map_err(|e| text(&e))?;
-            return Ok(print(&format!(
-                "put back: {}; `pipeline up` with the same topology runs them again\n",
-                counted(again.len() as u64, ["unit", "units"])
-            )));
+        if let Action::Retry { ids, with } = &self.action {
+            return self.retry(&run_dir, ids, with.as_deref());
         }
         let letters = match RunDir::open(&run_dir) {
             Ok(opened) => retry::letters(&opened).map(|(_, letters)| letters),
@@ -102,6 +104,27 @@ impl DeadArgs {
             Action::Run { id, topology } => run_unit(find(*id)?, topology),
             Action::Retry { .. } => Ok(exit::COMPLETE),
         }
+    }
+
+    fn retry(&self, run_dir: &Path, ids: &[u64], with: Option<&Path>) -> Result<i32, String> {
+        if let Some(file) = with {
+            let topology = match load(file, &[]) {
+                Ok(topology) => topology,
+                Err(_) => return Ok(exit::TOPOLOGY),
+            };
+            // Refused as a whole, or not at all.
+            retry::check(run_dir, ids).map_err(|error| error.to_string())?;
+            if let Err(error) = check_in(run_dir, &topology, Changed::AcceptedBut) {
+                complain(&with_causes(&error));
+                return Ok(exit::TOPOLOGY);
+            }
+        }
+        let again = retry::retry(run_dir, ids).map_err(|error| error.to_string())?;
+        let which = with.map_or("the same topology".into(), |file| file.display().to_string());
+        Ok(print(&format!(
+            "put back: {}; `pipeline up` with {which} runs them again\n",
+            counted(again.len() as u64, ["unit", "units"])
+        )))
     }
 
     fn list(&self, letters: &[DeadLetter]) -> String {
