@@ -11,6 +11,7 @@ use crate::{
     bounds::BoundsError,
     limits::Limits,
     plan::Stage,
+    spread::Spread,
     turned_away::TurnedAway,
     unit::{Path, UnitId},
     units::{Span, Units},
@@ -388,6 +389,62 @@ pub struct WorkerTally {
     /// were open at once, in the mean.
     #[serde(default)]
     pub open_ns: u64,
+    /// Executions that failed, of those in `units`.
+    #[serde(default)]
+    pub failed: u64,
+    /// How long units took in the function; those of a parcel count with their mean.
+    #[serde(default)]
+    pub spread: Spread,
+}
+
+/// What the workers of a stage have done, those that have left included.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct StageTally {
+    /// Those that are there.
+    pub workers: u32,
+    /// Units executed.
+    pub units: u64,
+    /// Outputs that they gave.
+    pub outputs: u64,
+    /// Executions that failed, of those in `units`.
+    pub failed: u64,
+    /// Nanoseconds in the function, of all workers together.
+    pub busy_ns: u64,
+    /// Nanoseconds since each joined.
+    pub present_ns: u64,
+    /// Nanoseconds from each unit's beginning to its end.
+    pub open_ns: u64,
+    /// How long units took in the function.
+    pub spread: Spread,
+}
+
+impl StageTally {
+    /// A worker has done this.
+    pub fn add(&mut self, worker: &WorkerTally) {
+        let sums = [
+            (&mut self.units, worker.units),
+            (&mut self.outputs, worker.outputs),
+            (&mut self.failed, worker.failed),
+            (&mut self.busy_ns, worker.busy_ns),
+            (&mut self.present_ns, worker.present_ns),
+            (&mut self.open_ns, worker.open_ns),
+        ];
+        for (sum, more) in sums {
+            *sum = sum.saturating_add(more);
+        }
+        self.spread.add(&worker.spread);
+    }
+}
+
+/// A unit that was sent to a worker and is not done.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenUnit {
+    /// Which.
+    pub unit: UnitId,
+    /// Who has it.
+    pub worker: String,
+    /// Milliseconds since it was sent.
+    pub ms: u64,
 }
 
 /// Progress, for whoever asked to be told.
@@ -417,6 +474,12 @@ pub struct Report {
     /// A stage that no unit has come through since the sink began.
     #[serde(default)]
     pub failing: Option<Failing>,
+    /// What each stage has done.
+    #[serde(default)]
+    pub stages: Vec<StageTally>,
+    /// The units that workers of the first stage have had longest, at most [`OLDEST_MAX`].
+    #[serde(default)]
+    pub oldest: Vec<OpenUnit>,
 }
 
 /// A stage in which every unit has failed so far.
@@ -429,6 +492,9 @@ pub struct Failing {
     /// What the first of them failed with, in a line.
     pub error: String,
 }
+
+/// So many open units are told of in a [`Report`].
+pub const OLDEST_MAX: usize = 20;
 
 /// So many workers are told of in a [`Report`].
 pub const TALLIES_MAX: usize = 256;

@@ -9,7 +9,7 @@
 //! | [`net`] | sockets, keys, locks, and the driver that joins a role to them |
 //! | [`process`], `launcher.rs`, [`kin`], `cli.rs`, `telling.rs`, `signals.rs`, `streams.rs` | what a program does at its start and its end |
 //! | [`files`], [`footing`] | what a process may have: files, a stack, threads |
-//! | [`diary`], [`durable`], [`causes`], [`gist`], [`lines`], [`turned_away`] | what is kept and told |
+//! | [`diary`], [`durable`], [`causes`], [`gist`], [`lines`], [`spread`], [`turned_away`] | what is kept and told |
 //!
 //! The bytes of the frames are specified in `PROTOCOL.md`, beside this crate.
 //!
@@ -49,6 +49,7 @@ pub mod role;
 pub mod rules;
 #[cfg(feature = "cli")]
 pub mod signals;
+pub mod spread;
 #[cfg(feature = "cli")]
 pub mod streams;
 #[cfg(feature = "cli")]

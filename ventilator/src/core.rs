@@ -10,8 +10,8 @@ use std::time::Duration;
 use proto::{
     diary,
     frame::{
-        Code, Done, End, Frame, Hello, HelloRole, Pause, PeerId, Refusal, Report, Running,
-        TALLIES_MAX, Tally, Welcome,
+        Code, Done, End, Frame, Hello, HelloRole, OLDEST_MAX, OpenUnit, Pause, PeerId, Refusal,
+        Report, Running, TALLIES_MAX, Tally, Welcome,
     },
     ranges::RangeSet,
     role::{Effect, Event, LinkId},
@@ -606,9 +606,23 @@ impl Ventilator {
             workers: self.roster.len() as u32,
             running: self.running(turn.now),
             tallies: self.roster.present().take(TALLIES_MAX).collect(),
+            stages: self.roster.stages(self.plans.stages().len()),
+            oldest: self.oldest(turn.now),
             ..Report::default()
         };
         self.mesh.send(link, Frame::Report(Box::new(report)), turn.out);
+    }
+
+    /// The units that workers have had longest.
+    fn oldest(&self, now: Time) -> Vec<OpenUnit> {
+        let mut oldest: Vec<_> = self.stages().flat_map(Dispatch::first_of_each).collect();
+        oldest.sort_unstable();
+        let told = oldest.into_iter().take(OLDEST_MAX).map(|(since, unit, worker)| OpenUnit {
+            unit,
+            worker: worker.to_owned(),
+            ms: now.since(since).as_millis() as u64,
+        });
+        told.collect()
     }
 
     /// What is waited for, of a run that was asked to end.

@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use proto::{
-    frame::{Contact, Frame, Hello, PeerId, Running, WorkerTally},
+    frame::{Contact, Frame, Hello, PeerId, Running, StageTally, WorkerTally},
     limits::CONCURRENCY_CEILING,
     role::{Effect, LinkId},
     rules::mesh::{Loss, Mesh},
@@ -129,6 +129,19 @@ impl Roster {
     /// What those have done that are there.
     pub fn present(&self) -> impl Iterator<Item = WorkerTally> {
         self.members.values().map(|member| member.figures.clone())
+    }
+
+    /// What each of so many stages has done.
+    pub fn stages(&self, count: usize) -> Vec<StageTally> {
+        let mut stages = vec![StageTally::default(); count];
+        let present = self.members.values().map(|member| (&member.figures, 1));
+        for (figures, here) in present.chain(self.former.iter().map(|figures| (figures, 0))) {
+            if let Some(stage) = stages.get_mut(figures.stage as usize) {
+                stage.workers += here;
+                stage.add(figures);
+            }
+        }
+        stages
     }
 
     /// A worker says what it works on.

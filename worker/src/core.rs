@@ -30,7 +30,7 @@ use tracing::{error, info, warn};
 pub use crate::request::{Busy, Reply, Request, Share, Ticket};
 use crate::{
     figures::Figures,
-    parcels::{Parcels, Room},
+    parcels::{Finished, Parcels, Room},
     product::Product,
     receivers::{Met, Receivers},
     request::Turn,
@@ -461,8 +461,8 @@ impl WorkerRole {
         if let Some(member) = &mut self.membership {
             member.produced(made.attempt, made.product);
         }
-        if let Some((units, busy)) = made.finished {
-            self.figures.finished(units, busy);
+        if let Some(Finished { units, failed, busy }) = made.finished {
+            self.figures.finished(units, failed, busy);
         }
     }
 

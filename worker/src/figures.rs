@@ -39,9 +39,13 @@ impl Figures {
         self.tally.outputs += count as u64;
     }
 
-    /// A parcel has ended: its units, and how long the function took for them.
-    pub fn finished(&mut self, units: usize, busy: Busy) {
+    /// A parcel has ended: its units, how many of them failed, and how long the function took for them.
+    pub fn finished(&mut self, units: usize, failed: usize, busy: Busy) {
         self.tally.units += units as u64;
+        self.tally.failed += failed as u64;
+        if let Some(each) = busy.open_ns.checked_div(units as u64) {
+            self.tally.spread.record(each, units as u64);
+        }
         self.tally.busy_ns = self.tally.busy_ns.saturating_add(busy.wall_ns);
         self.tally.open_ns = self.tally.open_ns.saturating_add(busy.open_ns);
     }

@@ -82,8 +82,19 @@ pub(crate) struct Yield {
     pub attempt: u32,
     /// The outputs; what failed is kept for the word to the sender.
     pub product: Product,
-    /// Its units, and how long the function took, if the parcel has ended.
-    pub finished: Option<(usize, Busy)>,
+    /// If the parcel has ended.
+    pub finished: Option<Finished>,
+}
+
+/// A parcel that has ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Finished {
+    /// Its units.
+    pub units: usize,
+    /// Those of them that failed.
+    pub failed: usize,
+    /// How long the function took.
+    pub busy: Busy,
 }
 
 /// All parcels that are here.
@@ -374,19 +385,20 @@ impl Parcels {
             let (link, (units, bytes)) = (executing.link, executing.credit());
             self.intake.processed(link, units, bytes);
         }
-        let finished = busy.and_then(|busy| Some((self.finish(ticket, busy)?, busy)));
+        let finished = busy.and_then(|busy| self.finish(ticket, busy));
         Some(Yield { attempt, product, finished })
     }
 
-    /// What was executed is done; how many units it was.
-    fn finish(&mut self, ticket: Ticket, busy: Busy) -> Option<usize> {
+    /// What was executed is done.
+    fn finish(&mut self, ticket: Ticket, busy: Busy) -> Option<Finished> {
         let executing = self.executing.remove(&ticket)?;
         let (units, bytes) = executing.unprocessed();
         self.undone = self.undone.saturating_sub(executing.units - executing.done);
         let Executing { link, parcel, failed, .. } = executing;
         self.intake.processed(link, units, bytes);
+        let finished = Finished { units: executing.units, failed: failed.len(), busy };
         self.done.push((link, Done { parcel, busy_ns: busy.wall_ns, failed: in_order(failed) }));
-        Some(executing.units)
+        Some(finished)
     }
 
     /// Says what is done, and grants what may come next.

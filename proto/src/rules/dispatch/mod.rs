@@ -294,6 +294,14 @@ impl Dispatch {
         self.counts.attempts = self.counts.attempts.saturating_sub(units.len() as u64);
     }
 
+    /// Of what each worker holds the first unit: since when, which, and the worker.
+    pub fn first_of_each(&self) -> impl Iterator<Item = (Time, UnitId, &str)> {
+        self.workers.iter().filter_map(|(_, peer)| {
+            let sent = peer.pending.values().next()?;
+            Some((sent.at, sent.units.spans().first()?.first, peer.name.as_str()))
+        })
+    }
+
     /// Which unit has this index in a parcel that a worker holds.
     pub fn unit_of(&self, link: LinkId, parcel: ParcelId, index: u32) -> Option<UnitId> {
         let sent = self.workers.get(link)?.pending.get(&parcel)?;
