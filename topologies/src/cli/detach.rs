@@ -165,8 +165,9 @@ fn is_under_way(state: State) -> bool {
 
 fn told(run: &Entry, log: &Path) -> String {
     let (name, pid, id, log) = (&run.name, run.pid, &run.id, log.display());
+    let page = run.page.as_ref().map_or(String::new(), |page| format!("\n  page    {page}"));
     format!(
-        "{name} runs in the background: pid {pid}, id {id}\n  log     {log}\n  follow  pipeline ps; tail -f '{log}'\n  end     pipeline wait {id}; pipeline down {id}"
+        "{name} runs in the background: pid {pid}, id {id}{page}\n  log     {log}\n  follow  pipeline ps; tail -f '{log}'\n  end     pipeline wait {id}; pipeline down {id}"
     )
 }
 

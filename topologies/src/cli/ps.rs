@@ -127,6 +127,7 @@ fn fact((run, status): &Answered) -> serde_json::Value {
         "topology": run.topology,
         "run_dir": run.run_dir,
         "since": when::stamp(run.since),
+        "page": run.page,
     });
     let status = status.map(|status| serde_json::to_value(status).unwrap_or_default());
     if let (Some(fact), Some(serde_json::Value::Object(status))) = (fact.as_object_mut(), status) {

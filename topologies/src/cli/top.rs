@@ -27,15 +27,13 @@ use crate::{
         call::{self, CallError, PATIENCE},
         choice,
         entry::Entry,
-        wire::{Ask, Details, Reply, StageStanding, State},
+        wire::{Ask, Details, Reply, State},
     },
     up::{exit, progress::seconds},
 };
 
 /// How often the launcher is asked.
 const INTERVAL: Duration = Duration::from_millis(500);
-/// A stage whose workers are busy for this share limits the run.
-const LIMITING: f64 = 0.8;
 
 /// Shows how a run does, until it is over
 #[derive(Debug, Args)]
@@ -130,7 +128,7 @@ fn headline(run: &Entry, details: &Details) -> String {
 const STAGE_COLUMNS: [&str; 6] = ["STAGE", "WORKERS", "UNITS", "RATE", "BUSY", ""];
 
 fn stage_rows(details: &Details) -> Vec<Vec<String>> {
-    let limits = limiting(&details.stages);
+    let limits = details.limiting();
     let head = STAGE_COLUMNS.map(str::to_owned).to_vec();
     let rows = details.stages.iter().enumerate().map(|(index, stage)| {
         vec![
@@ -143,13 +141,6 @@ fn stage_rows(details: &Details) -> Vec<Vec<String>> {
         ]
     });
     [head].into_iter().chain(rows).collect()
-}
-
-/// The stage whose workers are busiest, if they have little time left. Where none has, source or
-/// sink limit the run, or its own size.
-fn limiting(stages: &[StageStanding]) -> Option<usize> {
-    let busy = stages.iter().enumerate().filter(|(_, stage)| stage.busy >= LIMITING);
-    busy.max_by(|(_, a), (_, b)| a.busy.total_cmp(&b.busy)).map(|(index, _)| index)
 }
 
 fn percent(share: f64) -> String {
@@ -334,7 +325,9 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part}\n{text}");
         }
-        assert_eq!(limiting(&details().stages), Some(0));
-        assert_eq!(limiting(&details().stages[1..]), None);
+        assert_eq!(details().limiting(), Some(0));
+        let mut rest = details();
+        rest.stages.remove(0);
+        assert_eq!(rest.limiting(), None);
     }
 }

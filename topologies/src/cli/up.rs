@@ -4,8 +4,10 @@
 
 use std::{
     env, fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -47,6 +49,7 @@ use crate::{
         self, End, Options, RunEnd,
         display::{Voice, notice},
         exit,
+        http::Bound,
         presence::Presence,
         record::{self, Changed, RecordError, RunState},
         run_dir::{self, ForgetError},
@@ -124,6 +127,12 @@ pub(super) struct UpArgs {
     /// Go on in the background: return once the run has begun, or has failed
     #[arg(long, short)]
     detach: bool,
+    /// Serve a page that shows the run, its numbers for Prometheus and as JSON: at a port, or an
+    /// address with one, as in 127.0.0.1:0, where 0 is any that is free. Other machines need the token
+    /// in the address that is printed
+    #[arg(long, value_name = "ADDRESS", env = up::http::VARIABLE, hide_env_values = true)]
+    #[arg(value_parser = up::http::address::address)]
+    http: Option<SocketAddr>,
     /// If this run goes on already, wait for its end first
     #[arg(long)]
     wait: bool,
@@ -208,6 +217,7 @@ impl UpArgs {
             return Err((exit::UNFIT, problem));
         }
         let mut options = self.options(topology);
+        options.page = self.bind_page()?.map(Arc::new);
         self.refuse_same_files(topology, &options.flags)?;
         let paper = Paper::lay_out(self.summary.as_deref(), topology, &options.flags);
         let paper = paper.map_err(|problem| (exit::INPUT_OUTPUT, problem))?;
@@ -228,6 +238,17 @@ impl UpArgs {
         let outcome = up::run(topology, &options);
         let outcome = outcome.map_err(|error| (exit::SYSTEM, error.to_string()))?;
         Ok((self.hand_over(paper, &outcome), outcome.presence))
+    }
+
+    /// A port that somebody else has is told of before anything starts.
+    fn bind_page(&self) -> Result<Option<Bound>, Refusal> {
+        let bind = |address| {
+            Bound::at(address).map_err(|error| {
+                let problem = format!("--http {address}: {error}; port 0 takes any that is free");
+                (exit::SYSTEM, problem)
+            })
+        };
+        self.http.map(bind).transpose()
     }
 
     /// Hands the summary to whoever has asked for it; the code to leave with.
@@ -428,6 +449,7 @@ impl UpArgs {
                 Format::Json => End::Handed,
             },
             file: self.file.clone(),
+            page: None,
             flags: Flags {
                 key: told_file(self.key.as_deref())
                     .as_ref()

@@ -47,6 +47,9 @@ pub struct Entry {
     pub since: u64,
     /// Where its launcher listens: a Unix socket.
     pub socket: PathBuf,
+    /// Where its page is, without what admits to it.
+    #[serde(default)]
+    pub page: Option<String>,
 }
 
 /// What a run is listed with.
@@ -58,6 +61,8 @@ pub struct Facts {
     pub topology: PathBuf,
     /// Where the run is kept, if it is.
     pub run_dir: Option<PathBuf>,
+    /// Where its page is, if it has one, without what admits to it.
+    pub page: Option<String>,
 }
 
 /// Why a run is not listed.
@@ -112,9 +117,15 @@ impl Listed {
             run_dir: facts.run_dir.as_deref().map(absolute),
             since: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
             socket: socket.into(),
+            page: facts.page.clone(),
         };
         listed.write(&entry)?;
         Ok(listed)
+    }
+
+    /// By what the run is told from all others.
+    pub fn id(&self) -> Option<String> {
+        Some(self.path.file_stem()?.to_string_lossy().into_owned())
     }
 
     /// Whole or not at all, for whoever looks at the same moment.
@@ -216,7 +227,8 @@ mod tests {
     use super::*;
 
     fn facts(name: &str) -> Facts {
-        Facts { name: name.into(), topology: "t.toml".into(), run_dir: Some("/runs/t".into()) }
+        let run_dir = Some("/runs/t".into());
+        Facts { name: name.into(), topology: "t.toml".into(), run_dir, page: None }
     }
 
     fn names(folder: &Path) -> Vec<String> {

@@ -3,6 +3,7 @@
 //! Owns their form and its version; refuses to carry either anywhere. A launcher and whoever asks it
 //! may be of two builds of this program.
 
+use proto::{frame::OpenUnit, spread::Spread};
 use serde::{Deserialize, Serialize};
 
 /// The version of both.
@@ -11,6 +12,8 @@ pub const VERSION: u32 = 1;
 pub const LINE_BYTES_MAX: u64 = 16 << 10;
 /// The same of an answer.
 pub const ANSWER_BYTES_MAX: u64 = 1 << 20;
+/// A stage whose workers are busy for this share limits the run.
+const LIMITING: f64 = 0.8;
 
 /// One line to a launcher.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,10 +102,11 @@ impl Answer {
 }
 
 /// What a run is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// Ventilator and sink have not met yet.
+    #[default]
     Starting,
     /// Units are sent.
     Running,
@@ -128,7 +132,7 @@ impl State {
 }
 
 /// How far a run has got.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// What it is about.
     pub state: State,
@@ -147,14 +151,32 @@ pub struct Status {
 }
 
 /// How each stage and each worker does.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Details {
     /// How far the run has got.
     pub status: Status,
+    /// Units that were read from the source.
+    #[serde(default)]
+    pub read: u64,
+    /// The unit that the output has waited for, for a while.
+    #[serde(default)]
+    pub awaited: Option<u64>,
     /// In the order of the topology.
     pub stages: Vec<StageStanding>,
     /// Those that are there; not all of very many.
     pub workers: Vec<WorkerStanding>,
+    /// The units that workers of the first stage have had longest.
+    #[serde(default)]
+    pub oldest: Vec<OpenUnit>,
+}
+
+impl Details {
+    /// The stage whose workers are busiest, if they have little time left. Where none has, source or
+    /// sink limit the run, or its own size.
+    pub fn limiting(&self) -> Option<usize> {
+        let busy = self.stages.iter().enumerate().filter(|(_, stage)| stage.busy >= LIMITING);
+        busy.max_by(|(_, a), (_, b)| a.busy.total_cmp(&b.busy)).map(|(index, _)| index)
+    }
 }
 
 /// How a stage does.
@@ -172,6 +194,21 @@ pub struct StageStanding {
     pub rate: f64,
     /// The share of the time in which they had something to do, of late: from 0 to 1.
     pub busy: f64,
+    /// Executions that failed, of those in `units`.
+    #[serde(default)]
+    pub failed: u64,
+    /// Seconds from each unit's beginning to its end in the function, summed up.
+    #[serde(default)]
+    pub open_s: f64,
+    /// Milliseconds in the function, at most, of half of the units of late.
+    #[serde(default)]
+    pub p50_ms: Option<f64>,
+    /// The same of 99 in 100.
+    #[serde(default)]
+    pub p99_ms: Option<f64>,
+    /// How long units took in the function: how many up to 2^i microseconds, from i = 0.
+    #[serde(default)]
+    pub spread: Spread,
 }
 
 impl StageStanding {
@@ -223,15 +260,7 @@ mod tests {
 
     #[test]
     fn what_is_reached_is_a_share_where_the_whole_is_known() {
-        let status = |done, total| Status {
-            state: State::Running,
-            done,
-            total,
-            rate: 0.0,
-            left_s: None,
-            workers: 0,
-            dead: 0,
-        };
+        let status = |done, total| Status { done, total, ..Status::default() };
         assert_eq!(status(419, Some(1_000)).reached(), "41 %");
         assert_eq!(status(1_200, None).reached(), "1,200 units");
         assert_eq!(status(0, Some(0)).reached(), "0 units");

@@ -11,6 +11,8 @@ pub mod control;
 pub mod crew;
 pub mod display;
 pub mod exit;
+pub mod history;
+pub mod http;
 pub mod incident;
 pub mod observer;
 pub mod posts;
@@ -23,15 +25,19 @@ pub mod standing;
 mod steering;
 pub mod supervise;
 pub mod supply;
+pub mod view;
 pub mod workplace;
 
 use std::{
     io::{self, Write},
     path::PathBuf,
     process,
-    sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    sync::{
+        Arc,
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    },
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use proto::{
@@ -50,6 +56,7 @@ use self::{
     children::Children,
     crew::Crew,
     display::{Display, PROCESS, Voice},
+    http::{Bound, RunFacts},
     incident::Incident,
     observer::{Lookout, ObserverError, Reporter},
     posts::{Post, Posts},
@@ -59,6 +66,7 @@ use self::{
     relay::Said,
     standing::Standing,
     supervise::{Effect, Ending, Event, Hold, Notice, Supervisor, Survival},
+    view::View,
     workplace::{Flags, Workplace, WorkplaceError},
 };
 use crate::{
@@ -86,6 +94,8 @@ pub struct Options {
     pub flags: Flags,
     /// The topology's file.
     pub file: PathBuf,
+    /// Where its page is served, if it is to have one.
+    pub page: Option<Arc<Bound>>,
 }
 
 /// Who tells how a run ended.
@@ -126,6 +136,9 @@ pub enum UpError {
     /// There is no thread for the logs.
     #[error("cannot start the thread that keeps what processes write: {0}")]
     Log(io::Error),
+    /// Nobody can serve the page.
+    #[error("cannot serve the page: {0}")]
+    Page(io::Error),
 }
 
 /// Runs a topology to its end, in the foreground: shows progress and what the processes say on
@@ -152,9 +165,15 @@ pub fn run(topology: &Topology, options: &Options) -> Result<RunEnd, UpError> {
         name: topology.name.clone(),
         topology: options.file.clone(),
         run_dir: options.flags.run_dir.clone(),
+        page: options.page.as_ref().map(|bound| bound.public_url()),
     };
-    let presence = Presence::begin(&facts, &workplace.control(), incidents.clone());
-    let results_on_stdout = topology.sink.output == Some(OutputSpec::Stdout);
+    let mut presence = Presence::begin(&facts, &workplace.control(), incidents.clone());
+    let mut display = Display::new(options.voice, topology.sink.output == Some(OutputSpec::Stdout));
+    if let Some(bound) = &options.page {
+        presence.serve(bound, page_facts(topology, facts)).map_err(UpError::Page)?;
+        // It was asked for, so it is told also by who is quiet: the port may be any.
+        display.notice(&format!("page at {}", bound.url()));
+    }
     let start = Instant::now();
     let survival = match options.flags.run_dir {
         Some(_) => Survival::Durable,
@@ -166,10 +185,11 @@ pub fn run(topology: &Topology, options: &Options) -> Result<RunEnd, UpError> {
     let mut run = Run {
         children: Children::new(incidents, log.clone()),
         log,
-        display: Display::new(options.voice, results_on_stdout),
+        display,
         progress: Progress::of(&topology.source),
         standing: Standing::default(),
         crew: Crew::default(),
+        view: View::default(),
         presence,
         run_dir: options.flags.run_dir.clone(),
         halt: topology.halt,
@@ -180,6 +200,8 @@ pub fn run(topology: &Topology, options: &Options) -> Result<RunEnd, UpError> {
         workplace,
     };
     let code = run.until_over(first, &happened);
+    let details = run.details();
+    run.view.end(details, run.presence.page());
     kin::end_all();
     if let (Some(log), Some(keeper)) = (&run.log, keeper) {
         log.close();
@@ -195,6 +217,20 @@ pub fn run(topology: &Topology, options: &Options) -> Result<RunEnd, UpError> {
         tell(code, summary.as_deref());
     }
     Ok(RunEnd { code, summary, presence: run.presence })
+}
+
+/// What its page says of a run all the time.
+fn page_facts(topology: &Topology, facts: Facts) -> RunFacts {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    RunFacts {
+        id: None,
+        name: facts.name,
+        topology: std::path::absolute(&facts.topology).unwrap_or(facts.topology),
+        run_dir: facts.run_dir,
+        output: topology.sink.output.as_ref().and_then(OutputSpec::path).map(PathBuf::from),
+        dead: topology.sink.dead_path(),
+        since: now.map_or(0, |since| since.as_secs()),
+    }
 }
 
 fn listen_to_signals(incidents: SyncSender<Incident>) -> Result<(), SignalsError> {
@@ -237,6 +273,7 @@ struct Run {
     progress: Progress,
     standing: Standing,
     crew: Crew,
+    view: View,
     presence: Presence,
     run_dir: Option<PathBuf>,
     halt: Hopeless,
@@ -291,7 +328,7 @@ impl Run {
                 self.standing.note(self.now(), from, &report);
                 self.display.progress(self.progress);
                 if from == Reporter::Ventilator {
-                    self.crew.note(self.now(), &report.tallies);
+                    self.crew.note(self.now(), &report);
                     self.decide(Event::Workers(self.progress.workers), effects);
                 }
                 let Progress { committed, total, .. } = self.progress;
@@ -299,6 +336,7 @@ impl Run {
                 if from == Reporter::Sink {
                     self.look_at_failing(report.failing, effects);
                 }
+                self.look();
             }
             Incident::Interrupted => self.decide(Event::Interrupt, effects),
             Incident::Asked(ask, asker) => self.asked(ask, asker, effects),
@@ -325,7 +363,20 @@ impl Run {
 
     fn show(&mut self, post: Post, lines: &[Said]) {
         let posts = self.workplace.posts();
-        self.display.said(&posts.name(post), kind(posts, post), lines);
+        let name = posts.name(post);
+        self.display.said(&name, kind(posts, post), lines);
+        if self.presence.page().is_some() {
+            self.view.said(&name, lines);
+        }
+    }
+
+    /// Those who look on see how the run stands, if anybody may.
+    fn look(&mut self) {
+        let now = self.now();
+        if (self.log.is_some() || self.presence.page().is_some()) && self.view.is_due(now) {
+            let details = self.details();
+            self.view.look(now, details, self.presence.page());
+        }
     }
 
     /// Tells how many lines came too fast to be shown, and whether they are kept.
@@ -359,6 +410,9 @@ impl Run {
                             _ => words(self.workplace.posts(), notice),
                         };
                         self.display.notice(&text);
+                        if self.presence.page().is_some() {
+                            self.view.said(OWN_NAME, &[Said::by_role(text.clone())]);
+                        }
                         self.log.iter().for_each(|log| log.note(OWN_NAME, &text));
                     }
                     Effect::Finish(code) => return Some(code),

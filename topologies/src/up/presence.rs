@@ -1,12 +1,13 @@
 //! That a run can be found and spoken to, from its beginning to its very end.
 //!
-//! Owns its entry in the list of runs, its socket, and who waits for its end; refuses to answer
+//! Owns its entry in the list of runs, its socket, its page, and who waits for its end; refuses to answer
 //! anything else. A run that can't be listed goes on all the same, and says so.
 
-use std::{path::Path, sync::mpsc::SyncSender};
+use std::{io, path::Path, sync::mpsc::SyncSender};
 
 use super::{
     control::{Asker, Control},
+    http::{Bound, Page, RunFacts},
     incident::Incident,
 };
 use crate::runs::{
@@ -20,6 +21,7 @@ pub struct Presence {
     listed: Option<Listed>,
     control: Option<Control>,
     waiting: Vec<Asker>,
+    page: Option<Page>,
 }
 
 impl Presence {
@@ -36,7 +38,22 @@ impl Presence {
         if let Err(error) = &listed {
             tracing::warn!(%error, "this run can't be seen by `pipeline ps` or steered");
         }
-        Self { listed: listed.ok(), control: Some(control), waiting: Vec::new() }
+        Self { listed: listed.ok(), control: Some(control), ..Self::default() }
+    }
+
+    /// Serves the page of the run, too.
+    ///
+    /// # Errors
+    /// When there is no thread for it, or what the system says.
+    pub fn serve(&mut self, bound: &Bound, run: RunFacts) -> io::Result<()> {
+        let id = self.listed.as_ref().and_then(Listed::id);
+        self.page = Some(Page::serve(bound, RunFacts { id, ..run })?);
+        Ok(())
+    }
+
+    /// The page, if it has one.
+    pub fn page(&self) -> Option<&Page> {
+        self.page.as_ref()
     }
 
     /// Someone wants to be told when the run is over.
@@ -48,6 +65,9 @@ impl Presence {
     /// is told the code that its launcher leaves with.
     pub fn over(mut self, code: i32) {
         drop(self.listed.take());
+        if let Some(page) = self.page.take() {
+            page.over(code);
+        }
         for asker in self.waiting.drain(..) {
             // Each has room for its one answer.
             let _ = asker.try_send(Reply::Over(code));

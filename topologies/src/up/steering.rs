@@ -18,13 +18,7 @@ impl Run {
                 let state = self.supervisor.state();
                 Reply::Status(self.standing.status(state, &self.progress))
             }
-            Ask::Details => {
-                let posts = self.workplace.posts();
-                let names = (0..posts.stages()).map(|stage| posts.stage(stage));
-                let (stages, workers) = self.crew.told(names);
-                let status = self.standing.status(self.supervisor.state(), &self.progress);
-                Reply::Details(Box::new(Details { status, stages, workers }))
-            }
+            Ask::Details => Reply::Details(Box::new(self.details())),
             Ask::Wait => return self.presence.wait(asker),
             Ask::Down { now } => {
                 let _ = self.wish(if now { Wish::Stop } else { Wish::Drain }, effects);
@@ -43,6 +37,21 @@ impl Run {
         };
         // It has room for one; who asked may be gone.
         let _ = asker.try_send(reply);
+    }
+
+    /// How the run does, for all who look on: `top`, the page, the history.
+    pub(super) fn details(&self) -> Details {
+        let posts = self.workplace.posts();
+        let names = (0..posts.stages()).map(|stage| posts.stage(stage));
+        let (stages, workers) = self.crew.told(names);
+        Details {
+            status: self.standing.status(self.supervisor.state(), &self.progress),
+            read: self.crew.read(),
+            awaited: self.progress.awaited.map(|(unit, _)| unit),
+            stages,
+            workers,
+            oldest: self.crew.oldest().to_vec(),
+        }
     }
 
     fn wish(&mut self, wish: Wish, effects: &mut Vec<Effect>) -> Result<Granted, Unwilling> {

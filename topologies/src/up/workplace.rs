@@ -31,6 +31,7 @@ use ventilator::source::STREAM_VARIABLE;
 
 use super::{
     children::{Input, Launch, Output},
+    http,
     posts::{Post, Posts},
     relay::Writer,
     supply::Supply,
@@ -390,6 +391,8 @@ impl Workplace {
             command.env(LOG_VARIABLE, log);
         }
         telling::hand_on(command);
+        // What is started by a run and starts another one would find its port taken.
+        command.env_remove(http::VARIABLE);
         command.env(PARENT_VARIABLE, process::id().to_string());
         command.env(MARKS_VARIABLE, process::id().to_string());
         if let Some(mark) = &self.mark {
