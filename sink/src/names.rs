@@ -16,6 +16,10 @@ pub const MADE: &str = "made";
 pub const MANIFEST: &str = "manifest.json";
 /// What it is written as, until it is whole.
 pub const MANIFEST_DRAFT: &str = "manifest.json.new";
+/// How the run went on over time, as its launcher has seen it.
+pub const HISTORY: &str = "history.json";
+/// What it is written as, until it is whole.
+pub const HISTORY_DRAFT: &str = "history.json.new";
 /// The sums of the output's lines.
 pub const OUTPUT_SUMS: &str = "manifest.output.sums";
 /// Those of the dead letters.
@@ -29,7 +33,7 @@ pub const WAITING: &str = "waiting-";
 /// Whether a run keeps a file of this name in its directory: the sink, the ventilator or the
 /// launcher.
 pub fn is_own_name(name: &OsStr) -> bool {
-    const NAMES: [&str; 18] = [
+    const NAMES: [&str; 20] = [
         DATABASE,
         "run.sqlite-wal",
         "run.sqlite-shm",
@@ -48,6 +52,8 @@ pub fn is_own_name(name: &OsStr) -> bool {
         "ventilator.lock",
         "topology.json",
         "topology.json.new",
+        HISTORY,
+        HISTORY_DRAFT,
     ];
     let Some(name) = name.to_str() else { return false };
     let is_number = |rest: &str| rest.bytes().all(|byte| byte.is_ascii_digit());

@@ -20,6 +20,7 @@ mod man;
 mod map;
 mod paper;
 mod ps;
+mod report;
 mod schema;
 mod sim;
 mod steer;
@@ -125,6 +126,8 @@ enum Command {
     Verify(verify::VerifyArgs),
     /// Show what a finished run gave, once more
     Summary(summary::SummaryArgs),
+    /// Tell how a run went: over time, by worker, what failed, the slowest units
+    Report(report::ReportArgs),
     /// Tell the life of one unit
     Explain(explain::ExplainArgs),
     /// Show what the processes of a run and their programs have written
@@ -196,6 +199,7 @@ impl Cli {
             Command::Graph(args) => args.run(),
             Command::Verify(args) => args.run(),
             Command::Summary(args) => args.run(),
+            Command::Report(args) => args.run(),
             Command::Explain(args) => args.run(),
             Command::Logs(args) => args.run(),
             Command::Dead(args) => args.run(),

@@ -1,6 +1,6 @@
 //! This user's runs that go on: where they are listed, and how one is spoken to.
 //!
-//! Knows no run's own files and no rule of it; whoever runs one announces it here, and every other
+//! Knows no rule of a run and, but for its history, none of its files; whoever runs one announces it here, and every other
 //! command finds it here.
 //!
 //! | | |
@@ -10,11 +10,14 @@
 //! | `choice.rs` | which run a command means |
 //! | `wire.rs` | what is asked of a launcher, and answered |
 //! | `call.rs` | asking |
+//! | `history.rs`, `history_file.rs` | how a run went on over time, and the file of it |
 //! | `when.rs` | since when, as people read it |
 
 pub mod call;
 pub mod choice;
 pub mod entry;
 pub mod folder;
+pub mod history;
+pub mod history_file;
 pub mod when;
 pub mod wire;

@@ -11,7 +11,6 @@ pub mod control;
 pub mod crew;
 pub mod display;
 pub mod exit;
-pub mod history;
 pub mod http;
 pub mod incident;
 pub mod observer;
@@ -56,7 +55,7 @@ use self::{
     children::Children,
     crew::Crew,
     display::{Display, PROCESS, Voice},
-    http::{Bound, RunFacts},
+    http::{Bound, told::RunFacts},
     incident::Incident,
     observer::{Lookout, ObserverError, Reporter},
     posts::{Post, Posts},
@@ -189,7 +188,7 @@ pub fn run(topology: &Topology, options: &Options) -> Result<RunEnd, UpError> {
         progress: Progress::of(&topology.source),
         standing: Standing::default(),
         crew: Crew::default(),
-        view: View::default(),
+        view: run_dir.map_or_else(|| Ok(View::default()), View::kept_in).map_err(UpError::Log)?,
         presence,
         run_dir: options.flags.run_dir.clone(),
         halt: topology.halt,

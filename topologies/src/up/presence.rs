@@ -7,7 +7,7 @@ use std::{io, path::Path, sync::mpsc::SyncSender};
 
 use super::{
     control::{Asker, Control},
-    http::{Bound, Page, RunFacts},
+    http::{Bound, Page, told::RunFacts},
     incident::Incident,
 };
 use crate::runs::{

@@ -5,6 +5,8 @@
 
 use std::{
     collections::VecDeque,
+    io,
+    path::Path,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -12,12 +14,17 @@ use std::{
 use proto::time::Time;
 
 use super::{
-    history::History,
-    http::{Line, Page},
+    http::{Page, told::Line},
     relay::Said,
 };
-use crate::runs::wire::Details;
+use crate::runs::{
+    history::History,
+    history_file::{self, Keeper},
+    wire::Details,
+};
 
+/// It is kept no more often.
+const KEPT_EVERY: Duration = Duration::from_secs(10);
 /// It is put together no more often.
 const INTERVAL: Duration = Duration::from_millis(500);
 /// So many lines are kept.
@@ -29,19 +36,20 @@ const LINE_CHARS_MAX: usize = 400;
 #[derive(Debug, Default)]
 pub struct View {
     looked: Option<Time>,
+    kept: Time,
+    keeper: Option<Keeper>,
     history: Arc<History>,
     lines: VecDeque<Line>,
 }
 
 impl View {
-    /// Goes on with what an earlier launcher of the same run has seen.
-    pub fn since(history: History) -> Self {
-        Self { history: Arc::new(history), ..Self::default() }
-    }
-
-    /// How the run got here.
-    pub fn history(&self) -> &History {
-        &self.history
+    /// Keeps how the run goes on in its run directory, behind what an earlier launcher has kept there.
+    ///
+    /// # Errors
+    /// When there is no thread for it.
+    pub fn kept_in(run_dir: &Path) -> io::Result<Self> {
+        let history = Arc::new(history_file::read(run_dir).unwrap_or_default());
+        Ok(Self { history, keeper: Some(Keeper::start(run_dir)?), ..Self::default() })
     }
 
     /// A process has written these.
@@ -67,6 +75,10 @@ impl View {
     pub fn look(&mut self, now: Time, details: Details, page: Option<&Page>) {
         self.looked = Some(now);
         Arc::make_mut(&mut self.history).note(clock(), &details);
+        if let Some(keeper) = self.keeper.as_ref().filter(|_| now.since(self.kept) >= KEPT_EVERY) {
+            self.kept = now;
+            keeper.keep(self.history.clone());
+        }
         if let Some(page) = page {
             page.tell(details, self.history.clone(), self.lines.iter().cloned().collect());
         }
@@ -77,6 +89,9 @@ impl View {
         // What was told last of them is no more.
         details.oldest.clear();
         Arc::make_mut(&mut self.history).end(clock(), &details);
+        if let Some(keeper) = self.keeper.take() {
+            keeper.end(self.history.clone());
+        }
         if let Some(page) = page {
             page.tell(details, self.history.clone(), self.lines.iter().cloned().collect());
         }

@@ -9,6 +9,7 @@
 //! | [`address`] | where it listens, as it is given |
 //! | `listener.rs` | how many are served at a time |
 //! | `admission.rs` | who may look |
+//! | [`told`] | what the launcher says of the run |
 //! | `picture.rs`, `letters.rs` | what is shown, once a second |
 //! | `metrics.rs` | the same for Prometheus and its like |
 //! | `routes.rs`, `page.html`, `page.css`, `page.js` | what is at which path |
@@ -20,11 +21,11 @@ mod listener;
 mod metrics;
 mod picture;
 mod routes;
+pub mod told;
 
 use std::{
     io,
     net::{SocketAddr, TcpListener},
-    path::PathBuf,
     sync::{
         Arc,
         mpsc::{Receiver, channel},
@@ -33,14 +34,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::Serialize;
 use tokio::sync::watch;
 
 use self::{
-    admission::Gate, letters::Letters, listener::Bounded, picture::Picture, routes::Served,
+    admission::Gate,
+    letters::Letters,
+    listener::Bounded,
+    picture::Picture,
+    routes::Served,
+    told::{Line, RunFacts, Told},
 };
-use super::history::History;
-use crate::runs::wire::Details;
+use crate::runs::{history::History, wire::Details};
 
 /// Where the page is, if no flag says so.
 pub const VARIABLE: &str = "PIPELINE_HTTP";
@@ -85,46 +89,6 @@ impl Bound {
     pub fn public_url(&self) -> String {
         format!("http://{}/", self.address)
     }
-}
-
-/// What stays as it is of a run.
-#[derive(Debug, Clone, Serialize)]
-pub struct RunFacts {
-    /// By what it is told from all others; none if it is not listed.
-    pub id: Option<String>,
-    /// What its topology calls it.
-    pub name: String,
-    /// The topology.
-    pub topology: PathBuf,
-    /// Where it is kept, if it is.
-    pub run_dir: Option<PathBuf>,
-    /// Its output, if there is one.
-    pub output: Option<PathBuf>,
-    /// The file of its dead letters, which is there once there is one.
-    pub dead: PathBuf,
-    /// Since when, in seconds since 1970.
-    pub since: u64,
-}
-
-/// A line that a process has written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Line {
-    /// Which process.
-    pub process: String,
-    /// The unit that it is about, if that is known.
-    pub unit: Option<String>,
-    /// What it says.
-    pub text: String,
-}
-
-/// What the launcher tells of the run.
-#[derive(Debug, Clone)]
-struct Told {
-    at: Instant,
-    details: Details,
-    history: Arc<History>,
-    lines: Vec<Line>,
-    over: Option<i32>,
 }
 
 /// A page that is served, as the launcher has it.

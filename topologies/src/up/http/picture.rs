@@ -7,8 +7,8 @@ use proto::frame::OpenUnit;
 use serde::Serialize;
 
 use super::{
-    Line, RunFacts, Told,
     letters::{Letter, Letters},
+    told::{Line, RunFacts, Told},
 };
 use crate::runs::wire::{Details, StageStanding, Status, WorkerStanding};
 

@@ -20,7 +20,7 @@ use futures_util::stream::{self, Stream};
 use tokio::sync::watch;
 
 use super::{admission::Gate, metrics, picture::Picture};
-use crate::up::history::History;
+use crate::runs::history::History;
 
 const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");

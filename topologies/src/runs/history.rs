@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::runs::wire::Details;
+use super::wire::Details;
 
 /// More are thinned out.
 const POINTS_MAX: usize = 240;
@@ -79,6 +79,11 @@ impl History {
 
     /// The run stands so at its very end.
     pub fn end(&mut self, at: f64, details: &Details) {
+        // Two that lie close together would tell a rate that never was.
+        let is_close = |last: &Point| (0.0..self.interval_s / 2.0).contains(&(at - last.at));
+        if self.points.last().is_some_and(is_close) {
+            self.points.pop();
+        }
         self.points.push(Point::of(at, details));
     }
 }
