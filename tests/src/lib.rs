@@ -12,6 +12,7 @@ pub mod crowd;
 pub mod fuzz;
 pub mod hand;
 pub mod hostile;
+pub mod http;
 pub mod imports;
 pub mod mark;
 pub mod memory;

@@ -2,6 +2,7 @@
 
 mod asked_to_pause;
 mod bench;
+mod browser;
 mod dead_run;
 mod draining;
 mod first_cause;
@@ -13,6 +14,7 @@ mod mended;
 mod newcomer;
 mod nothing_left;
 mod one_run_a_folder;
+mod page;
 mod program_words;
 mod signals_by_hand;
 mod steered;
