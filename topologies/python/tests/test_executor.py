@@ -65,6 +65,50 @@ class Executors(Case):
         with pl.Executor(1) as executor:
             self.assertEqual(executor.submit(functions.die_once, mark, 5).result(LIMIT_SECONDS), 5)
 
+    def test_all_who_wait_for_one_call_are_told(self):
+        gate = self.folder() / "open"
+        with pl.Executor(1) as executor:
+            future = executor.submit(functions.wait_for, gate, "here")
+            behind = [executor.submit(functions.square, n) for n in range(100)]
+            told = []
+            future.add_done_callback(lambda future: told.append("callback"))
+            waiters = [
+                threading.Thread(target=lambda: told.append(future.result())),
+                threading.Thread(target=lambda: told.append(future.exception())),
+                threading.Thread(target=lambda: told.append(len(concurrent.futures.wait([future]).done))),
+                threading.Thread(target=lambda: told.append(behind[50].result())),
+            ]
+            for waiter in waiters:
+                waiter.start()
+            # One that waited in vain has not taken what comes later.
+            with self.assertRaises(concurrent.futures.TimeoutError):
+                future.result(0.01)
+            gate.touch()
+            for waiter in waiters:
+                waiter.join(LIMIT_SECONDS)
+            self.assertEqual([future.result() for future in behind], [n * n for n in range(100)])
+        self.assertEqual(sorted(map(str, told)), ["1", "2500", "None", "callback", "here"])
+
+    def test_one_that_is_cancelled_is_not_waited_for_any_longer(self):
+        gate = self.folder() / "open"
+        with pl.Executor(1) as executor:
+            future = executor.submit(functions.wait_for, gate)
+            raised = []
+
+            def wait():
+                try:
+                    future.result()
+                except concurrent.futures.CancelledError as error:
+                    raised.append(error)
+
+            waiter = threading.Thread(target=wait)
+            waiter.start()
+            self.assertTrue(future.cancel())
+            waiter.join(LIMIT_SECONDS)
+            gate.touch()
+            self.assertEqual(executor.submit(functions.square, 3).result(), 9)
+        self.assertEqual(len(raised), 1)
+
     def test_one_that_is_broken_says_so_as_executors_do(self):
         with pl.Executor(1, initializer=functions.broken_init) as executor:
             error = executor.submit(functions.square, 3).exception(LIMIT_SECONDS)

@@ -7,11 +7,18 @@ import concurrent.futures
 import os
 import threading
 import weakref
+from concurrent.futures._base import CANCELLED as _CANCELLED
+from concurrent.futures._base import FINISHED as _FINISHED
+from concurrent.futures._base import PENDING as _PENDING
 
 from . import _errors, _native
 from ._pool import Pool
+from ._single import Single
 
 _Raised = _native.Raised
+
+# How long room is waited for before a look.
+_ROOM_SECONDS = 0.05
 
 _executors: weakref.WeakSet = weakref.WeakSet()
 
@@ -28,22 +35,65 @@ class BrokenPool(_errors.Broken, concurrent.futures.BrokenExecutor):
     """:class:`Broken`, for those who know executors."""
 
 
-class _Future(concurrent.futures.Future):
+class _Future(Single, concurrent.futures.Future):
     """A future whose waits hear Ctrl-C also when another thread is given the signal."""
 
+    _executor = None
+
     def result(self, timeout=None):
-        self._look(timeout)
-        return super().result(timeout)
+        return super().result(self._look(timeout))
 
     def exception(self, timeout=None):
-        self._look(timeout)
-        return super().exception(timeout)
+        return super().exception(self._look(timeout))
+
+    def cancel(self):
+        executor, is_cancelled = self._executor, super().cancel()
+        if is_cancelled and executor is not None:
+            executor._pool._engine.look_again()
+        return is_cancelled
 
     def _look(self, timeout):
+        """Waits as long as it should; how much longer still."""
+        executor = self._executor
+        if self._state == _FINISHED or executor is None:
+            return timeout
+        if self._await(executor._pool, timeout):
+            return 0
         if timeout is None:
             with self._condition:
                 while not self.done():
                     self._condition.wait(0.1)
+        return timeout
+
+    def _came(self, result):
+        """Its result has come, however often that is said; the function that it does not use any more."""
+        known, self._known = self._known, None
+        if type(result) is _Raised:
+            error, result = _errors.unpacked(result, 0), None
+        elif type(result) is _errors.Gone:
+            error, result = BrokenPool(*result.error.args), None
+        else:
+            error = None
+        # Begun and ended at once, which takes half the time of saying the one and then the other.
+        with self._condition:
+            if self._state == _PENDING:
+                self._state, self._result, self._exception = _FINISHED, result, error
+                for waiter in self._waiters:
+                    waiter.add_result(self) if error is None else waiter.add_exception(self)
+                self._condition.notify_all()
+                is_news = True
+            else:
+                is_news = False
+        if is_news:
+            self._invoke_callbacks()
+        elif self._state == _CANCELLED:
+            # Whoever waits for several hears of it now.
+            self.set_running_or_notify_cancel()
+        # Who keeps it does not keep the pool.
+        executor, self._executor = self._executor, None
+        if executor is not None and executor._is_waited_for:
+            executor._look_again()
+        return known
 
 
 class Executor(concurrent.futures.Executor):
@@ -81,12 +131,10 @@ class Executor(concurrent.futures.Executor):
         if max_workers is not None and max_workers <= 0:
             raise ValueError("max_workers must be greater than 0")
         self._own = pool is None
-        self._pool = pool or Pool(
-            max_workers, initializer, initargs, max_tasks_per_child, **options
-        )
+        self._pool = pool or Pool(max_workers, initializer, initargs, max_tasks_per_child, **options)
         self._max_pending = max_pending
-        self._futures = weakref.WeakSet()
-        self._pending = 0
+        # Somebody waits for room.
+        self._is_waited_for = False
         self._room = threading.Condition()
         self._shut_down = False
         if self._own:
@@ -96,17 +144,16 @@ class Executor(concurrent.futures.Executor):
         """Has ``fn(*args, **kwargs)`` called in a worker; a future of what it comes to."""
         future = _Future()
         self._admit()
+        future._executor = self
         try:
-            self._pool._single(fn, args, kwargs, lambda result: self._told(future, result))
+            self._pool._single(fn, args, kwargs, future)
         except BaseException as error:
-            self._left()
             if isinstance(error, _errors.Broken):
                 raise BrokenPool(*error.args) from None
             if not isinstance(error, Exception) or self._pool._state != "running":
                 raise
             # What can't travel is told of like all else that goes wrong with a call.
             future.set_exception(error)
-        self._futures.add(future)
         return future
 
     def map(self, fn, *iterables, timeout=None, chunksize=1):
@@ -131,7 +178,7 @@ class Executor(concurrent.futures.Executor):
             first, self._shut_down = not self._shut_down, True
             self._room.notify_all()
         if cancel_futures:
-            for future in list(self._futures):
+            for future in self._futures():
                 future.cancel()
         if self._own:
             if first:
@@ -140,7 +187,12 @@ class Executor(concurrent.futures.Executor):
             if wait:
                 self._pool.join()
         elif wait:
-            concurrent.futures.wait(list(self._futures))
+            concurrent.futures.wait(self._futures())
+
+    def _futures(self):
+        """Those of its futures that are not done."""
+        calls = list(self._pool._pending.values())
+        return [call for call in calls if type(call) is _Future and call._executor is self]
 
     def __exit__(self, kind, error, frames):
         if kind is not None and not issubclass(kind, Exception) and self._own:
@@ -157,34 +209,30 @@ class Executor(concurrent.futures.Executor):
             raise BrokenPool(self._pool._broken)
 
     def _admit(self):
-        with self._room:
+        if self._shut_down or self._pool._broken is not None:
             self._refuse_if_shut_down()
-            while self._pending >= self._max_pending:
-                if threading.current_thread() is self._pool._teller:
-                    raise RuntimeError(
-                        f"{self._pending} calls are pending, and this one would wait for itself:"
-                        " it was made in the callback of a future"
-                    )
-                self._room.wait()
-                self._refuse_if_shut_down()
-            self._pending += 1
+        # Without a lock: what is told meanwhile only makes room.
+        if len(self._pool._pending) >= self._max_pending:
+            self._wait_for_room()
 
-    def _left(self):
+    def _wait_for_room(self):
+        pending = self._pool._pending
+        if threading.current_thread() is self._pool._teller:
+            raise RuntimeError(
+                f"{len(pending)} calls are pending, and this one would wait for itself:"
+                " it was made in the callback of a future"
+            )
         with self._room:
-            self._pending -= 1
-            if self._pending == self._max_pending - 1:
-                self._room.notify()
+            while len(pending) >= self._max_pending:
+                self._is_waited_for = True
+                # In slices, since results that are waited for go another way.
+                self._room.wait(_ROOM_SECONDS)
+                self._refuse_if_shut_down()
+            self._is_waited_for = False
 
-    def _told(self, future, result):
-        self._left()
-        if not future.set_running_or_notify_cancel():
-            return
-        if type(result) is _errors.Gone:
-            future.set_exception(BrokenPool(*result.error.args))
-        elif type(result) is _Raised:
-            future.set_exception(_errors.unpacked(result, 0))
-        else:
-            future.set_result(result)
+    def _look_again(self):
+        with self._room:
+            self._room.notify_all()
 
 
 def _until(results, timeout):

@@ -21,7 +21,16 @@ BUFFER_BYTES_MIN = 4096
 
 def load(data, buffers=None):
     """The object that was dumped."""
-    return pickle.loads(data, buffers=buffers)
+    try:
+        return pickle.loads(data, buffers=buffers)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "cloudpickle":
+            raise
+        raise ModuleNotFoundError(
+            "what came by value (what __main__ defines, lambdas, closures) needs the package cloudpickle here"
+            f" too: {sys.executable} -m pip install cloudpickle",
+            name=error.name,
+        ) from None
 
 
 def _cloudpickle():
@@ -136,7 +145,9 @@ def dump_whole(obj) -> bytes:
 def _explained(obj, problem) -> Exception:
     path, culprit = _culprit(obj, "value", 0)
     told = f"{path} is a {type(culprit).__qualname__}, which can't be pickled: {problem.text}"
-    kind = problem.kind if issubclass(problem.kind, (pickle.PicklingError, TypeError)) else pickle.PicklingError
+    kind = (
+        problem.kind if issubclass(problem.kind, (pickle.PicklingError, TypeError)) else pickle.PicklingError
+    )
     return kind(told)
 
 

@@ -16,7 +16,8 @@ import weakref
 from collections import OrderedDict, deque
 
 from . import _errors, _native, _pickling
-from ._result import AsyncResult
+from ._result import AsyncResult, SingleResult
+from ._single import refuse_in_fork
 from ._worker import CALL, ONE, STAR
 
 # Functions that nobody uses just now, and that workers keep all the same.
@@ -59,9 +60,10 @@ class _Function:
     Nobody keeps it alive but its calls, and what they hold of it.
     """
 
-    __slots__ = ("code", "function", "key", "there", "users")
+    __slots__ = ("code", "function", "key", "pool", "there", "users")
 
-    def __init__(self, key, function, code, dead):
+    def __init__(self, pool, key, function, code, dead):
+        self.pool = weakref.ref(pool)
         self.key, self.code, self.users = key, code, 0
         self.function = function
         try:
@@ -72,19 +74,23 @@ class _Function:
     def is_of(self, function):
         return function is (self.function if self.there is None else self.there())
 
+    def let_go(self, users):
+        """So many calls don't use it any more."""
+        pool = self.pool()
+        if pool is not None:
+            pool._release(self, users)
+
 
 class _Use:
     """As long as this is there workers keep the function."""
 
-    __slots__ = ("_function", "_pool")
+    __slots__ = ("_function",)
 
-    def __init__(self, pool, function):
-        self._pool, self._function = weakref.ref(pool), function
+    def __init__(self, function):
+        self._function = function
 
     def __del__(self):
-        pool = self._pool()
-        if pool is not None:
-            pool._release(self._function)
+        self._function.let_go(1)
 
 
 class Pool:
@@ -221,15 +227,15 @@ class Pool:
         if not callable(function):
             raise TypeError(f"{function!r} is not callable")
         key = (id(function), manner)
-        # Before the lock, which nobody gives back in a fork.
-        self._check()
+        refuse_in_fork(self._owner)
         with self._lock:
             self._check()
-            self._forget_dead()
+            if self._dead:
+                self._forget_dead()
             known = self._functions.get(key)
             if known is None or not known.is_of(function):
                 shipped = pickle.dumps((manner, _pickling.dump_whole(function)), 5)
-                known = _Function(key, function, self._engine.define(shipped), self._dead)
+                known = _Function(self, key, function, self._engine.define(shipped), self._dead)
                 self._functions[key] = known
             elif known.users == 0:
                 self._idle -= 1
@@ -249,11 +255,11 @@ class Pool:
         self._idle -= 1
         self._engine.forget(known.code)
 
-    def _release(self, known):
+    def _release(self, known, users):
         if os.getpid() != self._owner:
             return
         with self._lock:
-            known.users -= 1
+            known.users -= users
             if known.users:
                 return
             self._idle += 1
@@ -267,9 +273,6 @@ class Pool:
                 self._forget(next(f for f in self._functions.values() if f.users == 0))
 
     def _check(self):
-        if os.getpid() != self._owner:
-            # What a fork has of it is neither its threads nor its sockets.
-            raise RuntimeError("this pool is another process's, of which this one is a fork; make one here")
         if self._broken is not None:
             raise _errors.Broken(self._broken)
         if self._state != "running":
@@ -286,8 +289,11 @@ class Pool:
             pending, wholes = list(self._pending.values()), list(self._wholes.values())
             self._pending.clear()
             self._wholes.clear()
-        for tell in pending:
-            tell(_errors.Gone(why))
+        for call in pending:
+            known = call._came(_errors.Gone(why))
+            if known is not None:
+                known.let_go(1)
+        self._engine.look_again()
         for tell in wholes:
             tell(None, why)
 
@@ -323,34 +329,29 @@ class Pool:
 
     def apply_async(self, func, args=(), kwds={}, callback=None, error_callback=None):  # noqa: B006
         """Like :meth:`apply`, without waiting."""
-        result = AsyncResult(callback, error_callback)
-        self._single(func, args, kwds, result._set_one)
+        result = SingleResult(callback, error_callback, weakref.ref(self))
+        self._single(func, args, kwds, result)
         return result
 
-    def _single(self, func, args, kwds, tell):
-        known = self._code(func, CALL)
-        pool = weakref.ref(self)
-
-        def told(result):
-            there = pool()
-            if there is not None:
-                there._release(known)
-            tell(result)
-
-        try:
-            with self._lock:
-                number = self._engine.single(known.code, [list(args), dict(kwds)])
-                self._pending[number] = told
-        except BaseException:
-            self._release(known)
-            raise
-        return number
+    def _single(self, func, args, kwds, call):
+        """Puts a call of one item, which is told its result, once or several times, by ``call._came``."""
+        item = [list(args), kwds if type(kwds) is dict else dict(kwds)]
+        refuse_in_fork(self._owner)
+        with self._lock:
+            known = call._known = self._code(func, CALL)
+            try:
+                number = call._number = self._engine.single(known.code, item)
+                self._pending[number] = call
+            except BaseException:
+                call._known = None
+                self._release(known, 1)
+                raise
 
     def _whole(self, func, manner, iterable, callback, error_callback):
         items = _Items(iterable)
         known = self._code(func, manner)
         result = AsyncResult(callback, error_callback)
-        use = _Use(self, known)
+        use = _Use(known)
         token = next(self._tokens)
 
         def told(results, why, use=use):
@@ -366,7 +367,7 @@ class Pool:
         items = _Items(iterable)
         known = self._code(func, manner)
         feed, results = self._engine.stream(known.code, ordered=ordered, window=self._window)
-        results.hold((_Use(self, known), kept))
+        results.hold((_Use(known), kept))
         self._show(feed, iterable, func)
         items.go_to(feed)
         return results
@@ -459,6 +460,7 @@ class Pool:
         _pools.discard(self)
 
     def __enter__(self):
+        refuse_in_fork(self._owner)
         self._check()
         return self
 
@@ -494,20 +496,31 @@ def _tell(engine, pending, wholes, lock):
             return
         for token, what in news:
             if type(what) is list:
+                used, uses = None, 0
                 for number, result in enumerate(what, token):
-                    tell = pending.pop(number, None)
-                    if tell is None:
+                    call = pending.pop(number, None)
+                    if call is None:
                         # Whoever put it is about to say who waits for it.
                         with lock:
-                            tell = pending.pop(number, None)
-                    if tell is not None:
-                        tell(result)
+                            call = pending.pop(number, None)
+                    if call is None:
+                        continue
+                    known = call._came(result)
+                    # Together, since whoever puts calls wants the same lock.
+                    if known is used:
+                        uses += 1
+                        continue
+                    if used is not None:
+                        used.let_go(uses)
+                    used, uses = known, 1
+                if used is not None:
+                    used.let_go(uses)
             else:
                 tell = wholes.pop(token, None)
                 if tell is not None:
                     tell(*what)
             # Not kept until the next news come.
-            tell = result = what = None
+            call = known = used = tell = result = what = None
         news = None
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import builtins
+import os
 import sys
 import threading
 
 from . import _errors, _native
+from ._single import Single, refuse_in_fork
 
 _Raised = _native.Raised
 _SLICE_SECONDS = 0.1
@@ -32,6 +34,7 @@ class AsyncResult:
         self._callback, self._error_callback = callback, error_callback
         self._waiters = []
         self._lock = threading.Lock()
+        self._owner = os.getpid()
 
     def ready(self) -> bool:
         """Whether it has come."""
@@ -49,6 +52,8 @@ class AsyncResult:
 
     def wait(self, timeout=None) -> None:
         """Waits until it has come, so many seconds at most."""
+        if not self._done.is_set():
+            refuse_in_fork(self._owner)
         if timeout is not None:
             self._done.wait(timeout)
             return
@@ -103,15 +108,6 @@ class AsyncResult:
             tell()
         return future.__await__()
 
-    def _set_one(self, result):
-        kind = type(result)
-        if kind is _Raised:
-            self._finish(None, _errors.unpacked(result, 0))
-        elif kind is _errors.Gone:
-            self._finish(None, result.error)
-        else:
-            self._finish(result, None)
-
     def _set_whole(self, results, why):
         if results is None:
             self._finish(None, why if isinstance(why, BaseException) else _errors.Broken(why))
@@ -138,3 +134,39 @@ class AsyncResult:
             except Exception:  # noqa: BLE001 - it must not end the thread that tells results
                 sys.excepthook(*sys.exc_info())
         return True
+
+
+class SingleResult(Single, AsyncResult):
+    """What a call of one item will come to."""
+
+    def __init__(self, callback, error_callback, pool):
+        super().__init__(callback, error_callback)
+        self._pool = pool
+
+    def wait(self, timeout=None) -> None:
+        """Waits until it has come, so many seconds at most."""
+        if not self.ready() and not self._await(self._pool(), timeout):
+            super().wait(timeout)
+
+    def cancel(self) -> bool:
+        """Gives the result up if it has not come; whether it did. The work itself may be done all the same."""
+        is_cancelled = super().cancel()
+        pool = self._pool()
+        if is_cancelled and pool is not None:
+            pool._engine.look_again()
+        return is_cancelled
+
+    def done(self) -> bool:
+        """Whether it has come, as futures call it."""
+        return self._done.is_set()
+
+    def _came(self, result):
+        known, self._known = self._known, None
+        kind = type(result)
+        if kind is _Raised:
+            self._finish(None, _errors.unpacked(result, 0))
+        elif kind is _errors.Gone:
+            self._finish(None, result.error)
+        else:
+            self._finish(result, None)
+        return known

@@ -15,7 +15,7 @@ import sys
 import threading
 import traceback
 
-from . import _errors, _native
+from . import _errors, _native, _pickling
 
 # How an item is given to its function.
 ONE, STAR, CALL = "one", "star", "call"
@@ -96,8 +96,6 @@ def _set_up(code):
             f" the pool runs {theirs[0]}.{theirs[1]}, this worker {ours[0]}.{ours[1]} ({sys.executable})"
         )
     if setup["ship"]:
-        from . import _pickling
-
         for name in setup["ship"]:
             _pickling.ship_if_there(name)
     if setup.get("authkey") is not None:
@@ -105,7 +103,7 @@ def _set_up(code):
 
         multiprocessing.process.current_process().authkey = setup["authkey"]
     if setup["init"] is not None:
-        function, args = pickle.loads(setup["init"])
+        function, args = _pickling.load(setup["init"])
         function(*args)
     global _timeout, _open_max
     _timeout, _open_max = setup["timeout"], setup["concurrency"]
@@ -119,7 +117,7 @@ def define(code: bytes):
     manner, function = pickle.loads(code)
     try:
         with _loading:
-            loaded = pickle.loads(function)
+            loaded = _pickling.load(function)
     except BaseException as error:  # noqa: BLE001 - whatever an import of it raises
         loaded = _Missing(_unloaded(error))
     return *_WAYS[manner], called(loaded)
@@ -171,7 +169,9 @@ def stage(*, stage, args, concurrency, source=None, path=None, call=None):
     global _open_max
     _open_max = concurrency
     _mark_words()
-    function = _stage.load(source=source, path=path, call=call, args=args, stage=stage, concurrency=concurrency)
+    function = _stage.load(
+        source=source, path=path, call=call, args=args, stage=stage, concurrency=concurrency
+    )
     return *_WAYS[ONE], called(function)
 
 

@@ -49,6 +49,11 @@ impl Piece {
         }
     }
 
+    /// The first so many of them, if that is neither none nor all; these are the rest then.
+    pub fn cut(&mut self, count: usize) -> Option<Self> {
+        (0 < count && (count as u64) < self.len()).then(|| self.split_off_front(count)).flatten()
+    }
+
     /// The first so many of them, which are fewer than all; these are the rest then.
     fn split_off_front(&mut self, count: usize) -> Option<Self> {
         let Self::Values(units, range) = self else { return None };

@@ -25,7 +25,7 @@ use super::{
     call::{Call, Manner, Taken},
     desk::{Desk, News},
     feed::{Feed, encode, refused},
-    intake::{Intake, Room},
+    intake::{Intake, Put},
     results::{Results, SLICE, broken, decoded},
     threads::{ROLES, Terms, Threads},
 };
@@ -165,16 +165,52 @@ impl Engine {
         let mut values = Outputs::new(self.intake.limits());
         encode(&mut values, (code, self.encoder), item).map_err(refused)?;
         loop {
-            match py.detach(|| self.intake.wait_for_one(SLICE)) {
-                Room::Items(_) => break,
-                Room::Closed => {
+            // The interpreter is kept: this lasts a moment, and to get it back can take long.
+            match self.intake.put_one(&self.singles, &mut values) {
+                Put::Number(number) => return Ok(number),
+                Put::Closed => {
                     let why = self.intake.broken();
                     return Err(broken(py, why.as_deref().unwrap_or("the pool was closed")));
                 }
-                Room::Full => py.check_signals()?,
+                Put::Full => {
+                    py.detach(|| self.intake.wait_for_one(SLICE));
+                    py.check_signals()?;
+                }
             }
         }
-        py.detach(|| self.intake.put(&self.singles, &mut values)).map_err(|why| broken(py, &why))
+    }
+
+    /// Somebody is about to wait for the result of this single call, and says so with `leave` when they no longer do.
+    /// They look whether it was told already, and then `wait_for` it with what this gives.
+    fn expect(&self, number: u64) -> u64 {
+        self.desk.expect(number)
+    }
+
+    /// Waits a moment for the result of a single call: with what to wait on, and the result in a tuple, if it has come.
+    fn wait_for<'py>(
+        &self,
+        py: Python<'py>,
+        number: u64,
+        rounds: u64,
+        seconds: f64,
+    ) -> PyResult<(u64, Option<(Bound<'py, PyAny>,)>)> {
+        let patience = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(SLICE).min(SLICE);
+        let (rounds, piece) = py.detach(|| self.desk.wait_for(number, rounds, patience));
+        let Some(piece) = piece else {
+            py.check_signals()?;
+            return Ok((rounds, None));
+        };
+        Ok((rounds, Some((decoded(py, &piece)?.get_item(0)?,))))
+    }
+
+    /// They wait no longer; a result that they have not told is told as the others are.
+    fn leave(&self, number: u64, is_told: bool) {
+        self.desk.leave(number, is_told);
+    }
+
+    /// Whoever waits for a single call looks whether it was told.
+    fn look_again(&self) {
+        self.desk.look_again();
     }
 
     /// Waits for results that are told: a list of (token or number, what has come), where what has come is a

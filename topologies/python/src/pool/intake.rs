@@ -25,6 +25,20 @@ const READY_BYTES_MAX: usize = 256 << 10;
 /// The same for calls of one item each, whose number is bounded elsewhere.
 const SINGLE_BYTES_MAX: usize = 64 << 20;
 
+/// With fewer items under way a single one is sent at once, by whoever puts it. Beyond that those who compute have
+/// something to do, and what is put meanwhile goes together.
+const LONE_ITEMS: u64 = 8;
+
+/// What became of a single item.
+pub(super) enum Put {
+    /// It has this number.
+    Number(u64),
+    /// There is no room so far.
+    Full,
+    /// Nothing can be put any more.
+    Closed,
+}
+
 /// How much may be put.
 pub(super) enum Room {
     /// So many items.
@@ -64,6 +78,23 @@ struct State {
 }
 
 impl State {
+    /// Adds items of a call to those that are ready; the index of the first.
+    fn add(&mut self, call: &Arc<Call>, values: &mut Outputs) -> u64 {
+        let count = values.len() as u64;
+        let index = call.feed(count);
+        let first = self.first + self.ready.len();
+        self.routes.add(first, count, call, index);
+        self.demand = self.demand.saturating_sub(count);
+        self.ready.put(values);
+        index
+    }
+
+    /// Has the ventilator ask once more, by then for all that is ready.
+    fn ask_again(&mut self) -> Reply {
+        self.asked = false;
+        Reply::Read { units: Units::new(), ended: false }
+    }
+
     /// What the ventilator is given: never more than it has asked for.
     fn take(&mut self) -> Reply {
         let (payload, ends) = self.ready.take(self.allowed);
@@ -161,7 +192,7 @@ impl Intake {
         })
     }
 
-    /// The same for one item more of a call whose items are counted elsewhere.
+    /// Waits until a single item may be put, for so long at most.
     pub fn wait_for_one(&self, patience: Duration) -> Room {
         self.wait(patience, |state| {
             let is_free = state.ready.bytes() < SINGLE_BYTES_MAX;
@@ -229,22 +260,40 @@ impl Intake {
 
     /// Puts the next items of a call; why not, if nothing can be put any more. The index of the first.
     pub fn put(&self, call: &Arc<Call>, values: &mut Outputs) -> Result<u64, String> {
-        let count = values.len() as u64;
         let mut state = self.state();
         if let Some(why) = &state.broken {
             return Err(why.clone());
         }
-        let index = call.feed(count);
-        let first = state.first + state.ready.len();
-        state.routes.add(first, count, call, index);
-        state.demand = state.demand.saturating_sub(count);
-        state.ready.put(values);
+        let index = state.add(call, values);
         if state.asked {
             let reply = state.take();
             drop(state);
             self.ventilator.carry_in(reply);
         }
         Ok(index)
+    }
+
+    /// Puts one item of a call whose items are counted elsewhere, without waiting.
+    pub fn put_one(&self, call: &Arc<Call>, values: &mut Outputs) -> Put {
+        let mut state = self.state();
+        if state.broken.is_some() || state.closing {
+            return Put::Closed;
+        }
+        if state.ready.bytes() >= SINGLE_BYTES_MAX {
+            return Put::Full;
+        }
+        let number = state.add(call, values);
+        if state.asked {
+            let under_way = state.first + state.ready.len() - state.came;
+            let is_lone = under_way <= LONE_ITEMS;
+            let reply = if is_lone { state.take() } else { state.ask_again() };
+            drop(state);
+            match is_lone {
+                true => self.ventilator.carry_in(reply),
+                false => self.ventilator.reply(reply),
+            }
+        }
+        Put::Number(number)
     }
 
     /// No more will be put.
