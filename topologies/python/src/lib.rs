@@ -9,6 +9,7 @@
 //! | `values/` | objects of Python as MessagePack, and back |
 //! | `worker/` | a worker's process: its flags, its function on the main thread |
 //! | `pool/` | the caller's side: units in, results out, ventilator and sink on threads of their own |
+//! | `shelf.rs` | memory that a pool and its workers share, for large buffers |
 //! | `cli.rs` | the program `pipeline` from Python |
 //!
 //! No wait holds the interpreter, and none of the caller's main thread lasts longer than a moment
@@ -18,6 +19,7 @@
 
 mod cli;
 mod pool;
+mod shelf;
 mod values;
 mod worker;
 
@@ -28,6 +30,7 @@ mod _native {
     use crate::{
         cli::command_line,
         pool::{Engine, Feed, Results},
+        shelf::use_shelves,
         values::Raised,
         worker::{Units, current_unit, shared_source, work},
     };

@@ -74,6 +74,22 @@ def die_once(mark, value):
     return value
 
 
+def add_in_place(array):
+    array += 1
+    return array
+
+
+def add_and_die_once(mark, array):
+    """Kills its worker the first time, with the array changed."""
+    return die_once(mark, add_in_place(array))
+
+
+def add_and_die_at_tens(item):
+    folder, number, array = item
+    add_in_place(array)
+    return array if number % 10 else die_once(os.path.join(folder, f"{number}"), array)
+
+
 def leave_once(mark, value):
     """Ends its process in the middle of a call, the first time."""
     if first_time(mark):

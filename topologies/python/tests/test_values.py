@@ -8,7 +8,9 @@ import datetime
 import decimal
 import enum
 import fractions
+import gc
 import math
+import os
 import pathlib
 import pickle
 import sys
@@ -232,6 +234,67 @@ class Values(PoolCase):
         self.assertIs(type(told["pair"]), tuple)
         numpy.testing.assert_array_equal(told["arrays"][0], value["arrays"][0])
         numpy.testing.assert_array_equal(told["pair"][1], value["pair"][1])
+
+
+class LargeArrays(Case):
+    """What goes by way of memory that a pool shares with its workers, and what is just too small or large for it."""
+
+    @with_numpy
+    def test_each_comes_back_as_it_was_whatever_its_size(self):
+        with pl.Pool(2) as pool:
+            for size in (65_535, 65_536, 65_537, 1 << 20, 8 << 20, (8 << 20) + 1, 20 << 20):
+                with self.subTest(size):
+                    array = numpy.arange(size, dtype="u1")
+                    numpy.testing.assert_array_equal(pool.apply(functions.identity, (array,)), array)
+                    pair = (array, "between", array[::-1].copy())
+                    told = pool.apply(functions.identity, (pair,))
+                    self.assertEqual(told[1], "between")
+                    numpy.testing.assert_array_equal(told[0], pair[0])
+                    numpy.testing.assert_array_equal(told[2], pair[2])
+
+    @with_numpy
+    def test_many_find_room_one_after_the_other(self):
+        with pl.Pool(2) as pool:
+            results = pool.imap(functions.add_in_place, (numpy.full(1 << 17, n, "i8") for n in range(400)))
+            kept = []
+            for number, array in enumerate(results):
+                self.assertEqual((array.min(), array.max()), (number + 1, number + 1))
+                kept.append(array)
+            # None of them lies where another one came to lie.
+            self.assertEqual([int(array[-1]) for array in kept], list(range(1, 401)))
+
+    @with_numpy
+    def test_an_array_that_is_worked_on_in_place_stays_what_it_was_for_the_next_attempt(self):
+        with pl.Pool(2, retries=2, backoff=0.01) as pool:
+            array = numpy.zeros(1 << 17, "i8")
+            mark = os.fspath(self.folder() / "killed")
+            told = pool.apply(functions.add_and_die_once, (mark, array))
+            self.assertEqual((told.min(), told.max(), array.max()), (1, 1, 0))
+
+    @with_numpy
+    def test_none_is_lost_with_its_worker_and_nothing_is_kept_of_those_that_died(self):
+        folder, before = os.fspath(self.folder()), shared_memories()
+        with pl.Pool(2) as pool:
+            items = ((folder, n, numpy.full(1 << 17, n, "i8")) for n in range(200))
+            results = pool.imap(functions.add_and_die_at_tens, items)
+            self.assertEqual([int(array[-1]) for array in results], list(range(1, 201)))
+            self.assertGreaterEqual(pool.stats()["restarts"], 20)
+            # The items', and those of the workers that are there, or have ended just now.
+            self.until(lambda: shared_memories() <= before + 6, "the end of the others")
+        # One that has ended has given the memory back, and the rest goes with it.
+        del pool, results
+        self.until(lambda: gc.collect() is not None and shared_memories() <= before, "the end of all")
+
+
+def shared_memories():
+    """How many memories without a file this process has open."""
+    names = []
+    for descriptor in os.listdir("/proc/self/fd"):
+        try:
+            names.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        except OSError:
+            continue
+    return sum("memfd:pipeline" in name for name in names)
 
 
 class Shipping(Case):

@@ -69,8 +69,12 @@ def _by_value():
     return Pickler
 
 
-def dump(obj):
-    """A pickle as bytes, or a pair of a pickle and its buffers as a tuple of bytes."""
+def dump(obj, shelf=None):
+    """A pickle as bytes; or with large buffers beside it.
+
+    These are a tuple of bytes, or a list of their lengths and the place where they lie, if there is a shelf with
+    room for them.
+    """
     try:
         data, buffers = _dumped(pickle.Pickler, obj)
     except Exception as problem:  # noqa: BLE001 - whatever a __reduce__ raises
@@ -85,7 +89,28 @@ def dump(obj):
         except (pickle.PicklingError, TypeError, AttributeError) as problem:
             raise _explained(obj, told or _Told(problem)) from problem
         # Whatever else is raised is the object's own, and says more as it is.
-    return (data, tuple(buffers)) if buffers else data
+    if not buffers:
+        return data
+    place = None if shelf is None else _laid(buffers, shelf)
+    if place is None:
+        return data, tuple(bytes(view) for view in buffers)
+    return data, [view.nbytes for view in buffers], place
+
+
+def _laid(buffers, shelf):
+    """The place on the shelf where the buffers lie now; None if they don't."""
+    room = shelf.take(sum(view.nbytes for view in buffers))
+    if room is None:
+        return None
+    memory, offset, place = room
+    try:
+        for view in buffers:
+            memory[offset : offset + view.nbytes] = view
+            offset += view.nbytes
+    except BaseException:
+        shelf.free(place)
+        raise
+    return place
 
 
 def _dumped(pickler, obj):
@@ -107,7 +132,7 @@ def _keep(buffers, buffer):
     view = buffer.raw()
     if view.nbytes < BUFFER_BYTES_MIN:
         return True
-    buffers.append(bytes(view))
+    buffers.append(view)
     return False
 
 

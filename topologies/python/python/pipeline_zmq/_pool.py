@@ -208,7 +208,7 @@ class Pool:
         from ._staff import Staff
 
         self._staff = Staff(
-            self._engine.endpoint,
+            self._engine,
             workers,
             folder=os.fspath(self._engine.folder),
             env=env,

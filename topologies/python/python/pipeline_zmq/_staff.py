@@ -29,6 +29,7 @@ class _Member:
         self.name = name
         self.process = None
         self.pidfd = None
+        self.shelf = None
         self.deaths = 0
         self.due = None
         self.lines = {}
@@ -36,10 +37,11 @@ class _Member:
 
 
 class Staff:
-    """So many workers of the ventilator at ``endpoint``."""
+    """So many workers of a pool's engine."""
 
-    def __init__(self, endpoint, workers, *, folder, env, on_broken):
-        self._endpoint = endpoint
+    def __init__(self, engine, workers, *, folder, env, on_broken):
+        self._engine = engine
+        self._endpoint = engine.endpoint
         self._folder = folder
         self._env = _environment(env, folder)
         self._on_broken = on_broken
@@ -128,10 +130,17 @@ class Staff:
     def _start(self, member):
         member.due = None
         command = [sys.executable, "-c", _START, "--ventilator", self._endpoint, "--name", member.name]
+        shelves = self._engine.shelves()
+        env, handed = self._env, ()
+        if shelves is not None:
+            *handed, member.shelf = shelves
+            told = ",".join("" if number is None else str(number) for number in shelves)
+            env = {**env, "PIPELINE_PYTHON_SHELVES": told}
         try:
             process = subprocess.Popen(
                 command,
-                env=self._env,
+                env=env,
+                pass_fds=[number for number in handed if number is not None],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -184,6 +193,9 @@ class Staff:
         os.close(member.pidfd)
         code = process.wait()
         member.process = None
+        if member.shelf is not None:
+            self._engine.retire_shelf(member.shelf)
+            member.shelf = None
         if self._leaving:
             return
         self.restarts += 1

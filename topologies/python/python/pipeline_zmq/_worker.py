@@ -273,9 +273,22 @@ def main() -> None:
     """Runs a worker of a pool, whose flags are in ``sys.argv``; does not return."""
     arguments, sys.argv[:] = sys.argv[1:], [os.environ.pop("PIPELINE_PYTHON_ARGV0", "")]
     _quiet_signals()
+    _use_shelves(os.environ.pop("PIPELINE_PYTHON_SHELVES", ""))
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)
     leave(_native.work(arguments, sys.modules[__name__], []))
+
+
+def _use_shelves(told: str) -> None:
+    """Takes the memory over that the pool shares with this process."""
+    if not told:
+        return
+    items, results, number = told.split(",")
+    descriptors = [int(shelf) if shelf else None for shelf in (items, results)]
+    _native.use_shelves(*descriptors, int(number))
+    for descriptor in descriptors:
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def leave(code: int) -> None:

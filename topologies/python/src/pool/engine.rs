@@ -63,11 +63,12 @@ struct Options {
 }
 
 impl Options {
-    fn encoder(&self) -> Encoder {
-        if self.codec == "plain" { Encoder::plain() } else { Encoder::native() }
+    fn is_plain(&self) -> bool {
+        self.codec == "plain"
     }
 
     fn terms(self) -> Result<Terms, String> {
+        let is_plain = self.is_plain();
         Ok(Terms {
             bind: self.bind.as_deref().map(public_endpoint).transpose()?,
             key: self.key,
@@ -75,6 +76,7 @@ impl Options {
             backoff_ms: (self.backoff.max(0.0) * 1e3) as u64,
             crash_limit: self.crash_limit,
             concurrency: self.concurrency,
+            shelves: !is_plain,
         })
     }
 }
@@ -95,12 +97,16 @@ impl Engine {
     #[new]
     fn new(py: Python<'_>, options: Options) -> PyResult<Self> {
         proto::process::keep_memory();
-        let encoder = options.encoder();
+        let is_plain = options.is_plain();
         let terms = options.terms().map_err(PyValueError::new_err)?;
         let threads = py
             .detach(|| Threads::start(&terms))
             .map_err(|error| PyOSError::new_err(proto::causes::with_causes(&error)))?;
         let desk = Arc::new(Desk::default());
+        let encoder = match is_plain {
+            true => Encoder::plain(),
+            false => Encoder::with_shelf(threads.intake.shelves.items().cloned()),
+        };
         Ok(Self {
             intake: threads.intake.clone(),
             singles: Call::new(Manner::Told(desk.clone()), Some(u64::MAX / 2), 0),
@@ -149,7 +155,7 @@ impl Engine {
     fn stream(&self, code: u64, ordered: bool, window: Option<u64>) -> (Feed, Results) {
         let manner = if ordered { Manner::Ordered } else { Manner::AsTheyCome };
         let call = Call::new(manner, window, 0);
-        let feed = Feed::new(call.clone(), self.intake.clone(), code, self.encoder);
+        let feed = Feed::new(call.clone(), self.intake.clone(), code, self.encoder.clone());
         (feed, Results::new(call, self.intake.clone()))
     }
 
@@ -157,13 +163,13 @@ impl Engine {
     #[pyo3(signature = (code, token, *, window=None))]
     fn whole(&self, code: u64, token: u64, window: Option<u64>) -> Feed {
         let call = Call::new(Manner::Whole(self.desk.clone()), window, token);
-        Feed::new(call, self.intake.clone(), code, self.encoder)
+        Feed::new(call, self.intake.clone(), code, self.encoder.clone())
     }
 
     /// A call of one item, whose result is told: its number, counted from 0.
     fn single(&self, py: Python<'_>, code: u64, item: &Bound<'_, PyAny>) -> PyResult<u64> {
         let mut values = Outputs::new(self.intake.limits());
-        encode(&mut values, (code, self.encoder), item).map_err(refused)?;
+        encode(&mut values, (code, &self.encoder), item).map_err(refused)?;
         loop {
             // The interpreter is kept: this lasts a moment, and to get it back can take long.
             match self.intake.put_one(&self.singles, &mut values) {
@@ -232,6 +238,17 @@ impl Engine {
         Ok(Some(told))
     }
 
+    /// The shelves of one more worker on this machine: the descriptors of that of the items and of that of its results,
+    /// as far as there are any, and the id of the latter. None if nothing goes by shelves.
+    fn shelves(&self) -> Option<(Option<i32>, Option<i32>, u64)> {
+        (!self.encoder.is_plain()).then(|| self.intake.shelves.for_worker())
+    }
+
+    /// The worker that had the shelf of this id has ended.
+    fn retire_shelf(&self, id: u64) {
+        self.intake.retire_shelf(id);
+    }
+
     /// Waits until all calls have put their items, and takes no more. What is under way is finished.
     fn finish(&self, py: Python<'_>) {
         if self.is_mine() {
@@ -276,6 +293,7 @@ impl Engine {
             if let Some(threads) = threads {
                 threads.stop();
             }
+            self.intake.shelves.clear();
             self.desk.close();
         });
     }

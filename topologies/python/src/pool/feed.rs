@@ -13,16 +13,13 @@ use std::{
 };
 
 use proto::value::push_uint;
-use pyo3::{
-    exceptions::{PyRuntimeError, PyValueError},
-    prelude::*,
-    types::PyIterator,
-};
+use pyo3::{exceptions::PyValueError, prelude::*, types::PyIterator};
 use worker::{Failure, Outputs};
 
 use super::{
     call::Call,
     intake::{Intake, Room},
+    results::broken,
 };
 use crate::values::{Encoder, Fault, push_int, too_large};
 
@@ -30,6 +27,8 @@ use crate::values::{Encoder, Fault, push_int, too_large};
 const PATIENCE: Duration = Duration::from_millis(500);
 /// Items that are encoded before they are put.
 const CHUNK: u64 = 2_048;
+/// The same in bytes.
+const CHUNK_BYTES: usize = 256 << 10;
 /// What an iterator has given leaves after so long, at the latest.
 const LINGER: Duration = Duration::from_millis(2);
 
@@ -125,7 +124,7 @@ impl Drop for Feed {
 /// Encodes an item: the code's id, then the value.
 pub(super) fn encode(
     values: &mut Outputs,
-    (code, encoder): (u64, Encoder),
+    (code, encoder): (u64, &Encoder),
     item: &Bound<'_, PyAny>,
 ) -> Result<(), Fault> {
     values.begin_unit();
@@ -159,7 +158,7 @@ impl Feed {
         lingerer.spawn(move || channel.linger())?;
         let read = self.read_all(py, items);
         self.channel.over.store(true, Ordering::Release);
-        py.detach(|| self.channel.put()).map_err(PyRuntimeError::new_err)?;
+        py.detach(|| self.channel.put()).map_err(|why| broken(py, &why))?;
         read
     }
 
@@ -172,10 +171,11 @@ impl Feed {
                 let places = done..count.min(done + room);
                 done = places.end;
                 self.encode_numbers(first, step, places);
-                self.channel.put().map_err(PyRuntimeError::new_err)?;
+                self.channel.put()?;
             }
             Ok(())
         })
+        .map_err(|why: String| broken(py, &why))
     }
 
     /// How many results have come, and how many items there are once that is known.
@@ -211,10 +211,15 @@ impl Feed {
                 let Some(item) = items.next() else { return Ok(()) };
                 let item = item?;
                 // Python runs while the lock is held, and who waits for it needs no Python.
-                encode(&mut self.channel.values(), (self.code, self.encoder), &item)
-                    .map_err(refused)?;
+                let mut values = self.channel.values();
+                encode(&mut values, (self.code, &self.encoder), &item).map_err(refused)?;
+                let is_much = values.payload().len() >= CHUNK_BYTES;
+                drop(values);
+                if is_much || self.channel.intake.shelves.is_full() {
+                    break;
+                }
             }
-            py.detach(|| self.channel.put()).map_err(PyRuntimeError::new_err)?;
+            py.detach(|| self.channel.put()).map_err(|why| broken(py, &why))?;
         }
     }
 

@@ -18,6 +18,7 @@ use super::{
     call::{Call, Piece},
     ready::Ready,
     routes::{Found, Routes},
+    shelves::Shelves,
 };
 
 /// Bytes of values that wait to be asked for before calls are left alone.
@@ -118,10 +119,12 @@ pub(super) struct Intake {
     room: Condvar,
     ventilator: Handle<Reply>,
     limits: OutputLimits,
+    /// Where large buffers are.
+    pub shelves: Shelves,
 }
 
 impl Intake {
-    pub fn new(limits: OutputLimits, ventilator: Handle<Reply>) -> Self {
+    pub fn new(limits: OutputLimits, ventilator: Handle<Reply>, shelves: Shelves) -> Self {
         let state = State {
             ready: Ready::new(limits),
             codes: Vec::new(),
@@ -140,7 +143,7 @@ impl Intake {
             came: 0,
             dead: 0,
         };
-        Self { state: Mutex::new(state), room: Condvar::new(), ventilator, limits }
+        Self { state: Mutex::new(state), room: Condvar::new(), ventilator, limits, shelves }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -187,7 +190,8 @@ impl Intake {
                 return Some(Room::Closed);
             }
             let items = if state.unbound { state.demand } else { room.min(state.demand) };
-            let is_free = items > 0 && state.ready.bytes() < READY_BYTES_MAX;
+            let is_free =
+                items > 0 && state.ready.bytes() < READY_BYTES_MAX && !self.shelves.is_full();
             is_free.then_some(Room::Items(items))
         })
     }
@@ -195,7 +199,7 @@ impl Intake {
     /// Waits until a single item may be put, for so long at most.
     pub fn wait_for_one(&self, patience: Duration) -> Room {
         self.wait(patience, |state| {
-            let is_free = state.ready.bytes() < SINGLE_BYTES_MAX;
+            let is_free = state.ready.bytes() < SINGLE_BYTES_MAX && !self.shelves.is_full();
             is_free.then_some(Room::Items(1))
         })
     }
@@ -264,6 +268,7 @@ impl Intake {
         if let Some(why) = &state.broken {
             return Err(why.clone());
         }
+        self.shelves.put(state.first + state.ready.len(), values);
         let index = state.add(call, values);
         if state.asked {
             let reply = state.take();
@@ -282,6 +287,7 @@ impl Intake {
         if state.ready.bytes() >= SINGLE_BYTES_MAX {
             return Put::Full;
         }
+        self.shelves.put(state.first + state.ready.len(), values);
         let number = state.add(call, values);
         if state.asked {
             let under_way = state.first + state.ready.len() - state.came;
@@ -345,16 +351,37 @@ impl Intake {
         self.state().broken.clone()
     }
 
+    /// A worker with this shelf has ended: no unit that is put from now on was its.
+    pub fn retire_shelf(&self, id: u64) {
+        let state = self.state();
+        self.shelves.retire(id, state.first + state.ready.len());
+    }
+
     /// Gives outcomes to their calls.
-    pub fn deliver(&self, entry: Entry) {
+    pub fn deliver(&self, mut entry: Entry) {
+        let mut missing = None;
+        if let Outcome::Values { units, .. } = &mut entry.outcome {
+            match self.shelves.whole(units) {
+                Ok(Some(whole)) => *units = whole,
+                Ok(None) => {}
+                Err(error) => missing = Some(format!("a result is missing: {error}")),
+            }
+        }
         let found = {
             let mut state = self.state();
             state.came += entry.count;
             state.dead += u64::from(matches!(entry.outcome, Outcome::Dead { .. }));
-            state.routes.take(entry.first, entry.count)
+            let found = state.routes.take(entry.first, entry.count);
+            let open = state.routes.first();
+            self.shelves.came(entry.first, entry.count, open);
+            found
         };
         for Found { call, index, offset, count } in found {
             let piece = match &entry.outcome {
+                Outcome::Values { .. } if missing.is_some() => {
+                    let error = missing.clone().unwrap_or_default();
+                    Piece::Dead { error, attempts: 1 }
+                }
                 Outcome::Values { units, .. } => {
                     let range = offset as usize..(offset + count) as usize;
                     Piece::Values(units.slice(range), 0..count as usize)

@@ -23,6 +23,7 @@ mod intake;
 mod ready;
 mod results;
 mod routes;
+mod shelves;
 mod threads;
 
 pub(crate) use self::{engine::Engine, feed::Feed, results::Results};

@@ -3,6 +3,7 @@
 //! Owns the waiting, in slices so that signals are heard, and the decoding of many results at a time.
 
 use std::{
+    process,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -24,6 +25,9 @@ use crate::values::{Decoder, Raised};
 const BATCH: usize = 4_096;
 /// How long a wait lasts before signals are looked at.
 pub(super) const SLICE: Duration = Duration::from_millis(40);
+
+/// What a fork has of a pool is neither its threads nor its sockets.
+const FORKED: &str = "this pool is another process's, of which this one is a fork; make one here";
 
 static BROKEN: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 static RAISE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
@@ -80,17 +84,31 @@ pub(crate) struct Results {
     // The item that the first of the batch belongs to.
     first: u64,
     over: bool,
+    // The process that it belongs to.
+    owner: u32,
     // What is kept as long as results may come.
     held: Option<Py<PyAny>>,
 }
 
 impl Results {
     pub(super) fn new(call: Arc<Call>, intake: Arc<Intake>) -> Self {
-        Self { call, intake, batch: None, next: 0, first: 0, over: false, held: None }
+        Self {
+            call,
+            intake,
+            batch: None,
+            next: 0,
+            first: 0,
+            over: false,
+            owner: process::id(),
+            held: None,
+        }
     }
 
     /// Waits for results for so long at most; whether any are there.
     fn fetch(&mut self, py: Python<'_>, patience: Option<Duration>) -> PyResult<bool> {
+        if self.owner != process::id() {
+            return Err(PyRuntimeError::new_err(FORKED));
+        }
         let deadline = patience.map(|patience| Instant::now() + patience);
         while !self.over {
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));

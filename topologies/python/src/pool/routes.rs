@@ -72,6 +72,11 @@ impl Routes {
         found
     }
 
+    /// The first unit that is under way.
+    pub fn first(&self) -> Option<UnitId> {
+        self.0.first_key_value().map(|(first, _)| *first)
+    }
+
     /// All calls that units are under way for.
     pub fn calls(&self) -> impl Iterator<Item = &Arc<Call>> {
         self.0.values().map(|route| &route.call)

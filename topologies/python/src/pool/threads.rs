@@ -30,7 +30,7 @@ use thiserror::Error;
 use ventilator::core::{Config, Ventilator};
 use worker::OutputLimits;
 
-use super::intake::Intake;
+use super::{intake::Intake, shelves::Shelves};
 
 const SINK: &str = "sink";
 const VENTILATOR: &str = "ventilator";
@@ -59,6 +59,8 @@ pub(super) struct Terms {
     pub backoff_ms: u64,
     pub crash_limit: u32,
     pub concurrency: u32,
+    /// Whether large buffers may go by way of memory that is shared.
+    pub shelves: bool,
 }
 
 /// How many roles there are here.
@@ -92,7 +94,9 @@ impl Threads {
         };
         let sink = driver(listening(SINK, &sink_at), &limits)?;
         let ventilator = driver(listening(VENTILATOR, &ventilator_at), &limits)?;
-        let intake = Intake::new(OutputLimits::from(&limits), ventilator.handle());
+        // Who joins from another machine can't look there.
+        let shelves = Shelves::new(terms.shelves && terms.bind.is_none());
+        let intake = Intake::new(OutputLimits::from(&limits), ventilator.handle(), shelves);
         let sink_path = at(SINK).to_string();
         let mut threads =
             Self { folder, stops: Vec::new(), threads: Vec::new(), intake: Arc::new(intake) };

@@ -7,10 +7,11 @@ use pyo3::{
     exceptions::PyValueError,
     prelude::*,
     sync::PyOnceLock,
-    types::{PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyList, PyString},
+    types::{PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyList, PySlice, PyString},
 };
 
-use super::{Raised, ext};
+use super::{Raised, ext, shelved::Shelved};
+use crate::shelf::{ITEMS, Shelf};
 
 /// `pipeline_zmq._pickling.load`, which takes a pickle and its buffers.
 static LOAD: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
@@ -158,6 +159,7 @@ fn extension<'py>(py: Python<'py>, rest: &mut &[u8], len: usize) -> PyResult<Bou
     match kind {
         ext::PICKLE => load(py)?.call1((PyBytes::new(py, content),)),
         ext::BUFFERS => buffered(py, content),
+        ext::SHELVED => from_shelf(py, content),
         ext::RAISED => Ok(Raised::pickled(py, content).into_pyobject(py)?.into_any()),
         _ => Err(PyValueError::new_err(format!(
             "a value is a MessagePack extension of type {kind}, which Python has no object for"
@@ -167,6 +169,26 @@ fn extension<'py>(py: Python<'py>, rest: &mut &[u8], len: usize) -> PyResult<Bou
 
 fn load<'py>(py: Python<'py>) -> PyResult<&'py Bound<'py, PyAny>> {
     LOAD.import(py, "pipeline_zmq._pickling", "load")
+}
+
+fn from_shelf<'py>(py: Python<'py>, content: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    let Shelved { place, lengths, pickle } = Shelved::read(content).ok_or_else(truncated)?;
+    let shelf = ITEMS.get().filter(|shelf| shelf.id() == place.shelf);
+    let shelf = shelf.ok_or_else(|| {
+        PyValueError::new_err("the item is in memory that only the own workers of its pool share")
+    })?;
+    let buffers = PyList::empty(py);
+    let memory = shelf.memory(py)?;
+    let mut offset = Shelf::offset(place);
+    for len in lengths {
+        let lies =
+            memory.get_item(PySlice::new(py, offset as isize, (offset + len) as isize, 1))?;
+        // Arrays in it can be written to, as those of a pickle can.
+        buffers.append(PyByteArray::from(&lies)?)?;
+        offset += len;
+    }
+    shelf.check(place)?;
+    load(py)?.call1((PyBytes::new(py, pickle), buffers))
 }
 
 fn buffered<'py>(py: Python<'py>, mut rest: &[u8]) -> PyResult<Bound<'py, PyAny>> {

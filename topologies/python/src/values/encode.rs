@@ -4,6 +4,8 @@
 //! has not. Whole numbers, floats and texts come by the million, so each is one comparison of types and
 //! one append.
 
+use std::sync::Arc;
+
 use proto::value::push_uint;
 use pyo3::{
     exceptions::PyTypeError,
@@ -13,7 +15,8 @@ use pyo3::{
 };
 use worker::Failure;
 
-use super::ext;
+use super::{ext, shelved};
+use crate::shelf::{Shelf, ShelfRoom};
 
 /// Lists in lists beyond this depth, and those that hold themselves, are pickled.
 const NATIVE_DEPTH_MAX: u32 = 64;
@@ -52,18 +55,32 @@ enum Extent {
 }
 
 /// Encodes objects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Encoder(Extent);
+#[derive(Debug, Clone)]
+pub(crate) struct Encoder {
+    extent: Extent,
+    // Where large buffers go, if there is such a place.
+    shelf: Option<Arc<Shelf>>,
+}
 
 impl Encoder {
     /// For processes of this package.
     pub(crate) fn native() -> Self {
-        Self(Extent::MessagePack)
+        Self { extent: Extent::MessagePack, shelf: None }
+    }
+
+    /// For processes of this package on this machine, where large buffers go by way of a shelf.
+    pub(crate) fn with_shelf(shelf: Option<Arc<Shelf>>) -> Self {
+        Self { extent: Extent::MessagePack, shelf }
     }
 
     /// For everybody.
     pub(crate) fn plain() -> Self {
-        Self(Extent::Json)
+        Self { extent: Extent::Json, shelf: None }
+    }
+
+    /// Whether it is for everybody.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.extent == Extent::Json
     }
 
     /// Appends an object, as a pickle if it has to be.
@@ -71,14 +88,14 @@ impl Encoder {
     /// # Errors
     /// What Python says when it can be neither encoded nor pickled; the bytes are of no use then.
     #[inline]
-    pub(crate) fn append(self, object: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> Result<(), Fault> {
+    pub(crate) fn append(&self, object: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> Result<(), Fault> {
         let start = out.len();
         if self.encode(object, out, 0) {
             return Ok(());
         }
         out.truncate(start);
-        match self.0 {
-            Extent::MessagePack => pickled(object, out),
+        match self.extent {
+            Extent::MessagePack => pickled(object, out, self.shelf.as_ref()),
             Extent::Json => Err(without_form(object)),
         }
     }
@@ -89,7 +106,7 @@ impl Encoder {
     /// When it needs one; the bytes are of no use then.
     #[inline]
     pub(crate) fn append_native(
-        self,
+        &self,
         object: &Bound<'_, PyAny>,
         out: &mut Vec<u8>,
     ) -> Result<(), Fault> {
@@ -101,7 +118,7 @@ impl Encoder {
 
     /// Appends an object of this extent; whether it is one.
     #[inline]
-    fn encode(self, object: &Bound<'_, PyAny>, out: &mut Vec<u8>, depth: u32) -> bool {
+    fn encode(&self, object: &Bound<'_, PyAny>, out: &mut Vec<u8>, depth: u32) -> bool {
         if object.is_exact_instance_of::<PyInt>() {
             return integer(object, out);
         }
@@ -112,12 +129,12 @@ impl Encoder {
             let number = number.value();
             out.push(0xcb);
             out.extend_from_slice(&number.to_be_bytes());
-            return self.0 == Extent::MessagePack || number.is_finite();
+            return self.extent == Extent::MessagePack || number.is_finite();
         }
         self.compound(object, out, depth)
     }
 
-    fn compound(self, object: &Bound<'_, PyAny>, out: &mut Vec<u8>, depth: u32) -> bool {
+    fn compound(&self, object: &Bound<'_, PyAny>, out: &mut Vec<u8>, depth: u32) -> bool {
         if object.is_exact_instance_of::<PyNone>() {
             out.push(0xc0);
             return true;
@@ -127,7 +144,7 @@ impl Encoder {
             return true;
         }
         if let Ok(bytes) = object.cast_exact::<PyBytes>() {
-            return self.0 == Extent::MessagePack
+            return self.extent == Extent::MessagePack
                 && rmp::encode::write_bin(out, bytes.as_bytes()).is_ok();
         }
         if depth == NATIVE_DEPTH_MAX {
@@ -144,7 +161,7 @@ impl Encoder {
         }
     }
 
-    fn mapping(self, map: &Bound<'_, PyDict>, out: &mut Vec<u8>, depth: u32) -> bool {
+    fn mapping(&self, map: &Bound<'_, PyDict>, out: &mut Vec<u8>, depth: u32) -> bool {
         let Ok(len) = u32::try_from(map.len()) else { return false };
         rmp::encode::write_map_len(out, len).is_ok()
             && map.iter().all(|(key, value)| {
@@ -196,15 +213,22 @@ fn without_form(object: &Bound<'_, PyAny>) -> Fault {
 
 /// Appends any object as a pickle.
 #[cold]
-fn pickled(object: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> Result<(), Fault> {
+fn pickled(
+    object: &Bound<'_, PyAny>,
+    out: &mut Vec<u8>,
+    shelf: Option<&Arc<Shelf>>,
+) -> Result<(), Fault> {
     let py = object.py();
     let dump = DUMP.import(py, "pipeline_zmq._pickling", "dump")?;
-    let dumped = dump.call1((object,))?;
+    let dumped = dump.call1((object, shelf.map(ShelfRoom::of)))?;
     if let Ok(pickle) = dumped.cast::<PyBytes>() {
         return extension(out, ext::PICKLE, pickle.as_bytes().len(), |out| {
             out.extend_from_slice(pickle.as_bytes());
             Ok(())
         });
+    }
+    if let Ok((pickle, lengths, place)) = dumped.extract::<(Bound<'_, PyBytes>, Vec<u64>, _)>() {
+        return shelved::append(pickle.as_bytes(), &lengths, place, out);
     }
     let (pickle, buffers): (Bound<'_, PyBytes>, Bound<'_, PyTuple>) = dumped.extract()?;
     let pickle = pickle.as_bytes();

@@ -4,17 +4,19 @@
 //!
 //! What MessagePack has, None, bool, int, float, str, bytes, list and dict with keys of text, travels as
 //! that. The first other object makes the whole value an extension: pickled, and with large buffers
-//! (arrays) beside the pickle, so that they are copied and not translated. Tuples are such objects, since
+//! (arrays) beside the pickle, so that they are copied and not translated, or on a shelf, where they are not even sent. Tuples are such objects, since
 //! they must not become lists.
 
 mod decode;
 mod encode;
 mod raised;
+mod shelved;
 
 pub(crate) use self::{
     decode::Decoder,
     encode::{Encoder, Fault, append_raised, push_int, too_large},
     raised::Raised,
+    shelved::Shelved,
 };
 
 /// The MessagePack extension types of this package.
@@ -26,4 +28,7 @@ pub(crate) mod ext {
     pub(crate) const BUFFERS: u8 = 2;
     /// What a function raised instead of returning: a pickle of what to raise.
     pub(crate) const RAISED: u8 = 3;
+    /// A pickle whose buffers lie on a shelf of this machine (see `shelf.rs`): the shelf, the part and the number
+    /// there, the number of buffers, the length of each (all u64, big-endian), then the pickle.
+    pub(crate) const SHELVED: u8 = 4;
 }

@@ -20,7 +20,7 @@ use super::{
     terms::{Manner, Terms},
     watch::Watch,
 };
-use crate::values::Encoder;
+use crate::{shelf::RESULTS, values::Encoder};
 
 /// The code with which a worker is told what it needs before any function.
 const SETUP: u64 = 0;
@@ -63,7 +63,10 @@ impl Shipped {
         let told = self.terms.host.bind(py).call_method1("set_up", (code,))?;
         let (retries, units, timeout, is_plain): (u32, Option<u64>, Option<f64>, bool) =
             told.extract()?;
-        let encoder = if is_plain { Encoder::plain() } else { Encoder::native() };
+        let encoder = match is_plain {
+            true => Encoder::plain(),
+            false => Encoder::with_shelf(RESULTS.get().cloned()),
+        };
         let host = self.terms.host.clone_ref(py);
         self.terms = Arc::new(Terms { host, manner: Manner::Value { retries, encoder } });
         self.watch.limit(timeout, &self.terms);

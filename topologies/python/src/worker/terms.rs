@@ -11,7 +11,7 @@ use worker::{Failure, Outputs};
 use crate::values::{Encoder, Fault, append_raised, too_large};
 
 /// In which manner results are taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) enum Manner {
     /// Whatever is returned is the one result.
     Value {
@@ -41,7 +41,7 @@ impl Terms {
         attempt: u32,
         out: &mut Outputs,
     ) -> Result<u32, Failure> {
-        let given = match self.manner {
+        let given = match &self.manner {
             Manner::Value { encoder, .. } => {
                 out.push_written(|out| encoder.append(result, out)).map(|()| 1)
             }
