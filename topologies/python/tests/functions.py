@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
+import sys
 import time
 
 
@@ -203,6 +204,14 @@ def set_state(key, value):
 
 def get_state(key):
     return STATE.get(key)
+
+
+def forget_cloudpickle():
+    """As if it were not installed here."""
+    for name in list(sys.modules):
+        if name.partition(".")[0] == "cloudpickle":
+            sys.modules[name] = None
+    sys.modules["cloudpickle"] = sys.modules["cloudpickle.cloudpickle"] = None
 
 
 def broken_init():

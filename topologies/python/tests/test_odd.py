@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import unittest
@@ -36,10 +37,67 @@ with pl.Pool(1) as pool:
             ["this pool is another process's, of which this one is a fork; make one here", "[2]", "0 [3]"],
         )
 
+    def test_what_a_pool_under_way_is_asked_in_a_fork_is_told_too(self):
+        ended = self.script(
+            """
+import os, sys
+import pipeline_zmq as pl
+
+gate = sys.argv[1]
+os.mkfifo(gate)
+with pl.Pool(1) as pool:
+    executor = pool.executor()
+    results = pool.imap(abs, [-1, -2])
+    told = executor.submit(abs, -3)
+    told.result()
+    # Its worker waits until somebody opens the other end.
+    one = pool.apply_async(os.open, (gate, os.O_RDONLY))
+    whole, future = pool.map_async(abs, [-5]), executor.submit(abs, -4)
+    child = os.fork()
+    if child == 0:
+        for ask in (lambda: next(results), one.get, whole.get, future.result):
+            try:
+                print("no error:", ask(), flush=True)
+            except RuntimeError as error:
+                print("another process's" in str(error), flush=True)
+        print(told.result(), flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(os.open(gate, os.O_WRONLY))
+    print(list(results), one.get() > 2, whole.get(), future.result())
+""",
+            str(self.folder() / "gate"),
+        )
+        self.assertEqual(ended.stdout.splitlines(), [*["True"] * 4, "3", "[1, 2] True [5] 4"], ended.stderr)
+
+
+class Options(Case):
+    def test_what_makes_no_sense_is_told_by_its_name(self):
+        for options, told in (
+            ({"workers": -1}, "workers must be at least 0, not -1"),
+            ({"workers": True}, "workers must be a whole number, not True"),
+            ({"retries": -1}, "retries must be at least 0, not -1"),
+            ({"retries": 1 << 40}, "retries must be at most 2147483647, not 1099511627776"),
+            ({"backoff": "x"}, "backoff must be a number of seconds, not 'x'"),
+            ({"backoff": math.nan}, "backoff must be at least 0 seconds, not nan"),
+            ({"crash_limit": 0}, "crash_limit must be at least 1, not 0"),
+            ({"timeout": 0}, "timeout must be more than 0 seconds, not 0"),
+            ({"max_units_per_worker": -3}, "max_units_per_worker must be at least 1, not -3"),
+            ({"window": 0}, "window must be at least 1, not 0"),
+            ({"concurrency": 0}, "concurrency must be at least 1, not 0"),
+        ):
+            with self.subTest(options), self.assertRaises((TypeError, ValueError)) as raised:
+                pl.Pool(**{"workers": 1, **options})
+            self.assertEqual(str(raised.exception), told)
+
 
 class Exits(Case):
     def test_a_daemon_thread_that_loses_its_pool_at_the_end_says_nothing(self):
-        for call in ("pool.map(abs, range(100))", "list(pool.imap(abs, range(100)))", "pool.apply(abs, (1,))"):
+        for call in (
+            "pool.map(abs, range(100))",
+            "list(pool.imap(abs, range(100)))",
+            "pool.apply(abs, (1,))",
+        ):
             with self.subTest(call):
                 ended = self.script(f"""
 import atexit, threading, time

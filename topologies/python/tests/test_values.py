@@ -299,6 +299,14 @@ def shared_memories():
 
 class Shipping(Case):
     @by_value
+    def test_a_worker_without_cloudpickle_tells_what_to_install(self):
+        with pl.Pool(1, init=functions.forget_cloudpickle) as pool:
+            told = "needs the package cloudpickle here too: .* -m pip install cloudpickle"
+            with self.assertRaisesRegex(RuntimeError, told):
+                pool.apply(lambda: 1)
+            self.assertEqual(pool.apply(abs, (-1,)), 1)
+
+    @by_value
     def test_a_module_that_workers_do_not_have_travels_by_value(self):
         folder = self.folder()
         (folder / "only_here.py").write_text("FACTOR = 3\n\ndef times(value):\n    return FACTOR * value\n")

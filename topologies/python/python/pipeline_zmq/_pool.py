@@ -16,6 +16,7 @@ import weakref
 from collections import OrderedDict, deque
 
 from . import _errors, _native, _pickling
+from ._options import seconds, whole
 from ._result import AsyncResult, SingleResult
 from ._single import refuse_in_fork
 from ._worker import CALL, ONE, STAR
@@ -152,17 +153,23 @@ class Pool:
     ):
         workers = processes if workers is None else workers
         workers = cores() if workers is None else workers
-        if not isinstance(workers, int) or isinstance(workers, bool):
-            raise TypeError(f"workers must be a whole number, not {workers!r}")
-        if workers < 0 or (workers == 0 and bind is None):
+        if whole("workers", workers, least=0) == 0 and bind is None:
             raise ValueError("a pool needs at least one worker (or bind=..., where others join)")
         if codec not in ("auto", "plain"):
             raise ValueError(f"codec must be 'auto' or 'plain', not {codec!r}")
         init = init or initializer
         if maxtasksperchild is not None and (not isinstance(maxtasksperchild, int) or maxtasksperchild < 1):
             raise ValueError("maxtasksperchild must be a positive int or None")
-        if not isinstance(concurrency, int) or concurrency < 1:
-            raise ValueError("concurrency must be a positive int")
+        whole("retries", retries, least=0)
+        whole("crash_limit", crash_limit, least=1)
+        whole("concurrency", concurrency, least=1)
+        backoff = seconds("backoff", backoff, zero=True)
+        timeout = None if timeout is None else seconds("timeout", timeout, zero=False)
+        max_units = maxtasksperchild if max_units_per_worker is None else max_units_per_worker
+        if max_units is not None:
+            whole("max_units_per_worker", max_units, least=1)
+        if window is not None:
+            whole("window", window, least=1)
         if init is not None and not callable(init):
             raise TypeError("initializer must be a callable")
         self._workers = workers
@@ -197,8 +204,8 @@ class Pool:
             "python": sys.version_info[:2],
             "retries": retries,
             "ship": self._ship,
-            "timeout": None if timeout is None else float(timeout),
-            "max_units": max_units_per_worker or maxtasksperchild,
+            "timeout": timeout,
+            "max_units": max_units,
             "concurrency": concurrency,
             "codec": codec,
             "authkey": _authkey(),
