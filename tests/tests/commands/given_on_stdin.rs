@@ -38,15 +38,23 @@ fn a_topology_may_come_on_standard_input() {
 fn a_program_that_is_not_there_is_told_before_the_run() {
     let place = Place::new();
     place.write("plain", "no program");
-    for line in ["exec = ['no-such-program', '{}']", "pipe = ['./plain']"] {
+    for (line, told) in [
+        ("exec = ['no-such-program', '{}']", "there is no such program here"),
+        ("pipe = ['./plain']", "is a file that may not be executed (chmod +x)"),
+    ] {
         let topology = TOPOLOGY.replace("run = 'square'", line);
         place.write("t.toml", &topology);
         let checked = place.run("pipeline", &["check", "t.toml"]);
         assert_eq!(checked.code, Some(0));
-        assert!(checked.stderr.contains("there is no such program here"), "{}", checked.stderr);
+        assert!(checked.stderr.contains(told), "{}", checked.stderr);
         let up = place.run("pipeline", &["up", "t.toml"]);
         assert_eq!(up.code, Some(69), "{}", up.stderr);
-        assert!(up.stderr.contains("there is no such program here"), "{}", up.stderr);
+        assert!(up.stderr.contains(told), "{}", up.stderr);
         assert!(!place.path("out.jsonl").exists());
     }
+    place.write("t.toml", &TOPOLOGY.replace("run = 'square'", "binary = './plain'"));
+    let checked = place.run("pipeline", &["check", "t.toml"]);
+    assert_eq!(checked.code, Some(78));
+    assert!(checked.stderr.contains("`./plain` is a file that may not be executed"));
+    assert!(checked.stderr.contains("help: chmod +x ./plain"), "{}", checked.stderr);
 }

@@ -210,10 +210,7 @@ impl UpArgs {
             let problem = "--output json: the results go to standard output already; take `--summary FILE`, or another output: `--set sink.output=FILE`";
             return Err((exit::USAGE, problem.into()));
         }
-        if let Some((stage, program)) = topology.missing_programs().next() {
-            let problem = format!(
-                "the stage `{stage}` starts `{program}`, and there is no such program here"
-            );
+        if let Some(problem) = topology.missing_programs().next() {
             return Err((exit::UNFIT, problem));
         }
         let mut options = self.options(topology);

@@ -92,8 +92,8 @@ impl Topology {
         }
     }
 
-    /// Programs that stages with workers here start, and that are not here: each with its stage.
-    pub fn missing_programs(&self) -> impl Iterator<Item = (&str, &str)> {
+    /// Programs that stages with workers here start, and that can't be started here, a sentence each.
+    pub fn missing_programs(&self) -> impl Iterator<Item = String> {
         self.stages.iter().filter(|spec| spec.workers > 0).filter_map(|spec| {
             let (Function::Exec(line) | Function::Pipe(line) | Function::PipeAnyOrder(line)) =
                 &spec.stage.function
@@ -102,18 +102,22 @@ impl Topology {
             };
             let program = line.first()?;
             let paths = spec.stage.env.get("PATH").map(Into::into).or_else(|| env::var_os("PATH"));
-            let is_here = check::is_executable(Path::new(program), paths.as_deref());
-            (!is_here).then_some((spec.stage.name.as_str(), program.as_str()))
+            let path = Path::new(program);
+            if check::is_executable(path, paths.as_deref()) {
+                return None;
+            }
+            let why = match path.is_absolute() && path.is_file() {
+                true => "which is a file that may not be executed (chmod +x)",
+                false => "and there is no such program here",
+            };
+            Some(format!("the stage `{}` starts `{program}`, {why}", spec.stage.name))
         })
     }
 
     /// What can be run elsewhere, or later, and yet may be a mistake, a sentence each: a pattern that
     /// matches no file, a program that is not there.
     pub fn notes(&self) -> Vec<String> {
-        let missing = self.missing_programs().map(|(stage, program)| {
-            format!("the stage `{stage}` starts `{program}`, and there is no such program here")
-        });
-        missing.chain(self.notes_of_source()).collect()
+        self.missing_programs().chain(self.notes_of_source()).collect()
     }
 
     fn notes_of_source(&self) -> Vec<String> {

@@ -2,12 +2,12 @@
 //!
 //! Owns what makes a stage complete; refuses to build the function.
 
-use std::{collections::BTreeMap, path::PathBuf, thread};
+use std::{collections::BTreeMap, env, path::PathBuf, thread};
 
 use proto::plan::{Function, Stage};
 
 use super::{
-    files::{Files, is_program},
+    files::{Files, is_executable, is_program},
     python::{self, Elsewhere, KEYS, interpreter},
     reader::Reader,
 };
@@ -15,7 +15,7 @@ use worker::external::template::unknown_place;
 
 use crate::topology::{
     StageSpec,
-    diagnose::{Expected, Fault, Problem, Vocabulary},
+    diagnose::{Expected, Fault, Problem, Unfit, Vocabulary},
     inquiry::{Inquiry, Subject},
     keys::ANSWERS,
     location::{Located, Location},
@@ -280,10 +280,12 @@ fn command(reader: &mut Reader<'_>, files: &Files, key: &str) -> Option<Vec<Stri
 fn binary(reader: &mut Reader<'_>, files: &Files) -> Option<PathBuf> {
     let written = reader.text("binary")?;
     let path = files.program(&written);
-    if is_program(&path) {
-        return Some(path);
-    }
+    let why = match is_program(&path) {
+        true if is_executable(&path, env::var_os("PATH").as_deref()) => return Some(path),
+        true => Unfit::NotExecutable,
+        false => Unfit::Missing,
+    };
     let shown = if written.value.contains('/') { files.shown(&written) } else { written.value };
-    reader.refuse(&written.place, Fault::NoProgram { path: shown });
+    reader.refuse(&written.place, Fault::NoProgram { path: shown, why });
     None
 }

@@ -132,9 +132,9 @@ pub enum Fault {
     /// What can't stand between cells.
     #[error("`{}` cannot separate cells", .text.escape_debug())]
     BadDelimiter { text: String },
-    /// A worker program that is not there.
-    #[error("the worker program `{path}` does not exist")]
-    NoProgram { path: String },
+    /// A worker program that can't be started.
+    #[error("the worker program `{path}` {why}")]
+    NoProgram { path: String, why: Unfit },
     /// A key file that is not there.
     #[error("the key file `{path}` does not exist")]
     NoKey { path: String },
@@ -181,6 +181,7 @@ pub enum Unfit {
     LongName,
     OutOfReach,
     NoFolder,
+    NotExecutable,
 }
 
 impl fmt::Display for Unfit {
@@ -193,6 +194,7 @@ impl fmt::Display for Unfit {
             Self::LongName => "has a longer name than the system allows",
             Self::OutOfReach => "is in a folder that you may not look into",
             Self::NoFolder => "goes on behind a file as if that were a folder",
+            Self::NotExecutable => "is a file that may not be executed",
         })
     }
 }

@@ -95,7 +95,8 @@ impl Fault {
             Self::BadDelimiter { .. } => {
                 "write one ASCII character that is no letter, digit or quote, as in delimiter = \";\", or \"tab\"".into()
             }
-            Self::NoProgram { path } => no_program(path),
+            Self::NoProgram { path, why: Unfit::NotExecutable } => format!("chmod +x {path}"),
+            Self::NoProgram { path, .. } => no_program(path),
             Self::NoKey { .. } => {
                 "leave `key` out to use your own key, which is made at first use".into()
             }
