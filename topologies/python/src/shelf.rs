@@ -162,12 +162,11 @@ impl Shelf {
         }
         let parts = (bytes as u64).div_ceil(PART);
         let mut taken = self.taken();
-        let mut part = taken.free(parts);
-        if part.is_none() && self.keeper == Keeper::There {
+        if self.keeper == Keeper::There {
+            // Each time, so that the same memory is used again and again.
             self.look(&mut taken).ok()?;
-            part = taken.free(parts);
         }
-        let part = part?;
+        let part = taken.free(parts)?;
         taken.number += 1;
         let number = taken.number;
         self.file.write_all_at(&number.to_ne_bytes(), part * 8).ok()?;
