@@ -137,7 +137,7 @@ fn a_change_that_was_accepted_survives_kills() {
                 .then_some(())
         });
         if kill > 3 {
-            wait::pace(Duration::from_millis(100 * kill), || !run.is_running());
+            wait::pace(Duration::from_millis(500 * kill), || !run.is_running());
         }
         if let Some(code) = run.has_ended() {
             assert_eq!(code, Some(0), "{}", run.stderr());
