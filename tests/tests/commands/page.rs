@@ -40,7 +40,7 @@ fn what_a_run_does_is_at_its_page_in_all_forms() {
     let seen = wait::until("all but one unit are through", || {
         Some(json(&page, "/api/run")).filter(|run| {
             run["status"]["dead"] == 5
-                && run["stages"][0]["units"] == 64
+                && run["stages"][0]["units"].as_u64() >= Some(64)
                 && run["stages"][1]["units"].as_u64() >= Some(20)
                 && run["dead_letters"].as_array().is_some_and(|letters| letters.len() == 5)
         })
@@ -48,8 +48,10 @@ fn what_a_run_does_is_at_its_page_in_all_forms() {
     assert_eq!(seen["run"]["name"], "t");
     assert_eq!((&seen["status"]["total"], &seen["over"]), (&59.into(), &Value::Null));
     let check = &seen["stages"][0];
-    assert_eq!((&check["name"], &check["failed"]), (&"check".into(), &10.into()), "{check}");
-    assert_eq!((&check["retried"], &check["dead"]), (&5.into(), &5.into()), "{check}");
+    assert_eq!((&check["name"], &check["dead"]), (&"check".into(), &5.into()), "{check}");
+    // Near the end a unit may be given to a second worker too.
+    assert!(check["failed"].as_u64() >= Some(10), "{check}");
+    assert!(check["retried"].as_u64() >= Some(5), "{check}");
     assert!(check["p50_ms"].as_f64() > Some(0.0), "{check}");
     let letter = &seen["dead_letters"][0];
     assert_eq!((&letter["stage"], &letter["attempts"]), (&"check".into(), &2.into()));
@@ -88,8 +90,8 @@ fn the_metrics_are_openmetrics_with_few_labels() {
     let samples = [
         "pipeline_units_total{run=\"t\",outcome=\"dead\"} 5\n",
         "pipeline_stage_dead_total{run=\"t\",stage=\"check\"} 5\n",
-        "pipeline_stage_executions_total{run=\"t\",stage=\"check\",outcome=\"failed\"} 10\n",
-        "pipeline_stage_unit_seconds_bucket{run=\"t\",stage=\"check\",le=\"+Inf\"} 64\n",
+        "pipeline_stage_executions_total{run=\"t\",stage=\"check\",outcome=\"failed\"} ",
+        "pipeline_stage_unit_seconds_bucket{run=\"t\",stage=\"check\",le=\"+Inf\"} ",
     ];
     let text = wait::until("all that happens is counted", || {
         let answer = page.get("/metrics");
