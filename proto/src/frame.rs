@@ -395,7 +395,58 @@ pub struct WorkerTally {
     /// How long units took in the function; those of a parcel count with their mean.
     #[serde(default)]
     pub spread: Spread,
+    /// One of the outputs since this was told last.
+    #[serde(default)]
+    pub sample: Option<Box<Sample>>,
 }
+
+/// An output of a worker, for whoever looks on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sample {
+    /// The place of its unit in the source.
+    pub root: UnitId,
+    /// Which output of which output it is.
+    pub indices: Vec<u32>,
+    /// The value; nothing if it is larger than [`SAMPLE_BYTES_MAX`].
+    #[serde(with = "serde_bytes")]
+    pub value: Vec<u8>,
+    /// Bytes of the value.
+    pub bytes: u64,
+}
+
+/// The largest value in a [`Sample`].
+pub const SAMPLE_BYTES_MAX: usize = 1 << 10;
+
+impl Sample {
+    /// The first of these outputs.
+    pub fn of(units: &Units) -> Option<Self> {
+        let (root, path, value) = units.iter().next()?;
+        let kept = if value.len() > SAMPLE_BYTES_MAX { &[] } else { value };
+        let indices = path.iter().map(|step| step.index).collect();
+        Some(Self { root, indices, value: kept.to_vec(), bytes: value.len() as u64 })
+    }
+
+    /// Whether it keeps to the bounds.
+    pub fn is_bounded(&self) -> bool {
+        self.value.len() <= SAMPLE_BYTES_MAX && self.indices.len() <= SAMPLE_BYTES_MAX
+    }
+}
+
+/// A sample, and where it was taken.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Passed {
+    /// Its number: each has a higher one than those before.
+    pub number: u64,
+    /// The stage that gave it, counted from 0.
+    pub stage: u32,
+    /// The worker that gave it.
+    pub worker: String,
+    /// What was given.
+    pub sample: Sample,
+}
+
+/// So many samples are told of in a [`Report`].
+pub const PASSED_MAX: usize = 16;
 
 /// What the workers of a stage have done, those that have left included.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -480,6 +531,9 @@ pub struct Report {
     /// The units that workers of the first stage have had longest, at most [`OLDEST_MAX`].
     #[serde(default)]
     pub oldest: Vec<OpenUnit>,
+    /// What passed of late, the oldest first, at most [`PASSED_MAX`].
+    #[serde(default)]
+    pub passed: Vec<Passed>,
 }
 
 /// A stage in which every unit has failed so far.

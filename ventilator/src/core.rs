@@ -608,6 +608,7 @@ impl Ventilator {
             tallies: self.roster.present().take(TALLIES_MAX).collect(),
             stages: self.roster.stages(self.plans.stages().len()),
             oldest: self.oldest(turn.now),
+            passed: self.roster.passed().cloned().collect(),
             ..Report::default()
         };
         self.mesh.send(link, Frame::Report(Box::new(report)), turn.out);

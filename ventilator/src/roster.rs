@@ -3,10 +3,13 @@
 //! Owns who is there, in which stage, and what each one says of itself; tells the workers of a stage
 //! who those of the next one are. Refuses to admit anybody, and to know of units.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use proto::{
-    frame::{Contact, Frame, Hello, PeerId, Running, StageTally, WorkerTally},
+    frame::{Contact, Frame, Hello, PASSED_MAX, Passed, PeerId, Running, StageTally, WorkerTally},
     limits::CONCURRENCY_CEILING,
     role::{Effect, LinkId},
     rules::mesh::{Loss, Mesh},
@@ -40,6 +43,9 @@ pub(crate) struct Roster {
     // Whose session is over although nothing says that they are dead, and why it is.
     astray: BTreeMap<PeerId, Loss>,
     former: Vec<WorkerTally>,
+    // What passed of late, and the number of the next.
+    passed: VecDeque<Passed>,
+    next_passed: u64,
 }
 
 /// Whether the workers of one stage send to those of another: the one place that knows that stages
@@ -121,9 +127,23 @@ impl Roster {
 
     /// A worker says how it gets on.
     pub fn figures(&mut self, link: LinkId, figures: WorkerTally) {
-        if let Some(member) = self.members.get_mut(&link) {
-            member.figures = WorkerTally { name: member.contact.name.clone(), ..figures };
+        let Some(member) = self.members.get_mut(&link) else { return };
+        let (name, stage) = (member.contact.name.clone(), member.stage);
+        let sample = figures.sample.clone();
+        member.figures = WorkerTally { name: name.clone(), sample: None, ..figures };
+        if let Some(sample) = sample.filter(|sample| sample.is_bounded()) {
+            let number = self.next_passed;
+            self.next_passed += 1;
+            self.passed.push_back(Passed { number, stage, worker: name, sample: *sample });
+            if self.passed.len() > PASSED_MAX {
+                self.passed.pop_front();
+            }
         }
+    }
+
+    /// What passed of late, the oldest first.
+    pub fn passed(&self) -> impl Iterator<Item = &Passed> {
+        self.passed.iter()
     }
 
     /// What those have done that are there.

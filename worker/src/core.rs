@@ -457,7 +457,7 @@ impl WorkerRole {
 
     fn produced(&mut self, now: Time, ticket: Ticket, product: Product, finished: Option<Busy>) {
         let Some(made) = self.parcels.produced(now, ticket, product, finished) else { return };
-        self.figures.outputs(made.product.units.len());
+        self.figures.made(&made.product.units);
         if let Some(member) = &mut self.membership {
             member.produced(made.attempt, made.product);
         }

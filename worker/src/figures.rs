@@ -4,7 +4,12 @@
 
 use std::time::Duration;
 
-use proto::{frame::WorkerTally, time::Time, turned_away::TurnedAway};
+use proto::{
+    frame::{Sample, WorkerTally},
+    time::Time,
+    turned_away::TurnedAway,
+    units::Units,
+};
 
 use crate::request::Busy;
 
@@ -34,9 +39,12 @@ impl Figures {
         self.joined = now;
     }
 
-    /// So many outputs were made.
-    pub fn outputs(&mut self, count: usize) {
-        self.tally.outputs += count as u64;
+    /// These outputs were made; one of them is told with the figures.
+    pub fn made(&mut self, units: &Units) {
+        self.tally.outputs += units.len() as u64;
+        if self.tally.sample.is_none() {
+            self.tally.sample = Sample::of(units).map(Box::new);
+        }
     }
 
     /// A parcel has ended: its units, how many of them failed, and how long the function took for them.
@@ -60,6 +68,7 @@ impl Figures {
         (self.told, self.told_units) = (now, self.tally.units);
         self.tally.turned_away = turned_away;
         self.tally.present_ns = now.since(self.joined).as_nanos() as u64;
-        self.tally.clone()
+        let sample = self.tally.sample.take();
+        WorkerTally { sample, ..self.tally.clone() }
     }
 }

@@ -375,7 +375,8 @@ fn what_has_failed_is_tried_again_in_a_run_that_is_not_finished() {
     make_safe(&mut recorder, 0, vec![values(3, 2, 8), values(7, 1, 8)]);
     drop(recorder);
     let (mut recorder, point) = open(folder.path()).unwrap();
-    assert_eq!(point.committed.iter().collect::<Vec<_>>(), [0..9]);
+    let committed: Vec<_> = point.committed.iter().map(|range| (range.start, range.end)).collect();
+    assert_eq!(committed, [(0, 9)]);
     make_safe(&mut recorder, 1, vec![values(9, 1, 8)]);
     drop(recorder);
     assert_eq!(written(folder.path()), [0, 1, 2, 5, 6, 3, 4, 7, 8, 9]);

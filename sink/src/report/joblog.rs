@@ -246,7 +246,7 @@ mod tests {
     }
 
     fn values(first: u64) -> Entry {
-        let units = Units::from_source(first, vec![7, 7, 9], vec![1, 2]);
+        let units = Units::from_source(first, vec![7, 7, 9], vec![1, 3]);
         Entry {
             first,
             count: 2,

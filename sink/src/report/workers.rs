@@ -125,7 +125,7 @@ mod tests {
             [
                 "worker stage units busy",
                 "40 workers: least fetch 0 46 %",
-                "median fetch 111 56 %",
+                "median fetch 112 56 %",
                 "most fetch 1,500 65 %",
                 "fetch-8 fetch 0 49 %",
                 "fetch-7 fetch 3 48 %",

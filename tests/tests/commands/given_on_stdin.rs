@@ -52,7 +52,7 @@ fn a_program_that_is_not_there_is_told_before_the_run() {
         assert!(up.stderr.contains(told), "{}", up.stderr);
         assert!(!place.path("out.jsonl").exists());
     }
-    place.write("t.toml", &TOPOLOGY.replace("run = 'square'", "binary = './plain'"));
+    place.write("t.toml", TOPOLOGY.replace("run = 'square'", "binary = './plain'"));
     let checked = place.run("pipeline", &["check", "t.toml"]);
     assert_eq!(checked.code, Some(78));
     assert!(checked.stderr.contains("`./plain` is a file that may not be executed"));

@@ -85,6 +85,11 @@ fn a_run_of_three_stages_is_seen_and_steered_from_a_second_terminal() {
         let logs = pipeline(&place, &["logs", "--stage", "fetch"]);
         logs.stdout.contains("fetched 1\n").then_some(())
     });
+    // What passes through a stage.
+    let tapped = pipeline(&place, &["tap", "--stage", "parse", "--count", "1"]);
+    let sample: Value = serde_json::from_str(tapped.stdout.trim()).expect("a line of JSON");
+    let unit: u64 = sample["unit"].as_str().and_then(|unit| unit.parse().ok()).expect("a unit");
+    assert_eq!((&sample["stage"], &sample["value"]), (&"parse".into(), &(unit + 1).into()));
     // One unit's failure, while the run goes on.
     let letter = wait::until("the broken unit is dead", || {
         let told = pipeline(&place, &["dead", "list", "--output", "json"]);

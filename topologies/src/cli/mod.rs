@@ -25,6 +25,7 @@ mod schema;
 mod sim;
 mod steer;
 mod summary;
+mod tap;
 mod top;
 mod up;
 mod verify;
@@ -106,6 +107,8 @@ enum Command {
     Ps(ps::PsArgs),
     /// Show how a run does, until it is over
     Top(top::TopArgs),
+    /// Show some of the results of a run's stages as they pass
+    Tap(tap::TapArgs),
     /// End a run that goes on, so that it can be resumed
     Down(steer::DownArgs),
     /// Wait until a run is over
@@ -189,6 +192,7 @@ impl Cli {
             Command::Map(args) => args.run(),
             Command::Ps(args) => args.run(),
             Command::Top(args) => args.run(),
+            Command::Tap(args) => args.run(),
             Command::Down(args) => args.run(),
             Command::Wait(args) => args.run(),
             Command::Pause(args) => args.run(),

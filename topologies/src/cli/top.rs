@@ -77,7 +77,8 @@ impl TopArgs {
     }
 }
 
-fn ask(run: &Entry) -> Result<Details, CallError> {
+/// How the run does.
+pub(super) fn ask(run: &Entry) -> Result<Details, CallError> {
     match call::call(run, Ask::Details, Some(PATIENCE))? {
         Reply::Details(details) => Ok(*details),
         _ => Err(CallError::Foreign { name: run.name.clone(), pid: run.pid }),

@@ -3,8 +3,13 @@
 //! Owns their form and its version; refuses to carry either anywhere. A launcher and whoever asks it
 //! may be of two builds of this program.
 
-use proto::{frame::OpenUnit, spread::Spread};
+use proto::{
+    frame::{OpenUnit, Passed},
+    spread::Spread,
+    value::to_json,
+};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// The version of both.
 pub const VERSION: u32 = 1;
@@ -168,6 +173,45 @@ pub struct Details {
     /// The units that workers of the first stage have had longest.
     #[serde(default)]
     pub oldest: Vec<OpenUnit>,
+    /// What passed of late, the oldest first.
+    #[serde(default)]
+    pub passed: Vec<PassedSample>,
+}
+
+/// A result as it passed.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct PassedSample {
+    /// Each has a higher one than those before.
+    pub number: u64,
+    /// The unit's name.
+    pub unit: String,
+    /// The stage that gave it.
+    pub stage: String,
+    /// The worker that gave it.
+    pub worker: String,
+    /// The value; none if it is too large to be shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<Value>,
+    /// Bytes of the value.
+    pub bytes: u64,
+}
+
+impl PassedSample {
+    /// As it is told to those who look on; `stage` is the stage's name.
+    pub fn of(passed: &Passed, stage: &str) -> Self {
+        let Passed { number, worker, sample, .. } = passed;
+        let indices: String = sample.indices.iter().map(|index| format!(".{index}")).collect();
+        let mut json = Vec::new();
+        let shown = !sample.value.is_empty() && to_json(&sample.value, &mut json).is_ok();
+        Self {
+            number: *number,
+            unit: format!("{}{indices}", sample.root),
+            stage: stage.into(),
+            worker: worker.clone(),
+            value: shown.then(|| serde_json::from_slice(&json).ok()).flatten(),
+            bytes: sample.bytes,
+        }
+    }
 }
 
 impl Details {

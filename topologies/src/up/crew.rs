@@ -5,11 +5,11 @@
 use std::{collections::VecDeque, time::Duration};
 
 use proto::{
-    frame::{OpenUnit, Report, StageTally, WorkerTally},
+    frame::{OpenUnit, Passed, Report, StageTally, WorkerTally},
     time::Time,
 };
 
-use crate::runs::wire::{StageStanding, WorkerStanding};
+use crate::runs::wire::{PassedSample, StageStanding, WorkerStanding};
 
 /// Rates are those of so long.
 const SPAN: Duration = Duration::from_secs(5);
@@ -32,6 +32,7 @@ pub struct Crew {
     moments: VecDeque<Moment>,
     read: u64,
     oldest: Vec<OpenUnit>,
+    passed: Vec<Passed>,
 }
 
 impl Crew {
@@ -39,6 +40,7 @@ impl Crew {
     pub fn note(&mut self, now: Time, report: &Report) {
         self.read = report.read;
         self.oldest.clone_from(&report.oldest);
+        self.passed.clone_from(&report.passed);
         if self.moments.back().is_some_and(|moment| now.since(moment.at) < STEP) {
             return;
         }
@@ -57,6 +59,12 @@ impl Crew {
     /// The units that workers of the first stage have had longest.
     pub fn oldest(&self) -> &[OpenUnit] {
         &self.oldest
+    }
+
+    /// What passed of late. `name` is that of a stage.
+    pub fn passed<'a>(&self, name: impl Fn(usize) -> &'a str) -> Vec<PassedSample> {
+        let each = self.passed.iter();
+        each.map(|passed| PassedSample::of(passed, name(passed.stage as usize))).collect()
     }
 
     /// How each stage does, and each worker. `names` are those of the stages.

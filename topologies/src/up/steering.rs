@@ -51,6 +51,7 @@ impl Run {
             stages,
             workers,
             oldest: self.crew.oldest().to_vec(),
+            passed: self.crew.passed(|stage| posts.stage(stage)),
         }
     }
 

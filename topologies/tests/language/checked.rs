@@ -128,7 +128,7 @@ fn programs_with_a_path_are_found_from_the_topology_and_names_on_the_path()
         kind = 'stdin'
         [[stage]]
         name = 'own'
-        binary = './checked.rs'
+        binary = '../../.ci/run'
         [[stage]]
         name = 'named'
         binary = 'sh'
@@ -139,7 +139,7 @@ fn programs_with_a_path_are_found_from_the_topology_and_names_on_the_path()
     )?;
     assert_eq!(topology.stages[0].stage.function, Function::Own);
     let folder = &topology.directory;
-    assert_eq!(topology.stages[0].binary, Some(folder.join("./checked.rs")));
+    assert_eq!(topology.stages[0].binary, Some(folder.join("../../.ci/run")));
     assert_eq!(topology.stages[1].binary.as_deref(), Some(Path::new("sh")));
     let program = folder.join("./run.sh").display().to_string();
     assert_eq!(topology.stages[2].stage.function, Function::Exec(vec![program, "{}".into()]));
