@@ -40,6 +40,7 @@ Commands:
   map          Run a command or a function for each line, or each argument behind `:::`
   ps           Show the runs that go on
   top          Show how a run does, until it is over
+  tap          Show some of the results of a run's stages as they pass
   down         End a run that goes on, so that it can be resumed
   wait         Wait until a run is over
   pause        Have a run send no further units
@@ -50,6 +51,7 @@ Commands:
   graph        Draw a topology
   verify       Compare the manifest of a finished run with its outputs
   summary      Show what a finished run gave, once more
+  report       Tell how a run went: over time, by worker, what failed, the slowest units
   explain      Tell the life of one unit
   logs         Show what the processes of a run and their programs have written
   dead         Look at the units that failed for good, try them again
