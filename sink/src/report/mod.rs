@@ -4,6 +4,7 @@
 //! - [`summarise`]: puts them together
 //! - [`manifest`]: the proof that a run is complete, and its check
 //! - [`joblog`]: how each unit ended, a line each
+//! - [`version`]: a topology that a run was made with
 //! - [`figures`]: how numbers and small tables look
 
 pub mod figures;
@@ -11,4 +12,5 @@ pub mod joblog;
 pub mod manifest;
 pub mod summarise;
 pub mod summary;
+pub mod version;
 mod workers;

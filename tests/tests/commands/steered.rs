@@ -1,5 +1,7 @@
 //! A run is steered from another terminal, and nothing is lost or doubled by it.
 
+use std::collections::BTreeSet;
+
 use tests::outcome::lines;
 use tests::place::Place;
 use tests::runs::{GO, begun, held, pipeline, slow, until};
@@ -9,6 +11,23 @@ const UNITS: usize = 300;
 
 fn expected() -> Vec<String> {
     (1..=UNITS).map(|unit| unit.to_string()).collect()
+}
+
+/// No unit was begun twice, but for those at the very end, of which workers that have nothing left to do
+/// get copies.
+fn assert_begun_once(begun: &[String], units: usize) {
+    const WORKERS_MAX: usize = 5;
+    let mut seen = BTreeSet::new();
+    for (place, unit) in begun.iter().enumerate() {
+        let is_new = seen.insert(unit);
+        let is_at_the_end = place + 2 * WORKERS_MAX >= begun.len();
+        assert!(
+            is_new || is_at_the_end,
+            "unit {unit} was begun twice, at {place} of {}",
+            begun.len()
+        );
+    }
+    assert_eq!(seen.len(), units);
 }
 
 #[test]
@@ -24,7 +43,7 @@ fn workers_come_and_go_while_a_run_goes_on_and_nothing_is_lost() {
     }
     up.ends_well();
     assert_eq!(lines(&place.path("t.jsonl")), expected());
-    assert_eq!(begun(&place, "t").len(), UNITS, "none was begun twice");
+    assert_begun_once(&begun(&place, "t"), UNITS);
 }
 
 #[test]
@@ -115,7 +134,7 @@ fn workers_are_started_anew_one_after_the_other() {
     let anew: Vec<_> = said.lines().filter(|line| line.starts_with("starting s-")).collect();
     assert_eq!(anew, ["starting s-1 anew, 1 to go", "starting s-2 anew"]);
     assert_eq!(lines(&place.path("t.jsonl")).len(), 4 * UNITS);
-    assert_eq!(begun(&place, "t").len(), 4 * UNITS, "none was begun twice");
+    assert_begun_once(&begun(&place, "t"), 4 * UNITS);
 }
 
 /// Which of two stages limits the run is seen from another terminal.

@@ -103,7 +103,7 @@ fn limits_that_are_low_and_enough_do_no_harm() {
 #[test]
 fn a_limit_for_files_is_told_as_a_full_disk_is() {
     let source = "source = { kind = \"range\", from = 100000000001, to = 100000200000 }\n";
-    let topology = [source, SQUARE, TO_FILE].concat();
+    let topology = ["halt = \"never\"\n", source, SQUARE, TO_FILE].concat();
     up(&[("ulimit -f 200", Told(74, &["File too large"]))], &topology);
 }
 

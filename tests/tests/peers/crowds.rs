@@ -212,7 +212,10 @@ fn more_strangers_than_there_are_files_are_turned_away_and_when_they_go_others_c
         let mut house = House::over(transport);
         let mut strangers = house.is_besieged();
         wait::until("there is no more room for anybody", || {
-            assert!(house.sink.is_running() && house.ventilator.is_running());
+            for process in [&mut house.sink, &mut house.ventilator] {
+                let runs = process.is_running();
+                assert!(runs, "{} has ended: {}", process.name(), process.stderr());
+            }
             let told = "nobody else is let in for now";
             (house.sink.stderr().contains(told) && house.ventilator.stderr().contains(told))
                 .then_some(())

@@ -164,7 +164,7 @@ pub fn check_in(
     };
     let changes = changes::between(&begun.topology, &asked.topology);
     if changed == Changed::Refused && !changes.is_empty() {
-        return Err(refused(path, &changes, None));
+        return Err(refused(path, topology, &changes, None));
     }
     if !path.join(DATABASE).is_file() {
         asked.write(path).map_err(failed)?;
@@ -175,7 +175,7 @@ pub fn check_in(
     let is_finished = run_dir.fact("finished")? == Some(true);
     let growth = match changed {
         Changed::Refused => match change(path, topology, run, is_finished)? {
-            Some(how) => return Err(refused(path, &changes, Some(how))),
+            Some(how) => return Err(refused(path, topology, &changes, Some(how))),
             None => None,
         },
         _ => accepted(path, topology, run, (&changes, changed))?,
@@ -258,7 +258,12 @@ fn note_version(run_dir: &RunDir, before: &Value, now: &Value) -> Result<(), Run
     versions::write(run_dir, &versions)
 }
 
-fn refused(path: &Path, changes: &[Change], content: Option<Difference>) -> RecordError {
+fn refused(
+    path: &Path,
+    topology: &Topology,
+    changes: &[Change],
+    content: Option<Difference>,
+) -> RecordError {
     let never = changes.iter().find_map(|change| match change.verdict() {
         Verdict::Never(why) => Some(why),
         _ => None,
@@ -273,7 +278,9 @@ fn refused(path: &Path, changes: &[Change], content: Option<Difference>) -> Reco
             "--accept-change goes on with it: results that are there stay, what is left or has failed is done anew; ".into()
         }
     };
-    let content = content.map(|how| format!("  the content of the source has changed: it {how}\n"));
+    let of = named(topology);
+    let content =
+        content.map(|how| format!("  the content of the source has changed: {of} {how}\n"));
     let differences = list(changes) + &content.unwrap_or_default();
     RecordError::Other { path: path.into(), differences, way }
 }

@@ -39,7 +39,7 @@ pub use self::{
 use super::summary::{StageFlow, Summary};
 use crate::{
     config::{Order, OutputSpec, SinkConfig},
-    record::versions::Version,
+    report::version::Version,
 };
 
 /// Its name in the run directory.

@@ -84,6 +84,8 @@ struct State {
     fed: u64,
     came: u64,
     taken: u64,
+    // Of these, those that whoever took them is done with.
+    given: u64,
     // How many there are, once that is known.
     total: Option<u64>,
     // Nobody wants anything of it any more.
@@ -139,7 +141,7 @@ impl Call {
             return Some(0);
         }
         // What is taken as a whole is kept anyway.
-        let gone = if matches!(self.manner, Manner::Whole(_)) { state.came } else { state.taken };
+        let gone = if matches!(self.manner, Manner::Whole(_)) { state.came } else { state.given };
         Some(self.window.saturating_sub(state.fed - gone))
     }
 
@@ -233,6 +235,17 @@ impl Call {
         state.dropped = true;
         state.arrived.clear();
         state.arrived_bytes = 0;
+    }
+
+    /// How many results are taken at once at most: a small part of the window, since others come in their places only
+    /// when all of them are given.
+    pub fn batch(&self) -> usize {
+        usize::try_from(self.window / 8).unwrap_or(usize::MAX).max(1)
+    }
+
+    /// Whoever took so many results is done with them.
+    pub fn give(&self, results: u64) {
+        self.state().given += results;
     }
 
     /// Takes results that are there, `most` at most.

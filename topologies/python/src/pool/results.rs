@@ -81,6 +81,8 @@ pub(crate) struct Results {
     // Decoded, and not given.
     batch: Option<Py<PyList>>,
     next: usize,
+    // Results that were taken, and are not all given.
+    taken: u64,
     // The item that the first of the batch belongs to.
     first: u64,
     over: bool,
@@ -97,6 +99,7 @@ impl Results {
             intake,
             batch: None,
             next: 0,
+            taken: 0,
             first: 0,
             over: false,
             owner: process::id(),
@@ -109,22 +112,24 @@ impl Results {
         if self.owner != process::id() {
             return Err(PyRuntimeError::new_err(FORKED));
         }
+        let given = std::mem::take(&mut self.taken);
+        if given > 0 {
+            let (call, intake) = (&self.call, &self.intake);
+            py.detach(|| {
+                call.give(given);
+                intake.look_again();
+            });
+        }
+        let most = BATCH.min(self.call.batch());
         let deadline = patience.map(|patience| Instant::now() + patience);
         while !self.over {
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
             let slice = left.map_or(SLICE, |left| left.min(SLICE));
-            let taken = {
-                let (call, intake) = (&self.call, &self.intake);
-                py.detach(|| {
-                    let taken = call.wait(BATCH, slice);
-                    if matches!(taken, Taken::Piece(..)) {
-                        intake.look_again();
-                    }
-                    taken
-                })
-            };
+            let call = &self.call;
+            let taken = py.detach(|| call.wait(most, slice));
             match taken {
                 Taken::Piece(first, piece) => {
+                    self.taken = piece.len();
                     self.batch = Some(decoded(py, &piece)?.unbind());
                     (self.first, self.next) = (first, 0);
                     return Ok(true);
