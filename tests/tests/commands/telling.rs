@@ -4,6 +4,7 @@
 use serde_json::Value;
 use tests::hand::Hand;
 use tests::place::{Place, Transport};
+use tests::wait;
 
 fn count(text: &str, wanted: &str) -> usize {
     text.lines().filter(|line| line.contains(wanted)).count()
@@ -34,7 +35,13 @@ fn programs_that_are_started_by_hand_say_once_whom_they_wait_for() {
 fn several_workers_say_it_together() {
     let hand = Hand::over(Transport::Ipc);
     let (mut sink, mut ventilator) = (hand.sink(&["--quiet"]), hand.ventilator("range:1..10", &[]));
-    let mut crowd = hand.worker(&["-j", "2", "--run", "square"]);
+    let waits = "until test -e go; do sleep 0.01; done; echo $1";
+    let mut crowd = hand.worker(&["-j", "2", "--exec", "sh", "-c", waits, "sh", "{}"]);
+    // One that comes when all is done would wait for another run.
+    wait::until("both take part", || {
+        (count(&ventilator.stderr(), "worker joined") == 2).then_some(())
+    });
+    hand.place.write("go", "");
     let said = crowd.ends_well().stderr;
     assert_eq!(count(&said, "waiting for work"), 1, "{said}");
     assert_eq!(count(&said, "worker: 2 workers, waiting for work"), 1, "{said}");
