@@ -1,7 +1,6 @@
-//! Processes that find each other: by every endpoint, in any order, in crowds, with keys, among strangers.
+//! Processes that find each other: by every endpoint, in any order, with keys, among strangers.
 
 mod any_order;
-mod crowds;
 mod endpoints;
 mod hostile_peers;
 mod keys;

@@ -58,13 +58,13 @@ fn two_hundred_and_fifty_workers_at_the_usual_limit_of_open_files() {
 }
 
 #[test]
-#[ignore = "half a minute: cargo test --release -p tests --test peers crowds -- --ignored"]
+#[ignore = "half a minute: cargo test --release -p tests --test crowds -- --ignored"]
 fn four_hundred_workers_at_the_usual_limit_of_open_files() {
     gathers(400);
 }
 
 #[test]
-#[ignore = "minutes: cargo test --release -p tests --test peers crowds -- --ignored"]
+#[ignore = "minutes: cargo test --release -p tests --test crowds -- --ignored"]
 fn a_thousand_workers_at_the_usual_limit_of_open_files() {
     gathers(1_000);
 }
