@@ -124,7 +124,7 @@ pub(crate) fn ask_room() -> Result<(), FilesError> {
     }
     // One that came at a peak may have stayed, so that only counting tells.
     let open = count_open();
-    if open < last { Ok(()) } else { Err(FilesError::Full { open, limit }) }
+    if open < last { Ok(()) } else { Err(FilesError::Full { open: open.min(limit), limit }) }
 }
 
 /// Whether nothing is open under this number. If so, fewer than that were since it was closed.

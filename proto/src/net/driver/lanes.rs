@@ -217,8 +217,9 @@ impl Lanes {
                 warn!(%error, "a peer cannot be reached");
                 Ok(())
             }
-            // As many as say Hello must not end it either: who is too many has to wait.
-            Err(error) if !self.open.is_empty() => {
+            // As many as say Hello must not end it either, nor those who only connect: who is too many
+            // has to wait, and goes away again.
+            Err(error) if !self.open.is_empty() || matches!(error, NetError::Files(_)) => {
                 warn!(%error, lanes = self.open.len(), "no socket is left for a peer; trying again");
                 let at = Instant::now() + REJECTED_PAUSE.1;
                 self.dues.push(Due { at, link, number: open.number, chore: Chore::Renewal });
