@@ -1,5 +1,7 @@
 //! A unit's identity: its place in the source and, once a stage has expanded it, its path.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// A unit's place in the source, counted from 0.
@@ -22,3 +24,14 @@ pub struct Step {
 
 /// The expansions of a unit, outermost first; empty for a unit that no stage has expanded.
 pub type Path = Vec<Step>;
+
+/// A unit's name: its place in the source, then `.` and the index for each expansion, as in `17.3.0`.
+#[derive(Debug, Clone)]
+pub struct UnitName<I>(pub UnitId, pub I);
+
+impl<I: Iterator<Item = u32> + Clone> fmt::Display for UnitName<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        self.1.clone().try_for_each(|index| write!(f, ".{index}"))
+    }
+}

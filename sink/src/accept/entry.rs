@@ -212,32 +212,42 @@ impl Expanded {
 }
 
 impl Entry {
+    /// The stage and the worker that it comes of, and which try it was; of units that were filtered
+    /// only the stage is known.
+    pub fn came_of(&self) -> (u32, &str, u32) {
+        match &self.outcome {
+            Outcome::Values { origin, .. } => (origin.stage, &origin.worker, origin.attempt),
+            Outcome::Expanded(outputs) => match outputs.leaf(0, 0) {
+                Some(leaf) => (leaf.origin.stage, &leaf.origin.worker, leaf.origin.attempt),
+                None => (0, "", 0),
+            },
+            Outcome::Filtered(stage) => (*stage, "", 0),
+            // Who reported it is the one who had sent it there.
+            Outcome::Dead { origin, dead } => {
+                let worker = if dead.worker.is_empty() { &origin.worker } else { &dead.worker };
+                (dead.stage, worker, origin.attempt)
+            }
+        }
+    }
+
     /// What the diary says of it.
     pub fn event(&self) -> Event {
-        let (fate, origin) = match &self.outcome {
-            Outcome::Values { origin, .. } => (Fate::Result, Some(origin)),
+        let fate = match &self.outcome {
+            Outcome::Values { .. } => Fate::Result,
             Outcome::Expanded(outputs) => {
-                let count = u32::try_from(outputs.len()).unwrap_or(u32::MAX);
-                (Fate::Results(count), outputs.leaf(0, 0).map(|leaf| leaf.origin))
+                Fate::Results(u32::try_from(outputs.len()).unwrap_or(u32::MAX))
             }
-            Outcome::Filtered(_) => (Fate::Filtered, None),
-            Outcome::Dead { origin, .. } => (Fate::Dead, Some(origin)),
+            Outcome::Filtered(_) => Fate::Filtered,
+            Outcome::Dead { .. } => Fate::Dead,
         };
+        let (stage, worker, attempt) = self.came_of();
         Event::Committed {
             first: self.first,
             count: self.count,
             fate,
-            stage: match self.outcome {
-                Outcome::Filtered(stage) => stage,
-                Outcome::Dead { ref dead, .. } => dead.stage,
-                _ => origin.map_or(0, |origin| origin.stage),
-            },
-            worker: match &self.outcome {
-                // Who reported it is the one who had sent it there.
-                Outcome::Dead { dead, .. } if !dead.worker.is_empty() => dead.worker.clone(),
-                _ => origin.map(|origin| origin.worker.clone()).unwrap_or_default(),
-            },
-            attempt: origin.map_or(0, |origin| origin.attempt),
+            stage,
+            worker: worker.to_owned(),
+            attempt,
         }
     }
 
@@ -253,4 +263,20 @@ impl Entry {
         };
         content as u64 + 128
     }
+}
+
+/// A unit that failed for good, for tests.
+#[cfg(test)]
+pub(crate) fn dead(id: UnitId) -> Entry {
+    let origin = Origin { stage: 0, attempt: 1, worker: "w".into() };
+    let dead = Dead {
+        root: id,
+        path: Vec::new(),
+        stage: 0,
+        input: vec![1],
+        error: "e".into(),
+        attempts: 3,
+        worker: "w".into(),
+    };
+    Entry { first: id, count: 1, outcome: Outcome::Dead { origin, dead } }
 }

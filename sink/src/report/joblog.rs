@@ -12,6 +12,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use proto::unit::UnitName;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -131,16 +132,7 @@ impl JobLog {
 }
 
 fn put(entry: &Entry, now: Duration, commands: &[String], stages: &[String], out: &mut Vec<u8>) {
-    let (stage, attempt, host) = match &entry.outcome {
-        Outcome::Values { origin, .. } | Outcome::Dead { origin, .. } => {
-            (origin.stage, origin.attempt, origin.worker.as_str())
-        }
-        Outcome::Expanded(outputs) => match outputs.leaf(0, 0) {
-            Some(leaf) => (leaf.origin.stage, leaf.origin.attempt, leaf.origin.worker.as_str()),
-            None => (0, 1, ""),
-        },
-        Outcome::Filtered(stage) => (*stage, 1, ""),
-    };
+    let (stage, host, attempt) = entry.came_of();
     let name = |names: &[String]| names.get(stage as usize).cloned().unwrap_or_default();
     let (stage, command) = (name(stages), name(commands));
     let command = if command.is_empty() { &stage } else { &command };
@@ -154,7 +146,7 @@ fn put(entry: &Entry, now: Duration, commands: &[String], stages: &[String], out
         exit: 0,
         signal: 0,
         command,
-        attempt,
+        attempt: attempt.max(1),
         stage: &stage,
     };
     match &entry.outcome {
@@ -188,10 +180,9 @@ fn put(entry: &Entry, now: Duration, commands: &[String], stages: &[String], out
         }
         Outcome::Dead { dead, .. } => {
             let (exit, signal) = ending(&dead.error);
-            let indices: String = dead.path.iter().map(|step| format!(".{}", step.index)).collect();
             let attempt = dead.attempts.max(1);
             Line { number: entry.first + 1, exit, signal, attempt, ..line }
-                .write(format_args!("{}{indices}", entry.first), out);
+                .write(UnitName(entry.first, dead.path.iter().map(|step| step.index)), out);
         }
     }
 }
@@ -266,7 +257,7 @@ mod tests {
             input: vec![1],
             error: error.into(),
             attempts: 3,
-            worker: "fetch-1".into(),
+            worker: "parse-2".into(),
         };
         Entry { first: 4, count: 1, outcome: Outcome::Dead { origin: origin(), dead } }
     }
@@ -297,6 +288,7 @@ mod tests {
             lines[1..].iter().map(|line| line[index].trim()).collect()
         };
         assert_eq!(column(0), ["1", "2", "3", "4", "5"]);
+        assert_eq!(column(1), ["fetch-1", "fetch-1", "", "", "parse-2"]);
         assert_eq!(column(3), ["1.500", "0.020", "0.000", "0.000", "0.000"]);
         assert_eq!(column(5), ["1", "2", "0", "0", "0"]);
         assert_eq!(column(6), ["0", "0", "0", "0", "3"]);

@@ -6,6 +6,7 @@
 use proto::{
     frame::{OpenUnit, Passed},
     spread::Spread,
+    unit::UnitName,
     value::to_json,
 };
 use serde::{Deserialize, Serialize};
@@ -200,12 +201,11 @@ impl PassedSample {
     /// As it is told to those who look on; `stage` is the stage's name.
     pub fn of(passed: &Passed, stage: &str) -> Self {
         let Passed { number, worker, sample, .. } = passed;
-        let indices: String = sample.indices.iter().map(|index| format!(".{index}")).collect();
         let mut json = Vec::new();
         let shown = !sample.value.is_empty() && to_json(&sample.value, &mut json).is_ok();
         Self {
             number: *number,
-            unit: format!("{}{indices}", sample.root),
+            unit: UnitName(sample.root, sample.indices.iter().copied()).to_string(),
             stage: stage.into(),
             worker: worker.clone(),
             value: shown.then(|| serde_json::from_slice(&json).ok()).flatten(),

@@ -15,7 +15,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use proto::unit::{Step, UnitId};
+use proto::unit::{Step, UnitId, UnitName};
 
 use crate::Concurrent;
 
@@ -53,8 +53,7 @@ impl fmt::Display for Unit<'_> {
     /// The unit's name: its id, then `.` and the index for each expansion, as in `17.3.0`. The
     /// same unit has the same name in every attempt, if the stages before are deterministic.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.id)?;
-        self.path.iter().try_for_each(|step| write!(f, ".{}", step.index))
+        UnitName(self.id, self.path.iter().map(|step| step.index)).fmt(f)
     }
 }
 
