@@ -150,6 +150,17 @@ pub fn read(path: &Path) -> io::Result<impl Iterator<Item = Note> + use<>> {
     Ok(std::iter::from_fn(move || next(&mut file)))
 }
 
+/// The same, and none if there is no diary.
+///
+/// # Errors
+/// When the file is there and can't be opened.
+pub fn read_if_there(path: &Path) -> io::Result<Option<impl Iterator<Item = Note> + use<>>> {
+    match read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
+    }
+}
+
 fn next(file: &mut impl Read) -> Option<Note> {
     rmp_serde::from_read(file).ok()
 }

@@ -12,6 +12,14 @@ pub fn gist(text: &str) -> &str {
     found.unwrap_or_default().trim()
 }
 
+/// The first characters of a text, with a mark if there is more.
+pub fn beginning(text: &str, chars_max: usize) -> String {
+    match text.char_indices().nth(chars_max) {
+        Some((end, _)) => text.get(..end).unwrap_or_default().to_owned() + "…",
+        None => text.to_owned(),
+    }
+}
+
 /// Behind the last traceback's frames, which are indented: `ValueError: 3 is odd`.
 fn python<'a>(lines: &[&'a str]) -> Option<&'a str> {
     let head = lines.iter().rposition(|line| line.contains("Traceback (most recent call last)"))?;

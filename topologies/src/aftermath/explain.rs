@@ -5,9 +5,15 @@
 
 use std::{fmt, io, path::Path};
 
-use proto::diary::{self, Event, Fate, Note};
+use proto::{
+    diary::{self, Event, Fate, Note},
+    gist::beginning,
+};
 use serde::Serialize;
 use sink::{figures::counted, run_dir::fact_of_others};
+
+/// So much of an input is shown.
+const INPUT_CHARS_MAX: usize = 100;
 
 /// One step in the life of a unit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -30,40 +36,51 @@ pub struct Life {
     pub steps: Vec<Step>,
 }
 
-/// What the diaries in a run directory tell of a unit.
+/// What the diaries in a run directory tell of these units, each.
 ///
 /// # Errors
 /// When there is no diary, or it can't be read.
-pub fn explain(run_dir: &Path, unit: u64) -> io::Result<Life> {
-    let mut entries = Vec::new();
+pub fn explain(run_dir: &Path, units: &[u64]) -> io::Result<Vec<Life>> {
+    let mut concerns: Vec<Concern> = units.iter().map(|unit| Concern::of(*unit)).collect();
     let mut found = false;
     for file in [diary::VENTILATOR_FILE, diary::SINK_FILE] {
-        match diary::read(&run_dir.join(file)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-            Ok(diary) => {
-                found = true;
-                entries.extend(concerning(diary, unit));
-            }
+        let Some(diary) = diary::read_if_there(&run_dir.join(file))? else { continue };
+        found = true;
+        concerns.iter_mut().for_each(|concern| concern.holders.clear());
+        for entry in diary {
+            concerns.iter_mut().for_each(|concern| concern.see(&entry));
         }
     }
     if !found {
         return Err(io::Error::new(io::ErrorKind::NotFound, "there is no diary"));
     }
-    entries.sort_by_key(|entry| entry.ms);
     let stages: Option<Vec<String>> = fact_of_others(run_dir, "stages").ok().flatten();
     let stages = stages.unwrap_or_default();
-    let steps =
-        entries.into_iter().map(|entry| Step { ms: entry.ms, what: told(&entry.event, &stages) });
-    Ok(Life { unit, input: None, steps: steps.collect() })
+    Ok(concerns.into_iter().map(|concern| concern.life(&stages)).collect())
 }
 
 /// The entries that concern a unit, or a worker that has it at that moment.
-fn concerning(diary: impl Iterator<Item = Note>, unit: u64) -> Vec<Note> {
-    let mut holders: Vec<String> = Vec::new();
-    let within = |first: u64, count: u64| (first..first.saturating_add(count)).contains(&unit);
-    diary
-        .filter(|entry| match &entry.event {
+struct Concern {
+    unit: u64,
+    holders: Vec<String>,
+    entries: Vec<Note>,
+}
+
+impl Concern {
+    fn of(unit: u64) -> Self {
+        Self { unit, holders: Vec::new(), entries: Vec::new() }
+    }
+
+    fn see(&mut self, entry: &Note) {
+        if self.is_mine(&entry.event) {
+            self.entries.push(entry.clone());
+        }
+    }
+
+    fn is_mine(&mut self, event: &Event) -> bool {
+        let Self { unit, holders, .. } = self;
+        let within = |first: u64, count: u64| (first..first.saturating_add(count)).contains(unit);
+        match event {
             Event::Sent { first, count, worker, .. } => {
                 let mine = within(*first, u64::from(*count));
                 if mine {
@@ -72,7 +89,7 @@ fn concerning(diary: impl Iterator<Item = Note>, unit: u64) -> Vec<Note> {
                 mine
             }
             Event::Failed { unit: failed, worker, .. } => {
-                let mine = *failed == unit;
+                let mine = failed == unit;
                 if mine {
                     holders.retain(|holder| holder != worker);
                 }
@@ -84,13 +101,20 @@ fn concerning(diary: impl Iterator<Item = Note>, unit: u64) -> Vec<Note> {
                 holders.len() < before
             }
             Event::Committed { first, count, .. } => within(*first, *count),
-            Event::Unwritable { unit: dead, .. } => *dead == unit,
+            Event::Unwritable { unit: dead, .. } => dead == unit,
             Event::Started => {
                 holders.clear();
                 false
             }
-        })
-        .collect()
+        }
+    }
+
+    fn life(mut self, stages: &[String]) -> Life {
+        self.entries.sort_by_key(|entry| entry.ms);
+        let steps = self.entries.iter();
+        let steps = steps.map(|entry| Step { ms: entry.ms, what: told(&entry.event, stages) });
+        Life { unit: self.unit, input: None, steps: steps.collect() }
+    }
 }
 
 fn told(event: &Event, stages: &[String]) -> String {
@@ -130,7 +154,12 @@ impl fmt::Display for Life {
             return writeln!(f, "unit {}: nothing is known of it", self.unit);
         };
         match &self.input {
-            Some(input) => writeln!(f, "unit {}: {}", self.unit, in_a_line(input))?,
+            Some(input) => writeln!(
+                f,
+                "unit {}: {}",
+                self.unit,
+                beginning(input, INPUT_CHARS_MAX).replace(char::is_control, " ")
+            )?,
             None => writeln!(f, "unit {}", self.unit)?,
         }
         for step in &self.steps {
@@ -139,16 +168,6 @@ impl fmt::Display for Life {
         }
         Ok(())
     }
-}
-
-/// The start of a text, in one line.
-fn in_a_line(text: &str) -> String {
-    const CHARS_MAX: usize = 100;
-    let mut line: String = text.chars().take(CHARS_MAX).collect();
-    if line.len() < text.len() {
-        line.push('…');
-    }
-    line.replace(char::is_control, " ")
 }
 
 #[cfg(test)]
@@ -182,7 +201,8 @@ mod tests {
             attempt: 1,
         });
         drop(diary);
-        let life = explain(folder.path(), 5).unwrap();
+        let lives = explain(folder.path(), &[5, 99]).unwrap();
+        let life = &lives[0];
         let told: Vec<&str> = life.steps.iter().map(|step| step.what.as_str()).collect();
         assert_eq!(
             told,
@@ -193,11 +213,11 @@ mod tests {
                 "committed: result of c, stage 0, attempt 1",
             ]
         );
-        assert!(explain(folder.path(), 99).unwrap().to_string().contains("nothing is known"));
+        assert!(lives[1].to_string().contains("nothing is known"));
     }
 
     #[test]
     fn without_a_diary_there_is_nothing_to_tell() {
-        assert!(explain(Path::new("/no/such/run"), 1).is_err());
+        assert!(explain(Path::new("/no/such/run"), &[1]).is_err());
     }
 }

@@ -67,7 +67,7 @@ impl ExplainArgs {
             .map_err(|error| error.to_string())?;
         match (&self.input, self.unit) {
             (Some(text), _) => self.lives_by_input(&run_dir, text),
-            (None, Some(unit)) => Ok(vec![life(&run_dir, unit)?]),
+            (None, Some(unit)) => life(&run_dir, unit),
             (None, None) => Err("a unit is missing: its number, or --input TEXT".into()),
         }
     }
@@ -82,18 +82,17 @@ impl ExplainArgs {
         if found.is_empty() {
             return Err(format!("no unit was given `{text}`"));
         }
-        let lives = found.into_iter().map(|found| {
-            let life = explain(run_dir, found.unit).map_err(|error| problem(run_dir, &error))?;
-            Ok(Life { input: Some(found.input), ..life })
-        });
-        lives.collect()
+        let units: Vec<u64> = found.iter().map(|found| found.unit).collect();
+        let lives = explain(run_dir, &units).map_err(|error| problem(run_dir, &error))?;
+        let told = lives.into_iter().zip(found);
+        Ok(told.map(|(life, found)| Life { input: Some(found.input), ..life }).collect())
     }
 }
 
-fn life(run_dir: &Path, unit: u64) -> Result<Life, String> {
-    let life = explain(run_dir, unit).map_err(|error| problem(run_dir, &error))?;
-    if !life.steps.is_empty() {
-        return Ok(life);
+fn life(run_dir: &Path, unit: u64) -> Result<Vec<Life>, String> {
+    let lives = explain(run_dir, &[unit]).map_err(|error| problem(run_dir, &error))?;
+    if lives.iter().any(|life| !life.steps.is_empty()) {
+        return Ok(lives);
     }
     let known = manifest::read(run_dir).ok().map(|manifest| manifest.units_in);
     let known = known.map_or(String::new(), |units| {

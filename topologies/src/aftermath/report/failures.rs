@@ -28,12 +28,9 @@ pub struct Failure {
 
 /// What the ventilator has noted: each try that failed in the first stage.
 pub(super) fn in_diary(run_dir: &Path) -> io::Result<Vec<Failure>> {
-    let notes = match diary::read(&run_dir.join(diary::VENTILATOR_FILE)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other?,
-    };
+    let notes = diary::read_if_there(&run_dir.join(diary::VENTILATOR_FILE))?;
     let mut kinds = Kinds::default();
-    for note in notes {
+    for note in notes.into_iter().flatten() {
         if let Event::Failed { error, .. } = note.event {
             kinds.count(None, &error);
         }

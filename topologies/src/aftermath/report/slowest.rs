@@ -28,10 +28,7 @@ pub struct Slow {
 type Left = BTreeMap<u64, (u64, u64, String)>;
 
 pub(super) fn slowest(run_dir: &Path) -> io::Result<Vec<Slow>> {
-    let notes = |file: &str| match diary::read(&run_dir.join(file)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        other => other.map(Some),
-    };
+    let notes = |file: &str| diary::read_if_there(&run_dir.join(file));
     let mut left = Left::new();
     for note in notes(diary::VENTILATOR_FILE)?.into_iter().flatten() {
         if let Event::Sent { first, count, worker, .. } = note.event {

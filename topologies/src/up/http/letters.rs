@@ -11,6 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use proto::gist::beginning;
 use serde::Serialize;
 use sink::letter::DeadLetter;
 
@@ -113,12 +114,8 @@ impl Letters {
     }
 }
 
-/// The beginning of a text, with a mark if there is more.
-pub(super) fn cut(text: &str) -> String {
-    match text.char_indices().nth(TEXT_CHARS_MAX) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
+fn cut(text: &str) -> String {
+    beginning(text, TEXT_CHARS_MAX)
 }
 
 #[cfg(test)]
