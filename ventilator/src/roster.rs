@@ -126,11 +126,11 @@ impl Roster {
     }
 
     /// A worker says how it gets on.
-    pub fn figures(&mut self, link: LinkId, figures: WorkerTally) {
+    pub fn figures(&mut self, link: LinkId, mut figures: WorkerTally) {
         let Some(member) = self.members.get_mut(&link) else { return };
         let (name, stage) = (member.contact.name.clone(), member.stage);
-        let sample = figures.sample.clone();
-        member.figures = WorkerTally { name: name.clone(), sample: None, ..figures };
+        let sample = figures.sample.take();
+        member.figures = WorkerTally { name: name.clone(), ..figures };
         if let Some(sample) = sample.filter(|sample| sample.is_bounded()) {
             let number = self.next_passed;
             self.next_passed += 1;

@@ -190,6 +190,9 @@ pub fn check_in(
         let ordered = retry::is_revival_ordered(&run_dir)?;
         return Ok(if ordered { RunState::Unfinished } else { RunState::Finished });
     }
+    if begun == asked && !grows && !revives {
+        return Ok(RunState::Unfinished);
+    }
     run_dir.in_one_transaction(|| {
         if !changes.is_empty() {
             run_dir.forget("plan")?;
