@@ -2,11 +2,11 @@
 
 use std::{fs, path::Path};
 
-use proto::{frame::Dead, units::Units, value::from_json};
+use proto::{units::Units, value::from_json};
 
 use crate::{
     SinkConfig,
-    accept::entry::{Batch, Entry, Expanded, Origin, Outcome, Outputs},
+    accept::entry::{Batch, Entry, Expanded, Origin, Outcome, Outputs, dead},
     config::{Order, OutputSpec},
     ledger::{Ledger, checkpoint::Checkpoint, counts::Counts},
     output::test_rows::claim_in,
@@ -51,19 +51,6 @@ fn expanded_to(first: u64, values: impl Iterator<Item = Vec<u8>>) -> Entry {
 
 fn filtered(first: u64, count: u64, stage: u32) -> Entry {
     Entry { first, count, outcome: Outcome::Filtered(stage) }
-}
-
-fn dead(id: u64) -> Entry {
-    let dead = Dead {
-        root: id,
-        path: vec![],
-        stage: 0,
-        input: vec![1],
-        error: "e".into(),
-        attempts: 3,
-        worker: "w".into(),
-    };
-    Entry { first: id, count: 1, outcome: Outcome::Dead { origin: origin(), dead } }
 }
 
 fn config(folder: &Path, order: Order) -> SinkConfig {

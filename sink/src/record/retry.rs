@@ -187,26 +187,7 @@ fn put_back(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        Claim, SinkConfig,
-        accept::entry::{Entry, Origin, Outcome},
-        ledger::Ledger,
-    };
-    use proto::frame::Dead;
-
-    fn dead(id: u64) -> Entry {
-        let origin = Origin { stage: 0, attempt: 1, worker: "w".into() };
-        let dead = Dead {
-            root: id,
-            path: vec![],
-            stage: 0,
-            input: vec![1],
-            error: "e".into(),
-            attempts: 3,
-            worker: "w".into(),
-        };
-        Entry { first: id, count: 1, outcome: Outcome::Dead { origin, dead } }
-    }
+    use crate::{Claim, SinkConfig, accept::entry::dead, ledger::Ledger};
 
     fn finished(folder: &Path) -> RunDir {
         let config = SinkConfig { dead: Some(folder.join("dead.jsonl")), ..SinkConfig::default() };

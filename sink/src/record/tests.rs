@@ -9,7 +9,7 @@ use proto::units::{Span, Units};
 
 use super::*;
 use crate::{
-    accept::entry::{Origin, Outcome},
+    accept::entry::{Origin, Outcome, dead},
     config::OutputSpec,
     output::claim::Claim,
     record::log::{header::HEADER_BYTES, read_segment},
@@ -338,20 +338,6 @@ fn a_log_of_another_version_is_refused_before_anything_is_changed() {
     fs::write(&log, &ours).unwrap();
     let (_, point) = open(folder.path()).unwrap();
     assert_eq!(point.committed.len(), 40);
-}
-
-fn dead(id: u64) -> Entry {
-    let origin = Origin { stage: 0, attempt: 1, worker: "w".into() };
-    let dead = proto::frame::Dead {
-        root: id,
-        path: vec![],
-        stage: 0,
-        input: vec![1],
-        error: "e".into(),
-        attempts: 1,
-        worker: "w".into(),
-    };
-    Entry { first: id, count: 1, outcome: Outcome::Dead { origin, dead } }
 }
 
 /// Units that failed are done again by the next sink, whether their letters are written or wait; what
