@@ -5,6 +5,7 @@
 //! that are not begun, and to fetch outputs that wait behind a long unit.
 
 use std::{
+    collections::VecDeque,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -92,7 +93,8 @@ struct ParcelTask {
 /// What the function's thread is to do.
 enum Task {
     Load(Box<Plan>),
-    Define(Box<frame::Code>),
+    /// The first code that nobody was given yet.
+    Define,
     Execute(ParcelTask),
 }
 
@@ -103,10 +105,19 @@ pub struct Executor {
     truncator: Truncator,
     queue: JobQueue<Operator>,
     // There while the function has many units open at once: then it has all parcels.
-    crew: SharedCrew,
+    staff: SharedStaff,
 }
 
-type SharedCrew = Arc<Mutex<Option<Crew>>>;
+/// Who works with the function, and what that one has still to be told.
+#[derive(Default)]
+struct Staff {
+    crew: Option<Crew>,
+    // Code that came before it was known who needs it, in its order: a crew that is made while it waits
+    // is given it before any that comes later.
+    codes: VecDeque<frame::Code>,
+}
+
+type SharedStaff = Arc<Mutex<Staff>>;
 
 /// The thread that a function runs on, for whoever chooses it; see [`Executor::apart`].
 pub struct Workbench(Service<Operator>);
@@ -184,23 +195,24 @@ impl Executor {
     /// When no thread can be made.
     pub fn start(own: Own, code: Code, handle: Handle<Reply>) -> std::io::Result<Self> {
         let operator = Operator::new(own, code, handle.clone());
-        let (truncator, crew) = (Truncator(operator.progress.clone()), operator.crew.clone());
+        let (truncator, staff) = (Truncator(operator.progress.clone()), operator.staff.clone());
         let queue = JobQueue::start("executor", operator, handle)?;
-        Ok(Self { truncator, queue, crew })
+        Ok(Self { truncator, queue, staff })
     }
 
     /// The same for a function that has to run on a thread of the caller's choice, the process's first
     /// for example: it runs where [`Workbench::turn`] is called.
     pub fn apart(own: Own, code: Code, handle: Handle<Reply>) -> (Self, Workbench) {
         let operator = Operator::new(own, code, handle.clone());
-        let (truncator, crew) = (Truncator(operator.progress.clone()), operator.crew.clone());
+        let (truncator, staff) = (Truncator(operator.progress.clone()), operator.staff.clone());
         let (queue, service) = JobQueue::apart(operator, handle);
-        (Self { truncator, queue, crew }, Workbench(service))
+        (Self { truncator, queue, staff }, Workbench(service))
     }
 
     /// Does what the worker asks; what can be answered at once is.
     pub fn perform(&self, request: Request) -> Performed<Reply> {
-        if let Some(crew) = &*lock(&self.crew) {
+        let mut staff = lock(&self.staff);
+        if let Some(crew) = &staff.crew {
             match request {
                 // It is waited for there.
                 Request::Load(_) => {}
@@ -216,9 +228,13 @@ impl Executor {
                 Request::Collect => return Performed::Underway,
             }
         }
+        if let Request::Define(code) = &request {
+            staff.codes.push_back((**code).clone());
+        }
+        drop(staff);
         match request {
             Request::Load(plan) => self.queue.perform(Task::Load(plan), None),
-            Request::Define(code) => self.queue.perform(Task::Define(code), None),
+            Request::Define(_) => self.queue.perform(Task::Define, None),
             Request::Execute { ticket, attempt, execution, units } => {
                 let size = units.len() as u64;
                 let mut progress = lock(&self.truncator.0);
@@ -281,7 +297,7 @@ struct Operator {
     code: Code,
     own: Own,
     function: Option<Loaded>,
-    crew: SharedCrew,
+    staff: SharedStaff,
 }
 
 impl Runner for Operator {
@@ -291,7 +307,7 @@ impl Runner for Operator {
     fn run(&mut self, tasks: Vec<Task>) -> Vec<Reply> {
         let replies = tasks.into_iter().filter_map(|task| match task {
             Task::Load(plan) => Some(self.load(&plan)),
-            Task::Define(code) => self.define(&code),
+            Task::Define => self.define(),
             Task::Execute(parcel) => self.execute(&Arc::new(parcel)),
         });
         replies.collect()
@@ -306,8 +322,8 @@ impl Runner for Operator {
 
 impl Operator {
     fn new(own: Own, code: Code, handle: Handle<Reply>) -> Self {
-        let (progress, crew) = (Arc::default(), SharedCrew::default());
-        Self { handle, progress, group: 1, code, own, function: None, crew }
+        let (progress, staff) = (Arc::default(), SharedStaff::default());
+        Self { handle, progress, group: 1, code, own, function: None, staff }
     }
 
     fn load(&mut self, plan: &Plan) -> Reply {
@@ -358,13 +374,17 @@ impl Operator {
         }
     }
 
-    /// Gives the function code that units may name; what is to be told of it.
-    fn define(&mut self, code: &frame::Code) -> Option<Reply> {
+    /// Gives the function the next code that units may name; what is to be told of it.
+    fn define(&mut self) -> Option<Reply> {
+        let mut staff = lock(&self.staff);
+        // None where a crew has it by now.
+        let code = staff.codes.pop_front()?;
         // The parcels that name it are for whoever has the function.
-        if let Some(crew) = &*lock(&self.crew) {
-            crew.define(code.clone());
+        if let Some(crew) = &staff.crew {
+            crew.define(code);
             return None;
         }
+        drop(staff);
         let loaded = self.function.as_mut()?;
         let defined = loaded.function.define(code.id, code.bytes.as_deref());
         defined.err().map(|failure| Reply::Unfit(failure.into_text()))
@@ -397,13 +417,15 @@ impl Operator {
         let terms = Terms { stage, limits, pairs, open_max };
         let crew = Crew::start(function, waker, terms, self.handle.clone())
             .map_err(|error| Failure::new(format!("no thread can be made: {error}")))?;
-        *lock(&self.crew) = Some(crew);
+        let mut staff = lock(&self.staff);
+        staff.codes.drain(..).for_each(|code| crew.define(code));
+        staff.crew = Some(crew);
         Ok(open_max)
     }
 
     /// Ends what was loaded before. The function that the worker brought is kept, if that is it.
     fn unload(&mut self, keeps: bool) {
-        let crew = lock(&self.crew).take();
+        let crew = lock(&self.staff).crew.take();
         let before = match (self.function.take(), crew) {
             (Some(mut before), _) => {
                 before.function.tear_down();
@@ -579,7 +601,7 @@ mod tests {
             code: Code::Trusted,
             own: Own::default(),
             function: Some(function),
-            crew: SharedCrew::default(),
+            staff: SharedStaff::default(),
         };
         let units = Units::from_source(0, vec![1; 100], (1..=100).collect());
         let parcel = ParcelTask { ticket: 0, attempt: 1, execution: 0, units };
@@ -655,6 +677,48 @@ mod tests {
         // The first two left while the third was under way.
         assert_eq!(product.units.values(0..1), [3]);
         assert_eq!(product.units.len(), 1);
+    }
+
+    /// Has many units open, and notes which code it is given.
+    struct Learns(Box<dyn Function>, Sender<u64>);
+
+    impl Function for Learns {
+        fn call(&mut self, _: &Unit<'_>, _: &[u8], _: &mut Outputs) -> Result<(), Failure> {
+            Ok(())
+        }
+
+        fn concurrent(&mut self) -> Option<&mut dyn crate::concurrent::Concurrent> {
+            self.0.concurrent()
+        }
+
+        fn define(&mut self, id: u64, _: Option<&[u8]>) -> Result<(), Failure> {
+            self.1.send(id).unwrap();
+            Ok(())
+        }
+    }
+
+    /// What names it may come to the crew in the moment in which that is made.
+    #[test]
+    fn code_that_came_while_the_function_was_loaded_is_learned_before_what_came_later() {
+        let driver = Driver::new(&SharedContext::new(), None, &Limits::default()).unwrap();
+        let mut operator = Operator::new(Own::default(), Code::Trusted, driver.handle());
+        let staff = operator.staff.clone();
+        let code = |id| frame::Code { id, bytes: Some(Vec::new()) };
+        lock(&staff).codes.push_back(code(0));
+        let (learned, learns) = channel();
+        let sleeps = crate::builtin::concurrent("sleep").unwrap();
+        let function = Loaded {
+            function: Box::new(Learns(sleeps, learned)),
+            stage: "s".into(),
+            limits: OutputLimits::default(),
+            pairs: false,
+        };
+        assert_eq!(operator.employ(function, Some(4)).unwrap(), 4);
+        lock(&staff).crew.as_ref().unwrap().define(code(1));
+        // What is left to be done for the first one.
+        assert!(operator.define().is_none());
+        lock(&staff).crew.take().unwrap().finish();
+        assert_eq!(learns.try_iter().collect::<Vec<_>>(), [0, 1]);
     }
 
     #[test]

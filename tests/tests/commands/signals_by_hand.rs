@@ -8,30 +8,38 @@ use tests::place::Transport;
 use tests::process::Process;
 use tests::wait;
 
-const UNITS: usize = 120;
+/// So many that slow workers are not through when they are asked to end, however late that is.
+const UNITS: usize = 20_000;
 
 /// The programs of a run, in the order sink, ventilator, workers.
 struct Run {
-    hand: Hand,
     all: Vec<Process>,
+    // What they write is there as long as they are.
+    hand: Hand,
 }
 
 const SLOW: [&str; 6] = ["--exec", "sh", "-c", "sleep 0.02; echo $1", "sh", "{}"];
+/// Gives the same.
+const QUICK: [&str; 2] = ["--run", "echo"];
 
 impl Run {
     fn start(flags: &[&str]) -> Self {
         let hand = Hand::over(Transport::Ipc);
         let mut run = Run { hand, all: Vec::new() };
-        run.start_again(flags);
+        run.begin(flags, &SLOW);
         run
     }
 
-    /// The same commands.
+    /// The same commands, with workers that are soon through.
     fn start_again(&mut self, flags: &[&str]) {
+        self.begin(flags, &QUICK);
+    }
+
+    fn begin(&mut self, flags: &[&str], function: &[&str]) {
         let source = format!("range:1..{UNITS}");
         let hand = &self.hand;
         self.all = vec![hand.sink(flags), hand.ventilator(&source, flags)];
-        self.all.extend([hand.worker(&SLOW), hand.worker(&SLOW)]);
+        self.all.extend([hand.worker(function), hand.worker(function)]);
     }
 
     fn until_something_is_done(&self) {
@@ -106,7 +114,7 @@ fn a_signal_to_the_ventilator_or_the_sink_ends_the_run_and_one_to_its_workers_do
     run.signal(&[2, 3], Signal::TERM);
     let says = || run.all[1].stderr().contains("has no worker yet").then_some(());
     wait::until("the ventilator says whom it waits for", says);
-    let other = run.hand.worker(&SLOW);
+    let other = run.hand.worker(&QUICK);
     run.all.push(other);
     assert_eq!(run.codes(), [Some(0); 5]);
     assert_eq!(lines(&run.hand.output()).len(), UNITS);
