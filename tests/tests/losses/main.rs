@@ -17,5 +17,6 @@ mod recovery;
 mod stopped_workers;
 mod streams_given_again;
 mod torture;
+mod tries;
 mod waiting_results;
 mod wall_clock;

@@ -24,6 +24,20 @@ class Crashes(Case):
         with pl.Pool(1) as pool:
             self.assertEqual(pool.apply(functions.leave_once, (mark, 3)), 3)
 
+    def test_a_function_is_told_which_try_it_is_after_a_crash_as_after_a_failure(self):
+        for times in (1, 2):
+            for retries in (0, 3):
+                with self.subTest(times=times), pl.Pool(1, retries=retries, backoff=0.01) as pool:
+                    tried = pool.apply(tries, (str(self.folder()), times))
+                    self.assertEqual(tried, list(range(1, times + 2)))
+
+    def test_what_a_killed_worker_had_not_begun_is_not_tried_anew(self):
+        mark = str(self.folder() / "mark")
+        with pl.Pool(1) as pool:
+            first = pool.apply_async(functions.die_once, (mark, 0))
+            self.until(lambda: os.path.exists(mark), "the death")
+            self.assertEqual([pool.apply(attempt), first.get(60), pool.apply(attempt)], [1, 0, 1])
+
     def test_every_result_comes_once_however_often_workers_are_killed(self):
         count = 60_000
         told = []
@@ -85,6 +99,22 @@ class Crashes(Case):
             self.assertEqual([call.get(60) for call in good], [n * n for n in range(200)])
             for call in bad:
                 self.assertRaises(pl.Crashed, call.get, 60)
+
+
+def tries(folder, deaths):
+    """Which tries were made, after so many that killed the worker."""
+    made = os.path.join(folder, "made")
+    with open(made, "a", encoding="utf-8") as file:
+        print(pl.unit().attempt, file=file)
+    for death in range(deaths):
+        if functions.first_time(os.path.join(folder, str(death))):
+            functions.die(0)
+    with open(made, encoding="utf-8") as file:
+        return [int(line) for line in file]
+
+
+def attempt():
+    return pl.unit().attempt
 
 
 def kill_one(pool, turn):

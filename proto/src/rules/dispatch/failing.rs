@@ -43,10 +43,11 @@ impl Dispatch {
         worker: &str,
         committed: &RangeSet,
     ) {
+        let history = history.failed();
         let mut again = Units::new();
         for (units, error) in failed.filter(|(units, _)| !units.all_in(committed)) {
-            if history.attempt > self.terms.retries {
-                let verdict = Verdict { attempts: history.attempt, error, worker };
+            if history.failures > self.terms.retries {
+                let verdict = Verdict { attempts: history.tries, error, worker };
                 self.give_up(&units, &verdict, turn.out);
             } else if history.is_suspect() {
                 self.later(turn.now, units, history);
@@ -61,8 +62,7 @@ impl Dispatch {
 
     /// Tries units that have failed once more, after a pause.
     fn later(&mut self, now: Time, units: Units, history: History) {
-        let due = now + self.pause(history.attempt);
-        self.delay(due, units, History { attempt: history.attempt + 1, ..history });
+        self.delay(now + self.pause(history.failures), units, history);
     }
 
     /// The pause after so many failures of a unit.
@@ -120,8 +120,8 @@ impl Dispatch {
     ) {
         let deaths = history.deaths();
         let error = format!("{deaths} workers died while executing it");
-        let attempts = history.attempt + deaths - 1;
-        self.give_up(units, &Verdict { attempts, error: &error, worker }, orders);
+        let verdict = Verdict { attempts: history.tries, error: &error, worker };
+        self.give_up(units, &verdict, orders);
     }
 
     fn give_up(&self, units: &Units, verdict: &Verdict<'_>, orders: &mut Vec<Instruction>) {

@@ -95,8 +95,11 @@ impl Dispatch {
         for (idle, (_, link, parcel)) in idle.into_iter().zip(late) {
             let copy = self.workers.change(link, parcel, |sent| {
                 sent.holding.double();
-                let (units, history) = (sent.units.clone().without(committed), sent.history);
-                Sent { holding: Holding::Copy, ..Sent::then(turn.now, units, history) }
+                let units = sent.units.clone().without(committed);
+                let copy = Sent::then(turn.now, units, sent.history);
+                // Should it come to a third try, the copy was the second.
+                sent.history = sent.history.tried();
+                Sent { holding: Holding::Copy, ..copy }
             });
             if let Some(copy) = copy.filter(|copy| !copy.units.is_empty()) {
                 self.counts.copies += 1;

@@ -241,11 +241,11 @@ impl Dispatch {
         let died = matches!(loss, Loss::Disconnected);
         let among = peer.is_concurrent().then(|| uncommitted(&peer, committed));
         let (mut before, open) = (0, peer.open);
-        for sent in peer.pending.into_values() {
+        for mut sent in peer.pending.into_values() {
             let is_first = before == 0;
             if before >= open {
                 // Units are begun in their order, so none of these was.
-                self.untry(&sent.units);
+                self.untry(&mut sent);
             }
             before += sent.units.len();
             let suspected = died && (is_first || among.is_some());
@@ -283,15 +283,16 @@ impl Dispatch {
             }
             Some(back)
         });
-        if let Some(back) = back.flatten() {
-            self.untry(&back.units);
+        if let Some(mut back) = back.flatten() {
+            self.untry(&mut back);
             self.take_back(back, committed);
         }
     }
 
     /// What was not begun was not tried.
-    fn untry(&mut self, units: &Units) {
-        self.counts.attempts = self.counts.attempts.saturating_sub(units.len() as u64);
+    fn untry(&mut self, sent: &mut Sent) {
+        sent.history = sent.history.untried();
+        self.counts.attempts = self.counts.attempts.saturating_sub(sent.units.len() as u64);
     }
 
     /// Of what each worker holds the first unit: since when, which, and the worker.
@@ -424,7 +425,8 @@ impl Dispatch {
         sent.units.share();
         let parcel = self.next_number();
         self.counts.attempts += sent.units.len() as u64;
-        let (attempt, units) = (sent.history.attempt, sent.units.clone());
+        sent.history = sent.history.tried();
+        let (attempt, units) = (sent.history.tries, sent.units.clone());
         turn.out.push(Instruction::Send(link, Work { parcel, attempt, units }));
         self.workers.update(link, |peer| {
             peer.allowance.sent(sent.units.len(), sent.units.bytes());

@@ -9,11 +9,14 @@ use crate::{time::Time, units::Units};
 /// Lanes that break within so short a time may do so by one cause: a cut, or a kill of many workers.
 const ONE_CAUSE: Duration = Duration::from_millis(10);
 
-/// What happened to units before.
+/// What happened to units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct History {
-    /// Which try it is, from 1.
-    pub attempt: u32,
+    /// How often they were given to a worker that may have begun them: of what a worker has, which
+    /// try that is, from 1.
+    pub tries: u32,
+    /// How many of these failed.
+    pub failures: u32,
     pub trust: Trust,
 }
 
@@ -27,10 +30,25 @@ pub(super) enum Trust {
     Suspect { deaths: u32, lost: Time },
 }
 
-/// Of units that are sent for the first time.
-pub(super) const FRESH: History = History { attempt: 1, trust: Trust::Clear };
+/// Of units that were never sent.
+pub(super) const FRESH: History = History { tries: 0, failures: 0, trust: Trust::Clear };
 
 impl History {
+    /// The same, when a worker is given them.
+    pub fn tried(self) -> Self {
+        Self { tries: self.tries.saturating_add(1), ..self }
+    }
+
+    /// The same, when a worker that was given them has not begun them.
+    pub fn untried(self) -> Self {
+        Self { tries: self.tries.saturating_sub(1), ..self }
+    }
+
+    /// The same, when their last try failed.
+    pub fn failed(self) -> Self {
+        Self { failures: self.failures.saturating_add(1), ..self }
+    }
+
     pub fn is_suspect(&self) -> bool {
         self.trust != Trust::Clear
     }

@@ -1,5 +1,7 @@
 //! Scripts: what happens, and what the dispatcher orders.
 
+mod tries;
+
 use std::collections::VecDeque;
 
 use super::*;
