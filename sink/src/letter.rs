@@ -24,6 +24,9 @@ pub struct DeadLetter {
     pub attempts: u32,
     /// The worker of the last try.
     pub worker: String,
+    /// How many bytes of the output stand before its place there: in input order, in a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset_bytes: Option<u64>,
 }
 
 impl DeadLetter {
@@ -36,6 +39,17 @@ impl DeadLetter {
             let hex: String = value.iter().map(|byte| format!("{byte:02x}")).collect();
             serde_json::json!({ "messagepack": hex })
         })
+    }
+
+    /// What a file of these letters holds.
+    pub fn lines(letters: &[Self]) -> Vec<u8> {
+        let mut text = Vec::new();
+        for letter in letters {
+            // A letter's only free part was read from JSON, so it has a JSON form.
+            let _ = serde_json::to_writer(&mut text, letter);
+            text.push(b'\n');
+        }
+        text
     }
 
     /// The child indices of a path, without the executions that only the run itself can tell apart.

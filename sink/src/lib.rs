@@ -68,6 +68,8 @@ pub use aggregate::Aggregates;
 pub use arrange::Arrange;
 #[cfg(feature = "cli")]
 pub use config::{OutputSpec, SinkConfig};
+#[cfg(feature = "cli")]
+pub use ledger::again::Placing;
 pub use letter::DeadLetter;
 pub use order::Order;
 #[cfg(feature = "cli")]

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{counts::Counts, flow::Flow};
+use super::{again::Again, counts::Counts, flow::Flow};
 use crate::{aggregate::Aggregates, output::contract::Mark, waiting::runs::RunMark};
 
 /// Everything that the outputs hold, and from where on the log has the rest.
@@ -38,4 +38,7 @@ pub struct Checkpoint {
     /// Units of a finished run are tried again; what they give is written last.
     #[serde(default)]
     pub late: bool,
+    /// What is known of these.
+    #[serde(default)]
+    pub again: Again,
 }

@@ -8,9 +8,11 @@
 //! - [`waiting`](crate::waiting): whose turn it is, and where the others wait
 //! - [`error`]: what can go wrong with it
 //! - [`counts`], [`flow`]: how many units came out how, and how far they got
+//! - [`again`]: units that are tried again, and where their results belong
 //! - `failing`: whether a stage fails with every unit
 //! - [`checkpoint`]: all of it at one moment
 
+pub mod again;
 pub mod checkpoint;
 pub mod counts;
 pub mod error;
@@ -26,8 +28,8 @@ use hdrhistogram::Histogram;
 use proto::{diary::Event, frame::Failing, ranges::RangeSet, unit::UnitId};
 
 use self::{
-    checkpoint::Checkpoint, counts::Counts, error::LedgerError, failing::Luck, flow::Flow,
-    writer::Writer,
+    again::Again, checkpoint::Checkpoint, counts::Counts, error::LedgerError, failing::Luck,
+    flow::Flow, writer::Writer,
 };
 use crate::{
     accept::entry::Entry,
@@ -242,7 +244,8 @@ impl Ledger {
     pub fn can_be_the_log(&mut self, entries: &[Entry], may_wait: bool) -> bool {
         let ranges = if self.waiting.is_in_order() && !self.late { 1 } else { self.taken.ranges() };
         let ranges = ranges as u64 * size_of::<(UnitId, UnitId)>() as u64;
-        let checkpoint = CHECKPOINT_BYTES + self.writer.aggregates.size_hint() as u64 + ranges;
+        let known = self.writer.aggregates.size_hint() + self.writer.again.size_hint();
+        let checkpoint = CHECKPOINT_BYTES + known as u64 + ranges;
         let bytes: u64 = entries.iter().map(Entry::bytes).sum();
         bytes >= LOG_BYTES_MAX.max(checkpoint * CHECKPOINT_PART)
             && self.has_files_only()
@@ -305,7 +308,7 @@ impl Ledger {
             return Ok(Some(entry));
         }
         let (entry, rest) = entry.cut(self.waiting.watermark());
-        self.writer.write(entry)?;
+        self.writer.write_behind(entry)?;
         *any = true;
         Ok(rest)
     }
@@ -313,6 +316,14 @@ impl Ledger {
     /// Whether everything behind this unit may be written already.
     fn is_late(&self, unit: UnitId) -> bool {
         self.waiting.is_in_order() && unit < self.waiting.watermark()
+    }
+
+    /// What was written behind was put in its place; results that were there before may still be late.
+    pub fn settled(&mut self, late: bool) {
+        self.late = late;
+        self.writer.again = Again::default();
+        // What was followed is not what the output holds now.
+        self.followed();
     }
 
     /// Forgets the failures that wait for an earlier outcome, so that their units are tried again.
@@ -391,6 +402,7 @@ impl Ledger {
             config,
             runs: Vec::new(),
             late: self.late,
+            again: self.writer.again.clone(),
         })
     }
 

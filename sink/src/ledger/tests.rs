@@ -85,9 +85,19 @@ fn some_unwritable() -> Vec<Entry> {
 }
 
 const CSV: &str = "a,b\n1,2\n3,\n8,\n,9\n";
-const LETTERS: &str = r#"{"id":1,"stage":"[sink]","input":{"a":1,"c":2},"error":"the result of unit 1 has the field `c`, for which the csv header has no column","attempts":2,"worker":"w"}
-{"id":3,"path":[1],"stage":"[sink]","input":6,"error":"the result of unit 3 has no fields, but the csv header names some","attempts":2,"worker":"w"}
+const LETTERS: &str = r#"{"id":1,"stage":"[sink]","input":{"a":1,"c":2},"error":"the result of unit 1 has the field `c`, for which the csv header has no column","attempts":2,"worker":"w","offset_bytes":8}
+{"id":3,"path":[1],"stage":"[sink]","input":6,"error":"the result of unit 3 has no fields, but the csv header names some","attempts":2,"worker":"w","offset_bytes":11}
 "#;
+
+/// Only in the order of the input a unit has a place.
+fn letters(order: Order) -> String {
+    match order {
+        Order::Input => LETTERS.into(),
+        Order::Completion => {
+            LETTERS.replace(",\"offset_bytes\":8", "").replace(",\"offset_bytes\":11", "")
+        }
+    }
+}
 
 #[test]
 fn a_result_that_the_output_cannot_hold_is_a_dead_letter_and_the_run_goes_on() {
@@ -121,7 +131,7 @@ fn a_sink_that_dies_anywhere_decides_the_same_when_it_writes_once_more() {
             let mut ledger = open(&config, Some(&checkpoint));
             ledger.take(entries.clone()).unwrap();
             ledger.flush().unwrap();
-            assert_eq!(written(folder.path()), (CSV.into(), LETTERS.into()), "{covered}");
+            assert_eq!(written(folder.path()), (CSV.into(), letters(order)), "{covered}");
             assert_eq!(ledger.counts(), Counts { results: 3, outputs: 4, filtered: 0, dead: 2 });
         }
     }

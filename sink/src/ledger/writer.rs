@@ -16,12 +16,13 @@ use proto::{
     value::value_len,
 };
 
-use super::{checkpoint::Checkpoint, counts::Counts, failing::Luck, flow::Flow};
+use super::{again::Again, checkpoint::Checkpoint, counts::Counts, failing::Luck, flow::Flow};
 use crate::{
     accept::entry::{Entry, Expanded, Origin, Outcome},
     aggregate::Aggregates,
     config::{OutputSpec, SinkConfig},
     letter::DeadLetter,
+    order::Order,
     output::{
         self,
         claim::Claim,
@@ -37,6 +38,10 @@ const SERVICE_US_MAX: u64 = 3_600_000_000;
 /// See the module.
 pub(super) struct Writer {
     carries_input: bool,
+    order: Order,
+    // What is written now comes behind its place.
+    is_behind: bool,
+    pub(super) again: Again,
     pub(super) stages: Vec<String>,
     pub(super) output: Option<Box<dyn Output>>,
     // Whoever read the output has gone, and nobody was told.
@@ -75,6 +80,9 @@ impl Writer {
         let aggregates = checkpoint.map(|checkpoint| checkpoint.aggregates.clone());
         Ok(Self {
             carries_input,
+            order: config.order,
+            is_behind: false,
+            again: checkpoint.map(|checkpoint| checkpoint.again.clone()).unwrap_or_default(),
             stages: Vec::new(),
             output,
             reader_gone: false,
@@ -151,6 +159,35 @@ impl Writer {
         self.quietly(written)
     }
 
+    /// The same with what comes too late for its place.
+    pub(super) fn write_behind(&mut self, entry: Entry) -> Result<(), OutputError> {
+        let units = entry.first..entry.first + entry.count;
+        let before = self.file_bytes();
+        self.is_behind = true;
+        let written = self.write(entry);
+        self.is_behind = false;
+        written?;
+        if let (Some(before), Some(after)) = (before, self.file_bytes()) {
+            self.again.wrote(units, before..after);
+        }
+        Ok(())
+    }
+
+    /// How long the output is, if it is a file.
+    fn file_bytes(&mut self) -> Option<u64> {
+        let tail = self.output.as_mut()?.tail()?;
+        tail.is_file().then(|| tail.len())
+    }
+
+    /// How many bytes of the output stand before the place of a unit that has failed, if it has one.
+    fn place_of(&mut self, unit: UnitId) -> Option<u64> {
+        match (self.order, self.is_behind) {
+            (Order::Completion, _) => None,
+            (Order::Input, true) => self.again.places.get(&unit).copied(),
+            (Order::Input, false) => self.file_bytes(),
+        }
+    }
+
     /// A reader that has gone is no failure.
     fn quietly(&mut self, written: Result<(), OutputError>) -> Result<(), OutputError> {
         match written {
@@ -201,6 +238,7 @@ impl Writer {
                 self.flow.dead(dead.stage, self.stages.len());
                 let last = self.stages.len().saturating_sub(1);
                 self.luck.failed_in(last.min(dead.stage as usize), &dead.error);
+                let offset_bytes = self.place_of(dead.root);
                 let letter = DeadLetter {
                     id: dead.root,
                     path: DeadLetter::path_of(&dead.path),
@@ -209,6 +247,7 @@ impl Writer {
                     error: dead.error,
                     attempts: dead.attempts,
                     worker: if dead.worker.is_empty() { origin.worker } else { dead.worker },
+                    offset_bytes,
                 };
                 self.counts.dead += 1;
                 self.dead.write(&letter)
@@ -359,6 +398,7 @@ impl Writer {
         value: &[u8],
         error: &OutputError,
     ) -> Result<(), OutputError> {
+        let offset_bytes = self.place_of(id);
         let letter = DeadLetter {
             id,
             path,
@@ -367,6 +407,7 @@ impl Writer {
             error: with_causes(error),
             attempts: origin.attempt,
             worker: origin.worker.clone(),
+            offset_bytes,
         };
         self.luck.failed_in(self.stages.len(), &letter.error);
         self.unwritable.push(Event::Unwritable { unit: id, error: letter.error.clone() });

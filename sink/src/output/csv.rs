@@ -92,6 +92,13 @@ fn append_row(
     Ok(())
 }
 
+/// How many bytes stand before the first row of a file with these columns.
+pub(super) fn header_bytes(columns: &Columns) -> u64 {
+    let mut line = Vec::new();
+    append_record(&columns.header(), &mut line);
+    line.len() as u64
+}
+
 /// Appends one record, quoted where it must be.
 fn append_record<T: AsRef<[u8]>>(cells: &[T], line: &mut Vec<u8>) {
     let mut writer = csv::WriterBuilder::new().buffer_capacity(ROW_BYTES).from_writer(line);

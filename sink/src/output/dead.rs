@@ -155,6 +155,7 @@ mod tests {
             attempts: 3,
             worker: "w1".to_owned(),
             path: Vec::new(),
+            offset_bytes: None,
         }
     }
 

@@ -11,6 +11,7 @@
 //! - `tail`: a file that only grows at its end; what `rows` and [`dead`] are made of
 //! - [`unsynced`]: a file whose sync is somebody else's to make
 //! - [`dead`]: the file of dead letters
+//! - [`moved`]: parts of a file that are moved to where they belong
 //! - [`claim`], [`made`]: which files a run may write to, and which it has made
 //! - [`error`]: what can go wrong
 
@@ -22,6 +23,7 @@ pub mod dead;
 pub mod error;
 mod jsonl;
 pub mod made;
+pub mod moved;
 mod rows;
 mod sqlite;
 mod tables;
@@ -73,4 +75,9 @@ pub fn open(
         OutputSpec::Csv(path) => Box::new(Csv::open(path, fields, resume, claim)?),
         OutputSpec::Sqlite(path) => Box::new(Sqlite::open(path, &fields, resume, claim)?),
     })
+}
+
+/// How many bytes of an output that has come so far stand before its first row.
+pub(crate) fn header_bytes(mark: &Mark) -> u64 {
+    mark.columns.as_ref().map_or(0, csv::header_bytes)
 }

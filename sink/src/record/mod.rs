@@ -10,6 +10,7 @@
 //! - [`carried`]: what is counted over all starts of a run's processes
 //! - [`terms`]: what a recorder may write to, and whom it tells
 //! - [`retry`]: gives dead units another try
+//! - `in_place`: puts what they give in its place, at the end
 //! - [`versions`]: the topologies that a run was made with
 //! - [`error`]: why outcomes can't be recorded
 
@@ -17,6 +18,7 @@ pub mod carried;
 pub mod deferred;
 mod durable;
 pub mod error;
+mod in_place;
 pub mod log;
 pub mod logged;
 pub mod recorder;

@@ -16,6 +16,7 @@ use super::{
     carried::CarriedCounts,
     durable::{Durable, recorded},
     error::RecordError,
+    in_place,
     resume::{Resumed, WINDOW, resume},
     retry,
     run_dir::RunDir,
@@ -310,6 +311,9 @@ impl Recorder {
         }
         self.checkpoint()?;
         self.ledger.finish()?;
+        if let Some(durable) = &self.durable {
+            in_place::settle(&durable.run_dir, &mut self.ledger, &self.terms.claim)?;
+        }
         if let (Some(durable), Some(units)) = (&self.durable, units) {
             durable.run_dir.record("units", &units)?;
         }

@@ -2,7 +2,8 @@
 //!
 //! Owns the step from a run to one that lacks these units again; refuses to run it: the next start of
 //! the pipeline finds them uncommitted and does what it always does. What they give then is written
-//! behind what is there, since its place in the middle has been passed.
+//! behind what is there, since its place in the middle has been passed; whether it is moved there at the
+//! end (`in_place`) is asked for here.
 
 use std::{
     fs, io,
@@ -13,7 +14,14 @@ use proto::ranges::RangeSet;
 use thiserror::Error;
 
 use super::run_dir::{RunDir, RunDirError, fact_of_others};
-use crate::{ledger::checkpoint::Checkpoint, letter::DeadLetter, names::MANIFEST};
+use crate::{
+    ledger::{
+        again::{Again, Placing},
+        checkpoint::Checkpoint,
+    },
+    letter::DeadLetter,
+    names::MANIFEST,
+};
 
 /// Why units can't be tried again.
 #[derive(Debug, Error)]
@@ -30,6 +38,16 @@ pub enum RetryError {
     /// No letter of these units is there.
     #[error("unit {id} is not among the dead letters")]
     NotDead {
+        /// The unit.
+        id: u64,
+    },
+    /// Nobody knows where in the output its result would stand.
+    #[error(
+        "unit {id} has no place in the output: there is one in a jsonl or csv file with order = \"input\", not in a \
+         database (whose rows are ordered by whoever asks), on a pipe, or with order = \"completion\"; without \
+         --in-place its result comes behind the others"
+    )]
+    NoPlace {
         /// The unit.
         id: u64,
     },
@@ -85,27 +103,35 @@ fn parse(path: &Path, text: &str) -> Result<Vec<DeadLetter>, RetryError> {
 ///
 /// # Errors
 /// [`RetryError`] when the run is not finished, or a unit is not dead.
-pub fn retry(path: &Path, ids: &[u64]) -> Result<Vec<u64>, RetryError> {
+pub fn retry(path: &Path, ids: &[u64], placing: Placing) -> Result<Vec<u64>, RetryError> {
     let run_dir = RunDir::open(path)?;
-    may_be_retried(&run_dir, ids)?;
-    put_back(&run_dir, |letter| ids.is_empty() || ids.contains(&letter.id))
+    may_be_retried(&run_dir, ids, placing)?;
+    put_back(&run_dir, placing, |letter| is_asked(letter, ids))
 }
 
 /// Whether [`retry`] would do it.
 ///
 /// # Errors
 /// As there.
-pub fn check(path: &Path, ids: &[u64]) -> Result<(), RetryError> {
-    may_be_retried(&RunDir::open(path)?, ids)
+pub fn check(path: &Path, ids: &[u64], placing: Placing) -> Result<(), RetryError> {
+    may_be_retried(&RunDir::open(path)?, ids, placing)
 }
 
-fn may_be_retried(run_dir: &RunDir, ids: &[u64]) -> Result<(), RetryError> {
+fn is_asked(letter: &DeadLetter, ids: &[u64]) -> bool {
+    ids.is_empty() || ids.contains(&letter.id)
+}
+
+fn may_be_retried(run_dir: &RunDir, ids: &[u64], placing: Placing) -> Result<(), RetryError> {
     if run_dir.fact("finished")? != Some(true) {
         return Err(RetryError::Unfinished { path: run_dir.path().into() });
     }
     let (_, letters) = letters(run_dir)?;
-    match ids.iter().find(|id| !letters.iter().any(|letter| letter.id == **id)) {
-        Some(id) => Err(RetryError::NotDead { id: *id }),
+    if let Some(id) = ids.iter().find(|id| !letters.iter().any(|letter| letter.id == **id)) {
+        return Err(RetryError::NotDead { id: *id });
+    }
+    let has_none = |letter: &&DeadLetter| letter.offset_bytes.is_none() && is_asked(letter, ids);
+    match letters.iter().find(has_none).filter(|_| placing == Placing::InPlace) {
+        Some(letter) => Err(RetryError::NoPlace { id: letter.id }),
         None => Ok(()),
     }
 }
@@ -136,12 +162,13 @@ pub fn is_revival_ordered(run_dir: &RunDir) -> Result<bool, RunDirError> {
 /// # Errors
 /// [`RetryError`] when the letters or the directory can't be used.
 pub(super) fn revive(run_dir: &RunDir) -> Result<(), RetryError> {
-    put_back(run_dir, |_| true)?;
+    put_back(run_dir, Placing::Behind, |_| true)?;
     Ok(run_dir.forget(REVIVE)?)
 }
 
 fn put_back(
     run_dir: &RunDir,
+    placing: Placing,
     wanted: impl Fn(&DeadLetter) -> bool,
 ) -> Result<Vec<u64>, RetryError> {
     let unfinished = || RetryError::Unfinished { path: run_dir.path().into() };
@@ -169,19 +196,25 @@ fn put_back(
         // Nothing is written yet, so nothing has lost its place.
         checkpoint.watermark = checkpoint.watermark.min(covered.watermark());
     } else {
+        note_places(&mut checkpoint, &again, placing);
         checkpoint.late = true;
     }
-    let mut text = Vec::new();
-    for letter in &stay {
-        // A letter was read from JSON, so it has a JSON form.
-        let _ = serde_json::to_writer(&mut text, letter);
-        text.push(b'\n');
-    }
+    let text = DeadLetter::lines(&stay);
     checkpoint.dead.bytes = text.len() as u64;
     checkpoint.dead.rows = stay.len() as u64;
-    run_dir.record_letters(&checkpoint, &file, &text)?;
+    run_dir.record_letters(&checkpoint, (&file, &text), None)?;
     let _ = fs::remove_file(run_dir.path().join(MANIFEST));
     Ok(again.iter().map(|letter| letter.id).collect())
+}
+
+/// Remembers where these units have their places.
+fn note_places(checkpoint: &mut Checkpoint, again: &[DeadLetter], placing: Placing) {
+    if checkpoint.again.placing == Placing::Behind {
+        // Those of an earlier try have their results.
+        checkpoint.again = Again { placing, had_late: checkpoint.late, ..Again::default() };
+    }
+    let places = again.iter().filter_map(|letter| Some((letter.id, letter.offset_bytes?)));
+    checkpoint.again.places.extend(places);
 }
 
 #[cfg(test)]
@@ -206,7 +239,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         drop(finished(folder.path()));
         let run = folder.path().join("run");
-        assert_eq!(retry(&run, &[1]).unwrap(), [1]);
+        assert_eq!(retry(&run, &[1], Placing::Behind).unwrap(), [1]);
         let run_dir = RunDir::open(&run).unwrap();
         let checkpoint: Checkpoint = run_dir.fact("checkpoint").unwrap().unwrap();
         assert_eq!(checkpoint.covered, [(0, 1), (2, 3)]);
@@ -223,8 +256,8 @@ mod tests {
         let run = folder.path().join("run");
         run_dir.record("finished", &false).unwrap();
         drop(run_dir);
-        assert!(matches!(retry(&run, &[]), Err(RetryError::Unfinished { .. })));
+        assert!(matches!(retry(&run, &[], Placing::Behind), Err(RetryError::Unfinished { .. })));
         RunDir::open(&run).unwrap().record("finished", &true).unwrap();
-        assert!(matches!(retry(&run, &[9]), Err(RetryError::NotDead { id: 9 })));
+        assert!(matches!(retry(&run, &[9], Placing::Behind), Err(RetryError::NotDead { id: 9 })));
     }
 }

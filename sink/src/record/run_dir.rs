@@ -12,7 +12,7 @@ use std::{
 };
 
 use proto::{
-    diary,
+    diary, durable,
     frame::RunId,
     net::lock::{Lock, LockError},
 };
@@ -36,6 +36,8 @@ use crate::{
 
 /// The summary of a finished run.
 const SUMMARY: &str = "summary";
+/// The draft of an output that is to take its name, and the name.
+const SWAP: &str = "swap";
 /// The format of the facts, which the database keeps as its `user_version`. 0: from before formats
 /// were numbered, and the same as 1. From 2 on outcomes may wait in files of their own.
 const FORMAT: i64 = 2;
@@ -211,6 +213,7 @@ impl RunDir {
         let database = existing.map_or_else(|| Connection::open(&file), Ok).map_err(failed)?;
         set_up(&database).map_err(failed)?;
         let run_dir = Self { path: path.into(), database, made, _lock: lock };
+        run_dir.finish_swap()?;
         run_dir.finish_letters()?;
         Ok(run_dir)
     }
@@ -323,24 +326,38 @@ impl RunDir {
         }))
     }
 
-    /// Records a checkpoint of which fewer letters are part, and replaces their file by `text`.
-    /// A kill between the two is made good at the next [`RunDir::open`].
+    /// Records a checkpoint with which other letters go, and replaces the file of these by theirs; with
+    /// a `swap`, also the output (its second) by a draft of it (its first). A kill between the record
+    /// and what has to follow is made good at the next [`RunDir::open`].
     ///
     /// # Errors
     /// [`RunDirError`] when the database or the file can't be written.
     pub fn record_letters(
         &self,
         checkpoint: &Checkpoint,
-        file: &Path,
-        text: &[u8],
+        (file, text): (&Path, &[u8]),
+        swap: Option<&(PathBuf, PathBuf)>,
     ) -> Result<(), RunDirError> {
-        let failed = |source| RunDirError::Database { path: self.path.join(DATABASE), source };
-        self.database.execute_batch("BEGIN IMMEDIATE").map_err(failed)?;
-        self.record("checkpoint", checkpoint)?;
-        self.record("finished", &false)?;
-        self.record("letters", &(file, String::from_utf8_lossy(text)))?;
-        self.database.execute_batch("COMMIT").map_err(failed)?;
+        self.in_one_transaction(|| {
+            self.record("checkpoint", checkpoint)?;
+            self.record("finished", &false)?;
+            self.record("letters", &(file, String::from_utf8_lossy(text)))?;
+            swap.map_or(Ok(()), |swap| self.record(SWAP, swap))
+        })?;
+        self.finish_swap()?;
         self.finish_letters()
+    }
+
+    /// The draft of an output takes its name.
+    fn finish_swap(&self) -> Result<(), RunDirError> {
+        let Some((draft, output)) = self.fact::<(PathBuf, PathBuf)>(SWAP)? else { return Ok(()) };
+        let renamed = match fs::rename(&draft, &output) {
+            // It has its name already.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other.and_then(|()| durable::sync_folder_of(&output)),
+        };
+        renamed.map_err(|source| OutputError::Open { path: output, source })?;
+        self.forget(SWAP)
     }
 
     fn finish_letters(&self) -> Result<(), RunDirError> {
@@ -447,6 +464,28 @@ mod tests {
         assert_eq!(run_dir.fact::<String>("plan").unwrap(), None);
         run_dir.in_one_transaction(|| run_dir.record("plan", &"b")).unwrap();
         assert_eq!(run_dir.fact("plan").unwrap(), Some("b".to_owned()));
+    }
+
+    /// A kill between the transaction and what follows from it.
+    #[test]
+    fn a_draft_that_counts_takes_its_name_at_the_next_opening() {
+        let folder = tempfile::tempdir().unwrap();
+        let (draft, output) = (folder.path().join(".out.in-place"), folder.path().join("out"));
+        let run = folder.path().join("run");
+        fs::write(&draft, "new").unwrap();
+        fs::write(&output, "old").unwrap();
+        drop(RunDir::open(&run).unwrap());
+        assert_eq!(fs::read(&output).unwrap(), b"old", "a draft that does not count");
+        RunDir::open(&run).unwrap().record(SWAP, &(&draft, &output)).unwrap();
+        for _ in 0..2 {
+            drop(RunDir::open(&run).unwrap());
+            assert_eq!(fs::read(&output).unwrap(), b"new");
+            assert!(!draft.exists());
+        }
+        // Killed when it had its name, and nobody had noted that.
+        RunDir::open(&run).unwrap().record(SWAP, &(&draft, &output)).unwrap();
+        assert_eq!(RunDir::open(&run).unwrap().fact::<(PathBuf, PathBuf)>(SWAP).unwrap(), None);
+        assert_eq!(fs::read(&output).unwrap(), b"new");
     }
 
     #[test]

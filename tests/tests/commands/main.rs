@@ -9,6 +9,7 @@ mod first_cause;
 mod flags;
 mod found_from_elsewhere;
 mod given_on_stdin;
+mod in_place;
 mod map;
 mod mended;
 mod newcomer;

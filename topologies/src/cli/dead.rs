@@ -9,7 +9,7 @@ use std::{
 use clap::{Args, Subcommand};
 use proto::{causes::with_causes, gist::gist, kin, process::exit_code, signals};
 use sink::{
-    DeadLetter,
+    DeadLetter, Placing,
     dead::SINK_STAGE,
     figures::counted,
     retry,
@@ -58,6 +58,10 @@ enum Action {
         /// The topology with the mended functions, which the run goes on with from here on
         #[arg(long, value_name = "FILE")]
         with: Option<PathBuf>,
+        /// Put what they give where it belongs in the output, at the end of that run: rewrites a jsonl
+        /// or csv file that is in the order of the input
+        #[arg(long)]
+        in_place: bool,
     },
     /// Feed one unit to its stage's function here, in the foreground
     Run {
@@ -84,8 +88,9 @@ impl DeadArgs {
     fn act(&self) -> Result<i32, String> {
         let text = |error: &dyn std::fmt::Display| error.to_string();
         let run_dir = place::find(self.run_dir.as_deref(), Path::new(".")).map_err(|e| text(&e))?;
-        if let Action::Retry { ids, with } = &self.action {
-            return self.retry(&run_dir, ids, with.as_deref());
+        if let Action::Retry { ids, with, in_place } = &self.action {
+            let placing = if *in_place { Placing::InPlace } else { Placing::Behind };
+            return retry_units(&run_dir, ids, (with.as_deref(), placing));
         }
         let letters = match RunDir::open(&run_dir) {
             Ok(opened) => retry::letters(&opened).map(|(_, letters)| letters),
@@ -106,27 +111,6 @@ impl DeadArgs {
         }
     }
 
-    fn retry(&self, run_dir: &Path, ids: &[u64], with: Option<&Path>) -> Result<i32, String> {
-        if let Some(file) = with {
-            let topology = match load(file, &[]) {
-                Ok(topology) => topology,
-                Err(_) => return Ok(exit::TOPOLOGY),
-            };
-            // Refused as a whole, or not at all.
-            retry::check(run_dir, ids).map_err(|error| error.to_string())?;
-            if let Err(error) = check_in(run_dir, &topology, Changed::AcceptedBut) {
-                complain(&with_causes(&error));
-                return Ok(exit::TOPOLOGY);
-            }
-        }
-        let again = retry::retry(run_dir, ids).map_err(|error| error.to_string())?;
-        let which = with.map_or("the same topology".into(), |file| file.display().to_string());
-        Ok(print(&format!(
-            "put back: {}; `pipeline up` with {which} runs them again\n",
-            counted(again.len() as u64, ["unit", "units"])
-        )))
-    }
-
     fn list(&self, letters: &[DeadLetter]) -> String {
         let line = |letter: &DeadLetter| match self.output {
             Format::Json => format!("{}\n", serde_json::to_string(letter).unwrap_or_default()),
@@ -140,6 +124,32 @@ impl DeadArgs {
         };
         letters.iter().map(line).collect()
     }
+}
+
+fn retry_units(
+    run_dir: &Path,
+    ids: &[u64],
+    (with, placing): (Option<&Path>, Placing),
+) -> Result<i32, String> {
+    if let Some(file) = with {
+        let topology = match load(file, &[]) {
+            Ok(topology) => topology,
+            Err(_) => return Ok(exit::TOPOLOGY),
+        };
+        // Refused as a whole, or not at all.
+        retry::check(run_dir, ids, placing).map_err(|error| error.to_string())?;
+        if let Err(error) = check_in(run_dir, &topology, Changed::AcceptedBut) {
+            complain(&with_causes(&error));
+            return Ok(exit::TOPOLOGY);
+        }
+    }
+    let again = retry::retry(run_dir, ids, placing).map_err(|error| error.to_string())?;
+    let which = with.map_or("the same topology".into(), |file| file.display().to_string());
+    let place = if placing == Placing::InPlace { ", for their places in the output" } else { "" };
+    Ok(print(&format!(
+        "put back: {}; `pipeline up` with {which} runs them again{place}\n",
+        counted(again.len() as u64, ["unit", "units"])
+    )))
 }
 
 fn show(letter: &DeadLetter, format: Format) -> String {
