@@ -91,7 +91,10 @@ class _Use:
         self._function = function
 
     def __del__(self):
-        self._function.let_go(1)
+        # Ctrl-C can come before it has one.
+        function = getattr(self, "_function", None)
+        if function is not None:
+            function.let_go(1)
 
 
 class Pool:
