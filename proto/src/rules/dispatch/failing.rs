@@ -47,7 +47,8 @@ impl Dispatch {
         let mut again = Units::new();
         for (units, error) in failed.filter(|(units, _)| !units.all_in(committed)) {
             if history.failures > self.terms.retries {
-                let verdict = Verdict { attempts: history.tries, error, worker };
+                // Not what was lost or copied on the way: that is chance, and a dead letter is none.
+                let verdict = Verdict { attempts: history.failures, error, worker };
                 self.give_up(&units, &verdict, turn.out);
             } else if history.is_suspect() {
                 self.later(turn.now, units, history);
@@ -120,7 +121,8 @@ impl Dispatch {
     ) {
         let deaths = history.deaths();
         let error = format!("{deaths} workers died while executing it");
-        let verdict = Verdict { attempts: history.tries, error: &error, worker };
+        let attempts = history.failures.saturating_add(deaths);
+        let verdict = Verdict { attempts, error: &error, worker };
         self.give_up(units, &verdict, orders);
     }
 

@@ -29,7 +29,8 @@ fn a_unit_whose_worker_died_is_tried_once_more_and_is_dead_after_so_many_tries()
     }
     assert_eq!(tries, (1..=tries.len() as u32).collect::<Vec<_>>());
     let [Instruction::Dead(dead)] = &dead[..] else { panic!("{dead:?}") };
-    assert_eq!(dead.attempts as usize, tries.len());
+    // The first death may have been chance; those that it is charged with are told.
+    assert_eq!(dead.attempts as usize, tries.len() - 1);
 }
 
 #[test]
@@ -114,7 +115,8 @@ fn what_a_quiet_worker_has_is_tried_anew_by_others_and_not_by_itself() {
     }
 }
 
-/// A try that ended with the death of its worker is no failure: `retries` counts only those.
+/// A try that ended with the loss of its worker is no failure: `retries` counts only those, and a dead
+/// letter tells only them, so that it is the same whatever was lost on the way.
 #[test]
 fn a_death_takes_no_retry_and_makes_no_pause_longer() {
     let mut script = Script::new();
@@ -129,5 +131,5 @@ fn a_death_takes_no_retry_and_makes_no_pause_longer() {
     let (_, work) = script.works().remove(0);
     assert_eq!(work.attempt, 3);
     let dead = script.done(2, work.parcel, 10, vec![failure(0)]);
-    assert!(matches!(&dead[..], [Instruction::Dead(dead)] if dead.attempts == 3), "{dead:?}");
+    assert!(matches!(&dead[..], [Instruction::Dead(dead)] if dead.attempts == 2), "{dead:?}");
 }
