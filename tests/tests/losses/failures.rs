@@ -49,6 +49,7 @@ fn a_unit_that_always_fails_is_tried_as_often_as_the_run_says() {
             "error": format!("asked to fail, with {}", id + 1),
             "attempts": 2,
             "worker": "w",
+            "offset_bytes": 0,
         })
     };
     let mut letters = failed.letters;
