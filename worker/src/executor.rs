@@ -228,13 +228,12 @@ impl Executor {
                 Request::Collect => return Performed::Underway,
             }
         }
-        if let Request::Define(code) = &request {
-            staff.codes.push_back((**code).clone());
-        }
-        drop(staff);
         match request {
             Request::Load(plan) => self.queue.perform(Task::Load(plan), None),
-            Request::Define(_) => self.queue.perform(Task::Define, None),
+            Request::Define(code) => {
+                staff.codes.push_back(*code);
+                self.queue.perform(Task::Define, None)
+            }
             Request::Execute { ticket, attempt, execution, units } => {
                 let size = units.len() as u64;
                 let mut progress = lock(&self.truncator.0);

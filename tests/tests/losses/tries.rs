@@ -6,9 +6,16 @@ use tests::place::Place;
 
 /// Kill their worker twice, then tell which try they are.
 const EXEC: &str = r#"exec = ["sh", "-c", "for n in 1 2; do mkdir mark$n && kill -9 $PPID && sleep 60; done; echo $PIPELINE_ATTEMPT"]"#;
-const PYTHON: &str = "python = '''
+/// Python source that does the same; what stands in front of its function, and what that gives.
+macro_rules! python {
+    ($head:literal, $definition:literal, $attempt:literal) => {
+        concat!(
+            $head,
+            "python = '''
 import os, signal, time
-def work(value):
+",
+            $definition,
+            " work(value):
     for n in (1, 2):
         try:
             os.mkdir(f\"mark{n}\")
@@ -16,21 +23,15 @@ def work(value):
             continue
         os.kill(os.getppid(), signal.SIGKILL)
         time.sleep(60)
-    return PIPELINE_ATTEMPT
-'''";
-const MANY: &str = "concurrency = 4
-python = '''
-import os, signal, time
-async def work(value):
-    for n in (1, 2):
-        try:
-            os.mkdir(f\"mark{n}\")
-        except FileExistsError:
-            continue
-        os.kill(os.getppid(), signal.SIGKILL)
-        time.sleep(60)
-    return pipeline_unit()[1]
-'''";
+    return ",
+            $attempt,
+            "
+'''"
+        )
+    };
+}
+const PYTHON: &str = python!("", "def", "PIPELINE_ATTEMPT");
+const MANY: &str = python!("concurrency = 4\n", "async def", "pipeline_unit()[1]");
 const CALM: &str = "run = \"square\"";
 
 fn third_try(stages: [&str; 2]) {

@@ -12,6 +12,15 @@ fn told(script: &mut Script, link: LinkId) -> Vec<(Vec<u64>, u32)> {
     told.collect()
 }
 
+/// A worker that was sent so many units, each in a parcel of its own: these.
+fn sent(units: u32) -> (Script, Vec<Work>) {
+    let mut script = Script::new();
+    script.join(1);
+    script.add(0, units);
+    let works = script.works().into_iter().map(|(_, work)| work).collect();
+    (script, works)
+}
+
 #[test]
 fn a_unit_whose_worker_died_is_tried_once_more_and_is_dead_after_so_many_tries() {
     let mut script = Script::new();
@@ -56,11 +65,8 @@ fn what_a_lost_worker_had_not_begun_is_not_tried_anew() {
 
 #[test]
 fn what_was_executed_and_lost_with_its_worker_is_tried_anew() {
-    let mut script = Script::new();
-    script.join(1);
-    script.add(0, 1);
-    let parcel = script.works()[0].1.parcel;
-    script.done(1, parcel, 10, vec![]);
+    let (mut script, works) = sent(1);
+    script.done(1, works[0].parcel, 10, vec![]);
     script.lost(1, Loss::Disconnected);
     script.join(2);
     assert_eq!(told(&mut script, 2), [(vec![0], 2)]);
@@ -68,21 +74,16 @@ fn what_was_executed_and_lost_with_its_worker_is_tried_anew() {
 
 #[test]
 fn what_is_given_back_is_not_tried_anew() {
-    let mut script = Script::new();
-    script.join(1);
-    script.add(0, 2);
-    let works = script.works();
-    script.dispatch.returned(1, works[1].1.parcel, 0, &script.committed);
+    let (mut script, works) = sent(2);
+    script.dispatch.returned(1, works[1].parcel, 0, &script.committed);
     script.join(2);
     assert_eq!(told(&mut script, 2), [(vec![1], 1)]);
 }
 
 #[test]
 fn a_copy_is_the_second_try_and_what_follows_it_the_third() {
-    let mut script = Script::new();
-    script.join(1);
-    script.add(0, 1);
-    let first = script.works()[0].1.parcel;
+    let (mut script, works) = sent(1);
+    let first = works[0].parcel;
     script.dispatch.ending();
     script.join(2);
     script.pass(1_000);
@@ -98,10 +99,8 @@ fn a_copy_is_the_second_try_and_what_follows_it_the_third() {
 #[test]
 fn what_a_quiet_worker_has_is_tried_anew_by_others_and_not_by_itself() {
     for is_back in [false, true] {
-        let mut script = Script::new();
-        script.join(1);
-        script.add(0, 1);
-        let parcel = script.works()[0].1.parcel;
+        let (mut script, works) = sent(1);
+        let parcel = works[0].parcel;
         script.quiet(1);
         if is_back {
             assert_eq!(script.back(1), []);
@@ -119,10 +118,7 @@ fn what_a_quiet_worker_has_is_tried_anew_by_others_and_not_by_itself() {
 /// letter tells only them, so that it is the same whatever was lost on the way.
 #[test]
 fn a_death_takes_no_retry_and_makes_no_pause_longer() {
-    let mut script = Script::new();
-    script.join(1);
-    script.add(0, 1);
-    script.works();
+    let (mut script, _) = sent(1);
     script.lost(1, Loss::Silent);
     script.join(2);
     let parcel = script.works()[0].1.parcel;
