@@ -156,6 +156,8 @@ impl Tail {
     }
 
     /// As [`append`](Self::append), again and again until `add` has nothing more.
+    // Each row passes here: where this is a call of its own, the sink takes a tenth longer.
+    #[inline(always)]
     pub(crate) fn append_all<F>(&mut self, mut add: F) -> Result<(), OutputError>
     where
         F: FnMut(&mut Vec<u8>) -> Option<Result<(), OutputError>>,
