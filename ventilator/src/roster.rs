@@ -1,7 +1,7 @@
 //! The workers of all stages.
 //!
 //! Owns who is there, in which stage, and what each one says of itself; tells the workers of a stage
-//! who those of the next one are. Refuses to admit anybody, and to know of units.
+//! who those of the next one are. Refuses to decide who is admitted, and to know of units.
 
 use std::{
     collections::{BTreeMap, VecDeque},
