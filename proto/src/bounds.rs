@@ -7,8 +7,9 @@
 use thiserror::Error;
 
 use crate::{
-    frame::{COMMIT_RANGES_MAX, Frame, Hello, HelloRole, Results},
+    frame::{COMMIT_RANGES_MAX, Dead, Frame, Hello, HelloRole, Results},
     limits::PARCEL_UNITS_CEILING,
+    service::{IdRange, PRIORITY_MAX, RANGES_MAX, Submit, UNIQUE_BYTES_MAX},
     unit::UnitId,
     units::{UnitsError, check_spans, valid_path},
 };
@@ -45,18 +46,62 @@ pub fn check(frame: &Frame) -> Result<(), BoundsError> {
         Frame::Results(results) => check_results(results),
         Frame::Hello(hello) => check_hello(hello),
         Frame::Commit(commit) => at_most("ranges", commit.above.len(), COMMIT_RANGES_MAX),
+        Frame::Submit(submit) => check_submit(submit),
+        Frame::Accepted(tickets) => {
+            at_most("tickets", tickets.len(), RANGES_MAX)?;
+            let each = tickets.iter().flat_map(|known| {
+                [(known.number, known.count), (known.ticket, known.count)]
+            });
+            each.into_iter().try_for_each(|(first, count)| check_run(first, count))
+        }
+        Frame::Declined(declined) => check_run(declined.number, declined.count),
+        Frame::Await(ranges) | Frame::Fetched(ranges) | Frame::Cancel(ranges) => {
+            check_ranges(ranges)
+        }
+        Frame::Outcomes(outcomes) => {
+            check_spans(&outcomes.filtered)?;
+            check_dead(&outcomes.dead)?;
+            check_ranges(&outcomes.expired)?;
+            check_ranges(&outcomes.unknown)
+        }
+        Frame::Cancelled(told) => at_most("answers", told.len(), RANGES_MAX),
         _ => Ok(()),
     }
 }
 
 fn check_results(results: &Results) -> Result<(), BoundsError> {
     check_spans(&results.filtered)?;
-    at_most("dead units", results.dead.len(), PARCEL_UNITS_CEILING as usize)?;
+    check_dead(&results.dead)
+}
+
+fn check_dead(dead: &[Dead]) -> Result<(), BoundsError> {
+    at_most("dead units", dead.len(), PARCEL_UNITS_CEILING as usize)?;
     let can_be = |root: UnitId| root < UnitId::MAX;
-    match results.dead.iter().all(|dead| valid_path(&dead.path) && can_be(dead.root)) {
+    match dead.iter().all(|dead| valid_path(&dead.path) && can_be(dead.root)) {
         true => Ok(()),
         false => Err(UnitsError::Span.into()),
     }
+}
+
+/// Units of a client are numbered one after the other, and no two of them are joined.
+fn check_submit(submit: &Submit) -> Result<(), BoundsError> {
+    let unique = submit.terms.unique.as_ref();
+    at_most("a key", unique.map_or(0, String::len), UNIQUE_BYTES_MAX)?;
+    at_most("a priority", submit.terms.priority.into(), PRIORITY_MAX.into())?;
+    let is_run = matches!(submit.units.spans(), [span] if span.path.is_empty());
+    let is_alone = unique.is_none() || submit.units.len() == 1;
+    if is_run && is_alone { Ok(()) } else { Err(UnitsError::Span.into()) }
+}
+
+fn check_ranges(ranges: &[IdRange]) -> Result<(), BoundsError> {
+    at_most("ranges", ranges.len(), RANGES_MAX)?;
+    let runs = |(start, end): &IdRange| start < end;
+    if ranges.iter().all(runs) { Ok(()) } else { Err(UnitsError::Span.into()) }
+}
+
+fn check_run(first: u64, count: u64) -> Result<(), BoundsError> {
+    let is_run = count > 0 && first.checked_add(count).is_some();
+    if is_run { Ok(()) } else { Err(UnitsError::Span.into()) }
 }
 
 fn check_hello(hello: &Hello) -> Result<(), BoundsError> {
@@ -70,6 +115,7 @@ fn check_hello(hello: &Hello) -> Result<(), BoundsError> {
             texts.extend(stages);
         }
         HelloRole::Worker { stage, .. } => texts.extend(stage),
+        HelloRole::Client { client, .. } => texts.push(client),
         HelloRole::Observer => {}
     }
     texts.into_iter().try_for_each(|text| at_most("a name", text.len(), NAME_BYTES_MAX))

@@ -11,6 +11,9 @@ use crate::{
     bounds::BoundsError,
     limits::Limits,
     plan::Stage,
+    service::{
+        Access, Cancelled, Declined, IdRange, Outcomes, Standing, Submit, Ticketed,
+    },
     spread::Spread,
     turned_away::TurnedAway,
     unit::{Path, UnitId},
@@ -103,6 +106,24 @@ pub enum Frame {
     Code(Box<Code>),
     /// An observer has the ventilator send no further units, or send them again.
     Pause(Pause),
+    /// Units of a client of a service.
+    Submit(Box<Submit>),
+    /// Units of a client are accepted, and these are their tickets.
+    Accepted(Vec<Ticketed>),
+    /// Units of a client are not accepted.
+    Declined(Declined),
+    /// A client waits for the outcomes of these units.
+    Await(Vec<IdRange>),
+    /// What became of units.
+    Outcomes(Box<Outcomes>),
+    /// A client has the outcomes of these units; they need not be kept.
+    Fetched(Vec<IdRange>),
+    /// A client wants these units not to be worked on.
+    Cancel(Vec<IdRange>),
+    /// What became of that.
+    Cancelled(Vec<Cancelled>),
+    /// Whether there is a stage that has had no worker for a while.
+    Vacant(bool),
 }
 
 /// Whether the ventilator sends units. It is a state, not an event, so a repeated one does no harm.
@@ -162,6 +183,13 @@ pub enum HelloRole {
     },
     /// Watches.
     Observer,
+    /// Submits units to a service, and fetches their outcomes.
+    Client {
+        /// By what its units are told from those of others, over all its starts.
+        client: String,
+        /// What is queued of it is cancelled when it is gone.
+        cancels: bool,
+    },
 }
 
 /// The answer to Hello.
@@ -178,6 +206,8 @@ pub enum Welcome {
     },
     /// To a worker, by a sink or by a worker of the next stage.
     Peer,
+    /// To a client, by the ventilator of a service.
+    Access(Box<Access>),
 }
 
 /// What a worker needs to take part.
@@ -228,6 +258,9 @@ pub enum Refusal {
         /// The limit.
         max: u32,
     },
+    /// The run is no service: its units come from a source.
+    #[error("it is no service: its units come from a source, so it takes none from clients")]
+    NoService,
 }
 
 /// How much may have been sent in a session, in all: cumulative, so that a repeated or late
@@ -534,6 +567,9 @@ pub struct Report {
     /// What passed of late, the oldest first, at most [`PASSED_MAX`].
     #[serde(default)]
     pub passed: Vec<Passed>,
+    /// What a service has: of the queue by its ventilator, of the outcomes by its sink.
+    #[serde(default)]
+    pub service: Option<Standing>,
 }
 
 /// A stage in which every unit has failed so far.
@@ -598,6 +634,8 @@ impl Envelope {
         let payload = match &self.frame {
             Frame::Work(work) => work.units.bytes(),
             Frame::Results(results) => results.units.bytes(),
+            Frame::Submit(submit) => submit.units.bytes(),
+            Frame::Outcomes(outcomes) => outcomes.units.bytes(),
             _ => 0,
         };
         let mut bytes = Vec::with_capacity(payload + 128);

@@ -2,14 +2,14 @@
 //!
 //! | | |
 //! | --- | --- |
-//! | [`frame`], `decode.rs`, [`plan`], [`limits`], [`bounds`] | what can be said, its bytes, and what is refused |
+//! | [`frame`], `decode.rs`, [`plan`], [`service`], [`limits`], [`bounds`] | what can be said, its bytes, and what is refused |
 //! | [`mod@unit`], [`units`], [`value`], `values.rs`, [`ranges`] | units and their values, in rows |
 //! | [`role`], [`time`] | a role as a state machine: events in, effects out |
 //! | [`rules`] | what all roles share, without sockets, threads or clocks |
 //! | [`net`] | sockets, keys, locks, and the driver that joins a role to them |
 //! | [`process`], `launcher.rs`, [`kin`], `cli.rs`, `telling.rs`, `signals.rs`, `streams.rs` | what a program does at its start and its end |
 //! | [`files`], [`footing`] | what a process may have: files, a stack, threads |
-//! | [`diary`], [`durable`], [`causes`], [`gist`], [`lines`], [`spread`], [`turned_away`] | what is kept and told |
+//! | `log/`, [`diary`], [`durable`], [`causes`], [`gist`], [`lines`], [`spread`], [`turned_away`] | what is kept and told |
 //!
 //! The bytes of the frames are specified in `PROTOCOL.md`, beside this crate.
 //!
@@ -41,12 +41,15 @@ pub mod kin;
 mod launcher;
 pub mod limits;
 pub mod lines;
+#[cfg(feature = "cli")]
+pub mod log;
 pub mod net;
 pub mod plan;
 pub mod process;
 pub mod ranges;
 pub mod role;
 pub mod rules;
+pub mod service;
 #[cfg(feature = "cli")]
 pub mod signals;
 pub mod spread;

@@ -12,6 +12,7 @@ use proto::{
     },
     limits::Limits,
     plan::{Function, Stage},
+    service::{Access, CancelState, Cancelled, Declined, Reason, Standing, Submit, Terms, Ticketed},
     turned_away::TurnedAway,
     unit::Step,
     units::{Span, Units},
@@ -122,6 +123,19 @@ fn frames() -> Vec<Frame> {
         Frame::Concurrency(500),
         Frame::Code(Box::new(Code { id: 1, bytes: None })),
         Frame::Pause(Pause { pass: 1, on: true }),
+        Frame::Submit(Box::new(Submit {
+            known: 0,
+            terms: Terms::default(),
+            units: Units::from_source(5, vec![1], vec![1]),
+        })),
+        Frame::Accepted(Vec::new()),
+        Frame::Declined(Declined { number: 1, count: 1, reason: Reason::Draining }),
+        Frame::Await(Vec::new()),
+        Frame::Outcomes(Box::default()),
+        Frame::Fetched(Vec::new()),
+        Frame::Cancel(Vec::new()),
+        Frame::Cancelled(Vec::new()),
+        Frame::Vacant(true),
     ]
 }
 
@@ -151,6 +165,15 @@ fn name(frame: &Frame) -> (&'static str, usize) {
         Frame::Concurrency(_) => ("Concurrency", 20),
         Frame::Code(_) => ("Code", 21),
         Frame::Pause(_) => ("Pause", 22),
+        Frame::Submit(_) => ("Submit", 23),
+        Frame::Accepted(_) => ("Accepted", 24),
+        Frame::Declined(_) => ("Declined", 25),
+        Frame::Await(_) => ("Await", 26),
+        Frame::Outcomes(_) => ("Outcomes", 27),
+        Frame::Fetched(_) => ("Fetched", 28),
+        Frame::Cancel(_) => ("Cancel", 29),
+        Frame::Cancelled(_) => ("Cancelled", 30),
+        Frame::Vacant(_) => ("Vacant", 31),
     }
 }
 
@@ -190,7 +213,17 @@ fn every_structure_has_a_row_with_its_fields_in_their_order() {
     let contact = Contact { peer: 1, name: "w".into(), host: String::new(), endpoints: vec![] };
     let step = Step { execution: 1, index: 0, of: 2 };
     let span = Span { first: 5, count: 3, path: Vec::new() };
+    let client = HelloRole::Client { client: String::new(), cancels: false };
+    let access = Access { sink: Vec::new(), limits: Limits::default(), vacant: false };
+    let ticketed = Ticketed { number: 1, count: 1, ticket: 1 };
+    let cancelled = Cancelled { ticket: 1, state: CancelState::Over };
     let table = [
+        ("role", r#""Client""#, names(content(&named(&client)))),
+        ("Access", "", names(&named(&access))),
+        ("terms", "", names(&named(&Terms::default()))),
+        ("`Accepted`", "", names(&named(&ticketed))),
+        ("`Cancelled`", "", names(&named(&cancelled))),
+        ("`Report`", "but for a service:", names(&named(&Standing::default()))),
         ("role", r#""Ventilator""#, names(content(&named(&ventilator)))),
         ("role", r#""Worker""#, names(content(&named(&worker)))),
         ("Welcome", r#""Resume""#, names(content(&named(&resume)))),
@@ -211,7 +244,7 @@ fn every_structure_has_a_row_with_its_fields_in_their_order() {
         assert_eq!(fields_in_document(first, before), encoded, "{first} {before}");
     }
     let refusals = &row("Refusal")[1].matches(['"']).count();
-    assert_eq!(*refusals, 2 * 5, "as many refusals as there are");
+    assert_eq!(*refusals, 2 * 6, "as many refusals as there are");
 }
 
 #[test]

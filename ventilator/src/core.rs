@@ -299,6 +299,7 @@ impl Ventilator {
             HelloRole::Worker { .. } if self.mesh.run() == 0 => self.waiting.push((link, hello)),
             HelloRole::Worker { .. } => self.admit(turn, link, *hello),
             HelloRole::Ventilator { .. } => self.mesh.refuse(link, Refusal::OtherRun, turn.out),
+            HelloRole::Client { .. } => self.mesh.refuse(link, Refusal::NoService, turn.out),
         }
     }
 

@@ -242,6 +242,7 @@ impl Sink {
                 self.mesh.welcome(link, Welcome::Peer, turn.out);
                 self.intake.join(link);
             }
+            HelloRole::Client { .. } => self.mesh.refuse(link, Refusal::NoService, turn.out),
             HelloRole::Observer => {
                 self.mesh.welcome(link, Welcome::Peer, turn.out);
                 self.observers.join(link);

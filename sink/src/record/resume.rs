@@ -12,7 +12,7 @@ use super::{
     carried::CarriedCounts,
     durable::Durable,
     error::RecordError,
-    log::{Log, LogError, read_segment},
+    log::{COMMIT_LOG, Log, LogError, read_segment},
     logged::Record,
     run_dir::{RunDir, RunDirError},
     terms::{Room, Terms},
@@ -109,7 +109,7 @@ fn recorded_checkpoint(run_dir: &RunDir, digest: &str) -> Result<Option<Checkpoi
 /// that names the segment.
 fn last_checkpoint(folder: &Path, segment: u64) -> Result<Option<Checkpoint>, LogError> {
     let mut last = None;
-    read_segment(folder, segment, |record| {
+    read_segment(COMMIT_LOG, folder, segment, |record| {
         if Record::is_checkpoint(record)
             && let Some(Record::Checkpoint(checkpoint)) = Record::read(record)
         {
@@ -135,7 +135,7 @@ fn replay(
     carried: &mut CarriedCounts,
 ) -> Result<Log, RecordError> {
     let mut replayed = Ok(());
-    let log = Log::open(run_dir.path(), segment, |record| match Record::read(record) {
+    let log = Log::open(COMMIT_LOG, run_dir.path(), segment, |record| match Record::read(record) {
         // What the last checkpoint covers is passed over.
         Some(Record::Entries(entries)) if replayed.is_ok() => {
             // A log may hold more than memory does.

@@ -142,7 +142,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::record::log::Log;
+    use crate::record::log::{COMMIT_LOG, Log};
 
     fn job(log: &mut Log, number: u64, output: Option<Unsynced>) -> SyncRequest {
         log.append(&[number as u8]);
@@ -168,18 +168,18 @@ mod tests {
     #[test]
     fn what_waits_is_made_safe_together_in_its_order_and_then_answered() {
         let folder = tempfile::tempdir().unwrap();
-        let mut log = Log::open(folder.path(), 1, |_| {}).unwrap();
+        let mut log = Log::open(COMMIT_LOG, folder.path(), 1, |_| {}).unwrap();
         let orders = (1..4).map(|number| job(&mut log, number, None)).collect();
         assert_eq!(answered(&syncer(folder.path()).run(orders)), [1, 2, 3]);
         let mut records = Vec::new();
-        Log::open(folder.path(), 1, |record| records.extend_from_slice(record)).unwrap();
+        Log::open(COMMIT_LOG, folder.path(), 1, |record| records.extend_from_slice(record)).unwrap();
         assert_eq!(records, [1, 2, 3]);
     }
 
     #[test]
     fn after_a_sync_that_failed_nothing_is_written_or_answered() {
         let folder = tempfile::tempdir().unwrap();
-        let mut log = Log::open(folder.path(), 1, |_| {}).unwrap();
+        let mut log = Log::open(COMMIT_LOG, folder.path(), 1, |_| {}).unwrap();
         let mut syncer = syncer(folder.path());
         // Nobody can sync this.
         let path = PathBuf::from("/dev/null");
@@ -191,6 +191,6 @@ mod tests {
         let orders = vec![job(&mut log, 2, None), SyncRequest::Await(told)];
         assert!(syncer.run(orders).is_empty());
         assert!(hears.recv().is_err());
-        Log::open(folder.path(), 1, |record| panic!("{record:?}")).unwrap();
+        Log::open(COMMIT_LOG, folder.path(), 1, |record| panic!("{record:?}")).unwrap();
     }
 }

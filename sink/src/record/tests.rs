@@ -12,7 +12,7 @@ use crate::{
     accept::entry::{Origin, Outcome, dead},
     config::OutputSpec,
     output::claim::Claim,
-    record::log::{header::HEADER_BYTES, read_segment},
+    record::log::{COMMIT_LOG, header::HEADER_BYTES, read_segment},
 };
 
 /// What may wait in memory.
@@ -171,7 +171,7 @@ fn a_recorder_that_dies_anywhere_goes_on_with_what_its_log_says_and_writes_the_s
     let log = folder.path().join("run").join(format!("log-{segment:08}"));
     let (kept, all) = (files(folder.path()), fs::read(&log).unwrap());
     let mut ends = vec![0, HEADER_BYTES as usize];
-    read_segment(&folder.path().join("run"), segment, |record| {
+    read_segment(COMMIT_LOG, &folder.path().join("run"), segment, |record| {
         ends.push(ends.last().unwrap() + 8 + record.len());
     })
     .unwrap();

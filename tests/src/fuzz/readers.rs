@@ -33,7 +33,7 @@ pub fn topology(data: &[u8]) -> u64 {
 pub fn log(data: &[u8]) -> u64 {
     let mut records = 0;
     let mut bytes = 0;
-    let read = sink::log::read_log(&mut &*data, |record| {
+    let read = sink::log::read_log(sink::log::COMMIT_LOG, &mut &*data, |record| {
         records += 1;
         bytes += record.len();
         if let Ok(entries) = rmp_serde::from_slice::<Vec<sink::entry::Entry>>(record) {

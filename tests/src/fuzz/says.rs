@@ -6,6 +6,9 @@ use proto::frame::{
 };
 use proto::limits::Limits;
 use proto::plan::{Function, Stage};
+use proto::service::{
+    Access, CancelState, Cancelled, Declined, Outcomes, Reason, Submit, Terms, Ticketed,
+};
 use proto::unit::Step;
 use proto::units::{Span, Units};
 
@@ -14,7 +17,11 @@ use super::script::Script;
 
 /// What a peer says that it is.
 pub(super) fn kind(script: &mut Script<'_>) -> HelloRole {
-    match script.below(6) {
+    match script.below(8) {
+        6 | 7 => HelloRole::Client {
+            client: ["a", "b"][script.below(2) as usize].into(),
+            cancels: script.coin(),
+        },
         0 | 1 => HelloRole::Ventilator {
             plan: if script.below(8) == 0 { "other" } else { "d" }.into(),
             run: if script.below(8) == 0 { script.number() } else { 0 },
@@ -30,7 +37,8 @@ pub(super) fn kind(script: &mut Script<'_>) -> HelloRole {
 
 /// Any frame but Hello.
 pub(super) fn frame(script: &mut Script<'_>) -> Frame {
-    match script.below(23) {
+    match script.below(32) {
+        23..=31 => client(script),
         0 | 1 => Frame::Welcome(Box::new(welcome(script))),
         2 => Frame::Refused(refusal(script)),
         3 => Frame::Reset,
@@ -72,8 +80,66 @@ pub(super) fn frame(script: &mut Script<'_>) -> Frame {
     }
 }
 
+/// What clients say and are told.
+fn client(script: &mut Script<'_>) -> Frame {
+    let ranges = |script: &mut Script<'_>| -> Vec<(u64, u64)> {
+        (0..script.below(3)).map(|_| (script.number(), script.number())).collect()
+    };
+    match script.below(9) {
+        0 | 1 => Frame::Submit(Box::new(Submit {
+            known: script.number(),
+            terms: Terms {
+                priority: script.below(12) as u8,
+                delay_ms: script.coin().then(|| script.number()).unwrap_or_default(),
+                ttl_ms: script.coin().then(|| script.number()),
+                unique: script.coin().then(|| "k".into()),
+            },
+            units: units(script),
+        })),
+        2 => Frame::Accepted(
+            (0..script.below(3))
+                .map(|_| Ticketed {
+                    number: script.number(),
+                    count: script.number(),
+                    ticket: script.number(),
+                })
+                .collect(),
+        ),
+        3 => Frame::Declined(Declined {
+            number: script.number(),
+            count: script.number(),
+            reason: Reason::Draining,
+        }),
+        4 => Frame::Await(ranges(script)),
+        5 => {
+            let results = results(script);
+            Frame::Outcomes(Box::new(Outcomes {
+                units: results.units,
+                filtered: results.filtered,
+                dead: results.dead,
+                expired: ranges(script),
+                unknown: ranges(script),
+            }))
+        }
+        6 => Frame::Fetched(ranges(script)),
+        7 => Frame::Cancel(ranges(script)),
+        _ => match script.coin() {
+            true => Frame::Vacant(script.coin()),
+            false => Frame::Cancelled(vec![Cancelled {
+                ticket: script.number(),
+                state: CancelState::Over,
+            }]),
+        },
+    }
+}
+
 fn welcome(script: &mut Script<'_>) -> Welcome {
-    match script.below(4) {
+    match script.below(5) {
+        4 => Welcome::Access(Box::new(Access {
+            sink: vec!["inproc://sink".into()],
+            limits: limits(),
+            vacant: script.coin(),
+        })),
         0 => Welcome::Peer,
         1 | 2 => Welcome::Resume { commit: commit(script), epoch: script.number() },
         _ => Welcome::Plan(Box::new(plan(script))),
@@ -117,7 +183,8 @@ fn code(script: &mut Script<'_>) -> Code {
 }
 
 fn refusal(script: &mut Script<'_>) -> Refusal {
-    match script.below(5) {
+    match script.below(6) {
+        5 => Refusal::NoService,
         0 => Refusal::Stage { asked: "x".into(), stages: Vec::new() },
         1 => Refusal::NoFunction { stage: "x".into() },
         2 => Refusal::OtherPlan,

@@ -1,9 +1,10 @@
-//! The commit log: what has been accepted and is not yet covered by a checkpoint.
+//! A log in segments: what was accepted, in its order, until it is of no use any more.
 //!
 //! Owns numbered files of records, which of them are this run's, and what may be done to them: a
 //! file that another version or somebody else has written is refused by its name and left as it is.
 //! A record that is not whole was never acknowledged: reading ends there, and writing goes on from
-//! there. Refuses to know what a record says.
+//! there. Refuses to know what a record says. The sink has one of what it commits, the ventilator of a
+//! service one of what it accepts.
 //!
 //! - [`mod@header`]: what a file begins with, and whose it is by that
 //! - `records`: the frame of a record
@@ -18,21 +19,21 @@ use std::{
     sync::Arc,
 };
 
-use proto::durable;
 use thiserror::Error;
 
-use crate::names::SEGMENT;
-
+pub use self::header::Kind;
 use self::{
-    header::{Beginning, HEADER_BYTES, LogFault, header, read_header},
+    header::{Beginning, HEADER_BYTES, LogFault, read_header},
     records::{append_record, read_records},
 };
+use crate::durable;
 
 /// Why the log can't be used.
 #[derive(Debug, Error)]
-#[error("cannot {action} the commit log {}", path.display())]
+#[error("cannot {action} the {kind} {}", path.display())]
 pub struct LogError {
     action: &'static str,
+    kind: &'static str,
     path: PathBuf,
     source: LogFault,
 }
@@ -40,6 +41,7 @@ pub struct LogError {
 /// A segment that is being written.
 #[derive(Debug)]
 pub struct Log {
+    kind: Kind,
     folder: PathBuf,
     segment: u64,
     file: Arc<File>,
@@ -51,6 +53,7 @@ pub struct Log {
 /// a time.
 #[derive(Debug)]
 pub struct Appended {
+    kind: Kind,
     file: Arc<File>,
     path: PathBuf,
     records: Vec<u8>,
@@ -67,7 +70,7 @@ impl Appended {
     /// # Errors
     /// [`LogError`] when the disk is full or fails.
     pub fn write(&self) -> Result<(), LogError> {
-        (&*self.file).write_all(&self.records).map_err(failed("write", &self.path))
+        (&*self.file).write_all(&self.records).map_err(failed(self.kind, "write", &self.path))
     }
 
     /// Makes these and all before them safe. After a failure nobody knows what the file holds; the
@@ -76,19 +79,34 @@ impl Appended {
     /// # Errors
     /// [`LogError`] when the disk fails.
     pub fn sync(&self) -> Result<(), LogError> {
-        self.file.sync_data().map_err(failed("sync", &self.path))
+        self.file.sync_data().map_err(failed(self.kind, "sync", &self.path))
     }
 }
 
-fn segment_path(folder: &Path, segment: u64) -> PathBuf {
-    folder.join(format!("{SEGMENT}{segment:08}"))
+/// Where a segment is.
+pub fn segment_path(kind: Kind, folder: &Path, segment: u64) -> PathBuf {
+    folder.join(format!("{}{segment:08}", kind.prefix))
+}
+
+/// The segments that are there, in their order; files of that name that are something else included.
+pub fn segments(kind: Kind, folder: &Path) -> Vec<u64> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut found: Vec<u64> = entries
+        .filter_map(|entry| {
+            let number = entry.file_name().to_str()?.strip_prefix(kind.prefix)?.parse().ok()?;
+            (entry.path() == segment_path(kind, folder, number)).then_some(number)
+        })
+        .collect();
+    found.sort_unstable();
+    found
 }
 
 fn failed<'a, E: Into<LogFault>>(
+    kind: Kind,
     action: &'static str,
     path: &'a Path,
 ) -> impl FnOnce(E) -> LogError + 'a {
-    move |source| LogError { action, path: path.into(), source: source.into() }
+    move |source| LogError { action, kind: kind.name, path: path.into(), source: source.into() }
 }
 
 impl Log {
@@ -98,27 +116,48 @@ impl Log {
     /// # Errors
     /// [`LogError`] when the file can't be read or written, or is not this format's; it is as it was
     /// then.
-    pub fn open(folder: &Path, segment: u64, replay: impl FnMut(&[u8])) -> Result<Self, LogError> {
-        let path = segment_path(folder, segment);
+    pub fn open(
+        kind: Kind,
+        folder: &Path,
+        segment: u64,
+        replay: impl FnMut(&[u8]),
+    ) -> Result<Self, LogError> {
+        let log = Self::go_on(kind, folder, segment, replay)?;
+        log.remove_before();
+        Ok(log)
+    }
+
+    /// As [`open`](Self::open); segments before it stay.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn go_on(
+        kind: Kind,
+        folder: &Path,
+        segment: u64,
+        replay: impl FnMut(&[u8]),
+    ) -> Result<Self, LogError> {
+        let failed = |action, path| move |source: LogFault| failed(kind, action, path)(source);
+        let path = &segment_path(kind, folder, segment);
         let mut file = OpenOptions::new()
             .create(true)
             .truncate(false)
             .read(true)
             .write(true)
-            .open(&path)
-            .map_err(failed("open", &path))?;
+            .open(path)
+            .map_err(LogFault::from)
+            .map_err(failed("open", path))?;
         let mut reader = io::BufReader::with_capacity(1 << 20, &file);
-        let bytes = match read_log(&mut reader, replay).map_err(failed("read", &path))? {
-            0 => begin(&file).map_err(failed("write", &path))?,
+        let bytes = match read_log(kind, &mut reader, replay).map_err(failed("read", path))? {
+            0 => begin(kind, &file).map_err(LogFault::from).map_err(failed("write", path))?,
             bytes => bytes,
         };
-        file.set_len(bytes).map_err(failed("cut", &path))?;
-        file.seek(SeekFrom::Start(bytes)).map_err(failed("read", &path))?;
-        durable::sync_folder_of(&path).map_err(failed("open", &path))?;
+        let cut = file.set_len(bytes).and_then(|()| file.seek(SeekFrom::Start(bytes)));
+        cut.map_err(LogFault::from).map_err(failed("cut", path))?;
+        let synced = durable::sync_folder_of(path);
+        synced.map_err(LogFault::from).map_err(failed("open", path))?;
         let file = Arc::new(file);
-        let log = Self { folder: folder.into(), segment, file, bytes, buffer: Vec::new() };
-        log.remove_before();
-        Ok(log)
+        Ok(Self { kind, folder: folder.into(), segment, file, bytes, buffer: Vec::new() })
     }
 
     /// Bytes in the current segment.
@@ -145,8 +184,8 @@ impl Log {
     pub fn take(&mut self) -> Appended {
         let records = std::mem::take(&mut self.buffer);
         self.bytes += records.len() as u64;
-        let path = segment_path(&self.folder, self.segment);
-        Appended { file: self.file.clone(), path, records }
+        let path = segment_path(self.kind, &self.folder, self.segment);
+        Appended { kind: self.kind, file: self.file.clone(), path, records }
     }
 
     /// Makes everything appended safe, at once. Nothing that was [taken](Self::take) may be
@@ -165,47 +204,48 @@ impl Log {
     /// # Errors
     /// [`LogError`] when it can't be made, or somebody else's file is in its place.
     pub fn rotate(&mut self) -> Result<(), LogError> {
-        let path = segment_path(&self.folder, self.segment + 1);
-        // One that is there was begun by a sink that died before a checkpoint counted on it.
-        whose(&path).map_err(failed("replace", &path))?;
-        let file = File::create(&path).map_err(failed("create", &path))?;
-        self.bytes = begin(&file).map_err(failed("write", &path))?;
+        let kind = self.kind;
+        let path = segment_path(kind, &self.folder, self.segment + 1);
+        // One that is there was begun by a process that died before anything counted on it.
+        whose(kind, &path).map_err(failed(kind, "replace", &path))?;
+        let file = File::create(&path).map_err(failed(kind, "create", &path))?;
+        self.bytes = begin(kind, &file).map_err(failed(kind, "write", &path))?;
         self.file = Arc::new(file);
-        durable::sync_folder_of(&path).map_err(failed("create", &path))?;
+        durable::sync_folder_of(&path).map_err(failed(kind, "create", &path))?;
         self.segment += 1;
         Ok(())
     }
 
     /// Removes the segments that a checkpoint has made superfluous.
     pub fn remove_before(&self) {
-        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
-            let (name, path) = (entry.file_name(), entry.path());
-            let number = name.to_str().and_then(|name| name.strip_prefix(SEGMENT)?.parse().ok());
-            if number.is_some_and(|number: u64| {
-                number < self.segment && path == segment_path(&self.folder, number)
-            }) && whose(&path).is_ok()
-            {
-                // One that stays is removed at the next start.
-                let _ = fs::remove_file(path);
-            }
+        let found = segments(self.kind, &self.folder).into_iter();
+        found.filter(|number| *number < self.segment).for_each(|number| self.remove(number));
+    }
+
+    /// Removes a segment that is of no use any more; a file that is none stays.
+    pub fn remove(&self, segment: u64) {
+        let path = segment_path(self.kind, &self.folder, segment);
+        if whose(self.kind, &path).is_ok() {
+            // One that stays is removed at the next start.
+            let _ = fs::remove_file(path);
         }
     }
 }
 
 /// Writes the header of a new segment, and makes it safe: only a file without a record can have a
 /// torn one. How long the file is then.
-fn begin(mut file: &File) -> io::Result<u64> {
+fn begin(kind: Kind, mut file: &File) -> io::Result<u64> {
     file.rewind()?;
-    file.write_all(&header())?;
+    file.write_all(&kind.header())?;
     file.sync_data()?;
     Ok(HEADER_BYTES)
 }
 
 /// Whether a file, if it is there, is a segment in this format.
-fn whose(path: &Path) -> Result<(), LogFault> {
+fn whose(kind: Kind, path: &Path) -> Result<(), LogFault> {
     match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        file => read_header(&mut file?).map(drop),
+        file => read_header(kind, &mut file?).map(drop),
     }
 }
 
@@ -214,17 +254,18 @@ fn whose(path: &Path) -> Result<(), LogFault> {
 /// # Errors
 /// [`LogError`] when the file can't be read, or is not this format's.
 pub fn read_segment(
+    kind: Kind,
     folder: &Path,
     segment: u64,
     replay: impl FnMut(&[u8]),
 ) -> Result<(), LogError> {
-    let path = segment_path(folder, segment);
+    let path = segment_path(kind, folder, segment);
     match File::open(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         file => {
             let mut reader =
-                io::BufReader::with_capacity(1 << 20, file.map_err(failed("open", &path))?);
-            read_log(&mut reader, replay).map(drop).map_err(failed("read", &path))
+                io::BufReader::with_capacity(1 << 20, file.map_err(failed(kind, "open", &path))?);
+            read_log(kind, &mut reader, replay).map(drop).map_err(failed(kind, "read", &path))
         }
     }
 }
@@ -234,8 +275,12 @@ pub fn read_segment(
 ///
 /// # Errors
 /// [`LogFault`] when it is not this format's, or can't be read.
-pub fn read_log(reader: &mut impl Read, replay: impl FnMut(&[u8])) -> Result<u64, LogFault> {
-    match read_header(reader)? {
+pub fn read_log(
+    kind: Kind,
+    reader: &mut impl Read,
+    replay: impl FnMut(&[u8]),
+) -> Result<u64, LogFault> {
+    match read_header(kind, reader)? {
         Beginning::Torn => Ok(0),
         Beginning::Whole => Ok(HEADER_BYTES + read_records(reader, replay)?),
     }
@@ -243,20 +288,21 @@ pub fn read_log(reader: &mut impl Read, replay: impl FnMut(&[u8])) -> Result<u64
 
 #[cfg(test)]
 mod tests {
-    use proto::causes::with_causes;
-
     use super::*;
+    use crate::causes::with_causes;
+
+    const KIND: Kind = Kind { name: "commit log", prefix: "log-", magic: b"pipelog" };
 
     fn records(folder: &Path, segment: u64) -> Vec<Vec<u8>> {
         let mut records = Vec::new();
-        Log::open(folder, segment, |record| records.push(record.to_vec())).unwrap();
+        Log::open(KIND, folder, segment, |record| records.push(record.to_vec())).unwrap();
         records
     }
 
     #[test]
     fn what_was_synced_is_there_after_a_restart_and_what_was_not_is_not() {
         let folder = tempfile::tempdir().unwrap();
-        let mut log = Log::open(folder.path(), 1, |_| {}).unwrap();
+        let mut log = Log::open(KIND, folder.path(), 1, |_| {}).unwrap();
         log.append(b"one");
         log.append(b"");
         log.sync().unwrap();
@@ -268,17 +314,17 @@ mod tests {
     #[test]
     fn a_record_torn_anywhere_ends_the_log_and_writing_goes_on_before_it() {
         let folder = tempfile::tempdir().unwrap();
-        let mut log = Log::open(folder.path(), 1, |_| {}).unwrap();
+        let mut log = Log::open(KIND, folder.path(), 1, |_| {}).unwrap();
         log.append(b"whole");
         log.append(b"torn record");
         log.sync().unwrap();
         drop(log);
-        let path = segment_path(folder.path(), 1);
+        let path = segment_path(KIND, folder.path(), 1);
         let bytes = fs::read(&path).unwrap();
         let whole = HEADER_BYTES as usize + 8 + b"whole".len();
         for len in whole..bytes.len() {
             fs::write(&path, &bytes[..len]).unwrap();
-            let mut log = Log::open(folder.path(), 1, |_| {}).unwrap();
+            let mut log = Log::open(KIND, folder.path(), 1, |_| {}).unwrap();
             log.append(b"next");
             log.sync().unwrap();
             assert_eq!(records(folder.path(), 1), [b"whole".to_vec(), b"next".to_vec()], "{len}");
@@ -292,19 +338,19 @@ mod tests {
     #[test]
     fn a_segment_stays_until_the_checkpoint_has_made_it_superfluous() {
         let folder = tempfile::tempdir().unwrap();
-        let mut log = Log::open(folder.path(), 1, |_| {}).unwrap();
+        let mut log = Log::open(KIND, folder.path(), 1, |_| {}).unwrap();
         log.append(b"old");
         log.sync().unwrap();
         log.rotate().unwrap();
-        assert!(segment_path(folder.path(), 1).exists());
+        assert!(segment_path(KIND, folder.path(), 1).exists());
         log.remove_before();
-        assert!(!segment_path(folder.path(), 1).exists());
+        assert!(!segment_path(KIND, folder.path(), 1).exists());
         assert_eq!(log.bytes(), HEADER_BYTES);
     }
 
     /// Files that no segment of this format begins with, and what is said of them.
     fn others() -> [(Vec<u8>, &'static str); 4] {
-        let mut newer = header().to_vec();
+        let mut newer = KIND.header().to_vec();
         newer[7] += 1;
         newer.extend_from_slice(b"records of a form that nobody knows yet");
         let mut old = Vec::new();
@@ -312,8 +358,8 @@ mod tests {
         [
             (newer, "it is in format 2, and this version reads format 1"),
             (old, "it is in format 0, and this version reads format 1"),
-            (b"a thesis, in many words".to_vec(), "it is no commit log"),
-            (b"notes".to_vec(), "it is no commit log"),
+            (b"a thesis, in many words".to_vec(), "it is no such log"),
+            (b"notes".to_vec(), "it is no such log"),
         ]
     }
 
@@ -321,10 +367,10 @@ mod tests {
     fn a_log_of_another_version_or_of_somebody_else_is_refused_by_its_name_and_stays() {
         for (bytes, problem) in others() {
             let folder = tempfile::tempdir().unwrap();
-            let path = segment_path(folder.path(), 3);
+            let path = segment_path(KIND, folder.path(), 3);
             fs::write(&path, &bytes).unwrap();
-            let opened = Log::open(folder.path(), 3, |_| panic!("a record of {problem}"));
-            let read = read_segment(folder.path(), 3, |_| panic!("a record of {problem}"));
+            let opened = Log::open(KIND, folder.path(), 3, |_| panic!("a record of {problem}"));
+            let read = read_segment(KIND, folder.path(), 3, |_| panic!("a record of {problem}"));
             for error in [opened.map(drop).unwrap_err(), read.unwrap_err()] {
                 let told = with_causes(&error);
                 let beginning = format!("cannot read the commit log {}: {problem}", path.display());
@@ -338,8 +384,8 @@ mod tests {
     fn a_file_that_is_no_segment_is_neither_replaced_by_one_nor_removed_with_them() {
         for (bytes, problem) in others() {
             let folder = tempfile::tempdir().unwrap();
-            let mut log = Log::open(folder.path(), 5, |_| {}).unwrap();
-            let paths = [4, 6].map(|segment| segment_path(folder.path(), segment));
+            let mut log = Log::open(KIND, folder.path(), 5, |_| {}).unwrap();
+            let paths = [4, 6].map(|segment| segment_path(KIND, folder.path(), segment));
             paths.iter().for_each(|path| fs::write(path, &bytes).unwrap());
             log.remove_before();
             let told = with_causes(&log.rotate().unwrap_err());
@@ -347,10 +393,10 @@ mod tests {
             paths.iter().for_each(|path| assert!(fs::read(path).unwrap() == bytes, "{problem}"));
         }
         let folder = tempfile::tempdir().unwrap();
-        let mut log = Log::open(folder.path(), 5, |_| {}).unwrap();
-        let (named_otherwise, left) = (folder.path().join("log-4"), segment_path(folder.path(), 6));
-        fs::write(&named_otherwise, header()).unwrap();
-        fs::write(&left, header()).unwrap();
+        let mut log = Log::open(KIND, folder.path(), 5, |_| {}).unwrap();
+        let (named_otherwise, left) = (folder.path().join("log-4"), segment_path(KIND, folder.path(), 6));
+        fs::write(&named_otherwise, KIND.header()).unwrap();
+        fs::write(&left, KIND.header()).unwrap();
         log.remove_before();
         assert!(named_otherwise.exists(), "no segment has this name");
         log.rotate().unwrap();
@@ -361,8 +407,8 @@ mod tests {
     fn a_segment_whose_header_is_torn_is_begun_anew() {
         for torn in 0..HEADER_BYTES as usize {
             let folder = tempfile::tempdir().unwrap();
-            fs::write(segment_path(folder.path(), 1), &header()[..torn]).unwrap();
-            let mut log = Log::open(folder.path(), 1, |_| {}).unwrap();
+            fs::write(segment_path(KIND, folder.path(), 1), &KIND.header()[..torn]).unwrap();
+            let mut log = Log::open(KIND, folder.path(), 1, |_| {}).unwrap();
             log.append(b"first");
             log.sync().unwrap();
             assert_eq!(records(folder.path(), 1), [b"first".to_vec()], "{torn}");

@@ -1,4 +1,4 @@
-//! The frame of a record in the commit log: its length, its checksum, its bytes.
+//! The frame of a record in a log: its length, its checksum, its bytes.
 //!
 //! Owns the form of the frame, and where a log ends: at the first record that is not whole. Refuses
 //! to know what a record says.

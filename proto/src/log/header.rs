@@ -1,4 +1,4 @@
-//! What a segment of the commit log begins with: who wrote it, and in which format.
+//! What a segment of a log begins with: which log it belongs to, and in which format it is.
 //!
 //! Owns the first eight bytes of a segment and the judgement over a file by them; refuses to read on.
 //! A file that is not this format's is nobody's to cut or to write to: it may hold a run that another
@@ -11,18 +11,30 @@ use thiserror::Error;
 
 use super::records::{next_record, read_up_to};
 
-/// Read as the length of a record, as logs without a header begin with, this is more than any has.
-const MAGIC: &[u8; 7] = b"pipelog";
 /// The format in which segments are written, and the only one in which they are read.
 pub const FORMAT: u8 = 1;
 /// How long a header is.
 pub const HEADER_BYTES: u64 = 8;
 
-/// A header of this format.
-pub fn header() -> [u8; HEADER_BYTES as usize] {
-    let mut header = [FORMAT; HEADER_BYTES as usize];
-    header[..MAGIC.len()].copy_from_slice(MAGIC);
-    header
+/// Which log it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kind {
+    /// What people call it.
+    pub name: &'static str,
+    /// What the names of its files begin with; a number follows.
+    pub prefix: &'static str,
+    /// What its files begin with. Read as the length of a record, as logs without a header begin with,
+    /// it has to be more than any has.
+    pub magic: &'static [u8; 7],
+}
+
+impl Kind {
+    /// A header of this format.
+    pub fn header(self) -> [u8; HEADER_BYTES as usize] {
+        let mut header = [FORMAT; HEADER_BYTES as usize];
+        header[..self.magic.len()].copy_from_slice(self.magic);
+        header
+    }
 }
 
 /// Why a file is not used as a segment.
@@ -37,7 +49,7 @@ pub enum LogFault {
     )]
     Format(u8),
     /// No version of this program has written it.
-    #[error("it is no commit log: put back what was there, or start over")]
+    #[error("it is no such log: put back what was there, or start over")]
     Foreign,
 }
 
@@ -54,12 +66,12 @@ pub enum Beginning {
 ///
 /// # Errors
 /// [`LogFault`] when it is somebody else's, or can't be read.
-pub fn read_header(reader: &mut impl Read) -> Result<Beginning, LogFault> {
+pub fn read_header(kind: Kind, reader: &mut impl Read) -> Result<Beginning, LogFault> {
     let mut head = Vec::new();
     read_up_to(reader, HEADER_BYTES, &mut head)?;
-    let ours = header();
+    let ours = kind.header();
     let is_short = (head.len() as u64) < HEADER_BYTES;
-    match head.strip_prefix(MAGIC) {
+    match head.strip_prefix(kind.magic) {
         Some([FORMAT]) => Ok(Beginning::Whole),
         Some([other]) => Err(LogFault::Format(*other)),
         _ if is_short && (ours.starts_with(&head) || head.iter().all(|byte| *byte == 0)) => {
@@ -77,8 +89,10 @@ pub fn read_header(reader: &mut impl Read) -> Result<Beginning, LogFault> {
 mod tests {
     use super::*;
 
+    const KIND: Kind = Kind { name: "commit log", prefix: "log-", magic: b"pipelog" };
+
     fn read(bytes: &[u8]) -> String {
-        match read_header(&mut &*bytes) {
+        match read_header(KIND, &mut &*bytes) {
             Ok(beginning) => format!("{beginning:?}"),
             Err(fault) => format!("{fault:?}"),
         }
@@ -86,14 +100,14 @@ mod tests {
 
     #[test]
     fn a_segment_is_told_by_its_first_bytes() {
-        let mut newer = header();
+        let mut newer = KIND.header();
         newer[7] = FORMAT + 1;
         let mut old = vec![3, 0, 0, 0];
         old.extend_from_slice(&crc32fast::hash(b"old").to_le_bytes());
         old.extend_from_slice(b"old");
         for (bytes, found) in [
-            (&header()[..], "Whole"),
-            (&[&header()[..], b"records"].concat(), "Whole"),
+            (&KIND.header()[..], "Whole"),
+            (&[&KIND.header()[..], b"records"].concat(), "Whole"),
             (&newer, "Format(2)"),
             (&old, "Format(0)"),
             (&old[..old.len() - 1], "Foreign"),
@@ -103,8 +117,8 @@ mod tests {
         ] {
             assert_eq!(read(bytes), found, "{bytes:?}");
         }
-        for torn in 0..header().len() {
-            assert_eq!(read(&header()[..torn]), "Torn", "{torn}");
+        for torn in 0..KIND.header().len() {
+            assert_eq!(read(&KIND.header()[..torn]), "Torn", "{torn}");
         }
     }
 }
