@@ -49,9 +49,9 @@ pub fn check(frame: &Frame) -> Result<(), BoundsError> {
         Frame::Submit(submit) => check_submit(submit),
         Frame::Accepted(tickets) => {
             at_most("tickets", tickets.len(), RANGES_MAX)?;
-            let each = tickets.iter().flat_map(|known| {
-                [(known.number, known.count), (known.ticket, known.count)]
-            });
+            let each = tickets
+                .iter()
+                .flat_map(|known| [(known.number, known.count), (known.ticket, known.count)]);
             each.into_iter().try_for_each(|(first, count)| check_run(first, count))
         }
         Frame::Declined(declined) => check_run(declined.number, declined.count),

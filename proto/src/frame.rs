@@ -11,9 +11,7 @@ use crate::{
     bounds::BoundsError,
     limits::Limits,
     plan::Stage,
-    service::{
-        Access, Cancelled, Declined, IdRange, Outcomes, Standing, Submit, Ticketed,
-    },
+    service::{Access, Cancelled, Declined, IdRange, Outcomes, Standing, Submit, Ticketed},
     spread::Spread,
     turned_away::TurnedAway,
     unit::{Path, UnitId},

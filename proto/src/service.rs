@@ -23,6 +23,8 @@ pub const RANGES_MAX: usize = 4_096;
 pub const PRIORITY_MAX: u8 = 9;
 /// The longest key by which units are joined, in bytes.
 pub const UNIQUE_BYTES_MAX: usize = 1_024;
+/// In a run directory, segments of what a service has accepted begin with this, and a number follows.
+pub const QUEUE_SEGMENT: &str = "queue-";
 /// The largest value of a unit, in bytes: a larger one would not fit a frame with what travels along.
 pub const VALUE_BYTES_MAX: usize = 20 << 20;
 

@@ -12,7 +12,9 @@ use proto::{
     },
     limits::Limits,
     plan::{Function, Stage},
-    service::{Access, CancelState, Cancelled, Declined, Reason, Standing, Submit, Terms, Ticketed},
+    service::{
+        Access, CancelState, Cancelled, Declined, Reason, Standing, Submit, Terms, Ticketed,
+    },
     turned_away::TurnedAway,
     unit::Step,
     units::{Span, Units},

@@ -4,7 +4,7 @@
 
 use std::ffi::OsStr;
 
-use proto::diary;
+use proto::{diary, service::QUEUE_SEGMENT};
 
 /// The file that holds the facts of a run.
 pub const DATABASE: &str = "run.sqlite";
@@ -29,6 +29,9 @@ pub const SEGMENT: &str = "log-";
 
 /// Outcomes that wait for an earlier one lie in files that begin with this, and a number follows.
 pub const WAITING: &str = "waiting-";
+
+/// The outcomes of a service that nobody has fetched.
+pub const OUTCOMES: &str = "outcomes.sqlite";
 
 /// Whether a run keeps a file of this name in its directory: the sink, the ventilator or the
 /// launcher.
@@ -58,5 +61,9 @@ pub fn is_own_name(name: &OsStr) -> bool {
     let Some(name) = name.to_str() else { return false };
     let is_number = |rest: &str| rest.bytes().all(|byte| byte.is_ascii_digit());
     let is_numbered = |beginning| name.strip_prefix(beginning).is_some_and(is_number);
-    NAMES.contains(&name) || is_numbered(SEGMENT) || is_numbered(WAITING)
+    NAMES.contains(&name)
+        || [SEGMENT, WAITING, QUEUE_SEGMENT].into_iter().any(is_numbered)
+        || name
+            .strip_prefix(OUTCOMES)
+            .is_some_and(|rest| ["", "-wal", "-shm", "-journal"].contains(&rest))
 }

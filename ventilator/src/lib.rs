@@ -9,6 +9,7 @@
 //! | `plans.rs`, `roster.rs`, `vacancies.rs`, `draining.rs` | who may take part, who does, which stage has nobody, and when a run ends that was asked to |
 //! | `reading.rs`, `commit_rounds.rs` | how far the source is read, and in which rounds workers are told of commits |
 //! | `chronicle.rs`, [`obituary`], [`latency`] | what is told of units afterwards |
+//! | `clients.rs`, [`queue`] | the clients of a service, and the units that they have submitted |
 //! | `source/` | where units come from: files, streams, ranges; copies and digests of what is read |
 #![forbid(unsafe_code)]
 // What a peer says reaches no panic; where indices are this process's own, the reason stands beside
@@ -36,6 +37,7 @@ mod draining;
 pub mod latency;
 pub mod obituary;
 mod plans;
+pub mod queue;
 mod reading;
 mod request;
 mod roster;

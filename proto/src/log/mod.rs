@@ -21,7 +21,7 @@ use std::{
 
 use thiserror::Error;
 
-pub use self::header::Kind;
+pub use self::{header::Kind, records::FRAME_BYTES};
 use self::{
     header::{Beginning, HEADER_BYTES, LogFault, read_header},
     records::{append_record, read_records},
@@ -394,7 +394,8 @@ mod tests {
         }
         let folder = tempfile::tempdir().unwrap();
         let mut log = Log::open(KIND, folder.path(), 5, |_| {}).unwrap();
-        let (named_otherwise, left) = (folder.path().join("log-4"), segment_path(KIND, folder.path(), 6));
+        let (named_otherwise, left) =
+            (folder.path().join("log-4"), segment_path(KIND, folder.path(), 6));
         fs::write(&named_otherwise, KIND.header()).unwrap();
         fs::write(&left, KIND.header()).unwrap();
         log.remove_before();

@@ -7,7 +7,7 @@
 use std::io::{self, Read};
 
 /// Length and checksum in front of each record.
-pub(super) const FRAME_BYTES: usize = 8;
+pub const FRAME_BYTES: usize = 8;
 /// A longer record is taken for rubbish.
 const RECORD_BYTES_MAX: usize = 1 << 30;
 

@@ -135,15 +135,16 @@ fn replay(
     carried: &mut CarriedCounts,
 ) -> Result<Log, RecordError> {
     let mut replayed = Ok(());
-    let log = Log::open(COMMIT_LOG, run_dir.path(), segment, |record| match Record::read(record) {
-        // What the last checkpoint covers is passed over.
-        Some(Record::Entries(entries)) if replayed.is_ok() => {
-            // A log may hold more than memory does.
-            replayed = ledger.take(entries).and_then(|_| Ok(ledger.make_room()?));
-        }
-        Some(Record::Duplicates(duplicates)) => carried.inherit_duplicates(duplicates),
-        _ => {}
-    })?;
+    let log =
+        Log::open(COMMIT_LOG, run_dir.path(), segment, |record| match Record::read(record) {
+            // What the last checkpoint covers is passed over.
+            Some(Record::Entries(entries)) if replayed.is_ok() => {
+                // A log may hold more than memory does.
+                replayed = ledger.take(entries).and_then(|_| Ok(ledger.make_room()?));
+            }
+            Some(Record::Duplicates(duplicates)) => carried.inherit_duplicates(duplicates),
+            _ => {}
+        })?;
     replayed?;
     // The diary may have them already, and what has failed before is over.
     ledger.take_unwritable();

@@ -172,7 +172,8 @@ mod tests {
         let orders = (1..4).map(|number| job(&mut log, number, None)).collect();
         assert_eq!(answered(&syncer(folder.path()).run(orders)), [1, 2, 3]);
         let mut records = Vec::new();
-        Log::open(COMMIT_LOG, folder.path(), 1, |record| records.extend_from_slice(record)).unwrap();
+        Log::open(COMMIT_LOG, folder.path(), 1, |record| records.extend_from_slice(record))
+            .unwrap();
         assert_eq!(records, [1, 2, 3]);
     }
 

@@ -1,0 +1,736 @@
+//! The units that clients of a service have submitted, until they are committed.
+//!
+//! Owns what is accepted, whose it is, and what of it is given out next. A ticket is the unit's id: its
+//! place among all that was ever accepted, so that everything behind the queue works as with any source,
+//! although units are given out in another order. What is accepted is in the [store](store) before its
+//! client is told, and before it is given out; what is committed is forgotten there. Refuses clocks and
+//! sockets: the ventilator asks, and all that follows is told in [`News`].
+//!
+//! - [`order`]: whose turn it is
+//! - [`numbers`]: which client was given which tickets
+//! - [`record`], [`store`], `disk`: what is written down, and where
+
+#[cfg(feature = "cli")]
+pub mod disk;
+pub mod numbers;
+pub mod order;
+pub mod record;
+pub mod store;
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    ops::Range,
+    time::Duration,
+};
+
+use proto::{
+    frame::{Commit, Dead},
+    ranges::RangeSet,
+    role::LinkId,
+    service::{
+        CancelState, Cancelled, Declined, IdRange, RANGES_MAX, Reason, Submit, Terms, Ticketed,
+        VALUE_BYTES_MAX,
+    },
+    unit::UnitId,
+    units::{Span, Units},
+    value::value_len,
+};
+
+use self::{
+    numbers::{Numbers, Part},
+    order::{Order, Place, Run, Treatment},
+    record::Head,
+    store::{Safety, Store, StoreError},
+};
+
+/// Bytes of values that are given out at once.
+const READ_BYTES_MAX: u64 = 256 << 10;
+/// Bytes that are read for one value, before it is known how long it is.
+const VALUE_BYTES_READ: usize = 4 << 10;
+/// Units that are told dead at once.
+const DEAD_MAX: usize = 1 << 10;
+/// The store may hold this much that is committed before what is left of its oldest segment is moved.
+const SLACK_BYTES: u64 = 64 << 20;
+
+/// What bounds a queue, and how safe it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueueLimits {
+    /// Units that wait; what is submitted beyond is accepted once there is room.
+    pub units_max: u64,
+    /// The same in bytes of values.
+    pub bytes_max: u64,
+    /// When a client is told that a unit is accepted.
+    pub safety: Safety,
+    /// Who was not heard for so long is forgotten, with its numbers.
+    pub retain: Duration,
+}
+
+/// What the ventilator asks of its queue.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ask {
+    /// A client submits units.
+    Submit {
+        /// Its session.
+        link: LinkId,
+        /// Its name.
+        client: String,
+        /// The units.
+        submit: Box<Submit>,
+    },
+    /// The session of a client is over: what it has submitted and is not accepted, it submits again.
+    Left(LinkId),
+    /// A client will not come back; with `cancels`, what is queued of it is cancelled.
+    Gone {
+        /// Its name.
+        client: String,
+        /// Whether nobody waits for its units.
+        cancels: bool,
+    },
+    /// A client wants units not to be worked on.
+    Cancel {
+        /// Its session.
+        link: LinkId,
+        /// Which units.
+        tickets: Vec<IdRange>,
+    },
+    /// What was committed before has been told: it is known which ids are free, so units are taken in.
+    Begin,
+    /// Give up to so many units out, as soon as there are any.
+    Read(u64),
+    /// These units are committed.
+    Committed(Commit),
+    /// Nothing more is accepted.
+    Close,
+    /// Something may have become due.
+    Look,
+}
+
+/// What follows.
+#[derive(Debug, Default, PartialEq)]
+pub struct News {
+    /// Units are accepted, or were before.
+    pub accepted: Vec<(LinkId, Ticketed)>,
+    /// Units are not.
+    pub declined: Vec<(LinkId, Declined)>,
+    /// So many units and bytes of a client have been dealt with.
+    pub processed: Vec<(LinkId, usize, usize)>,
+    /// What became of the wish to cancel.
+    pub cancelled: Vec<(LinkId, Cancelled)>,
+    /// Units to be worked on: the answer to [`Ask::Read`].
+    pub units: Option<Units>,
+    /// Units that nobody shall work on, whose outcome this is.
+    pub dead: Vec<Dead>,
+    /// Ids below this one were given.
+    pub next: UnitId,
+    /// Units that wait, and their bytes.
+    pub waiting: (u64, u64),
+    /// When [`Ask::Look`] is due at the latest.
+    pub due: Option<Duration>,
+}
+
+/// Units that came while there was no room.
+#[derive(Debug)]
+struct Submitted {
+    link: LinkId,
+    client: String,
+    submit: Box<Submit>,
+}
+
+/// Units that nobody shall work on.
+#[derive(Debug)]
+struct Doomed {
+    units: Range<UnitId>,
+    // Where their values lie, unless they are lost.
+    place: Option<Place>,
+    reason: &'static str,
+}
+
+/// See the module.
+pub struct Queue<S> {
+    store: S,
+    limits: QueueLimits,
+    order: Order,
+    numbers: Numbers,
+    next: UnitId,
+    committed: RangeSet,
+    // What of each segment is not committed.
+    live: BTreeMap<u64, RangeSet>,
+    // By key, and the key of each.
+    unique: HashMap<String, UnitId>,
+    keys: BTreeMap<UnitId, String>,
+    // Before it has begun: the ids that the store knows; of others below `next` nothing is left.
+    known: Option<RangeSet>,
+    crowd: VecDeque<Submitted>,
+    // What shall be told dead.
+    doomed: VecDeque<Doomed>,
+    asked: Option<u64>,
+    closed: bool,
+    // Something was appended and is not kept.
+    appended: bool,
+}
+
+impl<S: Store> Queue<S> {
+    /// The queue that is in the store. It is `now`, in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it can't be read.
+    pub fn open(mut store: S, limits: QueueLimits, now: u64) -> Result<Self, StoreError> {
+        let mut opened = Opened::default();
+        store.replay(&mut |head, place, values| opened.take(head, place, values))?;
+        let Opened { order, mut numbers, next, live, known, cancelled, unique, keys } = opened;
+        numbers.begin(now);
+        let mut queue = Self {
+            store,
+            limits,
+            order,
+            numbers,
+            next,
+            committed: RangeSet::new(),
+            live,
+            unique,
+            keys,
+            known: Some(known),
+            crowd: VecDeque::new(),
+            doomed: VecDeque::new(),
+            asked: None,
+            closed: false,
+            appended: false,
+        };
+        cancelled.into_iter().try_for_each(|(start, end)| queue.doom(start..end, CANCELLED))?;
+        Ok(queue)
+    }
+
+    /// Does what is asked, in that order; what follows. What is accepted is kept before that is told.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails; the process has to end.
+    pub fn serve(&mut self, now: u64, asked: Vec<Ask>) -> Result<News, StoreError> {
+        let mut news = News::default();
+        for ask in asked {
+            self.take(now, ask, &mut news)?;
+        }
+        self.let_in(now, &mut news);
+        self.keep()?;
+        self.order.ripen(now);
+        self.expire(now)?;
+        self.bury(&mut news)?;
+        self.give_out(&mut news)?;
+        self.clean(now)?;
+        news.next = self.next;
+        news.waiting = (self.order.units(), self.order.bytes());
+        let due = self.order.due().map(|due| Duration::from_millis(due.saturating_sub(now)));
+        news.due = if self.doomed.is_empty() { due } else { Some(Duration::ZERO) };
+        Ok(news)
+    }
+
+    fn take(&mut self, now: u64, ask: Ask, news: &mut News) -> Result<(), StoreError> {
+        match ask {
+            Ask::Submit { link, client, submit } => {
+                self.numbers.heard(&client, submit.known, now);
+                self.crowd.push_back(Submitted { link, client, submit });
+            }
+            Ask::Left(link) => self.crowd.retain(|submitted| submitted.link != link),
+            Ask::Gone { client, cancels } => {
+                if cancels {
+                    let tickets = self.numbers.tickets(&client);
+                    let ranges = tickets.into_iter().map(|range| (range.start, range.end));
+                    self.cancel(ranges.collect())?;
+                }
+                self.numbers.forget(&client);
+            }
+            Ask::Cancel { link, tickets } => {
+                for state in self.states(&tickets) {
+                    news.cancelled.push((link, state));
+                }
+                self.cancel(tickets)?;
+            }
+            Ask::Begin => self.find_lost(),
+            Ask::Read(units) => self.asked = Some(units),
+            Ask::Committed(commit) => self.forget(&commit)?,
+            Ask::Close => self.closed = true,
+            Ask::Look => {}
+        }
+        Ok(())
+    }
+
+    /// Accepts what was submitted, as long as there is room.
+    fn let_in(&mut self, now: u64, news: &mut News) {
+        while self.known.is_none()
+            && let Some(submitted) = self.crowd.pop_front()
+        {
+            let is_full = self.order.units() >= self.limits.units_max
+                || self.order.bytes() >= self.limits.bytes_max;
+            if is_full && !self.closed {
+                self.crowd.push_front(submitted);
+                return;
+            }
+            let units = &submitted.submit.units;
+            news.processed.push((submitted.link, units.len(), units.bytes()));
+            self.accept(now, submitted, news);
+        }
+    }
+
+    fn accept(&mut self, now: u64, submitted: Submitted, news: &mut News) {
+        let Submitted { link, client, submit } = submitted;
+        let units = &submit.units;
+        let Some(span) = units.spans().first() else { return };
+        let first = span.first;
+        let decline = |numbers: Range<u64>, reason| {
+            let count = numbers.end - numbers.start;
+            (link, Declined { number: numbers.start, count, reason })
+        };
+        for part in self.numbers.look_up(&client, span.roots()) {
+            match part {
+                Part::Given(ticketed) => news.accepted.push((link, ticketed)),
+                Part::Used(numbers) => news.declined.push(decline(numbers, Reason::Used)),
+                Part::New(numbers) if self.closed => {
+                    news.declined.push(decline(numbers, Reason::Draining));
+                }
+                Part::New(numbers) => {
+                    let indices = (numbers.start - first) as usize..(numbers.end - first) as usize;
+                    let part = units.slice(indices);
+                    if part.values_iter(0..part.len()).any(|value| value.len() > VALUE_BYTES_MAX) {
+                        news.declined.push(decline(numbers, Reason::Large));
+                        continue;
+                    }
+                    let ticketed = self.add(now, &client, numbers.start, &submit.terms, &part);
+                    news.accepted.push((link, ticketed));
+                }
+            }
+        }
+    }
+
+    /// Units of a client get tickets, and a place in the order.
+    fn add(
+        &mut self,
+        now: u64,
+        client: &str,
+        number: u64,
+        terms: &Terms,
+        units: &Units,
+    ) -> Ticketed {
+        let count = units.len() as u64;
+        let joined = terms.unique.as_ref().and_then(|key| self.unique.get(key)).copied();
+        self.appended = true;
+        if let Some(ticket) = joined {
+            self.store.append(&Head::Joined { client: client.to_owned(), number, ticket }, &[]);
+            let ticketed = Ticketed { number, count: 1, ticket };
+            self.numbers.give(client, ticketed);
+            return ticketed;
+        }
+        let first = self.next;
+        self.next += count;
+        let treatment = treatment(now, terms);
+        if let Some(key) = &treatment.unique {
+            self.unique.insert(key.clone(), first);
+            self.keys.insert(first, key.clone());
+        }
+        let of = vec![(client.to_owned(), number, count)];
+        let values = units.values(0..units.len());
+        let head = Head::Accepted { of, first, treatment: treatment.clone() };
+        let place = self.store.append(&head, values);
+        self.live.entry(place.segment).or_default().insert(first..first + count);
+        let (bytes, turn) = (values.len() as u64, self.order.draw());
+        self.order.add(first, Run { count, place, bytes, treatment, turn });
+        let ticketed = Ticketed { number, count, ticket: first };
+        self.numbers.give(client, ticketed);
+        ticketed
+    }
+
+    fn keep(&mut self) -> Result<(), StoreError> {
+        if std::mem::take(&mut self.appended) {
+            self.store.keep(self.limits.safety)?;
+        }
+        Ok(())
+    }
+
+    /// What a wish to cancel will come to.
+    fn states(&self, tickets: &[IdRange]) -> Vec<Cancelled> {
+        let mut states = Vec::new();
+        for (start, end) in tickets {
+            for ticket in (*start..*end).take(RANGES_MAX) {
+                let is_queued = !self.order.within(ticket..ticket + 1).is_empty();
+                let state = match () {
+                    () if is_queued => CancelState::Cancelled,
+                    () if ticket < self.next && !self.committed.contains(ticket) => {
+                        CancelState::Begun
+                    }
+                    () => CancelState::Over,
+                };
+                states.push(Cancelled { ticket, state });
+            }
+        }
+        states
+    }
+
+    /// What of these units is queued is told dead.
+    fn cancel(&mut self, tickets: Vec<IdRange>) -> Result<(), StoreError> {
+        let mut found = Vec::new();
+        for (start, end) in tickets {
+            for first in self.order.within(start..end) {
+                let count = self.order.run(first).map_or(0, |run| run.count);
+                found.push((first.max(start), (first + count).min(end)));
+            }
+        }
+        if found.is_empty() {
+            return Ok(());
+        }
+        let segment = self.store.append(&Head::Cancelled(found.clone()), &[]).segment;
+        self.appended = true;
+        for (start, end) in found {
+            // Until they are committed, nobody else knows that they are cancelled.
+            self.live.entry(segment).or_default().insert(start..end);
+            self.doom(start..end, CANCELLED)?;
+        }
+        Ok(())
+    }
+
+    /// What of these units is queued is queued no more, and will be told dead.
+    fn doom(&mut self, units: Range<UnitId>, reason: &'static str) -> Result<(), StoreError> {
+        for (first, run) in self.cut(units)? {
+            let (units, place) = (first..first + run.count, Some(run.place));
+            self.doomed.push_back(Doomed { units, place, reason });
+        }
+        Ok(())
+    }
+
+    /// What has waited too long is told dead. A queue that is opened again finds it overdue as well.
+    fn expire(&mut self, now: u64) -> Result<(), StoreError> {
+        while let Some(first) = self.order.overdue(now)
+            && let Some(run) = self.order.run(first)
+        {
+            self.doom(first..first + run.count, EXPIRED)?;
+        }
+        Ok(())
+    }
+
+    /// Tells what is to be told dead, some of it at a time; at a start, once it is known what is
+    /// committed.
+    fn bury(&mut self, news: &mut News) -> Result<(), StoreError> {
+        while self.known.is_none()
+            && news.dead.len() < DEAD_MAX
+            && let Some(Doomed { units, place, reason }) = self.doomed.pop_front()
+        {
+            let room = (DEAD_MAX - news.dead.len()) as u64;
+            let end = units.end.min(units.start.saturating_add(room));
+            let mut place = place;
+            for unit in units.start..end {
+                let value = match &mut place {
+                    Some(place) => self.value_at(place)?,
+                    None => Vec::new(),
+                };
+                if !self.committed.contains(unit) {
+                    news.dead.push(dead(unit, value, reason));
+                }
+            }
+            if end < units.end {
+                self.doomed.push_front(Doomed { units: end..units.end, place, reason });
+            }
+        }
+        Ok(())
+    }
+
+    /// The value that begins there, which is gone to behind it.
+    fn value_at(&mut self, place: &mut Place) -> Result<Vec<u8>, StoreError> {
+        let mut bytes = VALUE_BYTES_READ;
+        loop {
+            let mut value = self.store.read(*place, bytes)?;
+            if let Ok(length) = value_len(&value)
+                && length <= value.len()
+            {
+                value.truncate(length);
+                *place = place.behind(length as u64);
+                return Ok(value);
+            }
+            if value.len() < bytes {
+                return Ok(value);
+            }
+            bytes *= 4;
+        }
+    }
+
+    /// Takes what of these units is queued out of the order.
+    fn cut(&mut self, range: Range<UnitId>) -> Result<Vec<(UnitId, Run)>, StoreError> {
+        let mut taken = Vec::new();
+        for first in self.order.within(range.clone()) {
+            let Some(run) = self.order.take(first) else { continue };
+            let end = first + run.count;
+            let (from, to) = (first.max(range.start), end.min(range.end));
+            if (from, to) == (first, end) {
+                taken.push((first, run));
+                continue;
+            }
+            let values = self.store.read(run.place, run.bytes as usize)?;
+            let at = |unit: UnitId| skip(&values, unit - first) as u64;
+            for (start, stop, is_cut) in [(first, from, false), (from, to, true), (to, end, false)]
+            {
+                let (low, high) = (at(start), at(stop));
+                let part = Run {
+                    count: stop - start,
+                    place: run.place.behind(low),
+                    bytes: high - low,
+                    ..run.clone()
+                };
+                match is_cut {
+                    _ if part.count == 0 => {}
+                    true => taken.push((start, part)),
+                    false => self.order.add(start, part),
+                }
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Answers a [`Ask::Read`], if there is anything to give out.
+    fn give_out(&mut self, news: &mut News) -> Result<(), StoreError> {
+        let may_be = self.known.is_none() && self.order.next().is_some();
+        let Some(units_max) = self.asked.filter(|_| may_be) else {
+            return Ok(());
+        };
+        let (mut spans, mut payload, mut ends) = (Vec::new(), Vec::new(), Vec::new());
+        while (ends.len() as u64) < units_max
+            && (payload.len() as u64) < READ_BYTES_MAX
+            && let Some(first) = self.order.next()
+            && let Some(run) = self.order.take(first)
+        {
+            let wanted = run.count.min(units_max - ends.len() as u64);
+            // One value may be larger than all that is wanted at once.
+            let window = if run.count == 1 { run.bytes } else { run.bytes.min(READ_BYTES_MAX) };
+            let mut values = self.store.read(run.place, window as usize)?;
+            if run.count > 1 && !holds_one(&values) {
+                values = self.store.read(run.place, run.bytes as usize)?;
+            }
+            let (mut at, mut count) = (0, 0);
+            while count < wanted && at < values.len() && holds_one(&values[at..]) {
+                at += length(&values[at..]);
+                ends.push((payload.len() + at) as u32);
+                count += 1;
+            }
+            payload.extend_from_slice(&values[..at]);
+            let span = Span { first, count: count as u32, path: Vec::new() };
+            proto::units::push_span(&mut spans, span);
+            if count < run.count {
+                let rest = Run {
+                    count: run.count - count,
+                    place: run.place.behind(at as u64),
+                    bytes: run.bytes - at as u64,
+                    ..run
+                };
+                self.order.add(first + count, rest);
+            }
+        }
+        self.asked = None;
+        news.units = Some(Units::from_outputs(spans, payload, ends));
+        Ok(())
+    }
+
+    /// The store has lost units, with the machine's memory: they were accepted and not made safe. Nobody
+    /// waits for them in vain.
+    fn find_lost(&mut self) {
+        let Some(mut known) = self.known.take() else { return };
+        known.insert_all(&self.committed);
+        self.next = self.next.max(known.iter().last().map_or(0, |range| range.end));
+        for units in known.gaps(0..self.next) {
+            self.doomed.push_back(Doomed { units, place: None, reason: LOST });
+        }
+    }
+
+    /// What is committed needs not be kept.
+    fn forget(&mut self, commit: &Commit) -> Result<(), StoreError> {
+        let ranges = [(0, commit.watermark)].into_iter().chain(commit.above.iter().copied());
+        for (start, end) in ranges {
+            if self.committed.contains_range(start..end) {
+                continue;
+            }
+            // At a start, all that the store has is in the order.
+            drop(self.cut(start..end)?);
+            self.committed.insert(start..end);
+            self.live.values_mut().for_each(|units| units.remove(start..end));
+            let keys: Vec<UnitId> = self.keys.range(start..end).map(|(unit, _)| *unit).collect();
+            for unit in keys {
+                if let Some(key) = self.keys.remove(&unit) {
+                    self.unique.remove(&key);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins a segment when it is time, and removes those of which nothing is needed.
+    fn clean(&mut self, now: u64) -> Result<(), StoreError> {
+        if self.store.is_full() {
+            let retain = u64::try_from(self.limits.retain.as_millis()).unwrap_or(u64::MAX);
+            self.numbers.forget_before(now.saturating_sub(retain));
+            self.store.rotate()?;
+            self.store.append(&Head::Numbers(self.numbers.clone()), &[]);
+            self.store.append(&Head::Next(self.next), &[]);
+            self.store.keep(Safety::Power)?;
+        }
+        let older = self.store.older();
+        for (segment, _) in &older {
+            if self.live.get(segment).is_none_or(RangeSet::is_empty) {
+                self.live.remove(segment);
+                self.store.remove(*segment);
+            }
+        }
+        let kept: u64 = self.store.older().iter().map(|(_, bytes)| bytes).sum();
+        match self.store.older().first() {
+            // What is to be told dead lies where it lay.
+            Some((segment, _))
+                if self.doomed.is_empty() && kept > SLACK_BYTES + 4 * self.order.bytes() =>
+            {
+                self.move_rest(*segment)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes what is left of a segment once more, and removes it.
+    fn move_rest(&mut self, segment: u64) -> Result<(), StoreError> {
+        let Some(live) = self.live.remove(&segment) else { return Ok(()) };
+        let mut left = Vec::new();
+        self.store.again(segment, &mut |head, values| match head {
+            Head::Accepted { first, treatment, of } => {
+                let count = of.iter().map(|(_, _, count)| count).sum();
+                pieces(first, count, values, &live, |piece| left.push((piece, treatment.clone())));
+            }
+            Head::Moved { first, count, treatment } => {
+                pieces(first, count, values, &live, |piece| left.push((piece, treatment.clone())));
+            }
+            _ => {}
+        })?;
+        for ((first, count, values), treatment) in left {
+            let head = Head::Moved { first, count, treatment };
+            let place = self.store.append(&head, &values);
+            self.live.entry(place.segment).or_default().insert(first..first + count);
+            for (start, run) in self.cut(first..first + count)? {
+                let offset = skip(&values, start - first) as u64;
+                self.order.add(start, Run { place: place.behind(offset), ..run });
+            }
+        }
+        self.store.keep(Safety::Power)?;
+        self.store.remove(segment);
+        Ok(())
+    }
+}
+
+/// Why a unit is dead that nobody has worked on.
+const CANCELLED: &str = "cancelled before a worker had begun it";
+const EXPIRED: &str = "waited longer than its ttl";
+const LOST: &str = "lost with the machine: it was accepted in memory only";
+
+/// What the store held, while it is read.
+#[derive(Default)]
+struct Opened {
+    order: Order,
+    numbers: Numbers,
+    next: UnitId,
+    live: BTreeMap<u64, RangeSet>,
+    known: RangeSet,
+    cancelled: Vec<IdRange>,
+    unique: HashMap<String, UnitId>,
+    keys: BTreeMap<UnitId, String>,
+}
+
+impl Opened {
+    fn take(&mut self, head: Head, place: Place, values: &[u8]) {
+        match head {
+            Head::Numbers(numbers) => self.numbers = numbers,
+            Head::Next(next) => self.next = self.next.max(next),
+            Head::Accepted { of, first, treatment } => {
+                let mut ticket = first;
+                for (client, number, count) in of {
+                    self.numbers.give(&client, Ticketed { number, count, ticket });
+                    ticket += count;
+                }
+                self.queue(first, ticket - first, place, values, treatment);
+            }
+            Head::Moved { first, count, treatment } => {
+                self.queue(first, count, place, values, treatment);
+            }
+            Head::Joined { client, number, ticket } => {
+                self.numbers.give(&client, Ticketed { number, count: 1, ticket });
+            }
+            Head::Cancelled(ranges) => {
+                for (start, end) in &ranges {
+                    self.live.entry(place.segment).or_default().insert(*start..*end);
+                }
+                self.cancelled.extend(ranges);
+            }
+        }
+    }
+
+    fn queue(
+        &mut self,
+        first: UnitId,
+        count: u64,
+        place: Place,
+        values: &[u8],
+        treatment: Treatment,
+    ) {
+        self.next = self.next.max(first + count);
+        self.known.insert(first..first + count);
+        self.live.entry(place.segment).or_default().insert(first..first + count);
+        if let Some(key) = &treatment.unique {
+            self.unique.insert(key.clone(), first);
+            self.keys.insert(first, key.clone());
+        }
+        // A kill while a segment was moved leaves its units twice; either will do.
+        for twice in self.order.within(first..first + count) {
+            self.order.take(twice);
+        }
+        let (bytes, turn) = (values.len() as u64, self.order.draw());
+        self.order.add(first, Run { count, place, bytes, treatment, turn });
+    }
+}
+
+fn treatment(now: u64, terms: &Terms) -> Treatment {
+    Treatment {
+        priority: terms.priority,
+        not_before: if terms.delay_ms == 0 { 0 } else { now.saturating_add(terms.delay_ms) },
+        deadline: terms.ttl_ms.map(|ttl| now.saturating_add(ttl)),
+        unique: terms.unique.clone(),
+    }
+}
+
+fn dead(root: UnitId, input: Vec<u8>, error: &str) -> Dead {
+    let (error, worker) = (error.to_owned(), String::new());
+    Dead { root, path: Vec::new(), stage: 0, input, error, attempts: 0, worker }
+}
+
+/// Bytes of the first value; they were checked when they came.
+fn length(values: &[u8]) -> usize {
+    value_len(values).unwrap_or(values.len()).max(1).min(values.len())
+}
+
+fn holds_one(values: &[u8]) -> bool {
+    value_len(values).is_ok_and(|length| length <= values.len())
+}
+
+/// Bytes of the first so many values.
+fn skip(values: &[u8], count: u64) -> usize {
+    (0..count).fold(0, |at, _| at + values.get(at..).map_or(0, length))
+}
+
+/// First unit, how many, and their values.
+type Piece = (UnitId, u64, Vec<u8>);
+
+/// What of these units is among the `live` ones.
+fn pieces(first: UnitId, count: u64, values: &[u8], live: &RangeSet, mut each: impl FnMut(Piece)) {
+    let mut gone = RangeSet::new();
+    gone.insert(first..first + count);
+    live.iter().for_each(|range| gone.remove(range));
+    for range in gone.gaps(first..first + count) {
+        let low = skip(values, range.start - first);
+        let rest = values.get(low..).unwrap_or_default();
+        let bytes = skip(rest, range.end - range.start);
+        each((
+            range.start,
+            range.end - range.start,
+            rest.get(..bytes).unwrap_or_default().to_vec(),
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests;

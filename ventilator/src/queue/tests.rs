@@ -1,0 +1,262 @@
+//! What becomes of units that clients submit, as stories: what is asked, and what follows.
+
+use super::{disk::Disk, *};
+
+/// A queue in a folder.
+struct Story {
+    folder: tempfile::TempDir,
+    queue: Queue<Disk>,
+    now: u64,
+}
+
+const LIMITS: QueueLimits = QueueLimits {
+    units_max: 1_000,
+    bytes_max: 1 << 20,
+    safety: Safety::Power,
+    retain: Duration::from_secs(60),
+};
+
+impl Story {
+    fn new() -> Self {
+        Self::with(LIMITS)
+    }
+
+    fn with(limits: QueueLimits) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let queue = Queue::open(Disk::open(folder.path()).unwrap(), limits, 0).unwrap();
+        let mut story = Self { folder, queue, now: 1_000 };
+        story.ask([Ask::Begin]);
+        story
+    }
+
+    /// The process was killed, and started again.
+    fn restarted(self) -> Self {
+        let Self { folder, queue, now } = self;
+        let limits = queue.limits;
+        drop(queue);
+        let queue = Queue::open(Disk::open(folder.path()).unwrap(), limits, now).unwrap();
+        Self { folder, queue, now }
+    }
+
+    /// The same; these units are committed.
+    fn resumed(self, ranges: &[(u64, u64)]) -> (Self, News) {
+        let mut story = self.restarted();
+        let news = story.ask([committed(ranges), Ask::Begin]);
+        (story, news)
+    }
+
+    fn ask(&mut self, asked: impl IntoIterator<Item = Ask>) -> News {
+        self.queue.serve(self.now, asked.into_iter().collect()).unwrap()
+    }
+
+    /// What is given out, all of it, as ids and values.
+    fn given(&mut self) -> Vec<(UnitId, u64)> {
+        let mut given = Vec::new();
+        while let Some(units) = self.ask([Ask::Read(100)]).units {
+            let each =
+                units.iter().map(|(id, _, value)| (id, proto::value::read_uint(value).unwrap()));
+            given.extend(each);
+        }
+        given
+    }
+
+    fn files(&self) -> usize {
+        std::fs::read_dir(self.folder.path()).unwrap().count()
+    }
+}
+
+/// Units with their own numbers as values.
+fn submit(client: &str, numbers: Range<u64>, terms: Terms) -> Ask {
+    let (mut payload, mut ends) = (Vec::new(), Vec::new());
+    for number in numbers.clone() {
+        proto::value::push_uint(&mut payload, number);
+        ends.push(payload.len() as u32);
+    }
+    let units = Units::from_source(numbers.start, payload, ends);
+    let submit = Box::new(Submit { known: 0, terms, units });
+    Ask::Submit { link: 1, client: client.into(), submit }
+}
+
+fn plain(client: &str, numbers: Range<u64>) -> Ask {
+    submit(client, numbers, Terms::default())
+}
+
+fn tickets(news: &News) -> Vec<(u64, u64, u64)> {
+    news.accepted.iter().map(|(_, t)| (t.number, t.count, t.ticket)).collect()
+}
+
+fn dead(news: &News) -> Vec<(UnitId, &str)> {
+    news.dead.iter().map(|dead| (dead.root, dead.error.as_str())).collect()
+}
+
+fn committed(ranges: &[(u64, u64)]) -> Ask {
+    Ask::Committed(Commit { above: ranges.to_vec(), ..Commit::default() })
+}
+
+#[test]
+fn units_get_tickets_one_after_the_other_and_are_given_out_in_that_order() {
+    let mut story = Story::new();
+    let news = story.ask([plain("a", 0..3), plain("b", 0..2), plain("a", 3..4)]);
+    assert_eq!(tickets(&news), [(0, 3, 0), (0, 2, 3), (3, 1, 5)]);
+    assert_eq!((news.next, news.waiting), (6, (6, 6)));
+    assert_eq!(story.given(), [(0, 0), (1, 1), (2, 2), (3, 0), (4, 1), (5, 3)]);
+    assert_eq!(story.ask([]).waiting, (0, 0));
+}
+
+#[test]
+fn a_read_is_answered_once_there_is_something_and_with_no_more_than_was_asked() {
+    let mut story = Story::new();
+    assert_eq!(story.ask([Ask::Read(2)]).units, None);
+    let units = story.ask([plain("a", 0..5)]).units.unwrap();
+    assert_eq!(units.len(), 2);
+    assert_eq!(story.ask([]).units, None, "it has its answer");
+    assert_eq!(story.given().len(), 3);
+}
+
+#[test]
+fn what_is_submitted_again_after_a_kill_has_its_ticket_and_is_there_once() {
+    let mut story = Story::new();
+    story.ask([plain("a", 0..3), plain("b", 7..9)]);
+    let mut story = story.restarted();
+    let news = story.ask([plain("a", 0..4), plain("b", 7..9)]);
+    assert_eq!(tickets(&news), [], "it is not known yet which ids are free");
+    let news = story.ask([Ask::Begin]);
+    assert_eq!(tickets(&news), [(0, 3, 0), (3, 1, 5), (7, 2, 3)]);
+    let given: Vec<_> = story.given().into_iter().map(|(id, _)| id).collect();
+    assert_eq!(given, [0, 1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn what_was_given_out_and_is_not_committed_is_given_out_again_after_a_kill() {
+    let mut story = Story::new();
+    story.ask([plain("a", 0..10)]);
+    assert_eq!(story.given().len(), 10);
+    let (mut story, _) = story.resumed(&[(0, 2), (5, 8)]);
+    assert_eq!(story.given(), [(2, 2), (3, 3), (4, 4), (8, 8), (9, 9)]);
+    let news = story.ask([plain("a", 10..11)]);
+    assert_eq!(tickets(&news), [(10, 1, 10)], "no id is given twice");
+}
+
+#[test]
+fn the_terms_decide_whose_turn_it_is_also_after_a_kill() {
+    let terms = |priority, delay_ms| Terms { priority, delay_ms, ..Terms::default() };
+    let mut story = Story::new();
+    story.ask([
+        submit("a", 0..1, terms(0, 0)),
+        submit("a", 1..2, terms(9, 50)),
+        submit("a", 2..3, terms(3, 0)),
+    ]);
+    let (mut story, news) = story.resumed(&[]);
+    assert_eq!(news.due, Some(Duration::from_millis(50)));
+    assert_eq!(story.given(), [(2, 2), (0, 0)]);
+    story.now += 50;
+    assert_eq!(story.given(), [(1, 1)]);
+}
+
+#[test]
+fn what_waits_longer_than_its_ttl_is_dead_with_its_input() {
+    let terms = Terms { ttl_ms: Some(100), ..Terms::default() };
+    let mut story = Story::new();
+    story.ask([Ask::Read(1), submit("a", 0..3, terms)]);
+    story.now += 99;
+    assert_eq!(story.ask([]).dead, []);
+    story.now += 1;
+    let news = story.ask([]);
+    assert_eq!(dead(&news), [(1, EXPIRED), (2, EXPIRED)]);
+    assert_eq!(news.dead[1].input, [2]);
+    assert_eq!(story.given(), []);
+}
+
+#[test]
+fn what_is_cancelled_in_the_queue_is_dead_and_the_rest_is_told_apart() {
+    let mut story = Story::new();
+    story.ask([Ask::Read(1), plain("a", 0..5)]);
+    let news = story.ask([Ask::Cancel { link: 3, tickets: vec![(0, 1), (2, 4), (99, 100)] }]);
+    let states: Vec<_> = news.cancelled.iter().map(|(_, c)| (c.ticket, c.state)).collect();
+    let cancelled = CancelState::Cancelled;
+    let (begun, over) = (CancelState::Begun, CancelState::Over);
+    assert_eq!(states, [(0, begun), (2, cancelled), (3, cancelled), (99, over)]);
+    assert_eq!(dead(&news), [(2, CANCELLED), (3, CANCELLED)]);
+    assert_eq!(story.given(), [(1, 1), (4, 4)]);
+    // The sink has not heard of it.
+    let (mut story, news) = story.resumed(&[]);
+    assert_eq!(dead(&news), [(2, CANCELLED), (3, CANCELLED)]);
+    assert_eq!(story.given().len(), 3);
+    // Now it has.
+    let (_, news) = story.resumed(&[(2, 4)]);
+    assert_eq!(dead(&news), []);
+}
+
+#[test]
+fn one_key_is_one_unit_until_that_is_committed() {
+    let terms = || Terms { unique: Some("k".into()), ..Terms::default() };
+    let mut story = Story::new();
+    story.ask([submit("a", 0..1, terms()), submit("b", 0..1, terms())]);
+    let (mut story, _) = story.resumed(&[]);
+    let news = story.ask([submit("b", 0..1, terms()), submit("c", 5..6, terms())]);
+    assert_eq!(tickets(&news), [(0, 1, 0), (5, 1, 0)]);
+    assert_eq!(story.given().len(), 1);
+    let news = story.ask([committed(&[(0, 1)]), submit("c", 6..7, terms())]);
+    assert_eq!(tickets(&news), [(6, 1, 1)]);
+}
+
+#[test]
+fn a_full_queue_lets_nothing_in_before_there_is_room() {
+    let mut story = Story::with(QueueLimits { units_max: 4, ..LIMITS });
+    let news = story.ask([plain("a", 0..4), plain("a", 4..6)]);
+    assert_eq!((tickets(&news), news.processed), (vec![(0, 4, 0)], vec![(1, 4, 4)]));
+    let news = story.ask([Ask::Read(1)]);
+    assert_eq!(news.accepted, [], "what is given out makes room for the next time");
+    assert_eq!(tickets(&story.ask([])), [(4, 2, 4)]);
+    // Who has gone submits it again, and a queue that closes lets nobody wait.
+    story.ask([plain("a", 6..8), Ask::Left(1)]);
+    let news = story.ask([Ask::Close, plain("b", 0..2)]);
+    assert_eq!(news.accepted, []);
+    assert_eq!(news.declined.len(), 1);
+    assert_eq!(news.declined[0].1.reason, Reason::Draining);
+}
+
+#[test]
+fn who_is_gone_for_good_may_have_what_is_queued_cancelled() {
+    let mut story = Story::new();
+    story.ask([plain("a", 0..2), plain("b", 0..2)]);
+    let news = story.ask([Ask::Read(1), Ask::Gone { client: "a".into(), cancels: true }]);
+    assert_eq!(dead(&news), [(0, CANCELLED), (1, CANCELLED)]);
+    assert_eq!(news.units.unwrap().iter().next().unwrap().0, 2);
+}
+
+#[test]
+fn segments_go_once_everything_in_them_is_committed_and_one_old_unit_is_moved() {
+    let mut story = Story::with(QueueLimits { bytes_max: 1 << 40, ..LIMITS });
+    let large = |number: u64| {
+        let mut payload = vec![0xc6];
+        payload.extend_from_slice(&(1u32 << 20).to_be_bytes());
+        payload.resize(payload.len() + (1 << 20), number as u8);
+        let end = payload.len() as u32;
+        let units = Units::from_source(number, payload, vec![end]);
+        let submit = Box::new(Submit { known: number, terms: Terms::default(), units });
+        Ask::Submit { link: 1, client: "a".into(), submit }
+    };
+    story.ask([large(0)]);
+    for number in 1..200 {
+        story.ask([large(number)]);
+        // Everything but the first is over.
+        story.ask([committed(&[(number, number + 1)])]);
+    }
+    assert!(story.files() <= 6, "{} segments", story.files());
+    let (mut story, _) = story.resumed(&[(1, 200)]);
+    let units = story.ask([Ask::Read(5)]).units.unwrap();
+    assert_eq!(units.len(), 1);
+    assert_eq!((units.spans()[0].first, units.bytes()), (0, (1 << 20) + 5));
+    assert_eq!(tickets(&story.ask([large(199)])), [(199, 1, 199)], "its number is remembered");
+}
+
+#[test]
+fn what_the_machine_has_lost_is_told_so_that_nobody_waits_for_it() {
+    let mut story = Story::new();
+    story.ask([plain("a", 0..2)]);
+    // The sink knows of a unit behind; those between were accepted in memory.
+    let (mut story, news) = story.resumed(&[(4, 5)]);
+    assert_eq!(dead(&news), [(2, LOST), (3, LOST)]);
+    assert_eq!(tickets(&story.ask([plain("b", 0..1)])), [(0, 1, 5)]);
+}
