@@ -1,6 +1,6 @@
 //! The flags of a sink that is started by hand.
 
-use std::{io::Write, path::PathBuf, process::ExitCode};
+use std::{io::Write, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Args;
 use proto::{
@@ -17,6 +17,7 @@ use proto::{
 
 use crate::{
     config::{Aggregate, Field, GroupBy, Order, OutputSpec, SinkConfig},
+    outcomes::Retention,
     output::claim::{Existing, Files, Spared},
     record::terms::Told,
     report::joblog::JobLogSpec,
@@ -77,6 +78,10 @@ pub struct SinkArgs {
     /// Append a line for each unit as it is recorded: GNU parallel's columns, then unit, attempt, stage
     #[arg(long, value_name = "FILE")]
     joblog: Option<PathBuf>,
+    /// The sink of a service (a ventilator with --source service): keep outcomes for clients so long;
+    /// needs --run-dir, and writes as they come
+    #[arg(long, value_name = "DURATION", value_parser = cli::duration)]
+    retain: Option<Duration>,
     /// Write over files, and tables of a database, that are there and that no run of this run
     /// directory has made
     #[arg(long)]
@@ -153,9 +158,19 @@ impl SinkArgs {
         if self.fields.contains(&Field::Input) {
             return Err("--fields input: only a topology's sink can have it, since the ventilator has to send it along".into());
         }
+        if self.retain.is_some() && self.run_dir.is_none() {
+            return Err(
+                "--retain: outcomes are kept in a run directory; give one with --run-dir".into()
+            );
+        }
+        let retention = self.retain.map(|retain| Retention {
+            ms: u64::try_from(retain.as_millis()).unwrap_or(u64::MAX),
+            ..Retention::default()
+        });
         let config = SinkConfig {
             output: self.output,
-            order: self.order,
+            // Clients' units come in no order that anything could wait for.
+            order: if retention.is_some() { Order::Completion } else { self.order },
             fields: self.fields,
             aggregate: self.aggregate,
             group_by: self.group_by,
@@ -185,6 +200,7 @@ impl SinkArgs {
             run_dir: self.run_dir,
             summary: self.summary,
             joblog: self.joblog.map(|path| JobLogSpec { path, commands: Vec::new() }),
+            retention,
             spared: spared.into_iter().collect(),
             limits: Default::default(),
         })

@@ -12,6 +12,7 @@
 //! | `cli.rs`, [`run`] | flags; the sink joined to its sockets and its recorder |
 //! | [`core`] | the sink's part in the pipeline, as a state machine without I/O |
 //! | [`accept`] | which outcomes are new, and how far ahead units may be sent |
+//! | [`outcomes`] | of a service: what is kept for its clients, and who waits for what |
 //! | [`record`] | what makes outcomes safe: the recorder, its syncs, the commit log, the run directory |
 //! | [`ledger`] | what outcomes add up to: their order, the counts, a checkpoint of it all |
 //! | [`waiting`] | outcomes that wait for an earlier one, in memory and on disk |
@@ -48,6 +49,8 @@ pub mod letter;
 #[cfg(feature = "cli")]
 pub mod names;
 pub mod order;
+#[cfg(feature = "cli")]
+pub mod outcomes;
 #[cfg(feature = "cli")]
 pub mod output;
 #[cfg(feature = "cli")]

@@ -19,6 +19,7 @@ use thiserror::Error;
 use crate::{
     config::SinkConfig,
     core::{requests::Reply, resume_point::ResumePoint, sink::Sink},
+    outcomes::Retention,
     output::claim::{Claim, Spared},
     record::{
         error::RecordError,
@@ -50,6 +51,9 @@ pub struct Setup {
     /// Where a line for each unit goes.
     #[serde(default)]
     pub joblog: Option<JobLogSpec>,
+    /// Of a service: how long outcomes are kept for its clients.
+    #[serde(default)]
+    pub retention: Option<Retention>,
     /// The files that the run reads, which are never written to.
     #[serde(default)]
     pub spared: Vec<Spared>,
@@ -67,6 +71,9 @@ pub enum RunError {
     /// The run directory can't be used.
     #[error(transparent)]
     RunDir(#[from] RunDirError),
+    /// A service keeps outcomes for its clients.
+    #[error("a service keeps outcomes for its clients: give its sink a run directory")]
+    NoRunDir,
     /// The sockets can't be set up.
     #[error(transparent)]
     Net(#[from] NetError),
@@ -103,9 +110,11 @@ pub fn run(
         },
         summary: setup.summary.clone(),
         joblog: setup.joblog.clone(),
+        retention: setup.retention.clone(),
         told,
     };
     let (recorder, point) = match &setup.run_dir {
+        None if setup.retention.is_some() => return Err(RunError::NoRunDir),
         None => {
             let point = ResumePoint { run: draw, epoch: 1, ..ResumePoint::default() };
             (Recorder::ephemeral(setup.config.clone(), setup.carries_input, terms)?, point)
@@ -120,6 +129,9 @@ pub fn run(
     let recorder = recorder.start(driver.handle())?;
     started(driver.handle());
     let hello = hello(HelloRole::Observer, &setup.name);
-    let (sink, first) = Sink::new(random()?, hello, setup.limits.clone(), point);
+    let (mut sink, first) = Sink::new(random()?, hello, setup.limits.clone(), point);
+    if let Some(retention) = &setup.retention {
+        sink.serve_clients(retention.queue_units_max);
+    }
     Ok(driver.run(sink, first, move |request| recorder.perform(request))?)
 }

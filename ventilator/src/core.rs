@@ -11,7 +11,7 @@ use proto::{
     diary,
     frame::{
         Code, Done, End, Frame, Hello, HelloRole, OLDEST_MAX, OpenUnit, Pause, PeerId, Refusal,
-        Report, Running, TALLIES_MAX, Tally, Welcome,
+        Report, Results, Running, TALLIES_MAX, Tally, Welcome,
     },
     ranges::RangeSet,
     role::{Effect, Event, LinkId},
@@ -22,6 +22,7 @@ use proto::{
         observers::Observers,
         patience::Patience,
     },
+    service::Submit,
     time::Time,
     turned_away::Unwanted,
 };
@@ -29,10 +30,12 @@ use tracing::{error, info, warn};
 
 use crate::{
     chronicle::Chronicle,
+    clients::Clients,
     codes::Codes,
     commit_rounds::CommitRounds,
     draining::{Company, Draining},
     plans::Plans,
+    queue::{Ask, News},
     reading::Reading,
     request::Turn,
     roster::Roster,
@@ -70,6 +73,8 @@ enum Speaker {
     /// Of whatever stage.
     Worker,
     Observer,
+    /// Of a service.
+    Client,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,6 +106,8 @@ pub struct Ventilator {
     draining: Draining,
     rounds: CommitRounds,
     observers: Observers,
+    // Of a service, whose units come from them.
+    clients: Option<Clients>,
     // Who knows it may have this ventilator pause.
     pass: Option<u64>,
     // How long the sink has been waited for, and which start of it was heard last.
@@ -136,6 +143,7 @@ impl Ventilator {
             draining: Draining::default(),
             rounds: CommitRounds::default(),
             observers: Observers::default(),
+            clients: None,
             pass: None,
             patience: Patience::default(),
             epoch: 0,
@@ -166,6 +174,12 @@ impl Ventilator {
     /// without one nobody may.
     pub fn steered_with(&mut self, pass: u64) {
         self.pass = Some(pass);
+    }
+
+    /// Units come from clients, by a queue that answers [`Request::Queue`], instead of a source.
+    pub fn serve_clients(&mut self) {
+        self.clients = Some(Clients::new(self.plans.limits()));
+        self.reading.read_from_queue();
     }
 
     /// What it knows to be committed.
@@ -205,6 +219,9 @@ impl Ventilator {
         match link {
             sink if sink == self.downstream.sink() => Speaker::Sink,
             observer if self.observers.has(observer) => Speaker::Observer,
+            client if self.clients.as_ref().is_some_and(|clients| clients.has(client)) => {
+                Speaker::Client
+            }
             _ => Speaker::Worker,
         }
     }
@@ -233,7 +250,12 @@ impl Ventilator {
                 self.observers.leave(link);
                 self.say_goodbye(turn, link);
             }
-            (Speaker::Sink | Speaker::Worker | Speaker::Observer, _) => {}
+            (Speaker::Client, Frame::Submit(submit)) => self.submitted(turn, link, submit),
+            (Speaker::Client, Frame::Cancel(tickets)) => {
+                turn.request(Request::Queue(Ask::Cancel { link, tickets }));
+            }
+            (Speaker::Client, Frame::Bye) => self.client_left(turn, link),
+            (Speaker::Sink | Speaker::Worker | Speaker::Observer | Speaker::Client, _) => {}
         }
     }
 
@@ -271,14 +293,16 @@ impl Ventilator {
 
     /// The run is known now, and what of it is committed: reading and admitting begin.
     fn resume(&mut self, turn: &mut Turn<'_>, unit: u64) {
-        self.reading.seek(unit);
+        if self.clients.is_none() {
+            self.reading.seek(unit);
+            turn.request(Request::Seek { run: self.mesh.run(), unit });
+        }
         if !self.downstream.committed().set().is_empty() {
             info!(unit, "resuming");
             self.resumed = Some(turn.now);
         }
-        turn.request(Request::Seek { run: self.mesh.run(), unit });
         for (link, hello) in std::mem::take(&mut self.waiting) {
-            self.admit(turn, link, *hello);
+            self.asked(turn, link, hello);
         }
     }
 
@@ -299,7 +323,13 @@ impl Ventilator {
             HelloRole::Worker { .. } if self.mesh.run() == 0 => self.waiting.push((link, hello)),
             HelloRole::Worker { .. } => self.admit(turn, link, *hello),
             HelloRole::Ventilator { .. } => self.mesh.refuse(link, Refusal::OtherRun, turn.out),
-            HelloRole::Client { .. } => self.mesh.refuse(link, Refusal::NoService, turn.out),
+            HelloRole::Client { .. } if self.clients.is_none() => {
+                self.mesh.refuse(link, Refusal::NoService, turn.out);
+            }
+            HelloRole::Client { .. } if self.mesh.run() == 0 => self.waiting.push((link, hello)),
+            HelloRole::Client { client, cancels } => {
+                self.admit_client(turn, link, (client, cancels), &hello.host);
+            }
         }
     }
 
@@ -352,6 +382,12 @@ impl Ventilator {
             return;
         }
         self.observers.leave(link);
+        if let Some(clients) = &mut self.clients
+            && let Some(ask) = clients.lost(turn.now, link)
+        {
+            turn.request(Request::Queue(ask));
+            return;
+        }
         let peers_max = self.plans.limits().peers_max;
         let Some(member) = self.roster.lost(link, loss, peers_max) else { return };
         if self.phase == Phase::Running {
@@ -395,12 +431,23 @@ impl Ventilator {
     }
 
     /// What is committed needs not be kept, here or by workers.
-    fn forget(&mut self, turn: &Turn<'_>, commit: &proto::frame::Commit) {
+    fn forget(&mut self, turn: &mut Turn<'_>, commit: &proto::frame::Commit) {
+        if self.clients.is_some() {
+            turn.request(Request::Queue(Ask::Committed(commit.clone())));
+        }
         let before = self.downstream.unit_bytes();
         if self.downstream.commit(turn, commit) {
             self.rounds.news(self.downstream.committed().news());
         }
         self.rounds.freed(before.saturating_sub(self.downstream.unit_bytes()));
+        // The last part of what was committed before names the horizon.
+        if commit.horizon > 0
+            && let Some(clients) = &mut self.clients
+            && clients.begin()
+        {
+            self.reading.seek(self.downstream.committed().set().len());
+            turn.request(Request::Queue(Ask::Begin));
+        }
     }
 
     fn done(&mut self, turn: &mut Turn<'_>, link: LinkId, done: &Done) {
@@ -431,8 +478,13 @@ impl Ventilator {
     }
 
     fn reply(&mut self, turn: &mut Turn<'_>, reply: Reply) {
+        let reply = match reply {
+            Reply::Queue(news) => return self.queue_told(turn, *news),
+            reply => reply,
+        };
         self.reading.answered();
         match reply {
+            Reply::Queue(_) => {}
             Reply::Named { codes, units, ended } => {
                 codes.into_iter().for_each(|code| self.code_is(turn, code));
                 self.reply(turn, Reply::Read { units, ended });
@@ -491,6 +543,9 @@ impl Ventilator {
         if self.mesh.run() == 0 {
             self.exit = Some(exit::DRAINED);
             return;
+        }
+        if self.clients.is_some() {
+            turn.request(Request::Queue(Ask::Close));
         }
         if self.reading.end().is_none() {
             self.ended(turn, true);
@@ -610,6 +665,7 @@ impl Ventilator {
             stages: self.roster.stages(self.plans.stages().len()),
             oldest: self.oldest(turn.now),
             passed: self.roster.passed().cloned().collect(),
+            service: self.clients.as_ref().map(Clients::standing),
             ..Report::default()
         };
         self.mesh.send(link, Frame::Report(Box::new(report)), turn.out);
@@ -671,10 +727,15 @@ impl Ventilator {
             return self.part(turn);
         }
         self.look_for_workers(turn.now);
+        self.look_after_clients(turn);
         if self.mesh.run() != 0
+            && self.clients.as_ref().is_none_or(Clients::has_begun)
             && let Some(units) = self.reading.ask(self.plans.limits(), &self.downstream)
         {
-            turn.request(Request::Read(units));
+            turn.request(match self.clients {
+                Some(_) => Request::Queue(Ask::Read(units)),
+                None => Request::Read(units),
+            });
         }
         self.downstream.send(turn, &mut self.mesh);
         if self.commit_due().is_some_and(|due| due <= turn.now) {
@@ -768,15 +829,16 @@ impl proto::role::Role for Ventilator {
     fn deadline(&self) -> Option<Time> {
         let due = match self.phase {
             // Nothing else is done any more, so nothing else is due.
-            Phase::Stopping { look_at, .. } => [Some(look_at), None, None, None, None],
+            Phase::Stopping { look_at, .. } => [Some(look_at), None, None, None, None, None],
             Phase::Parting { since } => {
-                [Some(since + self.patience() + MOMENT), None, None, None, None]
+                [Some(since + self.patience() + MOMENT), None, None, None, None, None]
             }
             Phase::Running => [
                 self.downstream.deadline(),
                 self.commit_due(),
                 self.observers.deadline(),
                 self.vacancies.deadline(),
+                self.clients.as_ref().and_then(Clients::deadline),
                 // All that is waited for otherwise is the sink.
                 (!self.is_all_committed())
                     .then(|| self.draining.deadline(self.absence()))
@@ -784,6 +846,81 @@ impl proto::role::Role for Ventilator {
             ],
         };
         due.into_iter().chain([self.mesh.deadline()]).flatten().min()
+    }
+}
+
+/// What is said to and by the clients of a service.
+impl Ventilator {
+    fn admit_client(
+        &mut self,
+        turn: &mut Turn<'_>,
+        link: LinkId,
+        (client, cancels): (String, bool),
+        host: &str,
+    ) {
+        let (Some(clients), Some(peer)) = (&mut self.clients, self.mesh.peer(link)) else { return };
+        clients.join(link, peer, client, cancels);
+        let access = self.plans.access_for(host, clients.is_vacant());
+        self.mesh.welcome(link, Welcome::Access(Box::new(access)), turn.out);
+    }
+
+    /// Units that a client has no credit for end its session: it submits them again.
+    fn submitted(&mut self, turn: &mut Turn<'_>, link: LinkId, submit: Box<Submit>) {
+        let Some(clients) = &mut self.clients else { return };
+        match clients.submits(link, submit) {
+            Some(ask) => turn.request(Request::Queue(ask)),
+            None => {
+                warn!("a client does not keep to its credit; it has to begin anew");
+                self.mesh.overdrawn(turn, link);
+            }
+        }
+    }
+
+    fn client_left(&mut self, turn: &mut Turn<'_>, link: LinkId) {
+        if let Some(clients) = &mut self.clients {
+            clients.left(link).into_iter().for_each(|ask| turn.request(Request::Queue(ask)));
+        }
+        self.say_goodbye(turn, link);
+    }
+
+    fn queue_told(&mut self, turn: &mut Turn<'_>, mut news: News) {
+        let Some(clients) = &mut self.clients else { return };
+        for (link, frame) in clients.told(turn.now, &mut news) {
+            self.mesh.send(link, frame, turn.out);
+        }
+        if self.reading.end().is_none() {
+            self.reading.given(news.next);
+        }
+        if let Some(units) = news.units {
+            self.reading.answered();
+            self.reading.read(units.len() as u64);
+            // What is read too late is left for whoever goes on.
+            if self.reading.end().is_none() {
+                let committed = self.downstream.committed().set();
+                self.downstream.add(FIRST_STAGE, units.without(committed));
+            }
+        }
+        if !news.dead.is_empty() {
+            self.reading.read(news.dead.len() as u64);
+            self.downstream.push(Results { dead: news.dead, ..Results::default() });
+        }
+    }
+
+    fn look_after_clients(&mut self, turn: &mut Turn<'_>) {
+        let Some(clients) = &mut self.clients else { return };
+        clients.overdue(turn.now).into_iter().for_each(|ask| turn.request(Request::Queue(ask)));
+        if clients.looks(turn.now) {
+            let mut stages = 0..self.plans.stage_count();
+            let is_vacant = stages.any(|stage| !self.roster.has_stage(stage));
+            if clients.found(turn.now, is_vacant) {
+                for link in clients.links() {
+                    self.mesh.send(link, Frame::Vacant(is_vacant), turn.out);
+                }
+            }
+        }
+        for (link, credit) in clients.grants() {
+            self.mesh.grant(link, credit, turn.out);
+        }
     }
 }
 

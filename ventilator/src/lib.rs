@@ -29,6 +29,7 @@ mod chronicle;
 #[cfg(feature = "cli")]
 #[cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "the user's own stages"))]
 pub mod cli;
+mod clients;
 mod codes;
 mod commit_rounds;
 pub mod core;
@@ -37,6 +38,10 @@ mod draining;
 pub mod latency;
 pub mod obituary;
 mod plans;
+#[cfg_attr(
+    not(test),
+    expect(clippy::indexing_slicing, reason = "places in values that were checked when they came")
+)]
 pub mod queue;
 mod reading;
 mod request;

@@ -1,4 +1,4 @@
-//! What a worker that asks is told to be.
+//! What a worker that asks is told to be, and a client where to go.
 //!
 //! Owns the stages and what every plan has in common; refuses to know who is there already.
 
@@ -6,6 +6,7 @@ use proto::{
     frame::{Hello, HelloRole, Plan, Refusal},
     limits::Limits,
     plan::{Function, Stage},
+    service::Access,
 };
 
 /// What a ventilator runs.
@@ -91,6 +92,11 @@ impl Plans {
             limits: self.config.limits.clone(),
             carries_input: self.config.carries_input,
         })
+    }
+
+    /// What a client on a machine has to know.
+    pub fn access_for(&self, host: &str, vacant: bool) -> Access {
+        Access { sink: self.sink_for(host), limits: self.config.limits.clone(), vacant }
     }
 
     /// The stage that a worker asks for; the first if it does not.

@@ -27,10 +27,23 @@ pub(crate) struct Reading {
     asked: bool,
     end: Option<End>,
     failed: bool,
+    // Of a service: ids below this one were given. Units are read in another order, so `next` is their
+    // number.
+    given: Option<UnitId>,
 }
 
 impl Reading {
-    /// The unit that is read next.
+    /// Units come from a queue, which gives them out in an order of its own.
+    pub fn read_from_queue(&mut self) {
+        self.given = Some(0);
+    }
+
+    /// The queue has given ids below this one.
+    pub fn given(&mut self, below: UnitId) {
+        self.given = Some(below);
+    }
+
+    /// The unit that is read next; of a queue, how many were read or committed before.
     pub fn next(&self) -> UnitId {
         self.next
     }
@@ -67,7 +80,7 @@ impl Reading {
 
     /// The run ends with what is read.
     pub fn finish(&mut self, drained: bool) -> End {
-        let end = End { units: self.next, drained };
+        let end = End { units: self.given.unwrap_or(self.next), drained };
         self.end = Some(end);
         end
     }
@@ -81,13 +94,24 @@ impl Reading {
         let wanted = !self.asked
             && self.end.is_none()
             && room > 0
-            && (downstream.unit_bytes() as u64) < limits.window_bytes_max
-            && is_short(limits, downstream);
-        wanted.then(|| {
-            self.asked = true;
-            room.min(READ_UNITS)
-        })
+            && (downstream.unit_bytes() as u64) < limits.window_bytes_max;
+        let units = match self.given {
+            _ if !wanted => 0,
+            // What is read may not be overtaken any more.
+            Some(_) => what_is_missing(downstream),
+            None if is_short(limits, downstream) => READ_UNITS,
+            None => 0,
+        };
+        self.asked |= units > 0;
+        (units > 0).then(|| room.min(units))
     }
+}
+
+/// How many units more the workers could be sent at once than are there, twice if there are any.
+fn what_is_missing<W>(downstream: &Downstream<W>) -> u64 {
+    let appetite: usize = downstream.stages().map(Dispatch::appetite).sum();
+    let ready: usize = downstream.stages().map(Dispatch::ready).sum();
+    if ready < appetite { (2 * appetite - ready) as u64 } else { 0 }
 }
 
 /// Whether more could be sent soon than is there.

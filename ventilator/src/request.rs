@@ -1,4 +1,4 @@
-//! What a ventilator asks of its source and its diary, and what comes back.
+//! What a ventilator asks of its source or queue, and of its diary, and what comes back.
 //!
 //! Owns the words between [`crate::core`] and whoever joins it to the world; refuses to do any of it.
 
@@ -10,8 +10,10 @@ use proto::{
     units::Units,
 };
 
+use crate::queue::{Ask, News};
+
 /// What the ventilator asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Request {
     /// Go on reading at this unit; those before are committed. Once, before anything is read.
     Seek {
@@ -24,6 +26,8 @@ pub enum Request {
     Read(u64),
     /// Note what has happened, for those who ask afterwards.
     Note(diary::Event),
+    /// Of a service only, which has a queue instead of a source: what the queue shall do.
+    Queue(Ask),
 }
 
 /// What comes back.
@@ -45,6 +49,8 @@ pub enum Reply {
         /// Nothing follows.
         ended: bool,
     },
+    /// Of a service: what follows from what its queue was asked.
+    Queue(Box<News>),
     /// The source cannot be read further.
     Failed(String),
     /// The source is not the one that the run has read before.

@@ -6,7 +6,7 @@ use proto::{
     diary::{Diary, VENTILATOR_FILE},
     frame::HelloRole,
     net::{
-        driver::{Driver, DriverError, Handle},
+        driver::{Driver, DriverError, Handle, Performed},
         endpoint::{Endpoint, this_host},
         hello::hello,
         key::Key,
@@ -14,6 +14,7 @@ use proto::{
         zeromq::{NetError, SharedContext},
     },
     plan::Stage,
+    role::Effect,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -21,7 +22,8 @@ use thiserror::Error;
 
 use crate::{
     core::{Config, Reply, Request, Ventilator},
-    source::{self, SourceError, SourceSpec},
+    queue::{runner::QueueThread, store::StoreError},
+    source::{self, ServiceSpec, SourceError, SourceSpec},
 };
 
 /// What a ventilator locks in its run directory.
@@ -82,6 +84,12 @@ pub enum RunError {
     /// The sockets failed on the way.
     #[error(transparent)]
     Driver(#[from] DriverError),
+    /// The queue of a service can't be opened.
+    #[error(transparent)]
+    Queue(#[from] StoreError),
+    /// A service keeps what it has accepted.
+    #[error("a service keeps what it has accepted: give it a run directory")]
+    NoRunDir,
     /// Another ventilator has the run directory.
     #[error("the run directory is in use: {0}")]
     Locked(#[from] LockError),
@@ -105,6 +113,9 @@ pub fn run(
         Ok::<_, RunError>(Lock::inherit(&run_dir.join(LOCK))?)
     };
     let _lock = setup.run_dir.as_ref().map(take).transpose()?;
+    if let SourceSpec::Service(spec) = &setup.source {
+        return run_service(setup, spec, context, key, started);
+    }
     let mut spec = setup.source.clone();
     spec.leave_out(setup.own_files.iter().chain(&setup.run_dir).cloned());
     let source = source::open(&spec, setup.run_dir.as_deref())?;
@@ -122,11 +133,67 @@ pub fn run_source(
     key: Option<Key>,
     started: impl FnOnce(Handle<Reply>),
 ) -> Result<i32, RunError> {
+    let driver = driver(setup, context, key)?;
+    let thread = source::spawn(source, setup.carries_input, driver.handle())?;
+    started(driver.handle());
+    let (ventilator, first) = ventilator(setup)?;
+    let mut diary = open_diary(setup)?;
+    let perform = move |request| {
+        match (request, &mut diary) {
+            (Request::Note(event), Some(diary)) => diary.note(event),
+            (Request::Note(_), None) => {}
+            (request, _) => thread.ask(request),
+        }
+        None::<Reply>
+    };
+    Ok(driver.run(ventilator, first, perform)?)
+}
+
+/// Runs the ventilator of a service, whose units come from clients.
+fn run_service(
+    setup: &Setup,
+    spec: &ServiceSpec,
+    context: &SharedContext,
+    key: Option<Key>,
+    started: impl FnOnce(Handle<Reply>),
+) -> Result<i32, RunError> {
+    let run_dir = setup.run_dir.as_ref().ok_or(RunError::NoRunDir)?;
+    let driver = driver(setup, context, key)?;
+    let queue = QueueThread::open(run_dir, spec, driver.handle())??;
+    started(driver.handle());
+    let (mut ventilator, first) = ventilator(setup)?;
+    ventilator.serve_clients();
+    let mut diary = open_diary(setup)?;
+    let perform = move |request| match (request, &mut diary) {
+        (Request::Queue(ask), _) => queue.ask(ask),
+        (Request::Note(event), Some(diary)) => {
+            diary.note(event);
+            Performed::Underway
+        }
+        _ => Performed::Underway,
+    };
+    Ok(driver.run(ventilator, first, perform)?)
+}
+
+/// The sockets of a ventilator.
+fn driver(
+    setup: &Setup,
+    context: &SharedContext,
+    key: Option<Key>,
+) -> Result<Driver<Reply>, RunError> {
     let mut driver = Driver::new(context, key, &setup.limits)?;
     driver.listen(&setup.bind)?;
     driver.advertise(setup.advertise.clone());
-    let thread = source::spawn(source, setup.carries_input, driver.handle())?;
-    started(driver.handle());
+    Ok(driver)
+}
+
+fn open_diary(setup: &Setup) -> io::Result<Option<Diary>> {
+    let diary = |path: &PathBuf| Diary::open(&path.join(VENTILATOR_FILE));
+    setup.run_dir.as_ref().map(diary).transpose()
+}
+
+/// The state machine, and what it begins with.
+fn ventilator(setup: &Setup) -> io::Result<(Ventilator, Vec<Effect<Request>>)> {
     let config = Config {
         stages: setup.stages.clone(),
         limits: setup.limits.clone(),
@@ -142,7 +209,6 @@ pub fn run_source(
         let sink = setup.sink_elsewhere.iter().map(ToString::to_string).collect();
         ventilator.sink_elsewhere(this_host(), sink);
     }
-    let diary = |path: &PathBuf| Diary::open(&path.join(VENTILATOR_FILE));
     if let Some(at) = setup.join_at.as_ref().and_then(shown) {
         ventilator.join_at(at);
     }
@@ -152,16 +218,7 @@ pub fn run_source(
     if let Some(pass) = setup.pass {
         ventilator.steered_with(pass);
     }
-    let mut diary = setup.run_dir.as_ref().map(diary).transpose()?;
-    let perform = move |request| {
-        match (request, &mut diary) {
-            (Request::Note(event), Some(diary)) => diary.note(event),
-            (Request::Note(_), None) => {}
-            (request, _) => thread.ask(request),
-        }
-        None::<Reply>
-    };
-    Ok(driver.run(ventilator, first, perform)?)
+    Ok((ventilator, first))
 }
 
 /// An endpoint as others write it; none where the port is not known beforehand.
@@ -190,7 +247,12 @@ fn digest(setup: &Setup) -> String {
         .iter()
         .map(|stage| (&stage.name, &stage.function, &stage.args, &stage.env))
         .collect();
-    let text = serde_json::to_vec(&(&setup.source, stages, setup.carries_input));
+    // How much may wait for a service is nothing that decides results.
+    let source = match &setup.source {
+        SourceSpec::Service(_) => &SourceSpec::Service(ServiceSpec::default()),
+        source => source,
+    };
+    let text = serde_json::to_vec(&(source, stages, setup.carries_input));
     let digest = Sha256::digest(text.unwrap_or_default());
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

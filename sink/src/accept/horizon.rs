@@ -40,6 +40,8 @@ pub struct Horizon {
     begun_at: u64,
     grown_at: u64,
     unit_bytes: f64,
+    // Units of a service are not sent in the order of their ids: so far ahead of the others one may be.
+    ahead: u64,
 }
 
 impl Horizon {
@@ -55,6 +57,7 @@ impl Horizon {
             begun_at: committed,
             grown_at: committed,
             unit_bytes: 0.0,
+            ahead: 0,
         }
     }
 
@@ -71,7 +74,12 @@ impl Horizon {
 
     /// Units below this one have been let be sent, by this sink or by those before it.
     pub fn takes_below(&self) -> UnitId {
-        self.told.max(self.promised)
+        self.told.max(self.promised).saturating_add(self.ahead)
+    }
+
+    /// Units are not sent in the order of their ids: of so many that wait any may be.
+    pub fn reach_ahead(&mut self, units: u64) {
+        self.ahead = units;
     }
 
     /// Workers have so many units open at once, and want as many to go on with: a smaller window

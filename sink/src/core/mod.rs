@@ -7,6 +7,7 @@
 //! - [`resume_point`]: where a run stands when its sink starts
 
 mod awaited;
+mod clients;
 mod ending;
 pub mod requests;
 pub mod resume_point;

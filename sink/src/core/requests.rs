@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use proto::{
     frame::{Failing, PeerId, Tally},
+    role::LinkId,
+    service::{IdRange, Outcomes},
     turned_away::TurnedAway,
+    unit::UnitId,
 };
 
 use crate::accept::entry::Entry;
@@ -44,6 +47,21 @@ pub enum Request {
         /// How many units there were, unless the run only pauses.
         units: Option<u64>,
     },
+    /// A client waits for the outcomes of these units; ids from `below` on were never let be worked on.
+    Await {
+        /// Its session.
+        link: LinkId,
+        /// Which units.
+        units: Vec<IdRange>,
+        /// So far ids go.
+        below: UnitId,
+    },
+    /// A client has the outcomes of these units.
+    Fetched(Vec<IdRange>),
+    /// A client is gone.
+    ClientLeft(LinkId),
+    /// Time has passed: what was kept long enough may go.
+    Expire,
     /// The run is over: tell people about it.
     Conclude(Box<Conclusion>),
 }
@@ -91,6 +109,10 @@ pub enum Reply {
     Concluded(String),
     /// In this stage every unit has failed since this sink began, or none does so any more.
     Failing(Option<Failing>),
+    /// A client is told what became of units. All of that is safe.
+    Outcomes(LinkId, Box<Outcomes>),
+    /// So many outcomes are kept for clients, and take so many bytes.
+    Kept(u64, u64),
     /// The reader of the output has gone.
     ReaderGone,
     /// Recording has failed, and cannot be tried again.

@@ -29,6 +29,7 @@ use tracing::{error, info, warn};
 
 use super::{
     awaited::Awaited,
+    clients::Clients,
     ending::{Ending, Phase},
     requests::{Conclusion, Reply, Request, exit},
     resume_point::ResumePoint,
@@ -51,6 +52,8 @@ type Turn<'a> = role::Turn<'a, Effect<Request>>;
 enum Sender {
     /// A ventilator that was welcomed.
     Ventilator,
+    /// One of a service.
+    Client,
     /// Anybody else with a session.
     Other,
 }
@@ -88,6 +91,8 @@ pub struct Sink {
     // Workers that have said goodbye, and wait to hear that everything that they sent is recorded.
     leavers: Vec<LinkId>,
     observers: Observers,
+    // Of a service.
+    clients: Option<Clients>,
 
     ending: Ending,
 }
@@ -129,6 +134,7 @@ impl Sink {
             lonely: Patience::default(),
             leavers: Vec::new(),
             observers: Observers::default(),
+            clients: None,
             ending: Ending::new(run.units),
             run,
             limits,
@@ -137,6 +143,12 @@ impl Sink {
         // A sink that died between the last commit and its goodbyes has only these to do.
         sink.close_if_all(&mut Turn::new(Time::default(), &mut out));
         (sink, out)
+    }
+
+    /// Units come from clients, who fetch their outcomes here; so many may wait for their turn.
+    pub fn serve_clients(&mut self, queue_units_max: u64) {
+        self.clients = Some(Clients::default());
+        self.horizon.reach_ahead(queue_units_max.max(self.run.window_units.unwrap_or_default()));
     }
 
     /// Units that wait for the recorder, and their bytes.
@@ -175,7 +187,13 @@ impl Sink {
     }
 
     fn sender(&self, link: LinkId) -> Sender {
-        if self.ventilators.contains(&link) { Sender::Ventilator } else { Sender::Other }
+        match link {
+            ventilator if self.ventilators.contains(&ventilator) => Sender::Ventilator,
+            client if self.clients.as_ref().is_some_and(|clients| clients.has(client)) => {
+                Sender::Client
+            }
+            _ => Sender::Other,
+        }
     }
 
     /// What a frame means: who sent it and what it is decide that, here and nowhere else. Those that
@@ -195,8 +213,18 @@ impl Sink {
             }
             (Sender::Ventilator, Frame::Tally(tally)) => self.ending.tally = Some(*tally),
             (Sender::Ventilator, Frame::Bye) => self.ventilator_leaves(link, turn),
+            (Sender::Client, Frame::Await(units)) => {
+                let below = self.takes_below();
+                turn.request(Request::Await { link, units, below });
+            }
+            (Sender::Client, Frame::Fetched(units)) => turn.request(Request::Fetched(units)),
+            (Sender::Client, Frame::Bye) => {
+                self.client_left(link, turn);
+                self.mesh.send(link, Frame::Bye, turn.out);
+                self.mesh.hang_up(link, turn.out);
+            }
             (Sender::Other, Frame::Bye) => self.leavers.push(link),
-            (Sender::Ventilator | Sender::Other, _) => {}
+            (Sender::Ventilator | Sender::Client | Sender::Other, _) => {}
         }
     }
 
@@ -242,7 +270,13 @@ impl Sink {
                 self.mesh.welcome(link, Welcome::Peer, turn.out);
                 self.intake.join(link);
             }
-            HelloRole::Client { .. } => self.mesh.refuse(link, Refusal::NoService, turn.out),
+            HelloRole::Client { .. } => match &mut self.clients {
+                Some(clients) => {
+                    clients.join(link);
+                    self.mesh.welcome(link, Welcome::Peer, turn.out);
+                }
+                None => self.mesh.refuse(link, Refusal::NoService, turn.out),
+            },
             HelloRole::Observer => {
                 self.mesh.welcome(link, Welcome::Peer, turn.out);
                 self.observers.join(link);
@@ -357,6 +391,7 @@ impl Sink {
         self.intake.leave(link);
         self.leavers.retain(|leaver| *leaver != link);
         self.observers.leave(link);
+        self.client_left(link, turn);
         let was_one = self.lose_ventilator(link);
         self.forget_end_of_others();
         if !was_one || !self.ventilators.is_empty() {
@@ -374,6 +409,12 @@ impl Sink {
                 warn!(?loss, "lost the ventilator; waiting for it");
             }
             Phase::Concluding | Phase::Concluded => {}
+        }
+    }
+
+    fn client_left(&mut self, link: LinkId, turn: &mut Turn<'_>) {
+        if self.clients.as_mut().is_some_and(|clients| clients.leave(link)) {
+            turn.request(Request::ClientLeft(link));
         }
     }
 
@@ -435,6 +476,14 @@ impl Sink {
             Reply::Closed => self.closed(turn),
             Reply::Concluded(summary) => self.concluded(&summary, turn),
             Reply::Failing(failing) => self.failing = failing,
+            Reply::Outcomes(link, outcomes) => {
+                self.mesh.send(link, Frame::Outcomes(outcomes), turn.out);
+            }
+            Reply::Kept(units, bytes) => {
+                if let Some(clients) = &mut self.clients {
+                    clients.keeps(units, bytes);
+                }
+            }
             Reply::ReaderGone => self.drain(turn),
             Reply::Failed(problem) => {
                 error!(%problem, "cannot record any further");
@@ -516,6 +565,7 @@ impl Sink {
             committed: self.run.committed.len(),
             dead: self.run.dead,
             failing: self.failing.clone(),
+            service: self.clients.as_ref().map(Clients::standing),
             ..Report::default()
         }
     }
@@ -585,6 +635,9 @@ impl Sink {
             turn.request(Request::LogWaiting);
         }
         self.let_go(turn);
+        if self.clients.as_mut().is_some_and(|clients| clients.is_due(turn.now)) {
+            turn.request(Request::Expire);
+        }
         for (link, credit) in self.intake.grants() {
             self.mesh.grant(link, credit, turn.out);
         }
@@ -660,7 +713,8 @@ impl role::Role for Sink {
         let report = self.observers.deadline();
         let gives_up = self.ending.gives_up_at(self.patience());
         let (late, awaited) = (self.pending.late_at(), self.awaited.due());
-        [self.mesh.deadline(), report, gives_up, late, awaited, self.lonely.due()]
+        let clients = self.clients.as_ref().map(Clients::due);
+        [self.mesh.deadline(), report, gives_up, late, awaited, self.lonely.due(), clients]
             .into_iter()
             .flatten()
             .min()

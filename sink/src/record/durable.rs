@@ -61,6 +61,8 @@ pub(super) struct Durable {
     /// How many duplicates the log knows of.
     duplicates: u64,
     deferred: Deferred,
+    /// All outcomes are logged, since more than the outputs needs them.
+    logs_all: bool,
 }
 
 impl Durable {
@@ -73,7 +75,20 @@ impl Durable {
     ) -> Result<Self, RecordError> {
         let diary = Diary::open(&run_dir.path().join(SINK_FILE))?;
         let diary = Arc::new(Mutex::new(diary));
-        Ok(Self { run_dir, diary, log, config, duplicates, deferred: Deferred::default() })
+        Ok(Self {
+            run_dir,
+            diary,
+            log,
+            config,
+            duplicates,
+            deferred: Deferred::default(),
+            logs_all: false,
+        })
+    }
+
+    /// From here on all outcomes are in the log, be there few or many bytes.
+    pub(super) fn log_all(&mut self) {
+        self.logs_all = true;
     }
 
     /// Writes batches to log and outputs; what has to be synced before they are safe, and what may be
@@ -93,7 +108,7 @@ impl Durable {
             logged::append_duplicates(&mut self.log, duplicates);
         }
         let may_wait = !self.deferred.must_be_logged();
-        let mut job = if ledger.can_be_the_log(&entries, may_wait) {
+        let mut job = if !self.logs_all && ledger.can_be_the_log(&entries, may_wait) {
             self.write_outputs_first(entries, ledger)?
         } else {
             self.write_log_first(entries, ledger)?

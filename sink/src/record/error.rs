@@ -42,6 +42,9 @@ pub enum RecordError {
     /// What has failed can't be put back.
     #[error(transparent)]
     Retry(#[from] RetryError),
+    /// The outcomes that are kept for clients can't be read or written.
+    #[error("cannot keep outcomes for clients: {0}")]
+    Outcomes(#[from] rusqlite::Error),
     /// No thread could be made.
     #[error("cannot start: {0}")]
     Io(#[from] io::Error),

@@ -1,6 +1,6 @@
 //! What a record of the commit log says.
 //!
-//! Owns the forms of the three kinds of records and how they are told apart; refuses to know when
+//! Owns the forms of the four kinds of records and how they are told apart; refuses to know when
 //! one is written. Whatever is none of them is passed over, so that a log of a later version does
 //! no harm.
 #![cfg_attr(
@@ -8,6 +8,7 @@
     expect(clippy::expect_used, reason = "types of its own have a MessagePack form")
 )]
 
+use proto::service::IdRange;
 use serde::Deserialize;
 
 use super::log::Log;
@@ -23,6 +24,8 @@ pub enum Record {
     Entries(Vec<Entry>),
     /// A number: how many duplicates were discarded in all.
     Duplicates(u64),
+    /// A list of pairs: outcomes that their clients have.
+    Fetched(Vec<IdRange>),
     /// A map: the outputs hold, durably, everything before it but what waits for an earlier one.
     Checkpoint(Box<Checkpoint>),
 }
@@ -33,7 +36,10 @@ impl Record {
         if Self::is_checkpoint(bytes) {
             return decode(bytes).map(Self::Checkpoint);
         }
-        decode(bytes).map(Self::Entries).or_else(|| decode(bytes).map(Self::Duplicates))
+        decode(bytes)
+            .map(Self::Entries)
+            .or_else(|| decode(bytes).map(Self::Duplicates))
+            .or_else(|| decode(bytes).map(Self::Fetched))
     }
 
     /// Whether it may be a checkpoint: told by its first byte, so that others need not be read.
@@ -60,6 +66,13 @@ pub fn append_entries<'a>(log: &mut Log, entries: impl Iterator<Item = &'a Entry
 pub fn append_duplicates(log: &mut Log, duplicates: u64) {
     log.append_with(|buffer| {
         rmp_serde::encode::write(buffer, &duplicates).expect("a number has a MessagePack form");
+    });
+}
+
+/// Appends which outcomes their clients have.
+pub fn append_fetched(log: &mut Log, units: &[IdRange]) {
+    log.append_with(|buffer| {
+        rmp_serde::encode::write(buffer, units).expect("numbers have a MessagePack form");
     });
 }
 

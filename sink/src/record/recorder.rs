@@ -5,18 +5,21 @@
 //! `durable`'s; a run that keeps nothing answers for what is written. Refuses to
 //! judge what is new.
 
-use std::io;
+use std::{io, time::Instant};
 
 use proto::{
     causes::with_causes,
     net::driver::{Handle, JobQueue, Performed, Runner},
+    role::LinkId,
+    service::IdRange,
+    unit::UnitId,
 };
 
 use super::{
     carried::CarriedCounts,
     durable::{Durable, recorded},
     error::RecordError,
-    in_place,
+    in_place, logged,
     resume::{Resumed, WINDOW, resume},
     retry,
     run_dir::RunDir,
@@ -32,6 +35,7 @@ use crate::{
         resume_point::ResumePoint,
     },
     ledger::Ledger,
+    outcomes::{Outcomes, answers::Answers},
     report::{joblog::JobLog, manifest, summarise::summarise, summary::Summary},
     waiting::place::beside,
 };
@@ -39,6 +43,8 @@ use crate::{
 /// A checkpoint is made when the log has grown by this much, and by several times what it costs.
 const CHECKPOINT_BYTES: u64 = 64 << 20;
 const CHECKPOINT_RATIO: u64 = 8;
+/// The same for a service.
+const SERVICE_CHECKPOINT_BYTES: u64 = 16 << 20;
 
 /// Where outcomes are recorded.
 pub struct Recorder {
@@ -52,23 +58,38 @@ pub struct Recorder {
     // The widest window that a sink of this run has had, as it is recorded.
     window_units: u64,
     joblog: Option<JobLog>,
-    // In a run that keeps nothing it has nothing to do.
-    syncer: Option<JobQueue<Syncer>>,
+    // Of a service: what is kept for its clients, and since when this sink is there.
+    outcomes: Option<Outcomes>,
+    since: Instant,
+    syncing: Syncing,
+}
+
+/// Who makes safe what was written.
+enum Syncing {
+    /// Nobody: the run keeps nothing.
+    Nobody,
+    /// A thread of its own, while the next outcomes are written.
+    Apart(JobQueue<Syncer>),
+    /// The recorder itself, since nothing is synced.
+    Here(Box<Syncer>),
 }
 
 /// The way to where outcomes are recorded.
 pub struct RecorderThread {
     queue: JobQueue<Recorder>,
-    durable: bool,
+    // Nobody knows how long a disk takes.
+    syncs: bool,
 }
 
 impl RecorderThread {
     /// Does what the sink asks, sooner or later.
     pub fn perform(&self, request: Request) -> Performed<Reply> {
         let size = match &request {
-            // Nobody knows how long a disk takes.
-            Request::Record { entries, .. } if !self.durable => {
+            Request::Record { entries, .. } if !self.syncs => {
                 Some(entries.iter().map(|entry| entry.count).sum())
+            }
+            Request::Await { units, .. } | Request::Fetched(units) if !self.syncs => {
+                Some(units.len() as u64)
             }
             _ => None,
         };
@@ -117,7 +138,9 @@ impl Recorder {
             failed: false,
             window_units: 0,
             joblog,
-            syncer: None,
+            outcomes: None,
+            since: Instant::now(),
+            syncing: Syncing::Nobody,
         })
     }
 
@@ -144,7 +167,10 @@ impl Recorder {
             resumed = resume(config, carries_input, durable.run_dir, draw, &mut terms)?;
         }
         resumed.settle_version()?;
-        let Resumed { ledger, durable, carried, point } = resumed;
+        let Resumed { ledger, mut durable, carried, outcomes, point } = resumed;
+        if outcomes.is_some() {
+            durable.log_all();
+        }
         let joblog = open_joblog(&terms)?;
         let mut recorder = Self {
             duplicates: carried.duplicates(0),
@@ -155,7 +181,9 @@ impl Recorder {
             failed: false,
             window_units: point.window_units.unwrap_or_default(),
             joblog,
-            syncer: None,
+            outcomes,
+            since: Instant::now(),
+            syncing: Syncing::Nobody,
         };
         // From here on the outputs hold what the log does; a kill in the next moment finds both.
         recorder.checkpoint()?;
@@ -167,12 +195,16 @@ impl Recorder {
     /// # Errors
     /// When no thread can be made.
     pub fn start(mut self, handle: Handle<Reply>) -> io::Result<RecorderThread> {
-        let durable = self.durable.is_some();
+        let in_memory = self.outcomes.as_ref().is_some_and(Outcomes::in_memory);
         if let Some(Durable { diary, .. }) = &self.durable {
             let syncer = Syncer::new(diary.clone());
-            self.syncer = Some(JobQueue::start("syncer", syncer, handle.clone())?);
+            self.syncing = match in_memory {
+                true => Syncing::Here(Box::new(syncer.writing_only())),
+                false => Syncing::Apart(JobQueue::start("syncer", syncer, handle.clone())?),
+            };
         }
-        Ok(RecorderThread { queue: JobQueue::start("recorder", self, handle)?, durable })
+        let syncs = matches!(self.syncing, Syncing::Apart(_));
+        Ok(RecorderThread { queue: JobQueue::start("recorder", self, handle)?, syncs })
     }
 
     /// Batches that wait together are recorded together.
@@ -204,7 +236,24 @@ impl Recorder {
     ) -> Result<(), RecordError> {
         match request {
             Request::Record { .. } => {}
-            Request::LogWaiting => self.log_waiting(),
+            Request::LogWaiting => self.log_waiting(replies),
+            Request::Await { link, units, below } => {
+                self.answer_client(link, units, below, replies)?;
+            }
+            Request::Fetched(units) => self.fetched(units),
+            Request::ClientLeft(link) => {
+                if let Some(outcomes) = &mut self.outcomes {
+                    outcomes.left(link);
+                }
+            }
+            Request::Expire => {
+                let here = self.here();
+                if let Some(outcomes) = &mut self.outcomes {
+                    outcomes.expire(here)?;
+                    let (units, bytes) = outcomes.weight();
+                    replies.push(Reply::Kept(units, bytes));
+                }
+            }
             Request::Begin { ventilator, committed, plan, stages, window_units } => {
                 let is_new = self.carried.joined(ventilator, committed);
                 let is_wider = window_units > self.window_units;
@@ -247,9 +296,13 @@ impl Recorder {
             replies.extend(told_besides(&mut self.ledger));
             return Ok(());
         };
+        let kept = self.outcomes.as_ref().map(|_| {
+            batches.iter().flat_map(|(_, entries)| entries.iter().cloned()).collect::<Vec<_>>()
+        });
         let mut job = durable.write(batches, self.duplicates, &mut self.ledger)?;
         job.replies.extend(told_besides(&mut self.ledger));
-        self.sync(job);
+        job.replies.extend(self.tell_clients(kept.unwrap_or_default()));
+        self.sync(job, replies);
         if self.is_checkpoint_due() {
             self.checkpoint()?;
             let durable = self.durable.as_mut();
@@ -259,18 +312,65 @@ impl Recorder {
     }
 
     /// Has what was written made safe, and answered for then.
-    fn sync(&mut self, mut job: SyncJob) {
+    fn sync(&mut self, mut job: SyncJob, replies: &mut Vec<Reply>) {
         job.events.extend(self.ledger.take_unwritable());
-        if let Some(syncer) = self.syncer.as_ref().filter(|_| !job.is_empty()) {
-            syncer.perform(SyncRequest::Sync(Box::new(job)), None);
+        if job.is_empty() {
+            return;
+        }
+        match &mut self.syncing {
+            Syncing::Nobody => {}
+            Syncing::Apart(syncer) => {
+                syncer.perform(SyncRequest::Sync(Box::new(job)), None);
+            }
+            Syncing::Here(syncer) => replies.extend(syncer.run_here(job)),
         }
     }
 
     /// Logs what waits for an earlier outcome in memory only, if anything does.
-    fn log_waiting(&mut self) {
+    fn log_waiting(&mut self, replies: &mut Vec<Reply>) {
         let durable = self.durable.as_mut();
         if let Some(job) = durable.and_then(|durable| durable.log_waiting(&self.ledger)) {
-            self.sync(job);
+            self.sync(job, replies);
+        }
+    }
+
+    /// Milliseconds since this sink is there.
+    fn here(&self) -> u64 {
+        u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Keeps outcomes for the clients of a service; what those are told that wait for them.
+    fn tell_clients(&mut self, entries: Vec<Entry>) -> Vec<Reply> {
+        let here = self.here();
+        let Some(outcomes) = &mut self.outcomes else { return Vec::new() };
+        let mut answers = Answers::default();
+        entries.into_iter().for_each(|entry| outcomes.take(here, entry, &mut answers));
+        told(&mut answers)
+    }
+
+    /// What a client asks for may have been written a moment ago, so the answer leaves when that is safe.
+    fn answer_client(
+        &mut self,
+        link: LinkId,
+        units: Vec<IdRange>,
+        below: UnitId,
+        replies: &mut Vec<Reply>,
+    ) -> Result<(), RecordError> {
+        let Some(outcomes) = &mut self.outcomes else { return Ok(()) };
+        let mut answers = Answers::default();
+        for units in units {
+            outcomes.asked(link, units, (self.ledger.taken(), below), &mut answers)?;
+        }
+        let job = SyncJob { replies: told(&mut answers), ..SyncJob::default() };
+        self.sync(job, replies);
+        Ok(())
+    }
+
+    fn fetched(&mut self, units: Vec<IdRange>) {
+        if let (Some(outcomes), Some(durable)) = (&mut self.outcomes, &mut self.durable) {
+            // It travels with what is written next: a sink that does not know it keeps them for longer.
+            logged::append_fetched(&mut durable.log, &units);
+            units.into_iter().for_each(|units| outcomes.fetched(units));
         }
     }
 
@@ -278,13 +378,24 @@ impl Recorder {
         let cost = self.ledger.aggregates().size_hint() as u64 * CHECKPOINT_RATIO;
         let logged = self.durable.as_ref().map_or(0, |durable| durable.log.bytes());
         // Runs that were read to their end take room until then.
-        logged.max(self.ledger.retired_bytes()) > CHECKPOINT_BYTES.max(cost)
+        let most = match self.outcomes {
+            // What clients have not fetched is in memory until then.
+            Some(_) => SERVICE_CHECKPOINT_BYTES,
+            None => CHECKPOINT_BYTES,
+        };
+        logged.max(self.ledger.retired_bytes()) > most.max(cost)
     }
 
     /// Makes everything safe where it belongs, and starts the log anew.
     fn checkpoint(&mut self) -> Result<(), RecordError> {
-        if self.syncer.as_ref().is_some_and(|syncer| !syncer::settle(syncer)) {
+        if let Syncing::Apart(syncer) = &self.syncing
+            && !syncer::settle(syncer)
+        {
             return Err(RecordError::NotSafe);
+        }
+        let here = self.here();
+        if let Some(outcomes) = &mut self.outcomes {
+            outcomes.put_away(here)?;
         }
         let Some(durable) = &mut self.durable else { return Ok(()) };
         durable.checkpoint(&mut self.ledger)
@@ -365,6 +476,12 @@ impl Recorder {
         )?;
         Ok(durable.run_dir.record("finished", &true)?)
     }
+}
+
+/// What clients are told.
+fn told(answers: &mut Answers) -> Vec<Reply> {
+    let told = answers.take().into_iter();
+    told.map(|(link, outcomes)| Reply::Outcomes(link, Box::new(outcomes))).collect()
 }
 
 /// What is said, once, when the reader of the output has left, and when a stage fails with every unit.

@@ -22,6 +22,7 @@ use crate::{
     config::SinkConfig,
     core::resume_point::ResumePoint,
     ledger::{Ledger, checkpoint::Checkpoint},
+    outcomes::{Outcomes, Retention, answers::Answers},
     output::claim::Existing,
 };
 
@@ -33,6 +34,8 @@ pub(super) struct Resumed {
     pub(super) ledger: Ledger,
     pub(super) durable: Durable,
     pub(super) carried: CarriedCounts,
+    /// Of a service: what is kept for its clients.
+    pub(super) outcomes: Option<Outcomes>,
     pub(super) point: ResumePoint,
 }
 
@@ -81,7 +84,9 @@ pub(super) fn resume(
     ledger.overflow_to_kept(memory_bytes_max, folder, &marks, waiting_bytes_max)?;
     prepare(&mut ledger, &run_dir)?;
     let mut carried: CarriedCounts = run_dir.fact("lives")?.unwrap_or_default();
-    let log = replay(&run_dir, segment, &mut ledger, &mut carried)?;
+    let open = |retention: Retention| Outcomes::open(run_dir.path(), retention);
+    let mut outcomes = terms.retention.clone().map(open).transpose()?;
+    let log = replay(&run_dir, segment, &mut ledger, &mut carried, &mut outcomes)?;
     let point = ResumePoint {
         run,
         epoch,
@@ -93,7 +98,7 @@ pub(super) fn resume(
         units: run_dir.fact("units")?,
     };
     let durable = Durable::new(run_dir, log, digest, carried.duplicates(0))?;
-    Ok(Resumed { ledger, durable, carried, point })
+    Ok(Resumed { ledger, durable, carried, outcomes, point })
 }
 
 /// The checkpoint that the run directory knows.
@@ -133,14 +138,26 @@ fn replay(
     segment: u64,
     ledger: &mut Ledger,
     carried: &mut CarriedCounts,
+    outcomes: &mut Option<Outcomes>,
 ) -> Result<Log, RecordError> {
     let mut replayed = Ok(());
+    // No client is here yet.
+    let mut nobody = Answers::default();
     let log =
         Log::open(COMMIT_LOG, run_dir.path(), segment, |record| match Record::read(record) {
             // What the last checkpoint covers is passed over.
             Some(Record::Entries(entries)) if replayed.is_ok() => {
+                if let Some(outcomes) = outcomes {
+                    let entries = entries.iter().cloned();
+                    entries.for_each(|entry| outcomes.take(0, entry, &mut nobody));
+                }
                 // A log may hold more than memory does.
                 replayed = ledger.take(entries).and_then(|_| Ok(ledger.make_room()?));
+            }
+            Some(Record::Fetched(units)) => {
+                if let Some(outcomes) = outcomes {
+                    units.into_iter().for_each(|units| outcomes.fetched(units));
+                }
             }
             Some(Record::Duplicates(duplicates)) => carried.inherit_duplicates(duplicates),
             _ => {}

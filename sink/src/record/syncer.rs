@@ -66,18 +66,31 @@ pub fn note(diary: &SharedDiary, events: Vec<Event>) {
 /// Who does it.
 pub struct Syncer {
     diary: SharedDiary,
+    // Against a kill everything is safe that the system has.
+    writes_only: bool,
     failed: bool,
 }
 
 impl Syncer {
     /// Notes in that diary what is safe.
     pub fn new(diary: SharedDiary) -> Self {
-        Self { diary, failed: false }
+        Self { diary, writes_only: false, failed: false }
+    }
+
+    /// Hands everything to the system, and syncs nothing.
+    pub fn writing_only(self) -> Self {
+        Self { writes_only: true, ..self }
+    }
+
+    /// Does this at once; what may be said then.
+    pub fn run_here(&mut self, job: SyncJob) -> Vec<Reply> {
+        self.run(vec![SyncRequest::Sync(Box::new(job))])
     }
 
     fn sync(&mut self, jobs: Vec<SyncJob>) -> Result<Vec<Reply>, RecordError> {
         // One sync is enough for all that was written before it.
-        if let Some(output) = jobs.iter().rev().find_map(|job| job.output.as_ref()) {
+        let outputs = jobs.iter().rev().filter(|_| !self.writes_only);
+        if let Some(output) = outputs.filter_map(|job| job.output.as_ref()).next() {
             output.sync()?;
         }
         let mut last = None;
@@ -87,7 +100,7 @@ impl Syncer {
                 last = Some(appended);
             }
         }
-        last.map_or(Ok(()), Appended::sync)?;
+        last.filter(|_| !self.writes_only).map_or(Ok(()), Appended::sync)?;
         let mut replies = Vec::new();
         for job in jobs {
             note(&self.diary, job.events);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use proto::limits::Limits;
 
 use crate::{
+    outcomes::Retention,
     output::{claim::Claim, error::OutputError, tail::require_folder},
     report::{joblog::JobLogSpec, summary::Summary},
 };
@@ -22,6 +23,8 @@ pub struct Terms {
     pub summary: Option<PathBuf>,
     /// Where a line for each unit goes, if anywhere.
     pub joblog: Option<JobLogSpec>,
+    /// Of a service: how long outcomes are kept for its clients.
+    pub retention: Option<Retention>,
     /// Who is told at the end.
     pub told: Told,
 }

@@ -85,6 +85,7 @@ fn open(folder: &Path) -> Result<(Recorder, ResumePoint), RecordError> {
 fn open_with(folder: &Path, memory_bytes_max: u64) -> Result<(Recorder, ResumePoint), RecordError> {
     let run_dir = RunDir::open(&folder.join("run")).unwrap();
     let terms = Terms {
+        retention: None,
         room: Room { memory_bytes_max, waiting_bytes_max: 1 << 30 },
         claim: Claim::default(),
         summary: None,

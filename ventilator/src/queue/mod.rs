@@ -9,12 +9,15 @@
 //! - [`order`]: whose turn it is
 //! - [`numbers`]: which client was given which tickets
 //! - [`record`], [`store`], `disk`: what is written down, and where
+//! - `runner`: all of it on a thread
 
 #[cfg(feature = "cli")]
 pub mod disk;
 pub mod numbers;
 pub mod order;
 pub mod record;
+#[cfg(feature = "cli")]
+pub mod runner;
 pub mod store;
 
 use std::{

@@ -123,7 +123,7 @@ impl Numbers {
     }
 
     /// How many clients are remembered.
-    pub fn len(&self) -> usize {
+    pub fn clients(&self) -> usize {
         self.clients.len()
     }
 }
@@ -173,7 +173,7 @@ mod tests {
         numbers.heard("a", 3, 8);
         assert_eq!(numbers.look_up("a", 3..4), [Part::Used(3..4)], "it never knows less");
         numbers.forget_before(8);
-        assert_eq!(numbers.len(), 1);
+        assert_eq!(numbers.clients(), 1);
         numbers.forget_before(9);
         assert_eq!(numbers.look_up("a", 2..11), [Part::New(2..11)]);
     }

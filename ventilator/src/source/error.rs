@@ -9,6 +9,9 @@ use super::digests::Difference;
 /// Why a source can't be read.
 #[derive(Debug, Error)]
 pub enum SourceError {
+    /// There is nothing to read.
+    #[error("clients submit the units of a service, so there is no source to read")]
+    Service,
     /// The file can't be opened or read.
     #[error("{}: {source}", path.display())]
     Io {

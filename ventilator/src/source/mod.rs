@@ -46,7 +46,7 @@ pub use files::Files;
 pub use grown::{Growth, GrowthError, growth};
 pub use pattern::{Pattern, PatternError};
 pub use reader::{SourceThread, spawn};
-pub use spec::{DelimiterError, SourceSpec, SourceSpecError, delimiter};
+pub use spec::{Accept, DelimiterError, ServiceSpec, SourceSpec, SourceSpecError, delimiter};
 pub use values::Source;
 
 /// Opens a source.
@@ -61,6 +61,7 @@ pub fn open(spec: &SourceSpec, run_dir: Option<&Path>) -> Result<Box<dyn Source>
         SourceSpec::Range { from, to, step } => {
             return Ok(Box::new(range::Range::new(*from, *to, *step)));
         }
+        SourceSpec::Service(_) => return Err(SourceError::Service),
         SourceSpec::Stdin => {
             let name = Path::new("standard input");
             let stdin = feed::Feed::stdin().map_err(|source| io_error(name, source))?;

@@ -52,7 +52,7 @@ fn serve(
     let mut next: UnitId = 0;
     for request in requests {
         let outcome = match request {
-            Request::Note(_) => Ok(None),
+            Request::Note(_) | Request::Queue(_) => Ok(None),
             Request::Seek { run, unit } => source.go_on(run, unit).map(|()| {
                 next = unit;
                 None

@@ -59,6 +59,43 @@ pub enum SourceSpec {
     },
     /// The lines of standard input, as strings.
     Stdin,
+    /// What clients submit, whenever they like.
+    Service(ServiceSpec),
+}
+
+/// How a service takes in what clients submit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceSpec {
+    /// When a client is told that a unit is accepted.
+    pub accept: Accept,
+    /// Units that wait, at most.
+    pub queue_units_max: u64,
+    /// Bytes of their values, at most.
+    pub queue_bytes_max: u64,
+    /// Milliseconds after which a client that was not heard is forgotten, with its numbers.
+    pub retain_ms: u64,
+}
+
+/// When a client is told that a unit is accepted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Accept {
+    /// Once it is safe on disk.
+    #[default]
+    Durable,
+    /// Once the system has it: a kill of any process loses nothing, a loss of power may.
+    Memory,
+}
+
+impl Default for ServiceSpec {
+    fn default() -> Self {
+        Self {
+            accept: Accept::default(),
+            queue_units_max: 1_000_000,
+            queue_bytes_max: 1 << 30,
+            retain_ms: 3_600_000,
+        }
+    }
 }
 
 /// Why a `--source` was refused.
@@ -66,7 +103,7 @@ pub enum SourceSpec {
 pub enum SourceSpecError {
     /// The word before the colon is no source.
     #[error(
-        "no source is called `{kind}`; there are range:A..B, lines:FILE, jsonl:FILE, csv:FILE, files:GLOB and stdin"
+        "no source is called `{kind}`; there are range:A..B, lines:FILE, jsonl:FILE, csv:FILE, files:GLOB, stdin and service"
     )]
     Kind {
         /// The word.
@@ -110,7 +147,7 @@ impl SourceSpec {
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::Lines { path } | Self::Jsonl { path } | Self::Csv { path, .. } => Some(path),
-            Self::Range { .. } | Self::Files { .. } | Self::Stdin => None,
+            Self::Range { .. } | Self::Files { .. } | Self::Stdin | Self::Service(_) => None,
         }
     }
 
@@ -130,6 +167,7 @@ impl SourceSpec {
             Self::Range { from, to, step: 1 } => return format!("range {from} to {to}"),
             Self::Range { from, to, step } => return format!("range {from} to {to} step {step}"),
             Self::Stdin => return "lines of stdin".into(),
+            Self::Service(_) => return "what clients submit".into(),
             Self::Lines { .. } => "lines of",
             Self::Jsonl { .. } => "values of",
             Self::Csv { .. } => "rows of",
@@ -148,6 +186,8 @@ impl SourceSpec {
                 *path = short.into()
             }
             (Self::Files { glob, folder, .. }, Some(short)) => (*glob, *folder) = (short, None),
+            // How much may wait is nothing that decides results.
+            (Self::Service(spec), _) => *spec = ServiceSpec::default(),
             _ => {}
         }
         // Plain fields have a JSON form, always.
@@ -226,6 +266,7 @@ impl FromStr for SourceSpec {
                 pattern.map(|_| Self::files(rest))?
             }
             "stdin" | "-" => Self::Stdin,
+            "service" => Self::Service(ServiceSpec::default()),
             _ => return Err(SourceSpecError::Kind { kind: kind.into() }),
         })
     }
@@ -247,6 +288,7 @@ mod tests {
         assert_eq!("range:1..1_000".parse(), Ok(SourceSpec::Range { from: 1, to: 1000, step: 1 }));
         assert_eq!("lines:a:b".parse(), Ok(SourceSpec::Lines { path: "a:b".into() }));
         assert_eq!("stdin".parse(), Ok(SourceSpec::Stdin));
+        assert_eq!("service".parse(), Ok(SourceSpec::Service(ServiceSpec::default())));
     }
 
     #[test]

@@ -136,6 +136,11 @@ impl Dispatch {
         self.stocks.ready_units()
     }
 
+    /// Units in the next parcel of each worker, all together.
+    pub fn appetite(&self) -> usize {
+        self.workers.iter().map(|(_, peer)| peer.sizing.units()).sum()
+    }
+
     /// Bytes of their values.
     pub fn ready_bytes(&self) -> usize {
         self.stocks.ready_bytes()
