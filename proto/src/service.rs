@@ -150,7 +150,7 @@ pub enum CancelState {
 }
 
 /// What a service has, for observers.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
     /// Clients that are there.
     pub clients: u32,

@@ -121,6 +121,9 @@ pub struct Hopeless(Option<(When, u64)>);
 const HOPELESS: u64 = 20;
 
 impl Hopeless {
+    /// It goes on, whatever happens.
+    pub const NEVER: Self = Self(None);
+
     /// Whether it is hopeless, after so many failures and no success.
     pub fn is_enough(self, failed: u64) -> Option<When> {
         self.0.filter(|(_, least)| failed >= *least).map(|(when, _)| when)

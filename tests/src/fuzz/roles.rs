@@ -10,8 +10,10 @@ use proto::frame::{Envelope, Frame, Hello, HelloRole, VERSION};
 use proto::limits::Limits;
 use proto::plan::{Function, Stage};
 use proto::role::{Effect, Event, LinkId, Role};
+use proto::service::Outcomes;
 use proto::time::Time;
 use proto::units::Units;
+use ventilator::queue::{Queue, QueueLimits, memory::Memory, store::Safety};
 
 use super::says::{frame, kind};
 use super::script::{Script, about, note};
@@ -218,7 +220,10 @@ pub fn sink(data: &[u8]) -> u64 {
     let script = &mut Script::new(data);
     let point =
         ResumePoint { run: RUN, epoch: 1, durable: script.coin(), ..ResumePoint::default() };
-    let (role, first) = Sink::new(99, hello(HelloRole::Observer, "sink"), limits(), point);
+    let (mut role, first) = Sink::new(99, hello(HelloRole::Observer, "sink"), limits(), point);
+    if script.coin() {
+        role.serve_clients(100);
+    }
     let mut recorded = proto::ranges::RangeSet::new();
     World::new(role, first).run(script, |request, script| match request {
         Request::Record { number, entries, .. } => {
@@ -231,7 +236,12 @@ pub fn sink(data: &[u8]) -> u64 {
             let (waiting, dead) = (Vec::new(), script.below(3));
             Some(Reply::Recorded { number, waiting, waiting_bytes, dead })
         }
-        Request::LogWaiting => None,
+        Request::Await { link, units, .. } => {
+            let told = Outcomes { expired: units, ..Outcomes::default() };
+            Some(Reply::Outcomes(link, Box::new(told)))
+        }
+        Request::Expire => Some(Reply::Kept(script.number(), script.number())),
+        Request::LogWaiting | Request::Fetched(_) | Request::ClientLeft(_) => None,
         Request::Begin { .. } => Some(Reply::Begun),
         Request::Close { .. } => Some(Reply::Closed),
         Request::Conclude(_) => Some(Reply::Concluded("{}".into())),
@@ -252,7 +262,18 @@ pub fn ventilator(data: &[u8]) -> u64 {
         carries_input: false,
     };
     let kind = HelloRole::Ventilator { plan: "d".into(), run: 0, stages: vec!["one".into()] };
-    let (role, first) = Ventilator::new(99, hello(kind, "ventilator"), config);
+    let (mut role, first) = Ventilator::new(99, hello(kind, "ventilator"), config);
+    if script.coin() {
+        role.serve_clients();
+    }
+    let queue_limits = QueueLimits {
+        units_max: 100,
+        bytes_max: 4_000,
+        safety: Safety::Power,
+        retain: Duration::from_secs(5),
+    };
+    let mut queue = Queue::open(Memory::default(), queue_limits, 0).expect("it is in memory");
+    let mut now = 0;
     let mut next = 0u64;
     World::new(role, first).run(script, |request, script| match request {
         Request::Seek { unit, .. } => {
@@ -271,6 +292,12 @@ pub fn ventilator(data: &[u8]) -> u64 {
                 0 => Some(Reply::Failed("no more".into())),
                 byte => Some(Reply::Read { units, ended: byte == 1 || count == 0 }),
             }
+        }
+        // The queue itself, which has to bear whatever clients say.
+        Request::Queue(ask) => {
+            now += script.below(400);
+            let news = queue.serve(now, vec![ask]).expect("it is in memory");
+            Some(Reply::Queue(Box::new(news)))
         }
         Request::Note(_) => None,
     })

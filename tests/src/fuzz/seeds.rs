@@ -87,7 +87,8 @@ fn topologies() -> io::Result<Vec<Vec<u8>>> {
 
 fn log() -> io::Result<Vec<u8>> {
     let folder = tempfile::tempdir()?;
-    let mut log = sink::log::Log::open(sink::log::COMMIT_LOG, folder.path(), 1, |_| {}).map_err(io::Error::other)?;
+    let mut log = sink::log::Log::open(sink::log::COMMIT_LOG, folder.path(), 1, |_| {})
+        .map_err(io::Error::other)?;
     log.append(b"a record");
     log.append(b"");
     log.append(&rmp_serde::to_vec(&Vec::<sink::entry::Entry>::new()).map_err(io::Error::other)?);

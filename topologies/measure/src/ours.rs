@@ -184,6 +184,7 @@ impl Plan {
             run_dir: run_dir.clone(),
             summary: None,
             joblog: None,
+            retention: None,
             spared: Vec::new(),
             limits: order.limits.clone(),
         };

@@ -22,6 +22,7 @@ mod paper;
 mod ps;
 mod report;
 mod schema;
+mod service;
 mod sim;
 mod steer;
 mod summary;
@@ -125,6 +126,14 @@ enum Command {
     Check(check::CheckArgs),
     /// Draw a topology
     Graph(graph::GraphArgs),
+    /// Submit units to a service, and print what comes of them
+    Call(service::CallArgs),
+    /// Submit units to a service, and print their tickets
+    Submit(service::SubmitArgs),
+    /// Print what became of units that were submitted
+    Result(service::ResultArgs),
+    /// Show what waits in a service, and what it keeps
+    Tickets(service::TicketsArgs),
     /// Compare the manifest of a finished run with its outputs
     Verify(verify::VerifyArgs),
     /// Show what a finished run gave, once more
@@ -195,6 +204,10 @@ impl Cli {
             Command::Tap(args) => args.run(),
             Command::Down(args) => args.run(),
             Command::Wait(args) => args.run(),
+            Command::Call(args) => args.run(),
+            Command::Submit(args) => args.run(),
+            Command::Result(args) => args.run(),
+            Command::Tickets(args) => args.run(),
             Command::Pause(args) => args.run(),
             Command::Resume(args) => args.run(),
             Command::Scale(args) => args.run(),

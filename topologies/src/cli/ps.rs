@@ -159,6 +159,7 @@ mod tests {
             left_s: Some(20),
             workers: 2,
             dead: 3,
+            service: None,
         };
         let shown = table(&[(run("factorize"), Some(status)), (run("s"), None)]);
         let words: Vec<Vec<&str>> =

@@ -210,6 +210,11 @@ impl UpArgs {
             let problem = "--output json: the results go to standard output already; take `--summary FILE`, or another output: `--set sink.output=FILE`";
             return Err((exit::USAGE, problem.into()));
         }
+        if topology.retention.is_some() && self.run_dir(topology).is_none() {
+            let problem =
+                "--ephemeral: a service keeps what it has accepted, so it needs a run directory";
+            return Err((exit::USAGE, problem.into()));
+        }
         if let Some(problem) = topology.missing_programs().next() {
             return Err((exit::UNFIT, problem));
         }

@@ -132,7 +132,11 @@ impl Collector {
     pub(super) fn perform(&mut self, request: Request) -> Option<Reply> {
         match request {
             Request::Record { number, entries, .. } => self.record(number, entries),
-            Request::LogWaiting => None,
+            Request::LogWaiting
+            | Request::Await { .. }
+            | Request::Fetched(_)
+            | Request::ClientLeft(_)
+            | Request::Expire => None,
             Request::Begin { .. } => Some(Reply::Begun),
             Request::Close { .. } => Some(Reply::Closed),
             Request::Conclude(_) => Some(Reply::Concluded(String::new())),

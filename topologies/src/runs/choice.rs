@@ -65,6 +65,20 @@ fn among(named: Option<&str>, runs: Vec<Entry>) -> Result<Entry, ChoiceError> {
     }
 }
 
+/// The service that is named, in any way in which a run is; none if no service goes on of that name.
+///
+/// # Errors
+/// [`ChoiceError::Several`] when more than one is meant.
+pub fn service(named: &str) -> Result<Option<Entry>, ChoiceError> {
+    let services: Vec<Entry> =
+        entry::all().into_iter().filter(|run| run.service.is_some()).collect();
+    match among(Some(named), services) {
+        Ok(entry) => Ok(Some(entry)),
+        Err(several @ ChoiceError::Several { .. }) => Err(several),
+        Err(_) => Ok(None),
+    }
+}
+
 /// The run that is kept in this directory, if it goes on.
 pub fn in_directory(run_dir: &Path) -> Option<Entry> {
     entry::all()

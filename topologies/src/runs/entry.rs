@@ -50,6 +50,9 @@ pub struct Entry {
     /// Where its page is, without what admits to it.
     #[serde(default)]
     pub page: Option<String>,
+    /// Where its clients find it, if it is a service.
+    #[serde(default)]
+    pub service: Option<String>,
 }
 
 /// What a run is listed with.
@@ -63,6 +66,8 @@ pub struct Facts {
     pub run_dir: Option<PathBuf>,
     /// Where its page is, if it has one, without what admits to it.
     pub page: Option<String>,
+    /// Where its clients find it, if it is a service.
+    pub service: Option<String>,
 }
 
 /// Why a run is not listed.
@@ -118,6 +123,7 @@ impl Listed {
             since: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
             socket: socket.into(),
             page: facts.page.clone(),
+            service: facts.service.clone(),
         };
         listed.write(&entry)?;
         Ok(listed)
@@ -228,7 +234,7 @@ mod tests {
 
     fn facts(name: &str) -> Facts {
         let run_dir = Some("/runs/t".into());
-        Facts { name: name.into(), topology: "t.toml".into(), run_dir, page: None }
+        Facts { name: name.into(), topology: "t.toml".into(), run_dir, page: None, service: None }
     }
 
     fn names(folder: &Path) -> Vec<String> {

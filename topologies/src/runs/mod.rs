@@ -11,6 +11,7 @@
 //! | `wire.rs` | what is asked of a launcher, and answered |
 //! | `call.rs` | asking |
 //! | `history.rs`, `history_file.rs` | how a run went on over time, and the file of it |
+//! | `services.rs` | where a service is that is called by its name |
 //! | `when.rs` | since when, as people read it |
 
 pub mod call;
@@ -19,5 +20,6 @@ pub mod entry;
 pub mod folder;
 pub mod history;
 pub mod history_file;
+pub mod services;
 pub mod when;
 pub mod wire;

@@ -5,6 +5,7 @@
 
 use proto::{
     frame::{OpenUnit, Passed},
+    service::Standing,
     spread::Spread,
     unit::UnitName,
     value::to_json,
@@ -154,6 +155,9 @@ pub struct Status {
     pub workers: u32,
     /// Units that failed for good.
     pub dead: u64,
+    /// Of a service: what waits, and what is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<Standing>,
 }
 
 /// How each stage and each worker does.

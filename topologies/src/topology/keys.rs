@@ -25,6 +25,9 @@ const LIMIT_MIN: i128 = 1;
 /// The two orders in which a program can answer.
 pub(super) const ANSWERS: [&str; 2] = ["in-order", "any-order"];
 
+/// When a client of a service is told that a unit is accepted.
+pub(super) const ACCEPT: [&str; 2] = ["durable", "memory"];
+
 /// A kind of source, and its keys beside `kind`.
 pub(super) struct SourceKind {
     /// As it is written.
@@ -36,13 +39,18 @@ pub(super) struct SourceKind {
 }
 
 /// The kinds of source; what each of them is read to stands in `check::source`.
-pub(super) const SOURCE_KINDS: [SourceKind; 6] = [
+pub(super) const SOURCE_KINDS: [SourceKind; 7] = [
     SourceKind { name: "range", keys: &["from", "to", "step"], needed: &["from", "to"] },
     SourceKind { name: "lines", keys: &["path"], needed: &["path"] },
     SourceKind { name: "jsonl", keys: &["path"], needed: &["path"] },
     SourceKind { name: "csv", keys: &["path", "delimiter"], needed: &["path"] },
     SourceKind { name: "files", keys: &["glob"], needed: &["glob"] },
     SourceKind { name: "stdin", keys: &[], needed: &[] },
+    SourceKind {
+        name: "service",
+        keys: &["accept", "queue_units_max", "queue_bytes_max"],
+        needed: &[],
+    },
 ];
 
 /// A key.
@@ -140,7 +148,7 @@ fn top() -> Vec<Key> {
 }
 
 fn source() -> Vec<Key> {
-    use Form::{Integer, OneOf, Text};
+    use Form::{Integer, OneOf, Size, Text};
     let whole = || Integer(i64::MIN.into()..=i64::MAX.into());
     vec![
         key(
@@ -161,6 +169,21 @@ fn source() -> Vec<Key> {
             "glob",
             Text,
             "files: a pattern, relative to the topology's folder; the units are the paths, sorted",
+        ),
+        key(
+            "accept",
+            OneOf(ACCEPT.into()),
+            "service: when a unit is accepted: once it is safe on disk, or at once, which a loss of power undoes; default: durable",
+        ),
+        key(
+            "queue_units_max",
+            Integer(1..=*UNSIGNED.end()),
+            "service: units that may wait; clients that submit more wait for room; default: 1000000",
+        ),
+        key(
+            "queue_bytes_max",
+            Size(1..=*UNSIGNED.end()),
+            "service: bytes of values that may wait; default: 1GiB",
         ),
     ]
 }
@@ -227,7 +250,7 @@ fn stage() -> Vec<Key> {
 }
 
 fn sink() -> Vec<Key> {
-    use Form::{Boolean, Integer, OneOf, Some, Text};
+    use Form::{Boolean, Duration, Integer, OneOf, Size, Some, Text};
     vec![
         key(
             "output",
@@ -254,6 +277,16 @@ fn sink() -> Vec<Key> {
             "Groups, or values of `top`, that are told apart; the others are counted together",
         ),
         key("dead", Text, "The file of the dead letters; default: OUTPUT.dead.jsonl"),
+        key(
+            "retain",
+            Duration(1..=*UNSIGNED.end()),
+            "service: how long outcomes are kept that nobody has fetched; default: 1h",
+        ),
+        key(
+            "retain_bytes",
+            Size(1..=*UNSIGNED.end()),
+            "service: bytes that they take, at most: the oldest go first; default: 256MiB",
+        ),
         key(
             "overwrite",
             Boolean,

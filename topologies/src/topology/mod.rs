@@ -28,7 +28,7 @@ use std::{
 };
 
 use proto::{limits::Limits, net::endpoint::Endpoint, plan::Function};
-use sink::config::SinkConfig;
+use sink::{config::SinkConfig, outcomes::Retention};
 use ventilator::source::{Files, SourceSpec};
 
 use self::{check::Checked, inquiry::Inquiry, texts::Texts};
@@ -64,6 +64,8 @@ pub struct Topology {
     pub stages: Vec<StageSpec>,
     /// What becomes of the results.
     pub sink: SinkConfig,
+    /// Of a service: how long outcomes are kept for its clients.
+    pub retention: Option<Retention>,
     /// The runtime's limits.
     pub limits: Limits,
     /// The folder of the file, absolute.

@@ -165,6 +165,7 @@ pub fn run(topology: &Topology, options: &Options) -> Result<RunEnd, UpError> {
         topology: options.file.clone(),
         run_dir: options.flags.run_dir.clone(),
         page: options.page.as_ref().map(|bound| bound.public_url()),
+        service: topology.retention.is_some().then(|| workplace.endpoint("ventilator").to_string()),
     };
     let mut presence = Presence::begin(&facts, &workplace.control(), incidents.clone());
     let mut display = Display::new(options.voice, topology.sink.output == Some(OutputSpec::Stdout));

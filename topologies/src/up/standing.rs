@@ -5,7 +5,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use proto::{frame::Report, time::Time};
+use proto::{frame::Report, service, time::Time};
 
 use super::{observer::Reporter, progress::Progress};
 use crate::runs::wire::{State, Status};
@@ -22,6 +22,8 @@ pub struct Standing {
     sink: bool,
     // Units that were done at a moment.
     moments: VecDeque<(Time, u64)>,
+    // Of a service.
+    service: Option<service::Standing>,
 }
 
 impl Standing {
@@ -32,9 +34,19 @@ impl Standing {
             Reporter::Ventilator => {
                 let has_met = report.read > 0 || report.workers > 0 || report.total.is_some();
                 self.ventilator |= has_met;
+                if let Some(told) = report.service {
+                    let known = self.service.get_or_insert_default();
+                    let service::Standing { clients, queued, queued_bytes, .. } = told;
+                    *known = service::Standing { clients, queued, queued_bytes, ..*known };
+                }
             }
             Reporter::Sink => {
                 self.sink = true;
+                if let Some(told) = report.service {
+                    let known = self.service.get_or_insert_default();
+                    let service::Standing { kept, kept_bytes, .. } = told;
+                    *known = service::Standing { kept, kept_bytes, ..*known };
+                }
                 self.moment(now, report.committed);
             }
         }
@@ -76,6 +88,7 @@ impl Standing {
             left_s,
             workers: progress.workers,
             dead: progress.dead,
+            service: self.service,
         }
     }
 

@@ -250,6 +250,7 @@ impl Workplace {
                     .map(|spec| graph::function(topology, spec))
                     .collect(),
             }),
+            retention: topology.retention.clone(),
             spared: self.flags.spared.clone(),
             limits: topology.limits.clone(),
         };

@@ -13,6 +13,7 @@
 
 #[cfg(feature = "cli")]
 pub mod disk;
+pub mod memory;
 pub mod numbers;
 pub mod order;
 pub mod record;

@@ -214,7 +214,11 @@ impl Collector {
                 let dead = self.dead;
                 Some(Reply::Recorded { number, waiting: Vec::new(), waiting_bytes: 0, dead })
             }
-            Request::LogWaiting => None,
+            Request::LogWaiting
+            | Request::Await { .. }
+            | Request::Fetched(_)
+            | Request::ClientLeft(_)
+            | Request::Expire => None,
             Request::Begin { .. } => Some(Reply::Begun),
             Request::Close { .. } => Some(Reply::Closed),
             Request::Conclude(_) => Some(Reply::Concluded(String::new())),

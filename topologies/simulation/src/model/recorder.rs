@@ -247,7 +247,12 @@ impl Helper for Recorder {
         match request {
             Request::Begin { .. } => Job::Begin,
             Request::Record { .. } => Job::Record,
-            Request::LogWaiting => Job::LogWaiting,
+            // Its sink serves no clients.
+            Request::Await { .. }
+            | Request::Fetched(_)
+            | Request::ClientLeft(_)
+            | Request::Expire
+            | Request::LogWaiting => Job::LogWaiting,
             Request::Close { .. } => Job::Close,
             Request::Conclude(_) => Job::Conclude,
         }
@@ -265,7 +270,11 @@ impl Helper for Recorder {
                 let reply = early.then(|| self.recorded(number, Vec::new()));
                 (Task::Record(number, entries), reply)
             }
-            Request::LogWaiting => (Task::LogWaiting, None),
+            Request::Await { .. }
+            | Request::Fetched(_)
+            | Request::ClientLeft(_)
+            | Request::Expire
+            | Request::LogWaiting => (Task::LogWaiting, None),
             Request::Begin { plan, window_units, .. } => (
                 Task::Begin { plan, window_units },
                 self.says_begun_early().then_some(Reply::Begun),

@@ -46,7 +46,8 @@ impl Helper for Source {
         match request {
             Request::Seek { .. } => Job::Seek,
             Request::Read(_) => Job::Read,
-            Request::Note(_) => Job::Note,
+            // Its ventilator serves no clients.
+            Request::Note(_) | Request::Queue(_) => Job::Note,
         }
     }
 
@@ -63,7 +64,7 @@ impl Helper for Source {
             return None;
         }
         match request {
-            Request::Note(_) => {}
+            Request::Note(_) | Request::Queue(_) => {}
             Request::Seek { unit, .. } => self.next = unit,
             Request::Read(units) => {
                 self.asked = units;

@@ -14,8 +14,9 @@ mod stage;
 
 use std::path::{Path, PathBuf};
 
+use ::sink::{order::Order, outcomes::Retention};
 use proto::net::endpoint::{Endpoint, listening};
-use ventilator::source::SourceSpec;
+use ventilator::source::{Accept, ServiceSpec, SourceSpec};
 
 pub(super) use self::{
     files::{Files, is_executable, similar},
@@ -69,21 +70,28 @@ fn parts(
     let head = head(path, root, files, problems);
     let source = source(root, files, problems);
     let stages = stages(root, files, problems, inquiries);
-    let sink = match section(root, Section::Sink, "sink", problems) {
-        Some(reader) => sink::sink(reader, files),
+    let is_service = matches!(source, Some(SourceSpec::Service(_)));
+    let mut sink = match section(root, Section::Sink, "sink", problems) {
+        Some(reader) => sink::sink(reader, files, is_service),
         None => SinkPart::default(),
     };
+    if is_service {
+        sink.config.order = Order::Completion;
+    }
     let limits = section(root, Section::Limits, "limits", problems).map(limits::limits);
     same::refuse(path, &head, source.as_ref(), &sink, problems);
+    let (source, retention) = with_retention(source?, &sink);
     Some(Topology {
         name: head.name,
         key: head.key,
         insecure: head.insecure,
         bind: head.bind,
-        halt: head.halt,
-        source: source?,
+        // A service whose first units fail is a service with bad clients.
+        halt: head.halt.unwrap_or(if is_service { Hopeless::NEVER } else { Hopeless::default() }),
+        source,
         stages,
         sink: sink.config,
+        retention,
         limits: limits.unwrap_or_default(),
         directory: files.directory().to_owned(),
     })
@@ -95,7 +103,21 @@ struct Head {
     key: Option<PathBuf>,
     insecure: bool,
     bind: Option<Endpoint>,
-    halt: Hopeless,
+    halt: Option<Hopeless>,
+}
+
+/// For how long a service keeps outcomes, and remembers its clients.
+fn with_retention(source: SourceSpec, sink: &SinkPart) -> (SourceSpec, Option<Retention>) {
+    let SourceSpec::Service(spec) = source else { return (source, None) };
+    let default = Retention::default();
+    let retention = Retention {
+        ms: sink.retain.0.unwrap_or(default.ms),
+        bytes_max: sink.retain.1.unwrap_or(default.bytes_max),
+        in_memory: spec.accept == Accept::Memory,
+        queue_units_max: spec.queue_units_max,
+    };
+    let spec = ServiceSpec { retain_ms: retention.ms, ..spec };
+    (SourceSpec::Service(spec), Some(retention))
 }
 
 fn head(path: &Path, root: &Table, files: &Files, problems: &mut Vec<Problem>) -> Head {
@@ -129,7 +151,7 @@ fn head(path: &Path, root: &Table, files: &Files, problems: &mut Vec<Problem>) -
         key,
         insecure: reader.boolean("insecure").unwrap_or(false),
         bind,
-        halt: halt.unwrap_or_default(),
+        halt,
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 
 use sink::{
     Existing,
-    config::{Aggregate, GroupBy, NameError, OutputSpec, SinkConfig},
+    config::{Aggregate, Field, GroupBy, NameError, Order, OutputSpec, SinkConfig},
 };
 
 use super::{files::Files, reader::Reader};
@@ -23,11 +23,13 @@ use crate::topology::{
 #[derive(Default)]
 pub(super) struct SinkPart {
     pub config: SinkConfig,
+    /// Of a service: milliseconds that outcomes are kept, and their bytes, if that is said.
+    pub retain: (Option<u64>, Option<u64>),
     /// The key, the path and the place of every file that the sink writes.
     pub files: Vec<(&'static str, PathBuf, Location)>,
 }
 
-pub(super) fn sink(mut reader: Reader<'_>, files: &Files) -> SinkPart {
+pub(super) fn sink(mut reader: Reader<'_>, files: &Files, is_service: bool) -> SinkPart {
     let mut written = Vec::new();
     let output = output(&mut reader, files, &mut written);
     let dead = file(&mut reader, files, "dead", &mut written);
@@ -51,7 +53,16 @@ pub(super) fn sink(mut reader: Reader<'_>, files: &Files) -> SinkPart {
         },
     };
     refuse_idle(&mut reader, &config);
-    SinkPart { config, files: written }
+    if is_service {
+        refuse_of_service(&mut reader, &config);
+    } else {
+        for key in ["retain", "retain_bytes"] {
+            reader.idle(key, "a service", "make the source kind = \"service\"");
+        }
+    }
+    let retain = reader.milliseconds("retain").map(|retain| retain.value);
+    let retain = (retain, reader.bytes("retain_bytes").map(|bytes| bytes.value));
+    SinkPart { config, retain, files: written }
 }
 
 fn output(
@@ -157,6 +168,40 @@ fn named<T: sink::config::Named>(
         reader.refuse(&text.place, fault);
     }
     choice
+}
+
+/// Refuses what needs a list of units with an end.
+fn refuse_of_service(reader: &mut Reader<'_>, config: &SinkConfig) {
+    if let Some(entry) = reader.entry("order")
+        && config.order == Order::Input
+    {
+        let fault = Fault::NotForService {
+            what: "order = \"input\"",
+            why: "whose units wait for each other's time",
+            remedy: "leave `order` out: outcomes are written as they come",
+        };
+        reader.refuse(&entry.item.place, fault);
+    }
+    if let Some(entry) = reader.entry("fields")
+        && config.fields.contains(&Field::Input)
+    {
+        let fault = Fault::NotForService {
+            what: "the field `input`",
+            why: "whose clients get the value alone",
+            remedy: "leave it out: whoever has submitted a unit knows its input",
+        };
+        reader.refuse(&entry.item.place, fault);
+    }
+    if let Some(entry) = reader.entry("output")
+        && config.output == Some(OutputSpec::Stdout)
+    {
+        let fault = Fault::NotForService {
+            what: "standard output",
+            why: "which has to be able to go on where it was",
+            remedy: "name a file, or leave `output` out: clients fetch the outcomes",
+        };
+        reader.refuse(&entry.item.place, fault);
+    }
 }
 
 /// Refuses keys that would change nothing, since whoever wrote them expects that they do.

@@ -8,12 +8,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ventilator::source::{DelimiterError, Pattern, SourceSpec, delimiter};
+use ventilator::source::{Accept, DelimiterError, Pattern, ServiceSpec, SourceSpec, delimiter};
 
 use super::{files::Files, reader::Reader};
 use crate::topology::{
     diagnose::{Fault, Unfit, Vocabulary},
-    keys::{SOURCE_KINDS, SourceKind},
+    keys::{ACCEPT, SOURCE_KINDS, SourceKind},
     location::Located,
 };
 
@@ -31,6 +31,7 @@ fn read_of(kind: &str) -> Option<Read> {
         "csv" => csv,
         "files" => matching,
         "stdin" => |_, _| Some(SourceSpec::Stdin),
+        "service" => |reader, _| service(reader),
         _ => return None,
     })
 }
@@ -38,7 +39,7 @@ fn read_of(kind: &str) -> Option<Read> {
 pub(super) fn source(mut reader: Reader<'_>, files: &Files) -> Option<SourceSpec> {
     reader.require(
         "kind",
-        "kind = \"range\", or \"lines\", \"jsonl\", \"csv\", \"files\" or \"stdin\"",
+        "kind = \"range\", or \"lines\", \"jsonl\", \"csv\", \"files\", \"stdin\" or \"service\"",
     );
     let written = reader.text("kind")?;
     let named = SOURCE_KINDS.iter().find(|kind| kind.name == written.value);
@@ -84,6 +85,35 @@ fn range(reader: &mut Reader<'_>, _: &Files) -> Option<SourceSpec> {
         },
     };
     Some(SourceSpec::Range { from: from?, to: to?, step: step? })
+}
+
+fn service(reader: &mut Reader<'_>) -> Option<SourceSpec> {
+    let default = ServiceSpec::default();
+    let accept = match reader.text("accept") {
+        None => Accept::default(),
+        Some(written) => match written.value.as_str() {
+            "durable" => Accept::Durable,
+            "memory" => Accept::Memory,
+            _ => {
+                let fault = Fault::UnknownName {
+                    what: Vocabulary::Accept,
+                    name: written.value,
+                    known: ACCEPT.iter().map(|word| (*word).to_owned()).collect(),
+                };
+                reader.refuse(&written.place, fault);
+                return None;
+            }
+        },
+    };
+    let units = reader.integer("queue_units_max").and_then(|units| u64::try_from(units.value).ok());
+    let bytes = reader.bytes("queue_bytes_max").map(|bytes| bytes.value);
+    Some(SourceSpec::Service(ServiceSpec {
+        accept,
+        queue_units_max: units.unwrap_or(default.queue_units_max),
+        queue_bytes_max: bytes.unwrap_or(default.queue_bytes_max),
+        // What the sink says.
+        retain_ms: default.retain_ms,
+    }))
 }
 
 fn whole(reader: &mut Reader<'_>, key: &str) -> Option<i64> {

@@ -81,6 +81,9 @@ pub enum Fault {
     /// A key that does nothing without another one.
     #[error("`{key}` has no effect without {without}")]
     Idle { key: &'static str, without: &'static str, remedy: &'static str },
+    /// A key, or a value of it, that a service can't have.
+    #[error("{what} is not for a service, {why}")]
+    NotForService { what: &'static str, why: &'static str, remedy: &'static str },
     /// Python source without the function.
     #[error("{what} does not define `work`")]
     NoWork { what: String, similar: Option<String> },
@@ -209,6 +212,7 @@ pub enum Vocabulary {
     Field,
     Order,
     Answers,
+    Accept,
 }
 
 /// What a key takes.
@@ -234,6 +238,7 @@ impl fmt::Display for Vocabulary {
             Self::Field => "field",
             Self::Order => "order",
             Self::Answers => "order of answers",
+            Self::Accept => "way to accept units",
         })
     }
 }
@@ -279,6 +284,7 @@ impl Fault {
             Self::BadQuantity { .. } => "bad-quantity",
             Self::ListedTwice { .. } => "listed-twice",
             Self::Idle { .. } => "no-effect",
+            Self::NotForService { .. } => "not-for-service",
             Self::NoWork { .. } => "no-work",
             Self::PythonSyntax { .. } => "python-syntax",
             Self::NoPythonFile { .. } => "no-python-file",

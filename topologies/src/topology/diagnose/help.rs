@@ -60,6 +60,7 @@ impl Fault {
             Self::Empty { key } => empty(key),
             Self::BadQuantity { expected, .. } => example_of(*expected)?,
             Self::ListedTwice { .. } => "remove one of them".into(),
+            Self::NotForService { remedy, .. } => (*remedy).into(),
             Self::Idle { key, remedy, .. } => format!("{remedy}, or remove `{key}`"),
             Self::NoWork { similar: Some(name), .. } => format!("call `{name}` `work`"),
             Self::NoWork { .. } => "begin it with: def work(value):".into(),

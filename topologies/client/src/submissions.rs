@@ -1,0 +1,206 @@
+//! What a client has submitted and is not accepted yet.
+//!
+//! Owns its order and what of it was sent in this session; what waits for an answer lets what comes
+//! meanwhile gather, so that a frame carries as much as there is. Refuses sockets.
+
+use std::collections::VecDeque;
+
+use proto::{
+    rules::credit::Allowance,
+    service::{Submit, Terms, Ticketed},
+    units::{Span, Units},
+};
+
+/// Frames that may be without an answer; what comes meanwhile gathers.
+const UNANSWERED_MAX: usize = 2;
+/// Units in one frame.
+const FRAME_UNITS_MAX: usize = 16 << 10;
+/// Bytes of values in one frame, unless one value is larger.
+const FRAME_BYTES_MAX: usize = 256 << 10;
+
+/// Units that were submitted together.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Submission {
+    /// The first one's number.
+    pub number: u64,
+    /// How they are to be treated.
+    pub terms: Terms,
+    /// Their values, as concatenated MessagePack.
+    pub payload: Vec<u8>,
+    /// Where each value ends.
+    pub ends: Vec<u32>,
+    /// Whether this client waits for their outcomes.
+    pub awaits: bool,
+}
+
+impl Submission {
+    /// How many units.
+    fn count(&self) -> u64 {
+        self.ends.len() as u64
+    }
+
+    /// Whether another one may travel with it.
+    fn takes(&self, next: &Self) -> bool {
+        self.terms == next.terms
+            && self.terms.unique.is_none()
+            && self.awaits == next.awaits
+            && self.number + self.count() == next.number
+            && self.ends.len() + next.ends.len() <= FRAME_UNITS_MAX
+            && self.payload.len() + next.payload.len() <= FRAME_BYTES_MAX
+    }
+
+    fn append(&mut self, next: Self) {
+        let start = self.payload.len() as u32;
+        self.payload.extend_from_slice(&next.payload);
+        self.ends.extend(next.ends.iter().map(|end| start + end));
+    }
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Submissions {
+    // Sent in this session, or in one before; in the order of their numbers.
+    sent: VecDeque<Submission>,
+    waiting: VecDeque<Submission>,
+    allowance: Allowance,
+    // All numbers below were answered.
+    known: u64,
+}
+
+impl Submissions {
+    /// Takes one in.
+    pub fn push(&mut self, submission: Submission) {
+        match self.waiting.back_mut() {
+            Some(last) if last.takes(&submission) => last.append(submission),
+            _ => self.waiting.push_back(submission),
+        }
+    }
+
+    /// A session begins: nothing of what was sent is known to have come.
+    pub fn opened(&mut self) {
+        self.allowance = Allowance::default();
+        while let Some(last) = self.sent.pop_back() {
+            self.waiting.push_front(last);
+        }
+    }
+
+    /// The ventilator grants credit.
+    pub fn granted(&mut self, credit: proto::frame::Credit) {
+        self.allowance.granted(credit);
+    }
+
+    /// Whether something waits for credit.
+    pub fn is_held_up(&self) -> bool {
+        !self.waiting.is_empty() && self.allowance.room().is_none()
+    }
+
+    /// What may be sent now.
+    pub fn next(&mut self) -> Option<Submit> {
+        if self.sent.len() >= UNANSWERED_MAX || self.allowance.room().is_none() {
+            return None;
+        }
+        let submission = self.waiting.pop_front()?;
+        self.allowance.sent(submission.ends.len(), submission.payload.len());
+        let Submission { number, terms, payload, ends, .. } = submission.clone();
+        let count = ends.len() as u32;
+        let spans = vec![Span { first: number, count, path: Vec::new() }];
+        self.sent.push_back(submission);
+        let units = Units::from_outputs(spans, payload, ends);
+        Some(Submit { known: self.known, terms, units })
+    }
+
+    /// Units of these numbers were answered; whether this client waits for their outcomes.
+    pub fn answered(&mut self, number: u64, count: u64) -> bool {
+        let mut awaits = false;
+        let end = number.saturating_add(count);
+        for submission in self.sent.iter().chain(&self.waiting) {
+            if submission.number < end && number < submission.number + submission.count() {
+                awaits |= submission.awaits;
+            }
+        }
+        // Answers come in the order of the numbers: all of one before any of the next.
+        while let Some(first) = self.sent.front()
+            && first.number + first.count() <= end
+        {
+            self.known = self.known.max(first.number + first.count());
+            self.sent.pop_front();
+        }
+        awaits
+    }
+
+    /// Whether all is answered.
+    pub fn is_empty(&self) -> bool {
+        self.sent.is_empty() && self.waiting.is_empty()
+    }
+}
+
+/// What is answered, and where.
+pub fn tickets(told: &Ticketed) -> impl Iterator<Item = (u64, u64)> {
+    let Ticketed { number, count, ticket } = *told;
+    (0..count).map(move |offset| (number + offset, ticket + offset))
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::frame::Credit;
+
+    use super::*;
+
+    fn one(number: u64) -> Submission {
+        let terms = Terms::default();
+        Submission { number, terms, payload: vec![1], ends: vec![1], awaits: true }
+    }
+
+    fn with_credit() -> Submissions {
+        let mut submissions = Submissions::default();
+        submissions.granted(Credit { units: 100, bytes: 1_000 });
+        submissions
+    }
+
+    fn numbers(submit: &Submit) -> std::ops::Range<u64> {
+        submit.units.spans()[0].roots()
+    }
+
+    #[test]
+    fn what_comes_while_answers_are_awaited_travels_together() {
+        let mut submissions = with_credit();
+        let mut sent = Vec::new();
+        for number in 0..10 {
+            submissions.push(one(number));
+            sent.extend(submissions.next());
+        }
+        assert_eq!(sent.iter().map(numbers).collect::<Vec<_>>(), [0..1, 1..2]);
+        assert!(submissions.answered(0, 2));
+        let next = submissions.next().unwrap();
+        assert_eq!((numbers(&next), next.known), (2..10, 2));
+        assert!(submissions.answered(2, 8) && submissions.is_empty());
+    }
+
+    #[test]
+    fn a_new_session_begins_with_what_was_not_answered() {
+        let mut submissions = with_credit();
+        for number in 0..3 {
+            submissions.push(one(number));
+        }
+        submissions.next();
+        submissions.push(one(3));
+        submissions.next();
+        submissions.opened();
+        assert_eq!(submissions.next(), None, "no credit yet");
+        assert!(submissions.is_held_up());
+        submissions.granted(Credit { units: 100, bytes: 1_000 });
+        assert_eq!(numbers(&submissions.next().unwrap()), 0..3);
+        assert_eq!(numbers(&submissions.next().unwrap()), 3..4);
+    }
+
+    #[test]
+    fn what_is_treated_in_another_way_travels_alone() {
+        let mut submissions = with_credit();
+        let mut urgent = one(1);
+        urgent.terms.priority = 9;
+        submissions.push(one(0));
+        submissions.push(urgent);
+        assert_eq!(numbers(&submissions.next().unwrap()), 0..1);
+        assert_eq!(submissions.next().unwrap().terms.priority, 9);
+    }
+}

@@ -1,0 +1,187 @@
+//! Where a service is that is called by its name.
+//!
+//! Owns the order in which a name is looked up: an endpoint is one; then this user's own services on this
+//! machine; then the table `[services]` of the user's file `config.toml`. Refuses to connect.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use client::{Place, Setup};
+use proto::net::{
+    endpoint::Endpoint,
+    key::{Key, KeyError, own_file},
+};
+use serde::Deserialize;
+use thiserror::Error;
+
+use super::{
+    choice::{self, ChoiceError},
+    entry,
+};
+
+/// The user's file, beside the key.
+const CONFIG: &str = "config.toml";
+
+/// Why a service is not found.
+#[derive(Debug, Error)]
+pub enum FindError {
+    /// Nothing is called so.
+    #[error("no service is called `{named}`{}; `pipeline up` starts one, and [services] in {} names those elsewhere", there(services), config.display())]
+    Unknown {
+        /// What was asked for.
+        named: String,
+        /// The services that go on here.
+        services: Vec<String>,
+        /// The user's file.
+        config: PathBuf,
+    },
+    /// Several are.
+    #[error(transparent)]
+    Choice(#[from] ChoiceError),
+    /// The endpoint is none.
+    #[error("{0}")]
+    Endpoint(String),
+    /// There is no key for it.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The user's file can't be understood.
+    #[error("{}: {problem}", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+fn there(services: &[String]) -> String {
+    match services {
+        [] => String::new(),
+        services => format!("; there are {}", services.join(", ")),
+    }
+}
+
+/// What else is known of the connection.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Access<'a> {
+    /// The key file, if not the one that is used by default.
+    pub key: Option<&'a Path>,
+    /// No encryption over tcp.
+    pub insecure: bool,
+}
+
+/// The user's file, as far as it is read here.
+#[derive(Debug, Default, Deserialize)]
+struct Config {
+    #[serde(default)]
+    services: BTreeMap<String, Named>,
+}
+
+/// A service in it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+enum Named {
+    Endpoint(String),
+    Full {
+        endpoint: String,
+        key: Option<PathBuf>,
+        #[serde(default)]
+        insecure: bool,
+    },
+}
+
+/// How the service of that name is connected to.
+///
+/// # Errors
+/// [`FindError`] when nothing or more than one thing has that name, or there is no key for it.
+pub fn find(named: &str, access: Access<'_>) -> Result<Setup, FindError> {
+    if named.contains("://") {
+        return Ok(Setup::new(place(named, access)?));
+    }
+    if let Some(entry) = choice::service(named)?
+        && let Some(endpoint) = &entry.service
+    {
+        let mut setup = Setup::new(place(endpoint, access)?);
+        // Started again, it listens elsewhere.
+        let name = entry.name.clone();
+        setup.find = Some(Box::new(move || {
+            let entry = choice::service(&name).ok().flatten()?;
+            entry.service?.parse().ok()
+        }));
+        return Ok(setup);
+    }
+    let path = config_path()?;
+    let config = read(&path)?;
+    match config.services.get(named) {
+        Some(Named::Endpoint(endpoint)) => Ok(Setup::new(place(endpoint, access)?)),
+        Some(Named::Full { endpoint, key, insecure }) => {
+            let beside = |key: &PathBuf| path.with_file_name("").join(key);
+            let own = key.as_ref().map(beside);
+            let access = Access {
+                key: access.key.or(own.as_deref()),
+                insecure: access.insecure || *insecure,
+            };
+            Ok(Setup::new(place(endpoint, access)?))
+        }
+        None => {
+            let here = entry::all().into_iter().filter(|run| run.service.is_some());
+            let here = here.map(|run| run.name);
+            let services = here.chain(config.services.into_keys()).collect();
+            Err(FindError::Unknown { named: named.into(), services, config: path })
+        }
+    }
+}
+
+/// All services that go on here, by their names, and how they are connected to.
+pub fn here(access: Access<'_>) -> Vec<(String, Setup)> {
+    let services = entry::all().into_iter().filter_map(|run| Some((run.name, run.service?)));
+    services
+        .filter_map(|(name, endpoint)| Some((name, Setup::new(place(&endpoint, access).ok()?))))
+        .collect()
+}
+
+fn place(endpoint: &str, access: Access<'_>) -> Result<Place, FindError> {
+    let ventilator: Endpoint =
+        endpoint.parse().map_err(|error| FindError::Endpoint(format!("{error}")))?;
+    let key = Key::for_process(access.key, access.insecure, std::slice::from_ref(&ventilator))?;
+    Ok(Place { ventilator, key })
+}
+
+fn config_path() -> Result<PathBuf, FindError> {
+    Ok(own_file()?.with_file_name(CONFIG))
+}
+
+fn read(path: &Path) -> Result<Config, FindError> {
+    let wrong = |problem: String| FindError::Config { path: path.into(), problem };
+    match fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Config::default()),
+        Err(error) => Err(wrong(error.to_string())),
+        Ok(text) => toml::from_str(&text).map_err(|error| wrong(error.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_elsewhere_is_named_by_its_endpoint_alone_or_with_a_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(CONFIG);
+        fs::write(
+            &path,
+            "[services]\na = \"tcp://host:5557\"\nb = { endpoint = \"tcp://b:1\", key = \"k\" }\n",
+        )
+        .unwrap();
+        let config = read(&path).unwrap();
+        assert!(matches!(&config.services["a"], Named::Endpoint(at) if at == "tcp://host:5557"));
+        assert!(matches!(&config.services["b"], Named::Full { key: Some(_), .. }));
+        fs::write(&path, "services = 5").unwrap();
+        let told = read(&path).unwrap_err().to_string();
+        assert!(told.starts_with(&path.display().to_string()), "{told}");
+        assert!(read(&folder.path().join("none")).unwrap().services.is_empty());
+    }
+}
