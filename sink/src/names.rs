@@ -33,8 +33,8 @@ pub const WAITING: &str = "waiting-";
 /// The outcomes of a service that nobody has fetched.
 pub const OUTCOMES: &str = "outcomes.sqlite";
 
-/// Whether a run keeps a file of this name in its directory: the sink, the ventilator or the
-/// launcher.
+/// Whether a run keeps a file of this name in its directory: the sink, the ventilator, a worker or
+/// the launcher.
 pub fn is_own_name(name: &OsStr) -> bool {
     const NAMES: [&str; 20] = [
         DATABASE,
@@ -63,6 +63,7 @@ pub fn is_own_name(name: &OsStr) -> bool {
     let is_numbered = |beginning| name.strip_prefix(beginning).is_some_and(is_number);
     NAMES.contains(&name)
         || [SEGMENT, WAITING, QUEUE_SEGMENT].into_iter().any(is_numbered)
+        || diary::worker_of(name).is_some()
         || name
             .strip_prefix(OUTCOMES)
             .is_some_and(|rest| ["", "-wal", "-shm", "-journal"].contains(&rest))

@@ -43,16 +43,11 @@ impl Chronicle {
 
 impl Witness<Request> for Chronicle {
     fn sent(&mut self, turn: &mut Turn<'_>, worker: &str, work: &Work) {
-        for span in work.units.spans() {
-            let (first, count, attempt) = (span.first, span.count, work.attempt);
-            let worker = worker.to_owned();
-            turn.request(Request::Note(diary::Event::Sent { first, count, worker, attempt }));
-        }
+        turn.request(Request::Note(diary::Event::sent(worker, work)));
     }
 
     fn failed(&mut self, turn: &mut Turn<'_>, worker: &str, failure: Failure<'_>) {
-        let (worker, error) = (worker.to_owned(), failure.error.to_owned());
-        turn.request(Request::Note(diary::Event::Failed { unit: failure.unit, worker, error }));
+        turn.request(Request::Note(diary::Event::failed(worker, failure)));
     }
 
     fn dead(&mut self, dead: &Dead) {

@@ -393,8 +393,7 @@ impl Ventilator {
         if self.phase == Phase::Running {
             warn!(peer = %member.name(), ?loss, "lost a worker; its units go to others");
         }
-        let (worker, loss_told) = (member.name().to_owned(), format!("{loss:?}").to_lowercase());
-        turn.request(Request::Note(diary::Event::Lost { worker, loss: loss_told }));
+        turn.request(Request::Note(diary::Event::lost(member.name(), loss)));
         self.downstream.lost(turn, &mut self.mesh, link, loss);
         self.roster.tell(member.stage, &mut self.mesh, turn.out);
     }

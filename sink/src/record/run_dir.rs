@@ -111,7 +111,7 @@ pub struct RunDir {
 }
 
 /// A file of somebody else's, in a folder that is no run directory yet, that the sink would write
-/// over.
+/// over, or a worker to, which only does so once there is a run.
 fn in_the_way(folder: &Path) -> Option<String> {
     if folder.join(DATABASE).exists() {
         return None;
@@ -119,6 +119,7 @@ fn in_the_way(folder: &Path) -> Option<String> {
     let sinks = |name: &str| {
         ["manifest.", SEGMENT, WAITING].iter().any(|beginning| name.starts_with(beginning))
             || name == diary::SINK_FILE
+            || diary::worker_of(name).is_some()
     };
     let entries = fs::read_dir(folder).ok()?.flatten();
     let mut names = entries.filter_map(|entry| entry.file_name().into_string().ok());
@@ -411,6 +412,7 @@ mod tests {
             "log-00000001",
             "waiting-00000001",
             "diary-sink",
+            "diary-worker-square-1",
             DATABASE,
             "sink.lock",
         ] {

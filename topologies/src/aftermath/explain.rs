@@ -1,9 +1,9 @@
-//! The life of one unit, from the diaries of ventilator and sink.
+//! The life of one unit, from the diaries of the ventilator, of workers that send to others, and of the sink.
 //!
 //! Owns the choice of the entries that concern a unit and their order; refuses to guess: what no
 //! diary holds is not told.
 
-use std::{fmt, io, path::Path};
+use std::{fmt, fs, io, path::Path};
 
 use proto::{
     diary::{self, Event, Fate, Note},
@@ -43,7 +43,9 @@ pub struct Life {
 pub fn explain(run_dir: &Path, units: &[u64]) -> io::Result<Vec<Life>> {
     let mut concerns: Vec<Concern> = units.iter().map(|unit| Concern::of(*unit)).collect();
     let mut found = false;
-    for file in [diary::VENTILATOR_FILE, diary::SINK_FILE] {
+    let stages: Option<Vec<String>> = fact_of_others(run_dir, "stages").ok().flatten();
+    let stages = stages.unwrap_or_default();
+    for file in diaries(run_dir, &stages) {
         let Some(diary) = diary::read_if_there(&run_dir.join(file))? else { continue };
         found = true;
         concerns.iter_mut().for_each(|concern| concern.holders.clear());
@@ -54,9 +56,23 @@ pub fn explain(run_dir: &Path, units: &[u64]) -> io::Result<Vec<Life>> {
     if !found {
         return Err(io::Error::new(io::ErrorKind::NotFound, "there is no diary"));
     }
-    let stages: Option<Vec<String>> = fact_of_others(run_dir, "stages").ok().flatten();
-    let stages = stages.unwrap_or_default();
     Ok(concerns.into_iter().map(|concern| concern.life(&stages)).collect())
+}
+
+/// The names that diaries can have here, in the order in which a unit passes those who keep them: what
+/// happened in the same millisecond is told so.
+fn diaries(run_dir: &Path, stages: &[String]) -> Vec<String> {
+    let entries = fs::read_dir(run_dir).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let mut files: Vec<String> = names.filter(|name| diary::worker_of(name).is_some()).collect();
+    let stage_of = |name: &str| {
+        let (stage, _) = diary::worker_of(name)?.rsplit_once('-')?;
+        stages.iter().position(|known| known == stage)
+    };
+    files.sort_by_cached_key(|name| (stage_of(name), name.clone()));
+    files.insert(0, diary::VENTILATOR_FILE.into());
+    files.push(diary::SINK_FILE.into());
+    files
 }
 
 /// The entries that concern a unit, or a worker that has it at that moment.
@@ -83,9 +99,13 @@ impl Concern {
         match event {
             Event::Sent { first, count, worker, .. } => {
                 let mine = within(*first, u64::from(*count));
-                if mine {
-                    holders.push(worker.clone());
-                }
+                holders.extend(mine.then(|| worker.clone()));
+                mine
+            }
+            Event::SentSome { units, worker, .. } => {
+                let mut units = units.iter();
+                let mine = units.any(|(first, count)| within(*first, u64::from(*count)));
+                holders.extend(mine.then(|| worker.clone()));
                 mine
             }
             Event::Failed { unit: failed, worker, .. } => {
@@ -111,18 +131,28 @@ impl Concern {
 
     fn life(mut self, stages: &[String]) -> Life {
         self.entries.sort_by_key(|entry| entry.ms);
-        let steps = self.entries.iter();
+        let is_committed = |entry: &Note| matches!(entry.event, Event::Committed { .. });
+        let committed = self.entries.iter().position(is_committed).unwrap_or(usize::MAX);
+        // Of a committed unit nothing is lost with a worker that has had it.
+        let matters = |&(at, entry): &(usize, &Note)| at < committed || !is_loss(&entry.event);
+        let steps = self.entries.iter().enumerate().filter(matters).map(|(_, entry)| entry);
         let steps = steps.map(|entry| Step { ms: entry.ms, what: told(&entry.event, stages) });
         Life { unit: self.unit, input: None, steps: steps.collect() }
     }
 }
 
+fn is_loss(event: &Event) -> bool {
+    matches!(event, Event::Lost { .. })
+}
+
 fn told(event: &Event, stages: &[String]) -> String {
     match event {
-        Event::Sent { count: 1, worker, attempt, .. } => {
+        Event::Sent { count: 1, worker, attempt, .. }
+        | Event::SentSome { values: 1, worker, attempt, .. } => {
             format!("sent to {worker}, alone, attempt {attempt}")
         }
-        Event::Sent { count, worker, attempt, .. } => {
+        Event::Sent { count, worker, attempt, .. }
+        | Event::SentSome { values: count, worker, attempt, .. } => {
             format!("sent to {worker} in a parcel of {count}, attempt {attempt}")
         }
         Event::Failed { worker, error, .. } => format!("failed at {worker}: {error}"),
@@ -214,6 +244,88 @@ mod tests {
             ]
         );
         assert!(lives[1].to_string().contains("nothing is known"));
+    }
+
+    #[test]
+    fn a_life_tells_what_workers_send_each_other_in_the_order_of_the_stages() {
+        let folder = tempfile::tempdir().unwrap();
+        let keep = |file: &str, events: Vec<Event>| {
+            let mut diary = Diary::open(&folder.path().join(file)).unwrap();
+            events.into_iter().for_each(|event| diary.note(event));
+        };
+        let (first, count, attempt) = (4, 2, 1);
+        let to = |worker: &str| worker.to_owned();
+        let lost = Event::Lost { worker: "b-1".into(), loss: "silent".into() };
+        let failed = Event::Failed { unit: 5, worker: "c-2".into(), error: "no page".into() };
+        let fate = Fate::Results(3);
+        keep(
+            "diary-worker-b-1",
+            vec![
+                Event::SentSome {
+                    units: vec![(1, 2), (4, 3)],
+                    values: 7,
+                    worker: to("c-2"),
+                    attempt,
+                },
+                failed,
+            ],
+        );
+        keep(
+            "diary-worker-a-1",
+            vec![Event::Sent { first, count, worker: to("b-1"), attempt }, lost],
+        );
+        keep(
+            diary::SINK_FILE,
+            vec![Event::Committed {
+                first: 5,
+                count: 1,
+                fate,
+                stage: 2,
+                worker: to("c-2"),
+                attempt,
+            }],
+        );
+        keep(
+            diary::VENTILATOR_FILE,
+            vec![Event::Sent { first, count, worker: to("a-1"), attempt }],
+        );
+        keep("diary-worker-notes", vec![Event::Sent { first, count, worker: to("x"), attempt }]);
+        let files = diaries(folder.path(), &["b", "a"].map(String::from));
+        assert_eq!(
+            files,
+            ["diary-ventilator", "diary-worker-b-1", "diary-worker-a-1", "diary-sink"]
+        );
+        let mut life = explain(folder.path(), &[5]).unwrap().remove(0);
+        // The clock may have moved on in between.
+        life.steps.sort_by(|a, b| a.what.cmp(&b.what));
+        let told: Vec<&str> = life.steps.iter().map(|step| step.what.as_str()).collect();
+        assert_eq!(
+            told,
+            [
+                "b-1 was lost (silent)",
+                "committed: 3 results",
+                "failed at c-2: no page",
+                "sent to a-1 in a parcel of 2, attempt 1",
+                "sent to b-1 in a parcel of 2, attempt 1",
+                "sent to c-2 in a parcel of 7, attempt 1",
+            ]
+        );
+    }
+
+    /// A worker that leaves at the end of a run may be gone before it is heard that it leaves.
+    #[test]
+    fn a_worker_that_is_lost_after_the_commit_is_not_told() {
+        let note = |ms, event| Note { ms, event };
+        let (first, worker, attempt) = (3, "a".to_owned(), 1);
+        let lost = Event::Lost { worker: worker.clone(), loss: "disconnected".into() };
+        let sent = Event::Sent { first, count: 1, worker: worker.clone(), attempt };
+        let fate = Fate::Filtered;
+        let committed = Event::Committed { first, count: 1, fate, stage: 0, worker, attempt };
+        let mut concern = Concern::of(3);
+        let notes = [note(1, sent.clone()), note(2, lost.clone()), note(3, sent), note(5, lost)];
+        notes.iter().chain([&note(4, committed)]).for_each(|note| concern.see(note));
+        let told: Vec<u64> = concern.life(&[]).steps.iter().map(|step| step.ms).collect();
+        assert_eq!(told, [1, 2, 3, 4]);
     }
 
     #[test]

@@ -31,9 +31,14 @@ pub(super) fn slowest(run_dir: &Path) -> io::Result<Vec<Slow>> {
     let notes = |file: &str| diary::read_if_there(&run_dir.join(file));
     let mut left = Left::new();
     for note in notes(diary::VENTILATOR_FILE)?.into_iter().flatten() {
-        if let Event::Sent { first, count, worker, .. } = note.event {
+        let (units, worker) = match note.event {
+            Event::Sent { first, count, worker, .. } => (vec![(first, count)], worker),
+            Event::SentSome { units, worker, .. } => (units, worker),
+            _ => continue,
+        };
+        for (first, count) in units {
             let end = first.saturating_add(u64::from(count));
-            left.entry(first).or_insert((end, note.ms, worker));
+            left.entry(first).or_insert((end, note.ms, worker.clone()));
         }
     }
     let mut slowest = Vec::new();
