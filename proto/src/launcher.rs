@@ -13,6 +13,10 @@ pub const PARENT_VARIABLE: &str = "PIPELINE_PARENT";
 /// [`lines`](crate::lines)).
 pub const MARKS_VARIABLE: &str = "PIPELINE_MARKS";
 
+/// The variable by which a launcher says where a worker keeps its diary (see [`diary`](crate::diary)). No
+/// flag: a program in a worker's place may have been written before there was one.
+pub const DIARY_VARIABLE: &str = "PIPELINE_DIARY";
+
 /// Whether whoever reads what this process writes to stderr reads marks before lines.
 pub fn reads_marks() -> bool {
     is_parent(env::var(MARKS_VARIABLE).ok().and_then(|pid| pid.parse().ok()))

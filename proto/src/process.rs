@@ -21,7 +21,9 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use crate::launcher::launcher;
-pub use crate::launcher::{MARKS_VARIABLE, PARENT_VARIABLE, has_launcher, reads_marks};
+pub use crate::launcher::{
+    DIARY_VARIABLE, MARKS_VARIABLE, PARENT_VARIABLE, has_launcher, reads_marks,
+};
 
 /// The variable that sets what is logged, as in `PIPELINE_LOG=debug`.
 pub const LOG_VARIABLE: &str = "PIPELINE_LOG";

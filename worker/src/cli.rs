@@ -1,6 +1,7 @@
 //! The flags of a worker that is started by hand, and what turns a user's own program into one.
 
 use std::{
+    env,
     ffi::OsString,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
@@ -24,7 +25,7 @@ use proto::{
         zeromq::SharedContext,
     },
     plan::{Function as Named, Stage},
-    process::{self, has_launcher},
+    process::{self, DIARY_VARIABLE, has_launcher},
     telling::{self, Telling},
 };
 
@@ -327,8 +328,14 @@ impl PlaceArgs {
             inherits: is_successor() && (crowd::own_index().is_some() || !has_launcher()),
             grace: self.grace,
             concurrency: self.concurrency,
+            diary: own_diary(),
         }
     }
+}
+
+/// Where a launcher wants a diary of what this worker sends on.
+fn own_diary() -> Option<PathBuf> {
+    env::var_os(DIARY_VARIABLE).filter(|_| has_launcher()).map(PathBuf::from)
 }
 
 /// What to leave with after a worker has ended so; why is told.
@@ -424,7 +431,7 @@ mod tests {
             let all = ["worker"].iter().chain(flags);
             OwnProgram::try_parse_from(all).unwrap_or_else(|error| panic!("{error}")).place
         };
-        let here = std::env::current_dir().unwrap().display().to_string();
+        let here = env::current_dir().unwrap().display().to_string();
         let ipc = format!("ipc://{here}/v");
         let key = format!("{here}/k");
         let (given, meant) = (

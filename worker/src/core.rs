@@ -29,6 +29,7 @@ use tracing::{error, info, warn};
 
 pub use crate::request::{Busy, Reply, Request, Share, Ticket};
 use crate::{
+    chronicle::Chronicle,
     figures::Figures,
     parcels::{Finished, Parcels, Room},
     product::Product,
@@ -85,7 +86,7 @@ struct Home {
 /// What the worker is part of.
 struct Membership {
     plan: Box<Plan>,
-    downstream: Downstream<()>,
+    downstream: Downstream<Chronicle>,
     // The stage that outputs are for; none if they are results.
     next: Option<u32>,
     receivers: Receivers,
@@ -113,6 +114,7 @@ pub struct WorkerRole {
     early: Vec<LinkId>,
     parcels: Parcels,
     figures: Figures,
+    chronicle: Chronicle,
     // The run was asked to end: what is left of it is for whoever goes on.
     handover: Option<Handover>,
     // What the ventilator was told last that is worked on then.
@@ -150,6 +152,7 @@ impl WorkerRole {
             early: Vec::new(),
             parcels: Parcels::new(&limits, me),
             figures,
+            chronicle: Chronicle::default(),
             handover: None,
             told_running: None,
             parting: None,
@@ -167,6 +170,11 @@ impl WorkerRole {
     /// When it is asked to leave, it waits no longer than that for units that are worked on.
     pub fn grace(&mut self, grace: Duration) {
         self.parcels.grace(grace);
+    }
+
+    /// What becomes of units that it sends to other workers is to be noted, with [`Request::Note`].
+    pub fn keep_diary(&mut self) {
+        self.chronicle = Chronicle::Written;
     }
 
     /// Takes the place of a worker that had met the ventilator. If that is gone, so is the run: it may have
@@ -264,7 +272,7 @@ impl WorkerRole {
     }
 
     /// Does something as a sender, if it is part of anything.
-    fn send(&mut self, act: impl FnOnce(&mut Downstream<()>, &mut Mesh)) {
+    fn send(&mut self, act: impl FnOnce(&mut Downstream<Chronicle>, &mut Mesh)) {
         if let Some(member) = &mut self.membership {
             act(&mut member.downstream, &mut self.mesh);
         }
@@ -333,7 +341,7 @@ impl WorkerRole {
             turn.request(Request::Load(plan.clone()));
             let sink = seen_from(plan.sink.clone(), &self.home.at);
             let sink = self.mesh.dial(sink, None, turn.out);
-            self.membership = Some(Membership::new(plan, sink));
+            self.membership = Some(Membership::new(plan, sink, self.chronicle));
         }
         if is_first {
             self.parcels.join(self.home.link);
@@ -403,6 +411,9 @@ impl WorkerRole {
             warn!(?loss, "lost the sink; waiting for it");
             member.downstream.sink_lost();
         } else {
+            if let Some(worker) = member.receivers.name(link) {
+                self.chronicle.lost(turn, worker, loss);
+            }
             member.downstream.lost(turn, &mut self.mesh, link, loss);
         }
     }
@@ -606,8 +617,8 @@ impl WorkerRole {
 }
 
 impl Membership {
-    fn new(plan: Box<Plan>, sink: LinkId) -> Self {
-        let mut downstream = Downstream::new(sink, &plan.limits, ());
+    fn new(plan: Box<Plan>, sink: LinkId, chronicle: Chronicle) -> Self {
+        let mut downstream = Downstream::new(sink, &plan.limits, chronicle);
         let next = plan.next.as_ref().map(|stage| {
             let index = plan.stage_index.saturating_add(1);
             downstream.feed(index, stage, &plan.limits);

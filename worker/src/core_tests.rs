@@ -1,7 +1,8 @@
 //! Scripts: what a worker hears, and what it does.
 
 use proto::{
-    frame::{Code, Commit, Credit, Done, Envelope, ParcelId, Work},
+    diary,
+    frame::{Code, Commit, Credit, Done, Envelope, Failed, ParcelId, Work},
     plan::{Function, Stage},
     role::Role as _,
     units::Units,
@@ -12,6 +13,7 @@ use crate::parcels::FULL_PATIENCE;
 
 const VENTILATOR: PeerId = 50;
 const SINK: PeerId = 60;
+const RECEIVER: PeerId = 70;
 
 /// A worker of the only stage that may keep next to nothing.
 struct Script {
@@ -33,10 +35,19 @@ impl Script {
 
     /// One whose function has so many units open at once.
     fn with(open: u32, limits: Limits) -> Self {
+        Self::before(None, open, limits)
+    }
+
+    /// One whose outputs are for that stage, and what it is told of that.
+    fn before(next: Option<(Stage, Chronicle)>, open: u32, limits: Limits) -> Self {
         let role = HelloRole::Worker { stage: None, own: true };
         let (name, host) = ("w".into(), "h".into());
         let hello = Hello { role, name, endpoints: vec![], host, pid: 1 };
-        let (worker, out) = WorkerRole::new(1, hello, vec!["v".into()]);
+        let (mut worker, out) = WorkerRole::new(1, hello, vec!["v".into()]);
+        let (next, chronicle) = next.unzip();
+        if chronicle == Some(Chronicle::Written) {
+            worker.keep_diary();
+        }
         let mut script = Self {
             now: Time::from_ms(1),
             worker,
@@ -53,9 +64,9 @@ impl Script {
         });
         script.hears(Frame::Welcome(Box::new(Welcome::Plan(Box::new(Plan {
             stage_index: 0,
-            stages: 1,
+            stages: 1 + next.is_some() as u32,
             stage: Stage::new("s", Function::Own),
-            next: None,
+            next,
             sink: vec!["s".into()],
             limits,
             carries_input: false,
@@ -390,5 +401,81 @@ fn a_worker_that_takes_anothers_place_waits_for_no_ventilator_that_is_gone() {
             worker.handle(Time::from_ms(1_000 * seconds + 1), Event::Tick, &mut out);
         }
         assert_eq!(worker.exit, code);
+    }
+}
+
+/// A worker of the next stage, which is sent units.
+struct Receiver {
+    link: LinkId,
+    session: u32,
+    seq: u64,
+}
+
+impl Script {
+    fn meets_a_receiver(&mut self) -> Receiver {
+        let (name, host) = ("next-1".into(), "h".into());
+        let contact = Contact { peer: RECEIVER, name, host, endpoints: vec!["n".into()] };
+        self.hears(Frame::Roster(vec![contact]));
+        let link = self.worker.membership.as_ref().unwrap().receivers.links().next().unwrap();
+        self.event(Event::LaneUp { link, inbox: vec![] });
+        let session = self.out.drain(..).fold(0, |session, effect| match effect {
+            Effect::Send { link: to, envelope } if to == link => envelope.session,
+            _ => session,
+        });
+        let mut receiver = Receiver { link, session, seq: 0 };
+        self.hears_of(&mut receiver, Frame::Welcome(Box::new(Welcome::Peer)));
+        self.hears_of(&mut receiver, Frame::Credit(Credit { units: 9, bytes: 99 }));
+        receiver
+    }
+
+    fn hears_of(&mut self, receiver: &mut Receiver, frame: Frame) {
+        let Receiver { session, seq, .. } = *receiver;
+        receiver.seq += 1;
+        let from = RECEIVER;
+        self.event(Event::Frame(Envelope { version: 1, run: 7, from, session, seq, frame }));
+    }
+
+    /// What it has noted since it was asked last, and the parcel that it has sent.
+    fn noted(&mut self) -> (Vec<diary::Event>, Option<ParcelId>) {
+        let (mut notes, mut sent) = (vec![], None);
+        for effect in self.out.drain(..) {
+            match effect {
+                Effect::Request(Request::Note(event)) => notes.push(event),
+                Effect::Send { envelope: Envelope { frame: Frame::Work(work), .. }, .. } => {
+                    sent = Some(work.parcel);
+                }
+                _ => {}
+            }
+        }
+        (notes, sent)
+    }
+}
+
+#[test]
+fn what_becomes_of_a_unit_that_is_sent_on_is_noted_if_a_diary_is_kept() {
+    for chronicle in [Chronicle::Written, Chronicle::Unwritten] {
+        let next = Stage { backoff_ms: 0, ..Stage::new("next", Function::Own) };
+        let mut script = Script::before(Some((next, chronicle)), 1, Limits::default());
+        let keeps = chronicle == Chronicle::Written;
+        let mut receiver = script.meets_a_receiver();
+        script.hears_work(0, 5);
+        script.finishes(0, 5);
+        let (notes, parcel) = script.noted();
+        let (first, count, worker) = (5, 1, "next-1".to_owned());
+        let sent = |attempt| diary::Event::Sent { first, count, worker: worker.clone(), attempt };
+        let kept = |events: Vec<diary::Event>| if keeps { events } else { vec![] };
+        assert_eq!(notes, kept(vec![sent(1)]));
+
+        let parcel = parcel.expect("a parcel for the next stage");
+        let error = "no such page".to_owned();
+        let failed = vec![Failed { index: 0, error: error.clone() }];
+        script.hears_of(&mut receiver, Frame::Done(Done { parcel, busy_ns: 1, failed }));
+        script.event(Event::Tick);
+        let failed = diary::Event::Failed { unit: 5, worker: worker.clone(), error };
+        assert_eq!(script.noted().0, kept(vec![failed, sent(2)]));
+
+        script.event(Event::LaneDown { link: receiver.link });
+        let loss = "disconnected".to_owned();
+        assert_eq!(script.noted().0, kept(vec![diary::Event::Lost { worker, loss }]));
     }
 }

@@ -16,7 +16,9 @@ use std::{
 
 use proto::{
     kin,
-    process::{self, INTERRUPTED, PARENT_VARIABLE, complain, exit_code, has_launcher},
+    process::{
+        self, DIARY_VARIABLE, INTERRUPTED, PARENT_VARIABLE, complain, exit_code, has_launcher,
+    },
     signals, this_program,
 };
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
@@ -175,6 +177,8 @@ fn start(index: u32, guard: Option<&str>, news: Sender<News>) -> io::Result<Chil
     command.args(this_program::arguments());
     command.env(INDEX_VARIABLE, index.to_string());
     command.env(PARENT_VARIABLE, std::process::id().to_string());
+    // This launcher wants none.
+    command.env_remove(DIARY_VARIABLE);
     if let Some(guard) = guard {
         command.env(kin::guard::VARIABLE, guard);
     }

@@ -225,7 +225,7 @@ impl Executor {
                     return Performed::Underway;
                 }
                 Request::Truncate { ticket, share } => return crew.truncate(ticket, share).into(),
-                Request::Collect => return Performed::Underway,
+                Request::Collect | Request::Note(_) => return Performed::Underway,
             }
         }
         match request {
@@ -246,6 +246,8 @@ impl Executor {
             }
             Request::Truncate { share, .. } => Performed::Replied(self.truncator.truncate(share)),
             Request::Collect => self.collect().into(),
+            // For whoever keeps a diary; no function is needed for it.
+            Request::Note(_) => Performed::Underway,
         }
     }
 

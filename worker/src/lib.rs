@@ -11,7 +11,7 @@
 //! | --- | --- |
 //! | `cli.rs`, `crowd.rs`, `run.rs` | flags and `main`; several workers by one command; the worker joined to its sockets and its executor |
 //! | [`core`] | what a frame means, what the worker is part of, and its leaving, as a state machine without I/O |
-//! | `parcels.rs`, `receivers.rs`, `figures.rs`, [`product`] | what it was given; whom it gives its outputs; what it tells of itself; outputs on their way |
+//! | `parcels.rs`, `receivers.rs`, `chronicle.rs`, `figures.rs`, [`product`] | what it was given; whom it gives its outputs; what it notes of them; what it tells of itself; outputs on their way |
 //! | [`executor`], [`concurrent`] | the function's thread; functions that have many units open at once |
 //! | `function/`, [`builtin`], [`external`], `assemble.rs` | functions in Rust, by name, and as programs |
 //!
@@ -77,6 +77,7 @@
 pub mod assemble;
 #[cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "as many bytes as were read"))]
 pub mod builtin;
+mod chronicle;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod concurrent;

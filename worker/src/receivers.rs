@@ -47,6 +47,12 @@ impl Receivers {
         self.links().any(|known| known == link)
     }
 
+    /// The human-readable name of the one at this link.
+    pub fn name(&self, link: LinkId) -> Option<&str> {
+        let mut receivers = self.receivers.values();
+        receivers.find(|receiver| receiver.link == link).map(|receiver| receiver.name.as_str())
+    }
+
     /// Those that are new are dialled, those that are gone are given up. `at` is where the one who
     /// says so is.
     pub fn meet(&mut self, turn: &mut Turn<'_>, mesh: &mut Mesh, contacts: Vec<Contact>, at: &str) {

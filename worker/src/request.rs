@@ -1,8 +1,9 @@
-//! What a worker asks of whoever executes its function, and what comes back.
+//! What a worker asks of whoever executes its function, and of its diary, and what comes back.
 //!
 //! Owns the words between [`crate::core`] and [`crate::executor`]; refuses to do any of it.
 
 use proto::{
+    diary,
     frame::{Code, Plan},
     role::{self, Effect},
     units::Units,
@@ -42,6 +43,9 @@ pub enum Request {
     /// Hand over what is ready; answered at once with [`Reply::Product`], if anything is. A function
     /// with many units open tells by itself.
     Collect,
+    /// Note what has happened to units that were sent on; asked for only if the worker
+    /// [keeps a diary](crate::core::WorkerRole::keep_diary). Not answered.
+    Note(diary::Event),
 }
 
 /// How much of what is not begun.

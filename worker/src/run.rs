@@ -2,15 +2,17 @@
 
 use std::{
     io,
+    path::PathBuf,
     thread::{self, JoinHandle},
     time::Duration,
 };
 
 use proto::{
+    diary::{self, Diary},
     frame::HelloRole,
     limits::{FRAME_BYTES_CEILING, Limits},
     net::{
-        driver::{Driver, DriverError, Handle},
+        driver::{Driver, DriverError, Handle, Performed},
         endpoint::Endpoint,
         hello::hello,
         key::Key,
@@ -19,6 +21,7 @@ use proto::{
     role::Effect,
 };
 use thiserror::Error;
+use tracing::warn;
 
 use crate::{
     core::{Reply, Request, WorkerRole},
@@ -51,6 +54,9 @@ pub struct Setup {
     pub grace: Option<Duration>,
     /// How many units it has open at once, whatever the plan says.
     pub concurrency: Option<u32>,
+    /// Where it notes what becomes of units that it sends to the workers of the next stage, if
+    /// somebody is to read that.
+    pub diary: Option<PathBuf>,
 }
 
 /// Why a worker could not run.
@@ -74,6 +80,46 @@ pub struct Prepared {
     first: Vec<Effect<Request>>,
     own: Own,
     code: Code,
+    diary: Journal,
+}
+
+/// A diary that is there from the first note on: of the run directory it is known then that it is one.
+enum Journal {
+    Unopened(PathBuf),
+    Open(Diary),
+    /// There is none, or it can't be had: that is no reason to stop a run.
+    Closed,
+}
+
+impl Journal {
+    fn note(&mut self, event: diary::Event) {
+        if let Self::Unopened(path) = self {
+            *self = match Diary::open(path) {
+                Ok(diary) => Self::Open(diary),
+                Err(error) => {
+                    warn!(%error, path = %path.display(), "there is no diary of what is sent on");
+                    Self::Closed
+                }
+            };
+        }
+        if let Self::Open(diary) = self {
+            diary.note(event);
+        }
+    }
+}
+
+/// Has the executor, or the diary, do what the worker asks for.
+fn performer(
+    executor: Executor,
+    mut diary: Journal,
+) -> impl FnMut(Request) -> Performed<Reply> + Send {
+    move |request| match request {
+        Request::Note(event) => {
+            diary.note(event);
+            Performed::Underway
+        }
+        request => executor.perform(request),
+    }
 }
 
 impl Prepared {
@@ -109,7 +155,14 @@ impl Prepared {
         if let Some(grace) = setup.grace {
             role.grace(grace);
         }
-        Ok(Self { driver, role, first, own, code: setup.code })
+        let diary = match &setup.diary {
+            Some(path) => {
+                role.keep_diary();
+                Journal::Unopened(path.clone())
+            }
+            None => Journal::Closed,
+        };
+        Ok(Self { driver, role, first, own, code: setup.code, diary })
     }
 
     /// Has it give its place to a worker in Python where there is one for its stage: word of that
@@ -131,9 +184,9 @@ impl Prepared {
     /// # Errors
     /// [`RunError`] when no thread can be made or the sockets fail.
     pub fn run(self) -> Result<i32, RunError> {
-        let Self { driver, role, first, own, code } = self;
+        let Self { driver, role, first, own, code, diary } = self;
         let executor = Executor::start(own, code, driver.handle())?;
-        Ok(driver.run(role, first, move |request| executor.perform(request))?)
+        Ok(driver.run(role, first, performer(executor, diary))?)
     }
 
     /// Runs the worker on a thread of its own, and leaves this one for the function. The exit code
@@ -142,11 +195,11 @@ impl Prepared {
     /// # Errors
     /// When no thread can be made.
     pub fn run_apart(self) -> io::Result<(Workbench, JoinHandle<Result<i32, RunError>>)> {
-        let Self { driver, role, first, own, code } = self;
+        let Self { driver, role, first, own, code, diary } = self;
         let (executor, workbench) = Executor::apart(own, code, driver.handle());
-        let thread = thread::Builder::new().name("worker".into()).spawn(move || {
-            Ok(driver.run(role, first, move |request| executor.perform(request))?)
-        })?;
+        let thread = thread::Builder::new()
+            .name("worker".into())
+            .spawn(move || Ok(driver.run(role, first, performer(executor, diary))?))?;
         Ok((workbench, thread))
     }
 }

@@ -30,7 +30,7 @@ use rustix::process::{
 };
 
 use self::{guard::Guard, table::State};
-use crate::launcher::{MARKS_VARIABLE, PARENT_VARIABLE};
+use crate::launcher::{DIARY_VARIABLE, MARKS_VARIABLE, PARENT_VARIABLE};
 
 /// How long processes that were killed may take to be gone: only what hangs in the kernel needs
 /// more than a moment.
@@ -113,7 +113,8 @@ pub fn start(command: &mut Command) -> io::Result<Child> {
         command.env(guard::VARIABLE, guard.value());
     }
     // It is this process's, not its programs'.
-    command.env_remove(PARENT_VARIABLE).env_remove(MARKS_VARIABLE);
+    let own = [PARENT_VARIABLE, MARKS_VARIABLE, DIARY_VARIABLE];
+    own.into_iter().for_each(|variable| _ = command.env_remove(variable));
     set_apart(command)?;
     let _starting = STARTING.read().unwrap_or_else(PoisonError::into_inner);
     let child = command.spawn()?;

@@ -309,8 +309,9 @@ pub fn worker(data: &[u8]) -> u64 {
     use worker::product::Product;
     let script = &mut Script::new(data);
     let kind = HelloRole::Worker { stage: None, own: false };
-    let (role, first) =
+    let (mut role, first) =
         WorkerRole::new(99, hello(kind, "worker"), vec!["inproc://ventilator".into()]);
+    role.keep_diary();
     let mut world = World::new(role, first);
     world.at_once = |request| match request {
         // The executor has begun everything.
@@ -339,6 +340,6 @@ pub fn worker(data: &[u8]) -> u64 {
             let busy = Busy { wall_ns: script.number(), open_ns: script.number() };
             Some(Reply::Product { ticket, product, finished: Some(busy) })
         }
-        Request::Truncate { .. } | Request::Collect => None,
+        Request::Truncate { .. } | Request::Collect | Request::Note(_) => None,
     })
 }

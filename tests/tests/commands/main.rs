@@ -5,6 +5,7 @@ mod bench;
 mod browser;
 mod dead_run;
 mod draining;
+mod explained;
 mod first_cause;
 mod flags;
 mod found_from_elsewhere;

@@ -172,6 +172,7 @@ mod tests {
         assert_eq!(fs::read(path.join("thesis.tex")).unwrap(), b"years");
         fs::remove_file(path.join("thesis.tex")).unwrap();
         fs::write(path.join(DATABASE), "").unwrap();
+        fs::write(path.join("diary-worker-square-1"), "").unwrap();
         assert!(forget(&path).is_ok());
         assert!(!path.exists());
     }

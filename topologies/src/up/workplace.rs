@@ -13,12 +13,13 @@ use std::{
 };
 
 use proto::{
+    diary,
     kin::guard,
     net::{
         endpoint::Endpoint,
         lock::{Lock, LockError, has_had_holder},
     },
-    process::{LOG_VARIABLE, MARKS_VARIABLE, PARENT_VARIABLE},
+    process::{DIARY_VARIABLE, LOG_VARIABLE, MARKS_VARIABLE, PARENT_VARIABLE},
     telling, this_program,
 };
 use sink::{
@@ -346,6 +347,11 @@ impl Workplace {
             // Workers of the stage before may be on other machines.
             command.arg("--bind").arg(inbox.to_string());
         }
+        match self.diary(post) {
+            Some(path) => command.env(DIARY_VARIABLE, path),
+            // That of a worker in whose program this run was started.
+            None => command.env_remove(DIARY_VARIABLE),
+        };
         self.secure(&mut command);
         if self.flags.insecure {
             // The plan comes through this run's own folder, from the topology that is run here.
@@ -356,6 +362,14 @@ impl Workplace {
         }
         let whose = if spec.binary.is_some() { Writer::Program } else { Writer::Role };
         Launch { command, input: Input::Nothing, output: Output::Told, whose }
+    }
+
+    /// Where a worker notes what it sends to others, if there are such and the run is kept.
+    fn diary(&self, post: Post) -> Option<PathBuf> {
+        let Post::Worker { stage, .. } = post else { return None };
+        let feeds = stage + 1 < self.topology.stages.len();
+        let run_dir = self.flags.run_dir.as_ref().filter(|_| feeds)?;
+        Some(run_dir.join(diary::worker_file(&self.posts.name(post))))
     }
 
     fn own_program(&self, binary: &Path, spec: &StageSpec) -> Command {

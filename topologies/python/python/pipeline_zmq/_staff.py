@@ -291,4 +291,5 @@ def _environment(env, folder):
     theirs["PIPELINE_PYTHON_ARGV0"] = sys.argv[0] if getattr(sys, "argv", None) else ""
     theirs["PIPELINE_PYTHON_FOLDER"] = folder
     theirs.pop("PIPELINE_WORKER_INDEX", None)
+    theirs.pop("PIPELINE_DIARY", None)
     return theirs

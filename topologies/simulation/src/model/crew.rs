@@ -172,7 +172,10 @@ impl Helper for Crew {
                 return None;
             }
             // These are answered at once, or never.
-            (Some(fate), Request::Truncate { .. } | Request::Collect | Request::Define(_)) => {
+            (
+                Some(fate),
+                Request::Truncate { .. } | Request::Collect | Request::Define(_) | Request::Note(_),
+            ) => {
                 context.deeds.push(Deed::Crash(fate));
                 return None;
             }
@@ -206,8 +209,8 @@ impl Helper for Crew {
                 self.meet_fate(context);
                 return Some(Reply::Truncated { ticket, keep });
             }
-            // The units of a shape name no code.
-            Request::Define(_) => {}
+            // The units of a shape name no code, and nobody reads a diary.
+            Request::Define(_) | Request::Note(_) => {}
             Request::Collect => {
                 let what = "a worker with many units open fetches outputs";
                 context.deeds.push(Deed::Violation(what.into()));

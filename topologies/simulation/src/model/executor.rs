@@ -136,7 +136,10 @@ impl Helper for Executor {
                 return None;
             }
             // These are answered at once, or never.
-            (Some(fate), Request::Truncate { .. } | Request::Collect | Request::Define(_)) => {
+            (
+                Some(fate),
+                Request::Truncate { .. } | Request::Collect | Request::Define(_) | Request::Note(_),
+            ) => {
                 context.deeds.push(Deed::Crash(fate));
                 return None;
             }
@@ -171,8 +174,8 @@ impl Helper for Executor {
                 parcel.limit -= share.of(parcel.limit - parcel.begun);
                 return Some(Reply::Truncated { ticket: parcel.ticket, keep: parcel.limit });
             }
-            // The units of a shape name no code.
-            Request::Define(_) => {}
+            // The units of a shape name no code, and nobody reads a diary.
+            Request::Define(_) | Request::Note(_) => {}
             Request::Collect => {
                 let parcel = self.parcel.as_mut().filter(|parcel| !parcel.ready.is_empty())?;
                 let product = parcel.ready.take();

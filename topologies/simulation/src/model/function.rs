@@ -37,7 +37,8 @@ pub(super) fn job(request: &Request) -> Job {
         Request::Load(_) | Request::Define(_) => Job::Load,
         Request::Execute { .. } => Job::Execute,
         Request::Truncate { .. } => Job::Truncate,
-        Request::Collect => Job::Collect,
+        // No worker here keeps a diary.
+        Request::Collect | Request::Note(_) => Job::Collect,
     }
 }
 
