@@ -1,7 +1,9 @@
 //! `pipeline top`: a run that goes on, in the terminal.
 //!
-//! Owns the picture and the keys. What is shown the launcher of the run says, twice a second; nothing
+//! Owns the keys; [`picture`] draws. What is shown the launcher of the run says, twice a second; nothing
 //! of the run waits for this. When it is over, how it ended is told.
+
+mod picture;
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -12,16 +14,12 @@ use std::{
 use clap::Args;
 use proto::process::exit_code;
 use ratatui::{
-    DefaultTerminal, Frame,
+    DefaultTerminal,
     crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers},
-    layout::{Constraint, Layout},
-    style::{Modifier, Style},
-    text::Line,
-    widgets::{Gauge, Row, Table},
 };
-use sink::figures::thousands;
 
-use super::{Format, complain, print, ps::rate};
+use self::picture::{Picture, headline, stage_rows};
+use super::{Format, complain, print};
 use crate::{
     runs::{
         call::{self, CallError, PATIENCE},
@@ -29,7 +27,7 @@ use crate::{
         entry::Entry,
         wire::{Ask, Details, Reply, State},
     },
-    up::{exit, progress::seconds},
+    up::exit,
 };
 
 /// How often the launcher is asked.
@@ -106,48 +104,6 @@ fn once(run: &Entry, format: Format) -> i32 {
     }
 }
 
-fn headline(run: &Entry, details: &Details) -> String {
-    let status = &details.status;
-    let of = status.total.map_or(String::new(), |total| format!(" of {}", thousands(total)));
-    let left = status
-        .left_s
-        .map_or(String::new(), |left| format!(", {} left", seconds(Duration::from_secs(left))));
-    let dead = match status.dead {
-        0 => String::new(),
-        dead => format!(", {} dead", thousands(dead)),
-    };
-    format!(
-        "{} {}: {}{of} units, {}/s{left}, {} workers{dead}",
-        run.name,
-        status.state.word(),
-        thousands(status.done),
-        rate(status.rate),
-        status.workers,
-    )
-}
-
-const STAGE_COLUMNS: [&str; 6] = ["STAGE", "WORKERS", "UNITS", "RATE", "BUSY", ""];
-
-fn stage_rows(details: &Details) -> Vec<Vec<String>> {
-    let limits = details.limiting();
-    let head = STAGE_COLUMNS.map(str::to_owned).to_vec();
-    let rows = details.stages.iter().enumerate().map(|(index, stage)| {
-        vec![
-            stage.name.clone(),
-            stage.workers.to_string(),
-            thousands(stage.units),
-            format!("{}/s", rate(stage.rate)),
-            percent(stage.busy),
-            if limits == Some(index) { "limits the run".into() } else { String::new() },
-        ]
-    });
-    [head].into_iter().chain(rows).collect()
-}
-
-fn percent(share: f64) -> String {
-    format!("{:.0} %", share * 100.0)
-}
-
 /// What is shown, and what was chosen.
 struct Screen<'a> {
     run: &'a Entry,
@@ -178,7 +134,7 @@ impl<'a> Screen<'a> {
                 }
                 next = Instant::now() + INTERVAL;
             }
-            terminal.draw(|frame| self.draw(frame))?;
+            terminal.draw(|frame| self.picture().draw(frame))?;
             let wait = next.saturating_duration_since(Instant::now());
             if event::poll(wait)?
                 && let Event::Key(key) = event::read()?
@@ -187,6 +143,15 @@ impl<'a> Screen<'a> {
             {
                 return Ok(format!("`{}` goes on; `pipeline down` ends it", self.run.name));
             }
+        }
+    }
+
+    fn picture(&self) -> Picture<'_> {
+        Picture {
+            run: self.run,
+            details: self.details.as_ref(),
+            chosen: self.chosen,
+            told: &self.told,
         }
     }
 
@@ -227,108 +192,5 @@ impl<'a> Screen<'a> {
             Ok(_) => String::new(),
             Err(error) => error.to_string(),
         };
-    }
-
-    fn draw(&self, frame: &mut Frame<'_>) {
-        let Some(details) = &self.details else { return };
-        let stages = details.stages.len() as u16 + 1;
-        let areas = Layout::vertical([
-            Constraint::Length(1),
-            Constraint::Length(1),
-            Constraint::Length(1),
-            Constraint::Length(stages),
-            Constraint::Length(1),
-            Constraint::Min(0),
-            Constraint::Length(1),
-            Constraint::Length(1),
-        ])
-        .split(frame.area());
-        let bold = Style::new().add_modifier(Modifier::BOLD);
-        frame.render_widget(Line::styled(headline(self.run, details), bold), areas[0]);
-        if let Some(total) = details.status.total.filter(|total| *total > 0) {
-            let ratio = (details.status.done as f64 / total as f64).clamp(0.0, 1.0);
-            frame.render_widget(Gauge::default().ratio(ratio), areas[1]);
-        }
-        let rows = stage_rows(details).into_iter().enumerate().map(|(index, row)| {
-            let chosen = index == self.chosen + 1;
-            let mark = if chosen { "> " } else { "  " };
-            let style = if index == 0 { bold } else { Style::new() };
-            let cells = row.into_iter().enumerate();
-            let cells =
-                cells.map(|(at, cell)| if at == 0 { format!("{mark}{cell}") } else { cell });
-            Row::new(cells.collect::<Vec<_>>()).style(style)
-        });
-        let widths = [24, 8, 16, 16, 6, 16].map(Constraint::Length);
-        frame.render_widget(Table::new(rows, widths), areas[3]);
-        let head = Row::new(["  WORKER", "STAGE", "UNITS", "BUSY"]).style(bold);
-        let workers = details.workers.iter().map(|worker| {
-            Row::new([
-                format!("  {}", worker.name),
-                worker.stage.clone(),
-                thousands(worker.units),
-                percent(worker.busy),
-            ])
-        });
-        let widths = [32, 24, 16, 6].map(Constraint::Length);
-        let all = [head].into_iter().chain(workers);
-        frame.render_widget(Table::new(all, widths), areas[5]);
-        frame.render_widget(Line::raw(self.told.as_str()), areas[6]);
-        const KEYS: &str = "q leave  p pause, go on  ↑↓ choose a stage  + - its workers";
-        frame.render_widget(Line::styled(KEYS, Style::new().add_modifier(Modifier::DIM)), areas[7]);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use ratatui::{Terminal, backend::TestBackend};
-    use serde_json::json;
-
-    use super::*;
-
-    fn details() -> Details {
-        serde_json::from_value(json!({
-            "status": {
-                "state": "running", "done": 1_200, "total": 4_000, "rate": 99.6, "left_s": 28,
-                "workers": 3, "dead": 1,
-            },
-            "stages": [
-                {"name": "fetch", "workers": 2, "units": 1_300, "outputs": 1_300, "rate": 100.0, "busy": 0.97},
-                {"name": "parse", "workers": 1, "units": 1_250, "outputs": 1_250, "rate": 99.0, "busy": 0.2},
-            ],
-            "workers": [{"name": "fetch-1", "stage": "fetch", "units": 700, "busy": 0.98}],
-        }))
-        .unwrap()
-    }
-
-    fn run() -> Entry {
-        serde_json::from_value(json!({
-            "version": 1, "id": "0a1b2c3d", "pid": 7, "name": "pages", "topology": "/t.toml",
-            "run_dir": null, "since": 0, "socket": "/s",
-        }))
-        .unwrap()
-    }
-
-    #[test]
-    fn the_picture_names_the_stage_that_limits() {
-        let run = run();
-        let screen = Screen { details: Some(details()), ..Screen::new(&run) };
-        let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
-        terminal.draw(|frame| screen.draw(frame)).unwrap();
-        let text = terminal.backend().to_string();
-        for part in [
-            "pages running: 1,200 of 4,000 units, 100/s",
-            "3 workers, 1 dead",
-            "30%",
-            "> fetch",
-            "limits the run",
-            "fetch-1",
-            "q leave",
-        ] {
-            assert!(text.contains(part), "{part}\n{text}");
-        }
-        assert_eq!(details().limiting(), Some(0));
-        let mut rest = details();
-        rest.stages.remove(0);
-        assert_eq!(rest.limiting(), None);
     }
 }
