@@ -2,7 +2,7 @@
 //!
 //! Owns one request and its answer over a plain socket; refuses to follow anything.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 
 use crate::process::Process;
@@ -69,13 +69,16 @@ impl Page {
         }
     }
 
-    /// The events that come until the other side ends: each with its name and what it says.
+    /// The events that come until the other side ends, or is killed: each with its name and what it says.
     ///
     /// # Panics
     /// When they can't be had.
-    pub fn events(&self) -> impl Iterator<Item = (String, String)> {
+    pub fn events(&self) -> impl Iterator<Item = (String, String)> + use<> {
         let lines = self.open("/events", &self.host).lines();
-        let mut lines = lines.map(|line| line.expect("lines of text"));
+        let is_end = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionReset;
+        let mut lines = lines
+            .take_while(move |line| !line.as_ref().is_err_and(is_end))
+            .map(|line| line.expect("lines of text"));
         std::iter::from_fn(move || {
             let name = lines.find_map(|line| line.strip_prefix("event: ").map(str::to_owned))?;
             let data = lines.find_map(|line| line.strip_prefix("data: ").map(str::to_owned))?;

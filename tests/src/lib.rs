@@ -23,6 +23,7 @@ pub mod process;
 pub mod programs;
 pub mod relay;
 pub mod runs;
+pub mod screen;
 pub mod stubborn;
 pub mod surroundings;
 pub mod terminal;

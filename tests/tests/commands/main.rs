@@ -21,3 +21,4 @@ mod program_words;
 mod signals_by_hand;
 mod steered;
 mod telling;
+mod windows_open;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use tests::outcome::lines;
 use tests::place::Place;
-use tests::runs::{GO, begun, held, pipeline, slow, until};
+use tests::runs::{GO, begun, child_of, held, pipeline, slow, until};
 use tests::wait;
 
 const UNITS: usize = 300;
@@ -94,29 +94,18 @@ fn a_paused_run_begins_nothing_until_it_goes_on_also_after_the_ventilators_death
         let now = still();
         (std::mem::replace(&mut before, now) == now).then_some(())
     });
-    let ventilator = children_of(up.id(), "ventilator");
+    let ventilator = child_of(up.id(), "ventilator").expect("it is there");
     let pid = rustix::process::Pid::from_raw(ventilator as i32).expect("no zero");
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it is there");
     wait::until("another one is there", || {
-        let now = children_of(up.id(), "ventilator");
-        (now != ventilator && now != 0).then_some(())
+        let now = child_of(up.id(), "ventilator");
+        now.is_some_and(|now| now != ventilator).then_some(())
     });
     until(&place, "its workers have come", |run| run["workers"] == 2);
     assert!(still() < UNITS);
     assert_eq!(pipeline(&place, &["resume"]).code, Some(0));
     up.ends_well();
     assert_eq!(lines(&place.path("t.jsonl")), expected());
-}
-
-/// The child of a process that plays this role.
-fn children_of(pid: u32, role: &str) -> u32 {
-    let path = format!("/proc/{pid}/task/{pid}/children");
-    let children = std::fs::read_to_string(path).unwrap_or_default();
-    let plays = |child: &u32| {
-        let line = std::fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default();
-        String::from_utf8_lossy(&line).split('\0').nth(1) == Some(role)
-    };
-    children.split_whitespace().filter_map(|pid| pid.parse().ok()).find(plays).unwrap_or_default()
 }
 
 #[test]

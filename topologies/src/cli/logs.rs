@@ -16,7 +16,7 @@ use proto::{
 };
 use serde_json::json;
 
-use super::{Format, complain};
+use super::{Format, complain, onlooker::Onlooker};
 use crate::{
     aftermath::place,
     logs::{
@@ -100,6 +100,8 @@ impl LogsArgs {
 
     fn print(&self, run_dir: &Path) -> io::Result<()> {
         let filter = self.filter();
+        let run = if self.follow { choice::in_directory(run_dir) } else { None };
+        let onlooker = run.as_ref().map(Onlooker::of);
         let mut logs = Logs::of(run_dir);
         let mut out = BufWriter::new(io::stdout().lock());
         let form = self.form();
@@ -121,6 +123,9 @@ impl LogsArgs {
         }
         if !logs.processes().any(|process| filter.admits_process(process)) {
             complain(&unknown(&logs, run_dir));
+        }
+        if let Some(onlooker) = onlooker {
+            let _ = writeln!(io::stderr(), "{}", onlooker.end());
         }
         Ok(())
     }

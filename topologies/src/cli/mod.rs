@@ -18,6 +18,7 @@ mod key;
 mod logs;
 mod man;
 mod map;
+mod onlooker;
 mod paper;
 mod ps;
 mod report;

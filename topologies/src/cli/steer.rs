@@ -13,7 +13,7 @@ use clap::Args;
 use proto::process::exit_code;
 use sink::run_dir::RunDir;
 
-use super::complain;
+use super::{complain, onlooker};
 use crate::{
     aftermath::place,
     runs::{
@@ -95,25 +95,11 @@ impl DownArgs {
                 Ok(code) => code,
                 Err(code) => return code,
             };
-            let (name, file) = (&run.name, run.topology.display());
+            say(&onlooker::ended(run, code));
             match code {
                 // As it was wanted.
-                exit::DRAINED | exit::INTERRUPTED if run.run_dir.is_some() => {
-                    say(&format!("{name} has ended; `pipeline up {file}` goes on with it"));
-                    exit::COMPLETE
-                }
-                exit::DRAINED | exit::INTERRUPTED => {
-                    say(&format!("{name} has ended"));
-                    exit::COMPLETE
-                }
-                exit::COMPLETE | exit::DEAD => {
-                    say(&format!("{name} was complete"));
-                    code
-                }
-                code => {
-                    say(&format!("{name} has failed, with exit code {code}"));
-                    code
-                }
+                exit::DRAINED | exit::INTERRUPTED => exit::COMPLETE,
+                code => code,
             }
         }))
     }

@@ -4,6 +4,7 @@
 //! second at most, and kept by the launcher; nothing of the run waits for this.
 
 use std::{
+    io::{self, Write},
     process::ExitCode,
     thread,
     time::{Duration, Instant},
@@ -13,7 +14,11 @@ use clap::Args;
 use proto::process::exit_code;
 use serde_json::json;
 
-use super::{complain, print, top};
+use super::{
+    complain,
+    onlooker::{self, Onlooker, Seen},
+    print,
+};
 use crate::{
     runs::{choice, wire::PassedSample},
     up::exit,
@@ -49,7 +54,7 @@ impl TapArgs {
 
     fn tap(&self) -> Result<i32, String> {
         let run = choice::choose(self.run.as_deref()).map_err(|error| error.to_string())?;
-        let mut details = top::ask(&run).map_err(|error| error.to_string())?;
+        let mut details = onlooker::ask(&run).map_err(|error| error.to_string())?;
         if let Some(wanted) = &self.stage {
             let names: Vec<&str> = details.stages.iter().map(|stage| stage.name.as_str()).collect();
             if !names.contains(&wanted.as_str()) {
@@ -58,6 +63,7 @@ impl TapArgs {
                 return Ok(exit::USAGE);
             }
         }
+        let onlooker = Onlooker::of(&run);
         let (mut next, mut printed) = (0, 0);
         let mut allowance = Allowance::of(self.rate);
         loop {
@@ -81,10 +87,15 @@ impl TapArgs {
             // A ventilator that has begun anew counts from 0.
             next = details.passed.last().map_or(0, |sample| sample.number + 1);
             thread::sleep(INTERVAL);
-            match top::ask(&run) {
-                Ok(now) => details = now,
-                // It is over, however it ended: that is what was waited for.
-                Err(_) => return Ok(exit::COMPLETE),
+            match onlooker.look() {
+                Seen::Details(now) => details = *now,
+                // What is known has been printed; a launcher that is stopped may go on.
+                Seen::Nothing(_) => {}
+                // However it ended: that is what was waited for.
+                Seen::Over(told) => {
+                    let _ = writeln!(io::stderr(), "{told}");
+                    return Ok(exit::COMPLETE);
+                }
             }
         }
     }

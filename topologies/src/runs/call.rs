@@ -85,6 +85,11 @@ fn exchange(run: &Entry, request: &Request, limit: Option<Duration>) -> io::Resu
     Ok(answer)
 }
 
+/// Whether anybody listens where the launcher of a run does, also one that has no time just now.
+pub fn is_there(run: &Entry) -> bool {
+    UnixStream::connect(&run.socket).is_ok()
+}
+
 /// How far a run has got, if its launcher says so soon.
 pub fn status(run: &Entry) -> Option<Status> {
     match call(run, Ask::Status, Some(GLANCE)) {

@@ -19,10 +19,14 @@ use ratatui::{
 };
 
 use self::picture::{Picture, headline, stage_rows};
-use super::{Format, complain, print};
+use super::{
+    Format, complain,
+    onlooker::{Onlooker, Seen, ask},
+    print,
+};
 use crate::{
     runs::{
-        call::{self, CallError, PATIENCE},
+        call::{self, PATIENCE},
         choice,
         entry::Entry,
         wire::{Ask, Details, Reply, State},
@@ -75,14 +79,6 @@ impl TopArgs {
     }
 }
 
-/// How the run does.
-pub(super) fn ask(run: &Entry) -> Result<Details, CallError> {
-    match call::call(run, Ask::Details, Some(PATIENCE))? {
-        Reply::Details(details) => Ok(*details),
-        _ => Err(CallError::Foreign { name: run.name.clone(), pid: run.pid }),
-    }
-}
-
 /// One picture, where there is no terminal.
 fn once(run: &Entry, format: Format) -> i32 {
     match (ask(run), format) {
@@ -111,26 +107,25 @@ struct Screen<'a> {
     chosen: usize,
     // What came of the last key.
     told: String,
+    // Why the launcher does not answer, if it does not.
+    silence: String,
 }
 
 impl<'a> Screen<'a> {
     fn new(run: &'a Entry) -> Self {
-        Self { run, details: None, chosen: 0, told: String::new() }
+        Self { run, details: None, chosen: 0, told: String::new(), silence: String::new() }
     }
 
     /// Until the run is over or someone has seen enough: what is to be said then.
     fn show(mut self, mut terminal: DefaultTerminal) -> io::Result<String> {
+        let onlooker = Onlooker::of(self.run);
         let mut next = Instant::now();
         loop {
             if Instant::now() >= next {
-                match ask(self.run) {
-                    Ok(details) => self.details = Some(details),
-                    Err(CallError::Gone { name, .. }) => {
-                        return Ok(format!(
-                            "`{name}` is over; `pipeline summary` and `pipeline logs` tell more"
-                        ));
-                    }
-                    Err(error) => self.told = error.to_string(),
+                match onlooker.look() {
+                    Seen::Details(details) => self.heard(*details),
+                    Seen::Nothing(error) => self.silence = error.to_string(),
+                    Seen::Over(told) => return Ok(told),
                 }
                 next = Instant::now() + INTERVAL;
             }
@@ -146,13 +141,14 @@ impl<'a> Screen<'a> {
         }
     }
 
+    fn heard(&mut self, details: Details) {
+        self.details = Some(details);
+        self.silence.clear();
+    }
+
     fn picture(&self) -> Picture<'_> {
-        Picture {
-            run: self.run,
-            details: self.details.as_ref(),
-            chosen: self.chosen,
-            told: &self.told,
-        }
+        let told = if self.silence.is_empty() { &self.told } else { &self.silence };
+        Picture { run: self.run, details: self.details.as_ref(), chosen: self.chosen, told }
     }
 
     /// Does what a key says; whether that was to leave.
