@@ -156,6 +156,31 @@ fn a_run_in_the_background_is_told_of_when_it_has_begun() {
     let _ = kill_process(launcher, Signal::KILL);
 }
 
+/// Nothing is left behind: what a launcher in the background has said goes with its run, and no file of
+/// somebody else's.
+#[test]
+fn a_fresh_run_forgets_what_the_last_launcher_in_the_background_said() {
+    let place = Place::new();
+    held(&place, "t", 4);
+    place.write(GO, "");
+    let logs = place.path(".pipeline/t/logs");
+    let background = |args: &[&str]| {
+        let begun = pipeline(&place, &[&["up", "-d", "t.toml"], args].concat());
+        assert_eq!(begun.code, Some(0), "{}", begun.stderr);
+        wait::until("it has ended", || {
+            let said = std::fs::read_to_string(logs.join("detached.log")).ok()?;
+            (ps(&place).is_empty() && said.contains("units in")).then_some(said)
+        })
+    };
+    background(&[]);
+    std::fs::write(logs.join("mine.log"), "years of work").expect("a folder");
+    assert_eq!(pipeline(&place, &["up", "t.toml", "--fresh"]).code, Some(0));
+    assert!(!logs.join("detached.log").exists());
+    assert_eq!(std::fs::read(logs.join("mine.log")).expect("it is there"), b"years of work");
+    // Not from under the launcher that writes it.
+    assert_eq!(background(&["--fresh"]).matches("units in").count(), 1);
+}
+
 #[test]
 fn a_run_that_fails_in_the_background_is_told_of_with_its_code() {
     let place = Place::new();

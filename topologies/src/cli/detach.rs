@@ -4,7 +4,7 @@
 //! begun. Refuses to know anything of the run that the list of runs does not tell.
 
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{self, IsTerminal, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -17,6 +17,7 @@ use sink::config::OutputSpec;
 
 use super::up::{Refusal, reads_own_input};
 use crate::{
+    logs,
     runs::{self, call, entry::Entry, folder, wire::State},
     topology::Topology,
     up::{exit, run_dir},
@@ -27,8 +28,6 @@ pub(super) const FLAG: &str = "detached";
 
 /// What a launcher in the background says; the logs of the run are beside it.
 const LOG: &str = "detached.log";
-/// A longer one makes room for a new one before a run begins.
-const LOG_BYTES_MAX: u64 = 8 << 20;
 /// What is shown of the log where the run has failed.
 const TAIL_BYTES_MAX: u64 = 16 << 10;
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
@@ -51,7 +50,7 @@ pub(super) fn start(order: &Order<'_>) -> Result<i32, Refusal> {
     let system = |error: io::Error| (exit::SYSTEM, format!("cannot go to the background: {error}"));
     check(order)?;
     let path = log_path(order)?;
-    let (mut log, before) = open_log(&path).map_err(|error| {
+    let (mut log, before) = logs::launcher::open(&path).map_err(|error| {
         (exit::INPUT_OUTPUT, format!("cannot write {}: {error}", path.display()))
     })?;
     let mut child = command(order, &log).and_then(|mut command| command.spawn()).map_err(system)?;
@@ -101,19 +100,6 @@ fn log_path(order: &Order<'_>) -> Result<PathBuf, Refusal> {
             Ok(state.join(run_dir::LOGS).join(format!("{}.log", order.topology.name)))
         }
     }
-}
-
-/// The log, and how long it is.
-fn open_log(path: &Path) -> io::Result<(File, u64)> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    if fs::metadata(path).is_ok_and(|data| data.len() > LOG_BYTES_MAX) {
-        fs::rename(path, path.with_extension("log.1"))?;
-    }
-    let log = File::options().read(true).append(true).create(true).open(path)?;
-    let length = log.metadata()?.len();
-    Ok((log, length))
 }
 
 fn command(order: &Order<'_>, log: &File) -> io::Result<Command> {

@@ -1,27 +1,33 @@
 //! What the processes of a run have written, kept in its run directory.
 //!
 //! Owns the folder, the names and the form of these files: `logs/PROCESS.log`, before that `.log.1` and
-//! `.log.2`. [`writer`] writes them, for the launcher; [`reader`] reads them, for whoever asks. Refuses every
-//! file that does not begin with [`HEAD`]: it is somebody else's.
+//! `.log.2`. [`writer`] writes them, for the launcher; [`reader`] reads them, for whoever asks; [`launcher`]
+//! is about what a launcher in the background says itself. Refuses every file that does not begin with
+//! [`HEAD`]: it is somebody else's.
 //!
 //! A line is `TIME PROCESS UNIT STREAM TEXT`: RFC 3339 in UTC, and `-` where no unit is known.
 
+pub mod launcher;
 pub mod reader;
 pub mod writer;
 
 use std::{
     fs::{self, File},
     io::{self, Read},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::SystemTime,
 };
 
 use proto::lines::Stream;
+use rustix::fs::fstat;
 
 /// The folder of these files in a run directory.
 pub const FOLDER: &str = "logs";
 /// The first line of each.
 pub const HEAD: &str = "# a log of a pipeline\n";
+/// The same where every line is an object.
+pub const HEAD_FOR_SCRIPTS: &str = "{\"log\":\"of a pipeline\"}\n";
 /// How many files are kept of each process.
 const FILES_MAX: u32 = 3;
 /// What a process's own name ends in.
@@ -103,12 +109,22 @@ fn look(path: &Path) -> io::Result<Found> {
         Ok(data) if !data.is_file() => return Ok(Found::Foreign),
         Ok(_) => {}
     }
-    let mut head = Vec::new();
-    File::open(path)?.take(HEAD.len() as u64).read_to_end(&mut head)?;
-    Ok(if head == HEAD.as_bytes() { Found::Log } else { Found::Foreign })
+    let heads = [HEAD, HEAD_FOR_SCRIPTS];
+    let longest = heads.map(str::len).into_iter().max().unwrap_or_default();
+    let mut begins = Vec::new();
+    File::open(path)?.take(longest as u64).read_to_end(&mut begins)?;
+    let is_log = heads.iter().any(|head| begins.starts_with(head.as_bytes()));
+    Ok(if is_log { Found::Log } else { Found::Foreign })
 }
 
-/// Removes the logs of the run in `run_dir`, and their folder if nothing else is in it.
+/// Whether this process writes its own words there, as a launcher in the background does.
+fn is_own_log(path: &Path) -> bool {
+    let own = fstat(io::stderr()).map(|own| (own.st_dev, own.st_ino));
+    fs::metadata(path).is_ok_and(|data| own == Ok((data.dev(), data.ino())))
+}
+
+/// Removes the logs of the run in `run_dir`, and their folder if nothing else is in it. What this process
+/// writes to stays.
 ///
 /// # Errors
 /// What the system says.
@@ -119,8 +135,9 @@ pub fn forget(run_dir: &Path) -> io::Result<()> {
     }
     for entry in fs::read_dir(&folder)?.flatten() {
         let is_named = entry.file_name().to_str().is_some_and(|name| process_of(name).is_some());
-        if is_named && look(&entry.path())? == Found::Log {
-            fs::remove_file(entry.path())?;
+        let path = entry.path();
+        if is_named && look(&path)? == Found::Log && !is_own_log(&path) {
+            fs::remove_file(path)?;
         }
     }
     match fs::remove_dir(&folder) {
@@ -170,6 +187,8 @@ mod tests {
             fs::create_dir_all(&folder).unwrap();
             fs::write(folder.join("a-1.log"), HEAD).unwrap();
             fs::write(folder.join("a-1.log.1"), HEAD).unwrap();
+            launcher::open(&folder.join("detached.log")).unwrap();
+            fs::write(folder.join("detached.log.1"), HEAD_FOR_SCRIPTS).unwrap();
         };
         ours();
         forget(run_dir.path()).unwrap();

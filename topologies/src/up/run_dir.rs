@@ -100,7 +100,7 @@ pub fn forget(path: &Path) -> Result<(), ForgetError> {
     let path_buf = || path.to_path_buf();
     let remove = |source| ForgetError::Remove { path: path_buf(), source };
     if is_empty(path).map_err(remove)? {
-        return Ok(());
+        return logs::forget(path).map_err(remove);
     }
     if !is_run(path) {
         return Err(ForgetError::Foreign { path: path_buf() });
