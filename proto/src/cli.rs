@@ -19,7 +19,7 @@ use crate::{
     net::driver::Handle,
     process::{INTERRUPTED, LOG_VARIABLE, NO_ROOM, complain, has_launcher, own_name},
     signals,
-    telling::{self, COLOUR_VARIABLE, Colour, Telling},
+    telling::{self, COLOUR_VARIABLE, Colour, Named, Telling},
 };
 
 /// What is logged unless someone asks for something else.
@@ -122,7 +122,9 @@ fn start_log(logged: &str) {
         .with_target(false);
     // A program that embeds this crate may have its own subscriber; then that one is used.
     let _ = if telling::is_json() {
-        format.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
+        let format = format.json().flatten_event(true);
+        let format = format.with_current_span(false).with_span_list(false);
+        format.map_event_format(|format| Named { who: own_name(), format }).try_init()
     } else {
         format.without_time().try_init()
     };

@@ -4,7 +4,7 @@
 //! know what is told.
 
 use std::{
-    env,
+    env, fmt,
     io::{self, IsTerminal, Write},
     process::Command,
     sync::OnceLock,
@@ -12,9 +12,14 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
-use tracing_subscriber::fmt::{
-    format::Writer,
-    time::{FormatTime, SystemTime},
+use tracing::{Event, Subscriber};
+use tracing_subscriber::{
+    fmt::{
+        FmtContext, FormatEvent, FormatFields,
+        format::Writer,
+        time::{FormatTime, SystemTime},
+    },
+    registry::LookupSpan,
 };
 
 /// The variable that stands for `--color`.
@@ -158,6 +163,32 @@ pub fn relayed(who: &str, line: &str) -> String {
             Value::Object(object).to_string()
         }
         _ => object(Level::Info, who, line, Map::new()),
+    }
+}
+
+/// A form of the log for scripts, each line of which names its process.
+pub(crate) struct Named<F> {
+    /// The process.
+    pub who: String,
+    /// The same without the name.
+    pub format: F,
+}
+
+impl<S, N, F> FormatEvent<S, N> for Named<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut line = String::new();
+        self.format.format_event(context, Writer::new(&mut line), event)?;
+        writeln!(writer, "{}", relayed(&self.who, line.trim_end()))
     }
 }
 

@@ -4,7 +4,7 @@
 use serde_json::Value;
 use tests::hand::Hand;
 use tests::place::{Place, Transport};
-use tests::wait;
+use tests::{programs, wait};
 
 fn count(text: &str, wanted: &str) -> usize {
     text.lines().filter(|line| line.contains(wanted)).count()
@@ -77,7 +77,7 @@ fn for_scripts_every_line_of_a_run_is_an_object_that_names_its_process() {
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), ""), "{}", ended.stderr);
     let lines: Vec<Value> = objects(&ended.stderr);
     for line in &lines {
-        for key in ["timestamp", "level", "message"] {
+        for key in ["timestamp", "level", "process", "message"] {
             assert!(line[key].is_string(), "{line}");
         }
     }
@@ -90,6 +90,29 @@ fn for_scripts_every_line_of_a_run_is_an_object_that_names_its_process() {
     let summary: Value = serde_json::from_str(&again.stdout).expect("one object");
     assert_eq!((again.code, &summary["results"]), (Some(0), &Value::from(20)));
     assert_eq!(count(&again.stderr, "results"), 0, "told once: {}", again.stderr);
+}
+
+/// Also what the launcher, or a program that was started by hand, logs for its own part.
+#[test]
+fn for_scripts_lines_of_the_log_name_their_process() {
+    let place = Place::new();
+    topology(&place);
+    let bind = ["--bind", "ipc://x", "--key", "no-such"];
+    let by_hand = [&bind[..], &["--log-format", "json"]].concat();
+    let up = ["up", "t.toml", "--log-format", "json"];
+    for (program, args) in [("pipeline", &up[..]), ("sink", &by_hand)] {
+        let mut command = place.command(programs::program(program));
+        // Of which each program warns in its log.
+        command.args(args).env("PIPELINE_LOG", "no=level=at=all");
+        let said = place.start_command(program, command).ends().stderr;
+        let lines = objects(&said);
+        assert!(lines.iter().all(|line| line["process"].is_string()), "{said}");
+        let warns = |line: &&Value| {
+            line["message"].as_str().is_some_and(|text| text.contains("which is no level"))
+        };
+        let warning = lines.iter().find(warns).unwrap_or_else(|| panic!("no warning: {said}"));
+        assert_eq!((&warning["process"], &warning["level"]), (&program.into(), &"WARN".into()));
+    }
 }
 
 #[test]
