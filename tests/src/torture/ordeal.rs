@@ -114,6 +114,16 @@ pub struct Ordeal<'a> {
     began: Instant,
     recorded: (u64, Instant),
     tally: Tally,
+    change: Option<Change>,
+}
+
+/// A topology that takes the place of the one that the run began with, once its launcher is killed.
+#[derive(Debug)]
+pub struct Change {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it becomes.
+    pub text: String,
 }
 
 impl<'a> Ordeal<'a> {
@@ -130,7 +140,14 @@ impl<'a> Ordeal<'a> {
             began: Instant::now(),
             recorded: (0, Instant::now()),
             tally: Tally::default(),
+            change: None,
         }
+    }
+
+    /// The first launcher that takes a killed one's place finds this topology, and accepts it.
+    pub fn accepting(mut self, change: Change) -> Self {
+        self.change = Some(change);
+        self
     }
 
     /// Carries out a schedule over an output of `bytes` and waits for the end of the run.
@@ -195,9 +212,19 @@ impl<'a> Ordeal<'a> {
         if fault.pick.is_multiple_of(2) {
             self.await_death()?;
         }
+        self.make_change();
         let args: Vec<&str> = self.args.iter().map(String::as_str).collect();
         self.launcher = launch(self.place, &args);
         self.await_death()
+    }
+
+    /// Asked for again by later launchers it is no other change.
+    fn make_change(&mut self) {
+        if let Some(Change { path, text }) = self.change.take() {
+            fs::write(path, text).expect("the scenario's folder can be written");
+            self.args.push("--accept-change".into());
+            self.tally.note_change();
+        }
     }
 
     fn stop(&mut self, kin: Kin, role: Role) {

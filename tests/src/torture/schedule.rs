@@ -98,6 +98,7 @@ pub fn schedule(rng: &mut Rng, faults: Faults) -> Vec<Fault> {
 pub struct Tally {
     counts: BTreeMap<(Kind, Role), usize>,
     cuts: BTreeMap<(Cut, Role), usize>,
+    changes: usize,
 }
 
 impl Tally {
@@ -111,8 +112,19 @@ impl Tally {
         *self.cuts.entry((cut, role)).or_default() += 1;
     }
 
+    /// Counts a change of the topology that was accepted.
+    pub fn note_change(&mut self) {
+        self.changes += 1;
+    }
+
+    /// Changes of the topology that were accepted.
+    pub fn changes(&self) -> usize {
+        self.changes
+    }
+
     /// Counts those of another, too.
     pub fn add(&mut self, other: &Self) {
+        self.changes += other.changes;
         for (key, count) in &other.counts {
             *self.counts.entry(*key).or_default() += count;
         }
@@ -147,7 +159,11 @@ impl fmt::Display for Tally {
             write!(f, "{before}{cut} {role} {count}")?;
             before = ", ".into();
         }
-        f.write_str(if self.cuts.is_empty() { "" } else { ")" })
+        f.write_str(if self.cuts.is_empty() { "" } else { ")" })?;
+        match self.changes {
+            0 => Ok(()),
+            changes => write!(f, "; changes accepted {changes}"),
+        }
     }
 }
 
@@ -177,5 +193,7 @@ mod tests {
         let expected = "kills 24 (ventilator 6, sink 6, worker 10, launcher 2); \
                         stops 12 (ventilator 3, sink 3, worker 5, launcher 1)";
         assert_eq!(tally.to_string(), expected);
+        tally.note_change();
+        assert_eq!(tally.to_string(), format!("{expected}; changes accepted 1"));
     }
 }

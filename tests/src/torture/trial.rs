@@ -1,6 +1,6 @@
 //! A topology run calmly, and run again under faults, and the two compared.
 //!
-//! Owns the topology and what must be true after an ordeal: the output byte for byte, the
+//! Owns the topology, the one that it becomes on the way, and what must be true after an ordeal: the output byte for byte, the
 //! manifest, the aggregates, the exit code, and that nobody is left.
 
 use std::fs;
@@ -12,7 +12,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::kin;
-use super::ordeal::{Ordeal, Trouble};
+use super::ordeal::{Change, Ordeal, Trouble};
 use super::schedule::{Fault, Faults, Tally, schedule};
 use crate::outcome::json;
 use crate::place::Place;
@@ -72,7 +72,8 @@ impl Course {
         Ok(Calm { sha256: sha256(&output), bytes, took, summary })
     }
 
-    /// Runs it in the folder `name` under the faults of a seed, and compares.
+    /// Runs it in the folder `name` under the faults of a seed, and compares. Once its launcher was killed, a
+    /// topology whose second stage is another program, which gives the same, is accepted.
     ///
     /// # Errors
     /// [`Trouble`] when anything differs from the calm run.
@@ -83,7 +84,15 @@ impl Course {
         calm: &Calm,
         (seed, faults): (u64, Faults),
     ) -> Result<Torn, Trouble> {
-        self.under(place, name, calm, &schedule(&mut Rng::with_seed(seed), faults))
+        let change = Change {
+            path: place.path(name).join("course.toml"),
+            text: self.topology("pipe    = [\"cat\"]"),
+        };
+        let ordeal = self.ordeal(place, name).accepting(change);
+        let faults = schedule(&mut Rng::with_seed(seed), faults);
+        let torn = compared(ordeal, (place, name), calm, &faults)?;
+        assert_versions(place, name, 1 + torn.tally.changes())?;
+        Ok(torn)
     }
 
     /// Runs it in the folder `name` under these faults, and compares.
@@ -97,26 +106,14 @@ impl Course {
         calm: &Calm,
         faults: &[Fault],
     ) -> Result<Torn, Trouble> {
-        let begin = Instant::now();
-        let (ended, tally) = self.ordeal(place, name).suffer(faults, calm.bytes)?;
-        let took = begin.elapsed();
-        let output = judge(place, name, &ended)?;
-        let found = sha256(&output);
-        if found != calm.sha256 {
-            return Err(Trouble::Output { found, expected: calm.sha256.clone() });
-        }
-        let path = place.path(name).join("summary.json");
-        let summary = path.exists().then(|| json(&path));
-        if let Some(summary) = &summary {
-            compare(summary, &calm.summary)?;
-        }
-        Ok(Torn { tally, took, summary })
+        compared(self.ordeal(place, name), (place, name), calm, faults)
     }
 
     fn ordeal<'a>(&self, place: &'a Place, name: &str) -> Ordeal<'a> {
         let folder = place.path(name);
         fs::create_dir_all(&folder).expect("the scenario's folder can be written");
-        let topology = place.write(&format!("{name}/course.toml"), self.topology());
+        let topology =
+            place.write(&format!("{name}/course.toml"), self.topology("run     = \"echo\""));
         let summary = folder.join("summary.json");
         let liveness = format!("limits.liveness_ms={}", LIVENESS.as_millis());
         let heartbeat = format!("limits.heartbeat_interval_ms={}", LIVENESS.as_millis() / 5);
@@ -126,7 +123,8 @@ impl Course {
         Ordeal::begin(place, &args, folder.join("out.jsonl"), self.stop_lasts)
     }
 
-    fn topology(&self) -> String {
+    /// With this function in its second stage.
+    fn topology(&self, second: &str) -> String {
         let (first, last) = (self.first, self.first + self.units - 1);
         format!(
             r#"name = "course"
@@ -143,7 +141,7 @@ workers = 2
 
 [[stage]]
 name    = "pass"
-run     = "echo"
+{second}
 workers = 2
 
 [sink]
@@ -152,6 +150,42 @@ order     = "input"
 aggregate = ["count", "sum", "min", "max", "p99"]
 "#
         )
+    }
+}
+
+/// A run under these faults, held against the calm one.
+fn compared(
+    ordeal: Ordeal<'_>,
+    (place, name): (&Place, &str),
+    calm: &Calm,
+    faults: &[Fault],
+) -> Result<Torn, Trouble> {
+    let begin = Instant::now();
+    let (ended, tally) = ordeal.suffer(faults, calm.bytes)?;
+    let took = begin.elapsed();
+    let output = judge(place, name, &ended)?;
+    let found = sha256(&output);
+    if found != calm.sha256 {
+        return Err(Trouble::Output { found, expected: calm.sha256.clone() });
+    }
+    let path = place.path(name).join("summary.json");
+    let summary = path.exists().then(|| json(&path));
+    if let Some(summary) = &summary {
+        compare(summary, &calm.summary)?;
+    }
+    Ok(Torn { tally, took, summary })
+}
+
+/// The manifest tells so many versions of the topology.
+fn assert_versions(place: &Place, name: &str, expected: usize) -> Result<(), Trouble> {
+    let manifest = json(&place.path(name).join(".pipeline/course/manifest.json"));
+    match manifest["versions"].as_array().map_or(1, Vec::len) {
+        found if found == expected => Ok(()),
+        found => Err(Trouble::Figure {
+            name: "versions",
+            found: found.to_string(),
+            expected: expected.to_string(),
+        }),
     }
 }
 
