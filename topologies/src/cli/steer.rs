@@ -17,7 +17,7 @@ use super::{complain, onlooker};
 use crate::{
     aftermath::place,
     runs::{
-        call::{self, PATIENCE},
+        call::{self, CallError, PATIENCE},
         choice,
         entry::Entry,
         wire::{Ask, Reply},
@@ -114,8 +114,28 @@ impl WaitArgs {
         {
             return exit_code(code);
         }
-        exit_code(with_run(&self.run, |run| over(run, Ask::Wait).unwrap_or_else(|code| code)))
+        exit_code(with_run(&self.run, awaited))
     }
+}
+
+/// The code of a run, once it is over.
+fn awaited(run: &Entry) -> i32 {
+    match call::call(run, Ask::Wait, None) {
+        Ok(Reply::Over(code)) => code,
+        // It has ended in the moment in which it was asked.
+        Err(CallError::Gone { .. }) => kept(run).unwrap_or_else(|| lost(run)),
+        _ => lost(run),
+    }
+}
+
+/// Asks once more, and tells what is wrong.
+fn lost(run: &Entry) -> i32 {
+    over(run, Ask::Wait).unwrap_or_else(|code| code)
+}
+
+/// The code of a run that is finished, by what is kept of it.
+fn kept(run: &Entry) -> Option<i32> {
+    finished(run.run_dir.as_ref()?.to_str()?)
 }
 
 /// The code of a run that is finished, by where it is kept.
