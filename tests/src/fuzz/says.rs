@@ -90,7 +90,7 @@ fn client(script: &mut Script<'_>) -> Frame {
             known: script.number(),
             terms: Terms {
                 priority: script.below(12) as u8,
-                delay_ms: script.coin().then(|| script.number()).unwrap_or_default(),
+                delay_ms: if script.coin() { script.number() } else { 0 },
                 ttl_ms: script.coin().then(|| script.number()),
                 unique: script.coin().then(|| "k".into()),
             },

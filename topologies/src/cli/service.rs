@@ -181,10 +181,12 @@ impl TermsArgs {
 
 /// The code to leave with, and why.
 type Refusal = (i32, String);
+/// One after the other, as far as each can be had.
+type Each<'a, T> = Box<dyn Iterator<Item = Result<T, Refusal>> + 'a>;
 
 impl ValuesArgs {
     /// Each value as MessagePack; one that is none is told with its line.
-    fn each(&self) -> Result<Box<dyn Iterator<Item = Result<Vec<u8>, Refusal>> + '_>, Refusal> {
+    fn each(&self) -> Result<Each<'_, Vec<u8>>, Refusal> {
         let of_text = |text: &str, what: String| {
             let mut value = Vec::new();
             from_json(text.as_bytes(), &mut value).map(|()| value).map_err(|error| {
@@ -343,7 +345,7 @@ impl ResultArgs {
         printer.finish()
     }
 
-    fn each_ticket(&self) -> Box<dyn Iterator<Item = Result<String, Refusal>> + '_> {
+    fn each_ticket(&self) -> Each<'_, String> {
         if self.tickets.as_slice() != ["-"] {
             return Box::new(self.tickets.iter().map(|text| Ok(text.clone())));
         }

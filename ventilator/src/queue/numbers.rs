@@ -157,7 +157,8 @@ mod tests {
     fn a_client_that_counts_takes_the_memory_of_one_range() {
         let mut numbers = Numbers::default();
         (0..1_000).for_each(|number| numbers.give("a", given(number, 1, 5 + number)));
-        assert_eq!(numbers.tickets("a"), [5..1_005]);
+        let tickets = numbers.tickets("a");
+        assert_eq!((tickets.len(), &tickets[0]), (1, &(5..1_005)));
         numbers.give("a", given(1_000, 1, 9_000));
         assert_eq!(numbers.tickets("a"), [5..1_005, 9_000..9_001]);
     }
@@ -167,7 +168,8 @@ mod tests {
         let mut numbers = Numbers::default();
         numbers.give("a", given(0, 10, 100));
         numbers.heard("a", 4, 7);
-        assert_eq!(numbers.tickets("a"), [104..110]);
+        let tickets = numbers.tickets("a");
+        assert_eq!((tickets.len(), &tickets[0]), (1, &(104..110)));
         let parts = [Part::Used(2..4), Part::Given(given(4, 6, 104)), Part::New(10..11)];
         assert_eq!(numbers.look_up("a", 2..11), parts);
         numbers.heard("a", 3, 8);
