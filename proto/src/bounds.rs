@@ -85,11 +85,12 @@ fn check_dead(dead: &[Dead]) -> Result<(), BoundsError> {
 
 /// Units of a client are numbered one after the other, and no two of them are joined.
 fn check_submit(submit: &Submit) -> Result<(), BoundsError> {
-    let unique = submit.terms.unique.as_ref();
-    at_most("a key", unique.map_or(0, String::len), UNIQUE_BYTES_MAX)?;
+    let keys = [&submit.terms.unique, &submit.terms.once];
+    let longest = keys.iter().filter_map(|key| key.as_ref().map(String::len)).max();
+    at_most("a key", longest.unwrap_or_default(), UNIQUE_BYTES_MAX)?;
     at_most("a priority", submit.terms.priority.into(), PRIORITY_MAX.into())?;
     let is_run = matches!(submit.units.spans(), [span] if span.path.is_empty());
-    let is_alone = unique.is_none() || submit.units.len() == 1;
+    let is_alone = longest.is_none() || submit.units.len() == 1;
     if is_run && is_alone { Ok(()) } else { Err(UnitsError::Span.into()) }
 }
 

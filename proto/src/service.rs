@@ -50,6 +50,9 @@ pub struct Terms {
     pub ttl_ms: Option<u64>,
     /// A unit that is not committed and has the same key is the same unit. Only with one unit.
     pub unique: Option<String>,
+    /// A unit that was submitted with the same key is the same unit, also when it is committed, as long
+    /// as clients are remembered. Only with one unit.
+    pub once: Option<String>,
 }
 
 /// Units of a client, for the ventilator.

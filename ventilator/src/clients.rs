@@ -95,8 +95,8 @@ impl Clients {
     /// A client's session begins.
     pub fn join(&mut self, link: LinkId, peer: PeerId, client: String, cancels: bool) {
         let is_nameless = client.is_empty();
-        // One start of one process, whatever sessions it has.
-        let name = if is_nameless { format!("#{peer:016x}") } else { client };
+        // One start of one process, whatever sessions it has. No name that is given begins like that.
+        let name = if is_nameless { format!("#{peer:016x}") } else { format!("@{client}") };
         self.missed.remove(&name);
         self.present.insert(link, Client { name, is_nameless, cancels });
         self.intake.join(link);
@@ -283,7 +283,7 @@ mod tests {
         }
         clients.join(3, 8, "b".into(), true);
         assert_eq!(clients.overdue(Time::from_ms(999)), []);
-        let gone = Ask::Gone { client: "a".into(), cancels: true };
+        let gone = Ask::Gone { client: "@a".into(), cancels: true };
         assert_eq!(clients.overdue(Time::from_ms(1_000)), [gone]);
         assert_eq!(clients.overdue(Time::from_ms(9_000)), []);
     }

@@ -93,6 +93,7 @@ fn client(script: &mut Script<'_>) -> Frame {
                 delay_ms: if script.coin() { script.number() } else { 0 },
                 ttl_ms: script.coin().then(|| script.number()),
                 unique: script.coin().then(|| "k".into()),
+                once: script.coin().then(|| "o".into()),
             },
             units: units(script),
         })),

@@ -128,6 +128,9 @@ pub struct Terms {
     pub ttl: Option<Duration>,
     /// As long as a unit with this key is not done, this is the same unit.
     pub unique: Option<String>,
+    /// As long as the service remembers its clients, a unit with this key is the same unit, also when it is
+    /// done.
+    pub once: Option<String>,
 }
 
 /// What a submission waits for.
@@ -202,8 +205,16 @@ impl Inner {
         self.handle.carry_in(Order::Cancel((id, id + 1)));
     }
 
+    pub fn text_of(&self, id: UnitId) -> String {
+        format!("{:016x}/{id}", self.run().unwrap_or_default())
+    }
+
     pub fn taken(&self, id: UnitId) {
         self.table.taken(id);
+    }
+
+    pub fn release(&self, cell: &Arc<Cell>) {
+        self.table.release(cell);
     }
 }
 
@@ -357,7 +368,7 @@ impl Service {
             return Err(SubmitError::Large { bytes: large.len() });
         }
         let spoken = spoken(terms, values.len())?;
-        let keeps = terms.unique.is_some() || !awaits;
+        let keeps = terms.unique.is_some() || terms.once.is_some() || !awaits;
         let mut tickets = Vec::with_capacity(values.len());
         let mut values = values.into_iter().peekable();
         while values.peek().is_some() {
@@ -424,10 +435,19 @@ impl Service {
 
     /// The ticket of a unit that was accepted, be it by another client.
     pub fn ticket(&self, id: UnitId) -> Ticket {
+        self.ticket_that(id, false)
+    }
+
+    fn ticket_that(&self, id: UnitId, keeps: bool) -> Ticket {
         let cell = Cell::of(id);
         self.0.table.awaits(id, cell.clone());
         self.0.handle.carry_in(Order::Await((id, id.saturating_add(1))));
-        Ticket::new(cell, self.0.clone(), false)
+        Ticket::new(cell, self.0.clone(), keeps)
+    }
+
+    /// The same, for somebody who looks at the outcome and leaves it where it is.
+    pub fn look_at(&self, id: UnitId) -> Ticket {
+        self.ticket_that(id, true)
     }
 
     /// The ticket of this text, `run/id`, if it is of the run that this service is.
@@ -444,6 +464,11 @@ impl Service {
     /// Whether a stage has no worker.
     pub fn is_vacant(&self) -> bool {
         self.0.table.lock().vacant
+    }
+
+    /// A unit shall not be worked on, if no worker has begun it.
+    pub fn cancel(&self, id: UnitId) {
+        self.0.cancel(id);
     }
 
     /// The service need not keep the outcomes of these units.
@@ -479,10 +504,11 @@ fn spoken(terms: &Terms, values: usize) -> Result<service::Terms, SubmitError> {
     if terms.priority > PRIORITY_MAX {
         return Err(SubmitError::Terms("a priority is 0 to 9"));
     }
-    if terms.unique.as_ref().is_some_and(|key| key.len() > UNIQUE_BYTES_MAX) {
+    let keys = || terms.unique.iter().chain(&terms.once);
+    if keys().any(|key| key.len() > UNIQUE_BYTES_MAX) {
         return Err(SubmitError::Terms("a key has at most 1024 bytes"));
     }
-    if terms.unique.is_some() && values > 1 {
+    if keys().next().is_some() && values > 1 {
         return Err(SubmitError::Terms("one key is for one unit"));
     }
     let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
@@ -491,6 +517,7 @@ fn spoken(terms: &Terms, values: usize) -> Result<service::Terms, SubmitError> {
         delay_ms: ms(terms.delay),
         ttl_ms: terms.ttl.map(ms),
         unique: terms.unique.clone(),
+        once: terms.once.clone(),
     })
 }
 

@@ -43,6 +43,7 @@ impl Submission {
     fn takes(&self, next: &Self) -> bool {
         self.terms == next.terms
             && self.terms.unique.is_none()
+            && self.terms.once.is_none()
             && self.awaits == next.awaits
             && self.number + self.count() == next.number
             && self.ends.len() + next.ends.len() <= FRAME_UNITS_MAX

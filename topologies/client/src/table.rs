@@ -136,6 +136,24 @@ impl Table {
         self.lock().fetched.insert(ticket..ticket + 1);
     }
 
+    /// The program waits for a cell no more; unless another part of it does, nobody needs to find it.
+    pub fn release(&self, cell: &Arc<Cell>) {
+        // The table has it, and whoever lets it go.
+        if Arc::strong_count(cell) > 2 {
+            return;
+        }
+        let ticket = cell.lock().ticket;
+        let mut known = self.lock();
+        if let Some(ticket) = ticket
+            && let Some(cells) = known.by_ticket.get_mut(&ticket)
+        {
+            cells.retain(|other| !Arc::ptr_eq(other, cell));
+            if cells.is_empty() {
+                known.by_ticket.remove(&ticket);
+            }
+        }
+    }
+
     /// What the program has taken since this was asked last.
     pub fn collect(&self) -> Vec<IdRange> {
         let fetched = std::mem::take(&mut self.lock().fetched);

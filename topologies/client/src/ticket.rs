@@ -44,6 +44,12 @@ pub struct Ticket {
     keeps: bool,
 }
 
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.service.release(&self.cell);
+    }
+}
+
 impl fmt::Debug for Ticket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Ticket({:?})", self.cell.lock().ticket)
@@ -78,7 +84,12 @@ impl Ticket {
     /// As [`id`](Self::id).
     pub fn text(&self, timeout: Option<Duration>) -> Result<String, WaitError> {
         let id = self.id(timeout)?;
-        Ok(format!("{:016x}/{id}", self.service.run().unwrap_or_default()))
+        Ok(self.service.text_of(id))
+    }
+
+    /// The same, in a task.
+    pub fn accepted(&self) -> Accepted {
+        Accepted(self.clone())
     }
 
     /// What became of the unit. Waits for that, at most so long; the outcome stays here, so it may be
@@ -163,6 +174,26 @@ impl Ticket {
         match self.cell.lock().outcome {
             Some(Outcome::Undone(Undone::Declined(reason))) => Some(reason),
             _ => None,
+        }
+    }
+}
+
+/// The text of a ticket, in a task, once its unit is accepted.
+#[derive(Debug)]
+pub struct Accepted(Ticket);
+
+impl Future for Accepted {
+    type Output = Result<String, Undone>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.0.cell.lock();
+        match (state.ticket, &state.outcome) {
+            (Some(ticket), _) => Poll::Ready(Ok(self.0.service.text_of(ticket))),
+            (None, Some(Outcome::Undone(why))) => Poll::Ready(Err(*why)),
+            (None, _) => {
+                state.wake(context.waker());
+                Poll::Pending
+            }
         }
     }
 }

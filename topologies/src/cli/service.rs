@@ -63,6 +63,10 @@ struct TermsArgs {
     /// As long as a unit with this key is not done, this is the same unit
     #[arg(long, value_name = "KEY")]
     unique: Option<String>,
+    /// A unit that was submitted with this key is the same unit, also when it is done, as long as the
+    /// service keeps outcomes
+    #[arg(long, value_name = "KEY")]
+    once: Option<String>,
     /// Submit also when there is no worker
     #[arg(long)]
     wait_for_workers: bool,
@@ -171,6 +175,7 @@ impl TermsArgs {
             delay: self.delay.unwrap_or_default(),
             ttl: self.ttl,
             unique: self.unique.clone(),
+            once: self.once.clone(),
         }
     }
 

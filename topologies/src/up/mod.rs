@@ -42,7 +42,10 @@ use std::{
 use proto::{
     frame::Failing,
     kin,
-    net::driver::Handle,
+    net::{
+        driver::Handle,
+        key::{Key, KeyError},
+    },
     signals::{self, SignalsError},
     telling::{self, Level},
     time::Time,
@@ -55,7 +58,7 @@ use self::{
     children::Children,
     crew::Crew,
     display::{Display, PROCESS, Voice},
-    http::{Bound, told::RunFacts},
+    http::{Bound, service::Door, told::RunFacts},
     incident::Incident,
     observer::{Lookout, ObserverError, Reporter},
     posts::{Post, Posts},
@@ -135,6 +138,9 @@ pub enum UpError {
     /// There is no thread for the logs.
     #[error("cannot start the thread that keeps what processes write: {0}")]
     Log(io::Error),
+    /// Nobody could be let in.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// Nobody can serve the page.
     #[error("cannot serve the page: {0}")]
     Page(io::Error),
@@ -170,7 +176,8 @@ pub fn run(topology: &Topology, options: &Options) -> Result<RunEnd, UpError> {
     let mut presence = Presence::begin(&facts, &workplace.control(), incidents.clone());
     let mut display = Display::new(options.voice, topology.sink.output == Some(OutputSpec::Stdout));
     if let Some(bound) = &options.page {
-        presence.serve(bound, page_facts(topology, facts)).map_err(UpError::Page)?;
+        let door = door_of(topology, &workplace, &options.flags)?;
+        presence.serve(bound, page_facts(topology, facts), door).map_err(UpError::Page)?;
         // It was asked for, so it is told also by who is quiet: the port may be any.
         display.notice(&format!("page at {}", bound.url()));
     }
@@ -217,6 +224,23 @@ pub fn run(topology: &Topology, options: &Options) -> Result<RunEnd, UpError> {
         tell(code, summary.as_deref());
     }
     Ok(RunEnd { code, summary, presence: run.presence })
+}
+
+/// How a service is reached over HTTP, and who may: those who have the key.
+fn door_of(
+    topology: &Topology,
+    workplace: &Workplace,
+    flags: &Flags,
+) -> Result<Option<Door>, UpError> {
+    if topology.retention.is_none() {
+        return Ok(None);
+    }
+    let token = match flags.insecure {
+        true => None,
+        false => Some(Key::find(flags.key.as_deref())?.secret),
+    };
+    let place = client::Place { ventilator: workplace.endpoint("ventilator"), key: None };
+    Ok(Some(Door { place, token }))
 }
 
 /// What its page says of a run all the time.

@@ -7,7 +7,7 @@ use std::{io, path::Path, sync::mpsc::SyncSender};
 
 use super::{
     control::{Asker, Control},
-    http::{Bound, Page, told::RunFacts},
+    http::{Bound, Page, service::Door, told::RunFacts},
     incident::Incident,
 };
 use crate::runs::{
@@ -41,13 +41,13 @@ impl Presence {
         Self { listed: listed.ok(), control: Some(control), ..Self::default() }
     }
 
-    /// Serves the page of the run, too.
+    /// Serves the page of the run, too, and the run itself if it is a service.
     ///
     /// # Errors
     /// When there is no thread for it, or what the system says.
-    pub fn serve(&mut self, bound: &Bound, run: RunFacts) -> io::Result<()> {
+    pub fn serve(&mut self, bound: &Bound, run: RunFacts, door: Option<Door>) -> io::Result<()> {
         let id = self.listed.as_ref().and_then(Listed::id);
-        self.page = Some(Page::serve(bound, RunFacts { id, ..run })?);
+        self.page = Some(Page::serve(bound, RunFacts { id, ..run }, door)?);
         Ok(())
     }
 

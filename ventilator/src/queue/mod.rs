@@ -283,6 +283,14 @@ impl<S: Store> Queue<S> {
             let count = numbers.end - numbers.start;
             (link, Declined { number: numbers.start, count, reason })
         };
+        if let Some(ticketed) = self.known_by_key(now, &submit.terms, first) {
+            self.appended = true;
+            let Ticketed { number, ticket, .. } = ticketed;
+            self.store.append(&Head::Joined { client: client.clone(), number, ticket }, &[]);
+            self.numbers.give(&client, ticketed);
+            news.accepted.push((link, ticketed));
+            return;
+        }
         for part in self.numbers.look_up(&client, span.roots()) {
             match part {
                 Part::Given(ticketed) => news.accepted.push((link, ticketed)),
@@ -302,6 +310,15 @@ impl<S: Store> Queue<S> {
                 }
             }
         }
+    }
+
+    /// The unit that was submitted with the same key before, under this number.
+    fn known_by_key(&mut self, now: u64, terms: &Terms, number: u64) -> Option<Ticketed> {
+        let scope = scope_of(terms.once.as_ref()?);
+        let known = self.numbers.look_up(&scope, 0..1);
+        let [Part::Given(Ticketed { ticket, .. })] = known.as_slice() else { return None };
+        self.numbers.heard(&scope, 0, now);
+        Some(Ticketed { number, count: 1, ticket: *ticket })
     }
 
     /// Units of a client get tickets, and a place in the order.
@@ -338,6 +355,13 @@ impl<S: Store> Queue<S> {
         self.order.add(first, Run { count, place, bytes, treatment, turn });
         let ticketed = Ticketed { number, count, ticket: first };
         self.numbers.give(client, ticketed);
+        if let Some(key) = &terms.once {
+            let scope = scope_of(key);
+            let joined = Head::Joined { client: scope.clone(), number: 0, ticket: first };
+            self.store.append(&joined, &[]);
+            self.numbers.heard(&scope, 0, now);
+            self.numbers.give(&scope, Ticketed { number: 0, count: 1, ticket: first });
+        }
         ticketed
     }
 
@@ -616,6 +640,11 @@ impl<S: Store> Queue<S> {
         self.store.remove(segment);
         Ok(())
     }
+}
+
+/// Under what name it is remembered which unit was submitted with a key: no client has it.
+fn scope_of(key: &str) -> String {
+    format!("!{key}")
 }
 
 /// Why a unit is dead that nobody has worked on.

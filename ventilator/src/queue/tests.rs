@@ -201,6 +201,19 @@ fn one_key_is_one_unit_until_that_is_committed() {
 }
 
 #[test]
+fn one_key_is_one_unit_also_when_that_is_committed_as_long_as_clients_are_remembered() {
+    let terms = || Terms { once: Some("k".into()), ..Terms::default() };
+    let mut story = Story::new();
+    story.ask([submit("a", 0..1, terms()), plain("a", 1..2)]);
+    let (mut story, _) = story.resumed(&[(0, 1)]);
+    let news = story.ask([submit("b", 0..1, terms()), submit("a", 9..10, terms())]);
+    assert_eq!(tickets(&news), [(0, 1, 0), (9, 1, 0)]);
+    story.now += 61_000;
+    story.queue.numbers.forget_before(story.now - 60_000);
+    assert_eq!(tickets(&story.ask([submit("b", 1..2, terms())])), [(1, 1, 2)]);
+}
+
+#[test]
 fn a_full_queue_lets_nothing_in_before_there_is_room() {
     let mut story = Story::with(QueueLimits { units_max: 4, ..LIMITS });
     let news = story.ask([plain("a", 0..4), plain("a", 4..6)]);

@@ -75,7 +75,7 @@ fn in_query(uri: &Uri) -> Option<&str> {
 }
 
 /// What Prometheus calls `credentials`.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
 }
 

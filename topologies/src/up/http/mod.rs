@@ -12,6 +12,7 @@
 //! | [`told`] | what the launcher says of the run |
 //! | `picture.rs`, `letters.rs` | what is shown, once a second |
 //! | `metrics.rs` | the same for Prometheus and its like |
+//! | [`service`] | of a service: units are submitted, outcomes fetched |
 //! | `routes.rs`, `page.html`, `page.css`, `page.js` | what is at which path |
 
 pub mod address;
@@ -21,6 +22,7 @@ mod listener;
 mod metrics;
 mod picture;
 mod routes;
+pub mod service;
 pub mod told;
 
 use std::{
@@ -42,6 +44,7 @@ use self::{
     listener::Bounded,
     picture::Picture,
     routes::Served,
+    service::Door,
     told::{Line, RunFacts, Told},
 };
 use crate::runs::{history::History, wire::Details};
@@ -104,7 +107,7 @@ impl Page {
     ///
     /// # Errors
     /// When there is no thread for it, or what the system says.
-    pub fn serve(bound: &Bound, run: RunFacts) -> io::Result<Self> {
+    pub fn serve(bound: &Bound, run: RunFacts, door: Option<Door>) -> io::Result<Self> {
         let listener = bound.listener.try_clone()?;
         let gate = Gate::new(bound.token.clone());
         let first = Told {
@@ -118,7 +121,7 @@ impl Page {
         let (alive, served) = channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         thread::Builder::new().name("page".into()).spawn(move || {
-            let ended = runtime.block_on(serve(listener, gate, run, source));
+            let ended = runtime.block_on(serve(listener, (gate, door), run, source));
             if let Err(error) = ended {
                 tracing::warn!(%error, "the page is served no more");
             }
@@ -144,7 +147,7 @@ impl Page {
 
 async fn serve(
     listener: TcpListener,
-    gate: Gate,
+    (gate, door): (Gate, Option<Door>),
     run: RunFacts,
     source: watch::Receiver<Arc<Told>>,
 ) -> io::Result<()> {
@@ -152,7 +155,12 @@ async fn serve(
     let (publish, served) = watch::channel(Arc::new(Served::default()));
     let mut end = served.clone();
     tokio::spawn(renew(run, source, publish));
-    axum::serve(listener, routes::router(gate, served))
+    let routes = routes::router(gate, served);
+    let routes = match door {
+        Some(door) => routes.merge(service::router(door)),
+        None => routes,
+    };
+    axum::serve(listener, routes)
         .with_graceful_shutdown(async move {
             let _ = end.wait_for(|served| served.is_over).await;
         })

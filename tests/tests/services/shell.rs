@@ -1,0 +1,75 @@
+//! What somebody sees who uses a service from a shell.
+
+use tests::place::Place;
+use tests::runs::pipeline;
+
+use super::{call, fed, start, write};
+
+#[test]
+fn a_call_gives_the_value_of_each_unit_in_its_order() {
+    let place = Place::new();
+    write(&place, "squares", "run = \"square\"", "");
+    let _up = start(&place, "squares");
+    let told = call(&place, &["squares", "7", "-3"]);
+    assert_eq!((told.code, told.stdout.as_str()), (Some(0), "49\n9\n"), "{}", told.stderr);
+    let lines: String = (0..5_000).map(|number| format!("{number}\n")).collect();
+    let told = fed(&place, &["call", "squares", "--jsonl"], &lines);
+    let expected: String = (0..5_000).map(|number| format!("{}\n", number * number)).collect();
+    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    assert!(told.stdout == expected);
+}
+
+#[test]
+fn a_ticket_is_good_in_another_process_after_every_process_was_started_again() {
+    let place = Place::new();
+    write(&place, "squares", "run = \"square\"", "");
+    let mut up = start(&place, "squares");
+    let told = pipeline(&place, &["submit", "squares", "5", "6"]);
+    let tickets: Vec<&str> = told.stdout.lines().collect();
+    assert_eq!((told.code, tickets.len()), (Some(0), 2), "{}", told.stderr);
+    up.kill();
+    let _up = start(&place, "squares");
+    let told = pipeline(&place, &["result", tickets[1], tickets[0], "--wait"]);
+    assert_eq!((told.code, told.stdout.as_str()), (Some(0), "36\n25\n"), "{}", told.stderr);
+    let told = pipeline(&place, &["result", tickets[0]]);
+    assert_eq!(told.code, Some(66), "it was fetched: {}{}", told.stdout, told.stderr);
+    assert!(told.stderr.contains("not kept any more"), "{}", told.stderr);
+}
+
+#[test]
+fn what_is_wrong_is_told() {
+    let place = Place::new();
+    write(&place, "squares", "run = \"square\"", "");
+    let told = call(&place, &["squares", "7"]);
+    assert_eq!(told.code, Some(69), "{}", told.stderr);
+    assert!(told.stderr.contains("no service is called `squares`"), "{}", told.stderr);
+    let _up = start(&place, "squares");
+    for (args, code, words) in [
+        (&["call", "squares", "{"][..], 64, "is not JSON"),
+        (&["call", "squares"], 64, "a value is needed"),
+        (&["call", "squares", "\"x\""], 1, "failed"),
+        (&["call", "sqares", "1"], 69, "there are squares"),
+        (&["result", "nonsense"], 64, "is no ticket"),
+        (&["result", "0123456789abcdef/7"], 66, "no service of this user here has given it"),
+    ] {
+        let told = pipeline(&place, args);
+        assert_eq!(told.code, Some(code), "{args:?}: {}", told.stderr);
+        assert!(told.stderr.contains(words), "{args:?}: {}", told.stderr);
+    }
+}
+
+#[test]
+fn a_service_ends_by_down_alone_and_goes_on_where_it_was() {
+    let place = Place::new();
+    write(&place, "slow", "exec = [\"sleep\", \"0.2\"]", "retries = 0\n");
+    let mut up = start(&place, "slow");
+    let told = fed(&place, &["submit", "slow", "--lines"], &"x\n".repeat(10));
+    let tickets = told.stdout.clone();
+    assert_eq!(tickets.lines().count(), 10, "{}", told.stderr);
+    let told = pipeline(&place, &["down", "slow"]);
+    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    up.ends();
+    let _up = start(&place, "slow");
+    let told = fed(&place, &["result", "-", "--wait"], &tickets);
+    assert_eq!(told.stdout.lines().count(), 10, "{}{}", told.stdout, told.stderr);
+}

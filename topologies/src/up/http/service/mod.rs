@@ -1,0 +1,238 @@
+//! A service over HTTP: units are submitted and outcomes fetched by whatever speaks it.
+//!
+//! Owns the paths below, who may use them, and what the codes say; how a service is spoken to is the client's.
+//! Everybody needs the key here, also on this machine: whoever can reach the port may be any of its users.
+//!
+//! | | |
+//! | --- | --- |
+//! | `POST /submit` | a unit, whose value is the body; its ticket once it is accepted |
+//! | `POST /call` | the same, and its outcome |
+//! | `GET /result/RUN/ID` | what became of a unit |
+//! | `DELETE /result/RUN/ID` | the outcome needs not be kept; what nobody has begun is cancelled |
+//! | `GET /openapi.json` | all of this, for programs |
+//!
+//! `answers.rs` has what is answered.
+
+mod answers;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, Path, Query, Request, State},
+    http::{HeaderMap, StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use client::{Service, Setup, SubmitError, Terms, Ticket, Wait};
+use constant_time_eq::constant_time_eq;
+use proto::{cli::duration, value::from_json};
+use serde::Deserialize;
+use tokio::sync::Mutex;
+
+use self::answers::Answer;
+use super::admission::bearer;
+
+/// The largest body: JSON of the largest value may be a few times as long.
+const BODY_BYTES_MAX: usize = 64 << 20;
+/// How long an outcome is waited for, at most; whoever waits longer asks again.
+const WAIT_MAX: Duration = Duration::from_secs(300);
+/// The same of a call that does not say.
+const CALL_WAIT: Duration = Duration::from_secs(30);
+/// How long a service may take to accept a unit.
+const ACCEPT_WAIT: Duration = Duration::from_secs(30);
+/// How long it may take to say that there is no outcome yet.
+const ANSWER_WAIT: Duration = Duration::from_millis(200);
+/// The header by which a unit that is submitted again is the same unit.
+const ONCE: &str = "idempotency-key";
+
+const OPENAPI: &str = include_str!("openapi.json");
+
+/// How the service of a run is reached, and who may use it from here.
+#[derive(Debug, Clone)]
+pub struct Door {
+    /// Where its ventilator listens.
+    pub place: client::Place,
+    /// What has to stand behind `Bearer`; none with `--insecure`.
+    pub token: Option<String>,
+}
+
+/// What the handlers share.
+struct Shared {
+    door: Door,
+    // Once somebody has asked.
+    service: Mutex<Option<Service>>,
+}
+
+impl Shared {
+    /// The connection; the first one who asks makes it.
+    async fn service(&self) -> Result<Service, Answer> {
+        let mut service = self.service.lock().await;
+        if let Some(service) = &*service {
+            return Ok(service.clone());
+        }
+        let setup = Setup::new(self.door.place.clone());
+        let connected = tokio::task::spawn_blocking(move || Service::connect(setup)).await;
+        match connected {
+            Ok(Ok(fresh)) => Ok(service.insert(fresh).clone()),
+            Ok(Err(error)) => Err(Answer::unavailable(&error.to_string())),
+            Err(_) => Err(Answer::unavailable("the service cannot be reached")),
+        }
+    }
+}
+
+/// How a unit is treated, in the query.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    priority: Option<u8>,
+    delay: Option<String>,
+    ttl: Option<String>,
+    unique: Option<String>,
+    wait: Option<String>,
+}
+
+impl Asked {
+    fn terms(&self, headers: &HeaderMap) -> Result<Terms, Answer> {
+        let time = |text: &Option<String>| text.as_deref().map(duration).transpose();
+        let once = match headers.get(ONCE).map(|key| key.to_str()) {
+            None => None,
+            Some(Ok(key)) if !key.is_empty() => Some(key.to_owned()),
+            Some(_) => return Err(Answer::wrong("Idempotency-Key is no text")),
+        };
+        Ok(Terms {
+            priority: self.priority.unwrap_or_default(),
+            delay: time(&self.delay).map_err(|error| Answer::wrong(&error))?.unwrap_or_default(),
+            ttl: time(&self.ttl).map_err(|error| Answer::wrong(&error))?,
+            unique: self.unique.clone(),
+            once,
+        })
+    }
+
+    fn wait(&self, default: Duration) -> Result<Duration, Answer> {
+        let wait = self.wait.as_deref().map(duration).transpose();
+        let wait = wait.map_err(|error| Answer::wrong(&error))?;
+        Ok(wait.unwrap_or(default).min(WAIT_MAX))
+    }
+}
+
+/// All paths.
+pub(super) fn router(door: Door) -> Router {
+    let shared = Arc::new(Shared { door, service: Mutex::new(None) });
+    Router::new()
+        .route("/submit", post(submit))
+        .route("/call", post(call))
+        .route("/result/{run}/{id}", get(result).delete(forget))
+        .layer(middleware::from_fn_with_state(shared.clone(), admit))
+        .route("/openapi.json", get(document))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(shared)
+}
+
+async fn document() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], OPENAPI)
+}
+
+async fn admit(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let given = bearer(request.headers()).unwrap_or_default();
+    let is_right = |token: &String| constant_time_eq(token.as_bytes(), given.as_bytes());
+    match shared.door.token.as_ref().is_none_or(is_right) {
+        true => next.run(request).await,
+        false => Answer::unknown_caller().into_response(),
+    }
+}
+
+async fn submit(
+    State(shared): State<Arc<Shared>>,
+    Query(asked): Query<Asked>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Answer, Answer> {
+    let (ticket, text) = taken_in(&shared, &asked, &headers, &body).await?;
+    // The outcome is for whoever asks with the ticket.
+    drop(ticket);
+    Ok(Answer::accepted(&text))
+}
+
+async fn call(
+    State(shared): State<Arc<Shared>>,
+    Query(asked): Query<Asked>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Answer, Answer> {
+    let wait = asked.wait(CALL_WAIT)?;
+    let (ticket, text) = taken_in(&shared, &asked, &headers, &body).await?;
+    Ok(match tokio::time::timeout(wait, ticket.into_future()).await {
+        Ok(outcome) => Answer::of(&outcome, &text),
+        Err(_) => Answer::accepted(&text),
+    })
+}
+
+/// Submits a unit; its ticket once it is accepted.
+async fn taken_in(
+    shared: &Shared,
+    asked: &Asked,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> Result<(Ticket, String), Answer> {
+    let terms = asked.terms(headers)?;
+    let mut value = Vec::new();
+    from_json(body, &mut value)
+        .map_err(|error| Answer::wrong(&format!("the body is not JSON: {error}")))?;
+    let service = shared.service().await?;
+    let mut tickets = service.submit_encoded(vec![value], &terms, Wait::Never).map_err(refused)?;
+    let ticket = tickets.pop().ok_or_else(|| Answer::unavailable("the service is closed"))?;
+    match tokio::time::timeout(ACCEPT_WAIT, ticket.accepted()).await {
+        Ok(Ok(text)) => Ok((ticket, text)),
+        Ok(Err(undone)) => Err(Answer::unavailable(&undone.to_string())),
+        Err(_) => Err(Answer::unavailable("the service does not answer")),
+    }
+}
+
+fn refused(error: SubmitError) -> Answer {
+    let words = error.to_string();
+    match error {
+        SubmitError::Full => Answer::full(&words),
+        SubmitError::NoWorkers | SubmitError::Closed => Answer::unavailable(&words),
+        SubmitError::Large { .. } => Answer::failed(StatusCode::PAYLOAD_TOO_LARGE, &words),
+        SubmitError::Value(_) | SubmitError::Terms(_) => Answer::wrong(&words),
+    }
+}
+
+async fn result(
+    State(shared): State<Arc<Shared>>,
+    Path((run, id)): Path<(String, String)>,
+    Query(asked): Query<Asked>,
+) -> Result<Answer, Answer> {
+    let wait = asked.wait(ANSWER_WAIT)?.max(ANSWER_WAIT);
+    let (service, id, text) = named(&shared, &run, &id).await?;
+    // It stays where it is: whoever asks may lose the answer, and ask again.
+    let ticket = service.look_at(id);
+    Ok(match tokio::time::timeout(wait, ticket.into_future()).await {
+        Ok(outcome) => Answer::of(&outcome, &text),
+        Err(_) => Answer::accepted(&text),
+    })
+}
+
+async fn forget(
+    State(shared): State<Arc<Shared>>,
+    Path((run, id)): Path<(String, String)>,
+) -> Result<Answer, Answer> {
+    let (service, id, _) = named(&shared, &run, &id).await?;
+    service.cancel(id);
+    service.forget(vec![(id, id.saturating_add(1))]);
+    Ok(Answer::nothing())
+}
+
+/// The unit that is meant, if its ticket is of this service.
+async fn named(shared: &Shared, run: &str, id: &str) -> Result<(Service, u64, String), Answer> {
+    let text = format!("{run}/{id}");
+    let (run, id) = client::parse_ticket(&text).ok_or_else(|| Answer::missing("no such ticket"))?;
+    let service = shared.service().await?;
+    match service.run() == Some(run) {
+        true => Ok((service, id, text)),
+        false => Err(Answer::missing("the ticket is of another run")),
+    }
+}
