@@ -47,5 +47,9 @@ pub mod topology;
 #[cfg(feature = "cli")]
 pub mod up;
 
+#[cfg(feature = "cli")]
+pub use client::{Outcome, Service, SubmitError, Terms, Ticket, Wait};
 pub use embedded::{ResultError, map, source};
+#[cfg(feature = "cli")]
+pub use runs::services::connect;
 pub use sink::Order;

@@ -45,7 +45,7 @@ fn a_client_that_is_killed_and_comes_back_has_each_unit_accepted_once() {
 fn accepted_units_have_one_outcome_each_whoever_is_killed() {
     const UNITS: usize = 3_000;
     let place = Place::new();
-    write(&place, "slow", "exec = [\"true\"]", "concurrency = 8\n");
+    write(&place, "slow", "exec = [\"echo\", \"{}\"]", "concurrency = 8\n");
     let mut up = start(&place, "slow");
     let lines: String = (0..UNITS).map(|number| format!("{number}\n")).collect();
     place.write("numbers", lines);

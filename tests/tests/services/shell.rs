@@ -61,7 +61,7 @@ fn what_is_wrong_is_told() {
 #[test]
 fn a_service_ends_by_down_alone_and_goes_on_where_it_was() {
     let place = Place::new();
-    write(&place, "slow", "exec = [\"sleep\", \"0.2\"]", "retries = 0\n");
+    write(&place, "slow", "exec = [\"sh\", \"-c\", \"sleep 0.2; echo 1\"]", "retries = 0\n");
     let mut up = start(&place, "slow");
     let told = fed(&place, &["submit", "slow", "--lines"], &"x\n".repeat(10));
     let tickets = told.stdout.clone();

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use proto::{
-    frame::{Frame, Hello, PeerId, Refusal, RunId, Welcome},
+    frame::{Frame, Hello, HelloRole, PeerId, Refusal, RunId, Welcome},
     limits::Limits,
     ranges::RangeSet,
     role::{self, Effect, Event, LinkId, Role},
@@ -103,6 +103,12 @@ pub struct Client {
 impl Client {
     /// A client of the service whose ventilator listens at one of these endpoints.
     pub fn new(me: PeerId, hello: Hello, endpoints: Vec<String>) -> (Self, Vec<Effect<News>>) {
+        let submissions = match &hello.role {
+            HelloRole::Client { client, .. } if !client.is_empty() => {
+                Submissions::of_one_that_comes_back()
+            }
+            _ => Submissions::default(),
+        };
         let mut mesh = Mesh::new(me, hello, &Limits::default());
         let mut out = Vec::new();
         let ventilator = mesh.dial(endpoints.clone(), None, &mut out);
@@ -112,7 +118,7 @@ impl Client {
             ventilator,
             sink: None,
             sink_at: Vec::new(),
-            submissions: Submissions::default(),
+            submissions,
             gather: Gather::default(),
             awaited: RangeSet::new(),
             cancels: Vec::new(),

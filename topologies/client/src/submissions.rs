@@ -64,11 +64,18 @@ pub struct Submissions {
     sent: VecDeque<Submission>,
     waiting: VecDeque<Submission>,
     allowance: Allowance,
-    // All numbers below were answered.
+    // All numbers below were answered, and nobody will submit them again.
     known: u64,
+    // A client with a name may be started again, and submit what it has submitted before.
+    comes_back: bool,
 }
 
 impl Submissions {
+    /// Those of a client that may come back under its name, after its end.
+    pub fn of_one_that_comes_back() -> Self {
+        Self { comes_back: true, ..Self::default() }
+    }
+
     /// Takes one in.
     pub fn push(&mut self, submission: Submission) {
         match self.waiting.back_mut() {
@@ -123,7 +130,9 @@ impl Submissions {
         while let Some(first) = self.sent.front()
             && first.number + first.count() <= end
         {
-            self.known = self.known.max(first.number + first.count());
+            if !self.comes_back {
+                self.known = self.known.max(first.number + first.count());
+            }
             self.sent.pop_front();
         }
         awaits
@@ -192,6 +201,17 @@ mod tests {
         submissions.granted(Credit { units: 100, bytes: 1_000 });
         assert_eq!(numbers(&submissions.next().unwrap()), 0..3);
         assert_eq!(numbers(&submissions.next().unwrap()), 3..4);
+    }
+
+    #[test]
+    fn a_client_that_may_come_back_lets_nothing_be_forgotten() {
+        let mut submissions = Submissions::of_one_that_comes_back();
+        submissions.granted(Credit { units: 100, bytes: 1_000 });
+        submissions.push(one(0));
+        submissions.next();
+        submissions.answered(0, 1);
+        submissions.push(one(1));
+        assert_eq!(submissions.next().unwrap().known, 0);
     }
 
     #[test]

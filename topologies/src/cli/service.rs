@@ -80,7 +80,7 @@ struct TermsArgs {
 #[derive(Debug, Args)]
 struct ValuesArgs {
     /// The value, as JSON; several are several units
-    #[arg(value_name = "JSON")]
+    #[arg(value_name = "JSON", allow_negative_numbers = true)]
     values: Vec<String>,
     /// A unit for each line of standard input, the line as a string
     #[arg(long, conflicts_with_all = ["values", "jsonl"])]

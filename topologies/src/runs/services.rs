@@ -135,6 +135,36 @@ pub fn find(named: &str, access: Access<'_>) -> Result<Setup, FindError> {
     }
 }
 
+/// Why there is no connection to a service.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// It is not found.
+    #[error(transparent)]
+    Find(#[from] FindError),
+    /// It does not answer.
+    #[error(transparent)]
+    Connect(#[from] client::ConnectError),
+}
+
+/// Connects to a service, by its name, its endpoint, or what the user's own file calls it.
+///
+/// # Errors
+/// [`OpenError`] when it is not found, or does not answer.
+///
+/// # Example
+///
+/// ```no_run
+/// let squares = pipeline::connect("squares")?;
+/// let nine: u64 = squares.call(&3, None)?;
+/// let ticket = squares.submit(&7)?;
+/// println!("{}", ticket.text(None)?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn connect(service: &str) -> Result<client::Service, OpenError> {
+    let setup = find(service, Access::default())?;
+    Ok(client::Service::connect(setup)?)
+}
+
 /// All services that go on here, by their names, and how they are connected to.
 pub fn here(access: Access<'_>) -> Vec<(String, Setup)> {
     let services = entry::all().into_iter().filter_map(|run| Some((run.name, run.service?)));
