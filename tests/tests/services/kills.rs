@@ -73,9 +73,9 @@ fn accepted_units_have_one_outcome_each_whoever_is_killed() {
     assert_eq!(tickets.len(), UNITS);
     let told = fed(&place, &["result", "-", "--wait"], &told.stdout);
     assert_eq!((told.code, told.stdout.lines().count()), (Some(0), UNITS), "{}", told.stderr);
-    let standing = standing(&place, "slow");
-    assert_eq!(
-        (standing["queued"].as_u64(), standing["done"].as_u64()),
-        (Some(0), Some(UNITS as u64))
-    );
+    wait::until("all is done", || {
+        let standing = standing(&place, "slow");
+        let counts = ["queued", "done", "kept"].map(|key| standing[key].as_u64());
+        (counts == [Some(0), Some(UNITS as u64), Some(0)]).then_some(())
+    });
 }
