@@ -57,16 +57,25 @@ impl Page {
     /// # Panics
     /// When there is no answer.
     pub fn get_as(&self, path: &str, host: &str) -> Answer {
-        let mut stream = self.open(path, host);
-        let mut text = String::new();
-        stream.read_to_string(&mut text).expect("an answer of text");
-        let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
-        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
-        Answer {
-            status: status.expect("a status"),
-            head: head.to_lowercase(),
-            body: body.to_owned(),
-        }
+        answer_of(self.open(path, host))
+    }
+
+    /// Sends a body to a path, by a method and with these headers.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let mut stream = TcpStream::connect(&self.host).expect("someone listens there");
+        stream.set_read_timeout(Some(wait::PATIENCE)).expect("a limit");
+        let headers: String =
+            headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let (host, bytes) = (&self.host, body.len());
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {bytes}\r\n{headers}\r\n{body}"
+        )
+        .expect("it can be asked");
+        answer_of(BufReader::new(stream))
     }
 
     /// The events that come until the other side ends, or is killed: each with its name and what it says.
@@ -98,4 +107,12 @@ impl Page {
             .expect("it can be asked");
         BufReader::new(stream)
     }
+}
+
+fn answer_of(mut stream: BufReader<TcpStream>) -> Answer {
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("an answer of text");
+    let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
+    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+    Answer { status: status.expect("a status"), head: head.to_lowercase(), body: body.to_owned() }
 }

@@ -190,7 +190,13 @@ impl Outcomes {
         while let Some((_, first)) = self.by_age.first().filter(|(at, _)| *at < oldest) {
             self.drop_kept(*first);
         }
-        self.shelf.drop_before(oldest)?;
+        if !self.fetched.is_empty() || self.shelf.has_before(oldest)? {
+            let fetched = std::mem::take(&mut self.fetched);
+            self.shelf.in_one_transaction(self.before + here, |shelf| {
+                fetched.iter().try_for_each(|range| shelf.take(range))?;
+                shelf.drop_before(oldest)
+            })?;
+        }
         while self.weight().1 > self.retention.bytes_max {
             if self.shelf.drop_oldest()? {
                 continue;
@@ -208,19 +214,18 @@ impl Outcomes {
     pub fn put_away(&mut self, here: u64) -> rusqlite::Result<()> {
         self.expire(here)?;
         let now = self.before + here;
-        let fetched = std::mem::take(&mut self.fetched);
         let kept = std::mem::take(&mut self.kept);
         self.by_age.clear();
         (self.units, self.bytes) = (0, 0);
         self.shelf.in_one_transaction(now, |shelf| {
-            fetched.iter().try_for_each(|range| shelf.take(range))?;
             for Kept { entry, at } in kept.values() {
                 // A kill before the checkpoint was recorded has left it there.
                 shelf.take(entry.first..entry.first + entry.count)?;
                 shelf.put(entry, *at)?;
             }
             Ok(())
-        })
+        })?;
+        self.shelf.make_safe()
     }
 
     fn keep(&mut self, kept: Kept) {

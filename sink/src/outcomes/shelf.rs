@@ -59,7 +59,15 @@ impl Shelf {
         Ok(noted.optional()?.unwrap_or_default() as u64)
     }
 
-    /// Does all of `work` or nothing of it, and makes it safe.
+    /// Makes what was done here safe, and gives back the room of what is gone.
+    ///
+    /// # Errors
+    /// [`rusqlite::Error`] when the disk fails.
+    pub fn make_safe(&self) -> rusqlite::Result<()> {
+        self.connection.execute_batch("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)")
+    }
+
+    /// Does all of `work` or nothing of it; a kill in a moment does not undo it.
     ///
     /// # Errors
     /// [`rusqlite::Error`] of the work, or when the disk fails.
@@ -78,8 +86,7 @@ impl Shelf {
             // The process ends of it.
             let _ = self.connection.execute_batch("ROLLBACK");
         }
-        done?;
-        self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA incremental_vacuum")
+        done
     }
 
     /// Puts an entry there, which came at that time.
@@ -142,6 +149,20 @@ impl Shelf {
             }
         }
         Ok(())
+    }
+
+    /// Whether anything came before that time.
+    ///
+    /// # Errors
+    /// [`rusqlite::Error`] when it can't be read.
+    pub fn has_before(&self, time: u64) -> rusqlite::Result<bool> {
+        if self.units == 0 {
+            return Ok(false);
+        }
+        let mut select = self
+            .connection
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM outcome WHERE at < ?1)")?;
+        select.query_row([time as i64], |row| row.get(0))
     }
 
     /// Drops what came before that time.

@@ -1,7 +1,10 @@
 //! A service: units come one by one, outcomes go back, and nothing is lost or done twice by it.
 
+mod by_hand;
+mod http;
 mod kills;
 mod shell;
+mod terms;
 
 use std::{fs, process::Stdio};
 

@@ -1,0 +1,79 @@
+//! A service over HTTP, for those who have its key.
+
+use serde_json::{Value, json};
+use tests::http::{Answer, Page};
+use tests::place::Place;
+use tests::process::Process;
+
+use super::write;
+
+/// A service with a page, and its key.
+fn served(place: &Place, run: &str) -> (Process, Page, String) {
+    write(place, "served", run, "retries = 0\n");
+    let up = place.start("pipeline", &["up", "served.toml", "--http", "127.0.0.1:0"]);
+    let page = Page::of(&up);
+    let file = place.config().join("config/pipeline/key");
+    let file = if file.exists() { file } else { place.config().join("pipeline/key") };
+    let text = std::fs::read_to_string(&file).expect("the key was made");
+    let secret = text.lines().find_map(|line| line.strip_prefix("secret ")).expect("a secret");
+    let bearer = format!("Bearer {secret}");
+    (up, page, bearer)
+}
+
+fn body(answer: &Answer) -> Value {
+    serde_json::from_str(&answer.body).unwrap_or_else(|error| panic!("{error}: {answer:?}"))
+}
+
+#[test]
+fn units_are_called_submitted_fetched_and_forgotten() {
+    let place = Place::new();
+    let (_up, page, bearer) = served(&place, "run = \"square\"");
+    let with = |method: &str, path: &str, more: &[(&str, &str)], text: &str| {
+        let headers = [&[("authorization", bearer.as_str())], more].concat();
+        page.send(method, path, &headers, text)
+    };
+    let answer = with("POST", "/call", &[], "7");
+    assert_eq!((answer.status, &body(&answer)["value"]), (200, &json!(49)), "{answer:?}");
+    let answer = with("POST", "/submit", &[], "8");
+    assert_eq!(answer.status, 202, "{answer:?}");
+    let path = format!("/result/{}", body(&answer)["ticket"].as_str().expect("a ticket"));
+    for _ in 0..2 {
+        let answer = with("GET", &format!("{path}?wait=20s"), &[], "");
+        assert_eq!((answer.status, &body(&answer)["value"]), (200, &json!(64)), "{answer:?}");
+    }
+    assert_eq!(with("DELETE", &path, &[], "").status, 204);
+    tests::wait::until("it is forgotten", || {
+        (with("GET", &path, &[], "").status == 410).then_some(())
+    });
+    let key = [("idempotency-key", "order-17")];
+    let tickets: Vec<Value> =
+        (0..3).map(|_| body(&with("POST", "/submit", &key, "9"))["ticket"].clone()).collect();
+    assert!(tickets.iter().all(|ticket| *ticket == tickets[0]), "{tickets:?}");
+    for _ in 0..2 {
+        let answer = with("POST", "/call", &key, "9");
+        assert_eq!((&body(&answer)["value"], &body(&answer)["ticket"]), (&json!(81), &tickets[0]));
+    }
+}
+
+#[test]
+fn what_is_wrong_is_told_with_a_code() {
+    let place = Place::new();
+    let (_up, page, bearer) = served(&place, "run = \"square\"");
+    let key = [("authorization", bearer.as_str())];
+    for (method, path, headers, text, status, words) in [
+        ("POST", "/call", &[][..], "7", 401, "the service's key is needed"),
+        ("POST", "/call", &[("authorization", "Bearer x")][..], "7", 401, "key is needed"),
+        ("GET", "/result/0123456789abcdef/1", &[][..], "", 401, "key is needed"),
+        ("POST", "/call", &key[..], "{", 400, "the body is not JSON"),
+        ("POST", "/call?priority=10", &key[..], "1", 400, "a priority is 0 to 9"),
+        ("POST", "/call?wait=soon", &key[..], "1", 400, "soon"),
+        ("POST", "/call", &key[..], "\"x\"", 422, "error"),
+        ("GET", "/result/0123456789abcdef/1", &key[..], "", 404, "another run"),
+        ("GET", "/result/none/1", &key[..], "", 404, "no such ticket"),
+        ("GET", "/openapi.json", &[][..], "", 200, "openapi"),
+    ] {
+        let answer = page.send(method, path, headers, text);
+        assert_eq!(answer.status, status, "{method} {path}: {answer:?}");
+        assert!(answer.body.contains(words), "{method} {path}: {answer:?}");
+    }
+}

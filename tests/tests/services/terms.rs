@@ -1,0 +1,87 @@
+//! The terms of a unit: which one is first, which is the same, and which is not worked on at all.
+
+use std::time::Duration;
+
+use tests::place::Place;
+use tests::process::Process;
+use tests::runs::pipeline;
+use tests::wait;
+
+use super::{fed, start, write};
+
+/// A service of one worker that notes what it begins, and finishes nothing before there is the file `go`.
+fn held() -> (Place, Process) {
+    let place = Place::new();
+    let script = "echo {} >> begun; while [ ! -e go ]; do sleep 0.02; done; echo {}";
+    write(&place, "held", &format!("exec = [\"sh\", \"-c\", '''{script}''']"), "");
+    let up = start(&place, "held");
+    pipeline(&place, &["scale", "held", "s=1"]);
+    submitted(&place, &["0"]);
+    wait::until("the first has begun", || (!begun(&place).is_empty()).then_some(()));
+    (place, up)
+}
+
+fn begun(place: &Place) -> Vec<u64> {
+    let text = std::fs::read_to_string(place.path("begun")).unwrap_or_default();
+    text.lines().filter_map(|line| line.parse().ok()).collect()
+}
+
+/// The ticket of a unit that is submitted.
+fn submitted(place: &Place, args: &[&str]) -> String {
+    let told = pipeline(place, &[&["submit", "held"], args].concat());
+    assert_eq!(told.code, Some(0), "{args:?}: {}", told.stderr);
+    told.stdout.trim().to_owned()
+}
+
+#[test]
+fn a_higher_priority_overtakes_what_waits_and_a_delay_lets_others_pass() {
+    let (place, _up) = held();
+    let late = submitted(&place, &["77", "--delay", "1h"]);
+    let lines: String = (1..=40).map(|number| format!("{number}\n")).collect();
+    fed(&place, &["submit", "held", "--jsonl"], &lines);
+    let urgent = submitted(&place, &["99", "--priority", "9"]);
+    place.write("go", "");
+    let told = pipeline(&place, &["result", &urgent, "--wait"]);
+    assert_eq!(told.stdout, "99\n", "{}", told.stderr);
+    wait::until("all have begun", || (begun(&place).len() == 42).then_some(()));
+    let order = begun(&place);
+    let rank = order.iter().position(|number| *number == 99).unwrap_or(usize::MAX);
+    // A worker has two parcels, and as much is read ahead.
+    assert!(rank < 12, "{order:?}");
+    let told = pipeline(&place, &["result", &late]);
+    assert_eq!(told.code, Some(75), "{}", told.stderr);
+    let told = pipeline(&place, &["result", &late, "--cancel"]);
+    assert!(told.stdout.contains(" cancelled"), "{}{}", told.stdout, told.stderr);
+    let told = pipeline(&place, &["result", &late, "--wait"]);
+    assert_eq!(told.code, Some(1), "{}", told.stderr);
+    assert!(told.stderr.contains("cancelled before a worker had begun it"), "{}", told.stderr);
+}
+
+#[test]
+fn what_is_not_sent_in_time_is_dead() {
+    let (place, _up) = held();
+    let lines: String = (1..=40).map(|number| format!("{number}\n")).collect();
+    fed(&place, &["submit", "held", "--jsonl"], &lines);
+    let ticket = submitted(&place, &["99", "--ttl", "200ms"]);
+    let told = pipeline(&place, &["result", &ticket, "--wait"]);
+    assert_eq!(told.code, Some(1), "{}", told.stderr);
+    assert!(told.stderr.contains("waited longer than its ttl"), "{}", told.stderr);
+    assert!(!begun(&place).contains(&99));
+}
+
+#[test]
+fn one_key_is_one_unit_until_it_is_done_or_for_as_long_as_is_remembered() {
+    let (place, _up) = held();
+    let unique = || submitted(&place, &["5", "--unique", "k"]);
+    let once = || submitted(&place, &["6", "--once", "k"]);
+    let (joined, kept) = (unique(), once());
+    assert_eq!((unique(), once()), (joined.clone(), kept.clone()));
+    place.write("go", "");
+    for ticket in [&joined, &kept] {
+        let told = pipeline(&place, &["result", ticket, "--wait"]);
+        assert_eq!(told.code, Some(0), "{}", told.stderr);
+    }
+    wait::within(Duration::from_secs(20), "the key is free", || (unique() != joined).then_some(()));
+    assert_eq!(once(), kept);
+    assert_eq!(begun(&place).iter().filter(|number| **number == 6).count(), 1);
+}
