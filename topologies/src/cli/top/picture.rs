@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use proto::service::Standing;
 use ratatui::{
     Frame,
     layout::{Constraint, Layout, Rect},
@@ -12,7 +13,7 @@ use ratatui::{
     text::Line,
     widgets::{Gauge, Row, Table},
 };
-use sink::figures::thousands;
+use sink::figures::{counted, thousands};
 
 use super::super::ps::rate;
 use crate::{
@@ -57,6 +58,9 @@ impl Picture<'_> {
             let ratio = (details.status.done as f64 / total as f64).clamp(0.0, 1.0);
             frame.render_widget(Gauge::default().ratio(ratio), areas[1]);
         }
+        if let Some(service) = &details.status.service {
+            frame.render_widget(Line::raw(served(service)), areas[1]);
+        }
         self.stages(frame, details, areas[3]);
         oldest_units(frame, details, areas[5]);
         workers(frame, details, areas[6]);
@@ -79,6 +83,17 @@ impl Picture<'_> {
         let widths = [24, 8, 16, 16, 6, 16].map(Constraint::Length);
         frame.render_widget(Table::new(rows, widths), area);
     }
+}
+
+/// What a service has, in place of how much there is left.
+fn served(service: &Standing) -> String {
+    let Standing { clients, queued, kept, .. } = *service;
+    format!(
+        "{}, {} waiting, {} kept",
+        counted(clients.into(), ["client", "clients"]),
+        counted(queued, ["unit", "units"]),
+        counted(kept, ["outcome", "outcomes"]),
+    )
 }
 
 fn bold() -> Style {

@@ -38,6 +38,20 @@ fn whole(out: &mut Text, picture: &Picture<'_>) {
     out.sample("pipeline_units_per_second", "", "", status.rate);
     out.family("pipeline_workers", "gauge", "Workers that take part.");
     out.sample("pipeline_workers", "", "", status.workers);
+    if let Some(service) = status.service {
+        let gauges: [(&str, &str, u64); 5] = [
+            ("clients", "Clients of the service.", service.clients.into()),
+            ("queued_units", "Units that wait for a worker.", service.queued),
+            ("queued_bytes", "Bytes of their values.", service.queued_bytes),
+            ("kept_outcomes", "Outcomes that nobody has fetched.", service.kept),
+            ("kept_bytes", "Bytes that they take.", service.kept_bytes),
+        ];
+        for (name, help, value) in gauges {
+            let family = format!("pipeline_service_{name}");
+            out.family(&family, "gauge", help);
+            out.sample(&family, "", "", value);
+        }
+    }
     out.family("pipeline_paused", "gauge", "1 while no further units are sent.");
     out.sample("pipeline_paused", "", "", u8::from(status.state == State::Paused));
 }

@@ -92,6 +92,11 @@ function showProgress({ status, read, awaited }) {
     ["workers", whole(status.workers)],
     ["under way", whole(Math.max(0, read - status.done))],
     ["dead", whole(status.dead)],
+    ...(status.service ? [
+      ["clients", whole(status.service.clients)],
+      ["waiting", whole(status.service.queued)],
+      ["outcomes kept", whole(status.service.kept)],
+    ] : []),
   ];
   if (awaited !== null) figures.push(["output waits for unit", whole(awaited)]);
   place("figures").replaceChildren(...figures.map(([name, value]) => {
