@@ -7,6 +7,8 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+pub use crate::dead::Dead;
+
 use crate::{
     bounds::BoundsError,
     limits::Limits,
@@ -14,7 +16,7 @@ use crate::{
     service::{Access, Cancelled, Declined, IdRange, Outcomes, Standing, Submit, Ticketed},
     spread::Spread,
     turned_away::TurnedAway,
-    unit::{Path, UnitId},
+    unit::UnitId,
     units::{Span, Units},
 };
 
@@ -334,26 +336,6 @@ pub struct Results {
     /// Microseconds that each unit took, run-length encoded: how many units in a row, how long
     /// each; first the units with values, in order.
     pub timing: Vec<(u32, u32)>,
-}
-
-/// A unit that failed for good.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Dead {
-    /// Its place in the source.
-    pub root: UnitId,
-    /// Its expansions.
-    pub path: Path,
-    /// The stage that failed.
-    pub stage: u32,
-    /// The value that the stage was given.
-    #[serde(with = "serde_bytes")]
-    pub input: Vec<u8>,
-    /// What the last worker said.
-    pub error: String,
-    /// How many tries it had.
-    pub attempts: u32,
-    /// The name of that worker.
-    pub worker: String,
 }
 
 /// A part of what the sink has committed, which only grows: a session begins with all of it, and

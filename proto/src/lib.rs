@@ -30,6 +30,7 @@ pub mod bounds;
 pub mod causes;
 #[cfg(feature = "cli")]
 pub mod cli;
+mod dead;
 mod decode;
 pub mod diary;
 pub mod durable;

@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    frame::Dead,
+    dead::Dead,
     limits::Limits,
     unit::UnitId,
     units::{Span, Units},

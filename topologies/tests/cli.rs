@@ -49,6 +49,10 @@ Commands:
   restart      Start the workers of a stage anew, one after the other
   check        Find the mistakes in topologies
   graph        Draw a topology
+  call         Submit units to a service, and print what comes of them
+  submit       Submit units to a service, and print their tickets
+  result       Print what became of units that were submitted
+  tickets      Show what waits in a service, and what it keeps
   verify       Compare the manifest of a finished run with its outputs
   summary      Show what a finished run gave, once more
   report       Tell how a run went: over time, by worker, what failed, the slowest units

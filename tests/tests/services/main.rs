@@ -1,6 +1,7 @@
 //! A service: units come one by one, outcomes go back, and nothing is lost or done twice by it.
 
 mod by_hand;
+mod by_name;
 mod http;
 mod kills;
 mod shell;

@@ -177,6 +177,9 @@ fn with(section: Section, key: &str, value: &Value) -> Value {
         "from" | "to" | "step" => json!({ "kind": "range", "from": 1, "to": 2 }),
         "path" | "delimiter" => json!({ "kind": "csv", "path": "data/scores.csv" }),
         "glob" => json!({ "kind": "files", "glob": "*" }),
+        "accept" | "queue_units_max" | "queue_bytes_max" | "retain" | "retain_bytes" => {
+            json!({ "kind": "service" })
+        }
         _ => json!({ "kind": "stdin" }),
     };
     let stage = match (section, key) {

@@ -177,7 +177,7 @@ fn refuse_of_service(reader: &mut Reader<'_>, config: &SinkConfig) {
     {
         let fault = Fault::NotForService {
             what: "order = \"input\"",
-            why: "whose units wait for each other's time",
+            why: "in which a unit may be delayed for hours",
             remedy: "leave `order` out: outcomes are written as they come",
         };
         reader.refuse(&entry.item.place, fault);

@@ -31,7 +31,7 @@ fn read_of(kind: &str) -> Option<Read> {
         "csv" => csv,
         "files" => matching,
         "stdin" => |_, _| Some(SourceSpec::Stdin),
-        "service" => |reader, _| service(reader),
+        "service" => |reader, _| Some(service(reader)),
         _ => return None,
     })
 }
@@ -87,7 +87,7 @@ fn range(reader: &mut Reader<'_>, _: &Files) -> Option<SourceSpec> {
     Some(SourceSpec::Range { from: from?, to: to?, step: step? })
 }
 
-fn service(reader: &mut Reader<'_>) -> Option<SourceSpec> {
+fn service(reader: &mut Reader<'_>) -> SourceSpec {
     let default = ServiceSpec::default();
     let accept = match reader.text("accept") {
         None => Accept::default(),
@@ -101,19 +101,19 @@ fn service(reader: &mut Reader<'_>) -> Option<SourceSpec> {
                     known: ACCEPT.iter().map(|word| (*word).to_owned()).collect(),
                 };
                 reader.refuse(&written.place, fault);
-                return None;
+                Accept::default()
             }
         },
     };
     let units = reader.integer("queue_units_max").and_then(|units| u64::try_from(units.value).ok());
     let bytes = reader.bytes("queue_bytes_max").map(|bytes| bytes.value);
-    Some(SourceSpec::Service(ServiceSpec {
+    SourceSpec::Service(ServiceSpec {
         accept,
         queue_units_max: units.unwrap_or(default.queue_units_max),
         queue_bytes_max: bytes.unwrap_or(default.queue_bytes_max),
         // What the sink says.
         retain_ms: default.retain_ms,
-    }))
+    })
 }
 
 fn whole(reader: &mut Reader<'_>, key: &str) -> Option<i64> {
