@@ -77,7 +77,8 @@ impl Horizon {
         self.told.max(self.promised).saturating_add(self.ahead)
     }
 
-    /// Units are not sent in the order of their ids: of so many that wait any may be.
+    /// Units are not sent in the order of their ids: of so many that wait any may be. Then the window is
+    /// never closed.
     pub fn reach_ahead(&mut self, units: u64) {
         self.ahead = units;
     }
@@ -114,7 +115,12 @@ impl Horizon {
         }
         let room = self.waiting_bytes_max.saturating_sub(held.waiting_bytes);
         let fitting = (room as f64 / self.unit_bytes.max(1.0)) as u64;
-        let window = self.window.min(fitting);
+        let window = match self.ahead {
+            0 => self.window.min(fitting),
+            // The oldest unit may be any of those that wait for their turn, so it is not sent before
+            // others are.
+            _ => self.window.min(fitting).max(floor),
+        };
         let oldest = watermark.saturating_add(floor);
         self.told = self.told.max(oldest).max(committed.saturating_add(window));
         self.told
@@ -177,6 +183,17 @@ mod tests {
         assert_eq!(horizon.update(committed, committed, half) - committed, 81);
         horizon.learn(1, 10 << 20);
         assert_eq!(horizon.update(2 * committed, committed, half) - 2 * committed, FLOOR_UNITS);
+    }
+
+    /// A delayed unit of a service is the oldest for an hour, and what waits for it fills all room there is:
+    /// others are sent before it, and it has to be sent after them.
+    #[test]
+    fn where_units_are_sent_in_another_order_it_is_never_closed() {
+        let limits = Limits { window_units_max: 100_000, ..Limits::default() };
+        let mut horizon = Horizon::new(&limits, 0);
+        horizon.reach_ahead(1_000);
+        assert_eq!(horizon.update(0, 5_000, TOO_MUCH) - 5_000, FLOOR_UNITS);
+        assert_eq!(horizon.update(0, 6_000, TOO_MUCH) - 6_000, FLOOR_UNITS);
     }
 
     #[test]
