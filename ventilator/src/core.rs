@@ -25,6 +25,7 @@ use proto::{
     service::Submit,
     time::Time,
     turned_away::Unwanted,
+    unit::UnitId,
 };
 use tracing::{error, info, warn};
 
@@ -899,9 +900,13 @@ impl Ventilator {
                 self.downstream.add(FIRST_STAGE, units.without(committed));
             }
         }
-        if !news.dead.is_empty() {
-            self.reading.read(news.dead.len() as u64);
-            self.downstream.push(Results { dead: news.dead, ..Results::default() });
+        // What is dead behind the end of a run that was asked to end is not of this run: the sink takes
+        // nothing of it, and whoever goes on is told once more.
+        let end = self.reading.end().map_or(UnitId::MAX, |end| end.units);
+        let dead: Vec<_> = news.dead.into_iter().filter(|dead| dead.root < end).collect();
+        if !dead.is_empty() {
+            self.reading.read(dead.len() as u64);
+            self.downstream.push(Results { dead, ..Results::default() });
         }
     }
 

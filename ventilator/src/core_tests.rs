@@ -1,7 +1,8 @@
-//! What a ventilator does with a pause, as stories: what is said to it, and what it sends then.
+//! What a ventilator does with a pause, and with units that are dead too late, as stories: what is said to
+//! it, and what it sends then.
 
 use proto::{
-    frame::{Commit, Credit, Envelope, RunId, VERSION},
+    frame::{Commit, Credit, Dead, Envelope, RunId, VERSION},
     limits::Limits,
     plan::{Function, Stage},
     role::Role,
@@ -170,4 +171,36 @@ fn a_paused_run_can_be_asked_to_end() {
     let tells = |frame: fn(&Frame) -> bool| sent(&out).any(|(_, said)| frame(&said.frame));
     assert!(tells(|frame| matches!(frame, Frame::Leaving)));
     assert!(tells(|frame| matches!(frame, Frame::End(End { drained: true, .. }))));
+}
+
+/// The sink takes nothing behind the end, so the ventilator would keep it, and wait, for good.
+#[test]
+fn what_is_dead_behind_the_end_is_left_for_whoever_goes_on() {
+    let mut script = Script::new();
+    script.ventilator.serve_clients();
+    let mut told = |next: UnitId, roots: &[UnitId]| {
+        let dead = |root: &UnitId| Dead {
+            root: *root,
+            path: Vec::new(),
+            stage: 0,
+            input: Vec::new(),
+            error: "waited longer than its ttl".into(),
+            attempts: 0,
+            worker: String::new(),
+        };
+        let dead = roots.iter().map(dead).collect();
+        let news = News { next, dead, ..News::default() };
+        let out = script.event(Event::Reply(Reply::Queue(Box::new(news))));
+        let dead = sent(&out).filter_map(|(_, envelope)| match &envelope.frame {
+            Frame::Results(results) => Some(results.dead.iter().map(|dead| dead.root).collect()),
+            _ => None,
+        });
+        let dead: Vec<Vec<UnitId>> = dead.collect();
+        if roots.is_empty() {
+            script.event(Event::Drain);
+        }
+        dead.concat()
+    };
+    told(5, &[]);
+    assert_eq!(told(7, &[3, 5, 6]), [3]);
 }
