@@ -140,6 +140,28 @@ struct Submitted {
     submit: Box<Submit>,
 }
 
+impl Submitted {
+    /// The first so many units, and what is left.
+    fn cut(self, count: u64) -> (Self, Option<Self>) {
+        let units = &self.submit.units;
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        if count >= units.len() {
+            return (self, None);
+        }
+        let part = |indices| Self {
+            link: self.link,
+            client: self.client.clone(),
+            submit: Box::new(Submit {
+                known: self.submit.known,
+                terms: self.submit.terms.clone(),
+                units: units.slice(indices),
+            }),
+        };
+        let (first, rest) = (part(0..count), part(count..units.len()));
+        (first, Some(rest))
+    }
+}
+
 /// Units that nobody shall work on.
 #[derive(Debug)]
 struct Doomed {
@@ -165,8 +187,9 @@ pub struct Queue<S> {
     // Before it has begun: the ids that the store knows; of others below `next` nothing is left.
     known: Option<RangeSet>,
     crowd: VecDeque<Submitted>,
-    // What shall be told dead.
+    // What shall be told dead, and what of it was told and is not committed as well.
     doomed: VecDeque<Doomed>,
+    dead: RangeSet,
     asked: Option<u64>,
     closed: bool,
     // Something was appended and is not kept.
@@ -196,6 +219,7 @@ impl<S: Store> Queue<S> {
             known: Some(known),
             crowd: VecDeque::new(),
             doomed: VecDeque::new(),
+            dead: RangeSet::new(),
             asked: None,
             closed: false,
             appended: false,
@@ -262,16 +286,28 @@ impl<S: Store> Queue<S> {
         while self.known.is_none()
             && let Some(submitted) = self.crowd.pop_front()
         {
-            let is_full = self.order.units() >= self.limits.units_max
-                || self.order.bytes() >= self.limits.bytes_max;
-            if is_full && !self.closed {
+            let room = if self.closed { u64::MAX } else { self.room() };
+            if room == 0 {
                 self.crowd.push_front(submitted);
                 return;
+            }
+            let (submitted, rest) = submitted.cut(room);
+            if let Some(rest) = rest {
+                self.crowd.push_front(rest);
             }
             let units = &submitted.submit.units;
             news.processed.push((submitted.link, units.len(), units.bytes()));
             self.accept(now, submitted, news);
         }
+    }
+
+    /// So many units may be accepted: the sink lets be sent, and knows, no ids that are further ahead of
+    /// what is committed and with workers.
+    fn room(&self) -> u64 {
+        if self.order.bytes() >= self.limits.bytes_max {
+            return 0;
+        }
+        self.limits.units_max.saturating_sub(self.order.units() + self.dead.len())
     }
 
     fn accept(&mut self, now: u64, submitted: Submitted, news: &mut News) {
@@ -417,6 +453,7 @@ impl<S: Store> Queue<S> {
     fn doom(&mut self, units: Range<UnitId>, reason: &'static str) -> Result<(), StoreError> {
         for (first, run) in self.cut(units)? {
             let (units, place) = (first..first + run.count, Some(run.place));
+            self.dead.insert(units.clone());
             self.doomed.push_back(Doomed { units, place, reason });
         }
         Ok(())
@@ -559,6 +596,7 @@ impl<S: Store> Queue<S> {
         known.insert_all(&self.committed);
         self.next = self.next.max(known.iter().last().map_or(0, |range| range.end));
         for units in known.gaps(0..self.next) {
+            self.dead.insert(units.clone());
             self.doomed.push_back(Doomed { units, place: None, reason: LOST });
         }
     }
@@ -573,6 +611,7 @@ impl<S: Store> Queue<S> {
             // At a start, all that the store has is in the order.
             drop(self.cut(start..end)?);
             self.committed.insert(start..end);
+            self.dead.remove(start..end);
             self.live.values_mut().for_each(|units| units.remove(start..end));
             let keys: Vec<UnitId> = self.keys.range(start..end).map(|(unit, _)| *unit).collect();
             for unit in keys {

@@ -220,13 +220,26 @@ fn a_full_queue_lets_nothing_in_before_there_is_room() {
     assert_eq!((tickets(&news), news.processed), (vec![(0, 4, 0)], vec![(1, 4, 4)]));
     let news = story.ask([Ask::Read(1)]);
     assert_eq!(news.accepted, [], "what is given out makes room for the next time");
-    assert_eq!(tickets(&story.ask([])), [(4, 2, 4)]);
+    let news = story.ask([Ask::Read(1)]);
+    assert_eq!((tickets(&news), news.processed), (vec![(4, 1, 4)], vec![(1, 1, 1)]));
+    assert_eq!(tickets(&story.ask([])), [(5, 1, 5)], "the rest of what came together");
     // Who has gone submits it again, and a queue that closes lets nobody wait.
     story.ask([plain("a", 6..8), Ask::Left(1)]);
     let news = story.ask([Ask::Close, plain("b", 0..2)]);
     assert_eq!(news.accepted, []);
     assert_eq!(news.declined.len(), 1);
     assert_eq!(news.declined[0].1.reason, Reason::Draining);
+}
+
+/// Nobody else bounds what is told dead: it is with the ventilator until the sink has it.
+#[test]
+fn what_is_cancelled_takes_its_room_until_it_is_committed() {
+    let mut story = Story::with(QueueLimits { units_max: 4, ..LIMITS });
+    story.ask([plain("a", 0..4)]);
+    story.ask([Ask::Cancel { link: 1, tickets: vec![(0, 3)] }]);
+    assert_eq!(tickets(&story.ask([plain("a", 4..6)])), []);
+    assert_eq!(tickets(&story.ask([committed(&[(0, 1)])])), [(4, 1, 4)]);
+    assert_eq!(tickets(&story.ask([committed(&[(1, 3)])])), [(5, 1, 5)]);
 }
 
 #[test]
