@@ -3,9 +3,10 @@
 //! Owns its order and what of it was sent in this session; what waits for an answer lets what comes
 //! meanwhile gather, so that a frame carries as much as there is. Refuses sockets.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, ops::Range};
 
 use proto::{
+    ranges::RangeSet,
     rules::credit::Allowance,
     service::{Submit, Terms, Ticketed},
     units::{Span, Units},
@@ -39,6 +40,10 @@ impl Submission {
         self.ends.len() as u64
     }
 
+    fn numbers(&self) -> Range<u64> {
+        self.number..self.number.saturating_add(self.count())
+    }
+
     /// Whether another one may travel with it.
     fn takes(&self, next: &Self) -> bool {
         self.terms == next.terms
@@ -57,11 +62,42 @@ impl Submission {
     }
 }
 
+/// A submission that was sent, and which of its numbers were answered.
+#[derive(Debug)]
+struct Sent {
+    submission: Submission,
+    answered: RangeSet,
+}
+
+impl Sent {
+    fn is_answered(&self) -> bool {
+        self.answered.contains_range(self.submission.numbers())
+    }
+
+    /// These numbers were answered, or are of somebody else, or were answered before and are meant for a
+    /// later one that has them too: those are left.
+    fn answer(&mut self, numbers: Range<u64>) -> Vec<Range<u64>> {
+        let own = self.submission.numbers();
+        let common = numbers.start.max(own.start)..numbers.end.min(own.end);
+        if common.is_empty() {
+            return vec![numbers];
+        }
+        let (below, above) = (numbers.start..common.start, common.end..numbers.end);
+        let mut left = RangeSet::new();
+        left.insert(common.clone());
+        for new in self.answered.gaps(common) {
+            left.remove(new.clone());
+            self.answered.insert(new);
+        }
+        left.iter().chain([below, above]).filter(|range| !range.is_empty()).collect()
+    }
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Submissions {
     // Sent in this session, or in one before; in the order of their numbers.
-    sent: VecDeque<Submission>,
+    sent: VecDeque<Sent>,
     waiting: VecDeque<Submission>,
     allowance: Allowance,
     // All numbers below were answered, and nobody will submit them again.
@@ -88,7 +124,9 @@ impl Submissions {
     pub fn opened(&mut self) {
         self.allowance = Allowance::default();
         while let Some(last) = self.sent.pop_back() {
-            self.waiting.push_front(last);
+            if !last.is_answered() {
+                self.waiting.push_front(last.submission);
+            }
         }
     }
 
@@ -112,7 +150,7 @@ impl Submissions {
         let Submission { number, terms, payload, ends, .. } = submission.clone();
         let count = ends.len() as u32;
         let spans = vec![Span { first: number, count, path: Vec::new() }];
-        self.sent.push_back(submission);
+        self.sent.push_back(Sent { submission, answered: RangeSet::new() });
         let units = Units::from_outputs(spans, payload, ends);
         Some(Submit { known: self.known, terms, units })
     }
@@ -121,17 +159,22 @@ impl Submissions {
     pub fn answered(&mut self, number: u64, count: u64) -> bool {
         let mut awaits = false;
         let end = number.saturating_add(count);
-        for submission in self.sent.iter().chain(&self.waiting) {
+        let sent = self.sent.iter().map(|sent| &sent.submission);
+        for submission in sent.chain(&self.waiting) {
             if submission.number < end && number < submission.number + submission.count() {
                 awaits |= submission.awaits;
             }
         }
-        // Answers come in the order of the numbers: all of one before any of the next.
+        // Some of a submission may be accepted and others declined, and what is accepted is told first.
+        let mut told = vec![number..end];
+        for sent in &mut self.sent {
+            told = told.into_iter().flat_map(|numbers| sent.answer(numbers)).collect();
+        }
         while let Some(first) = self.sent.front()
-            && first.number + first.count() <= end
+            && first.is_answered()
         {
             if !self.comes_back {
-                self.known = self.known.max(first.number + first.count());
+                self.known = self.known.max(first.submission.numbers().end);
             }
             self.sent.pop_front();
         }
@@ -201,6 +244,42 @@ mod tests {
         submissions.granted(Credit { units: 100, bytes: 1_000 });
         assert_eq!(numbers(&submissions.next().unwrap()), 0..3);
         assert_eq!(numbers(&submissions.next().unwrap()), 3..4);
+    }
+
+    /// A client that came back submits numbers of which it has said that it knows the first one's ticket.
+    #[test]
+    fn what_is_answered_in_part_is_submitted_again_in_a_new_session() {
+        let mut submissions = with_credit();
+        submissions.push(one(0));
+        submissions.push(one(1));
+        submissions.push(one(2));
+        assert_eq!(numbers(&submissions.next().unwrap()), 0..3);
+        submissions.push(one(3));
+        submissions.next();
+        assert!(submissions.answered(1, 3));
+        assert!(!submissions.is_empty(), "0 is declined, which has not come yet");
+        submissions.opened();
+        submissions.granted(Credit { units: 100, bytes: 1_000 });
+        let again = submissions.next().unwrap();
+        assert_eq!((numbers(&again), again.known), (0..3, 0));
+        assert_eq!(submissions.next(), None, "3 is answered");
+        submissions.answered(1, 2);
+        submissions.answered(0, 1);
+        assert!(submissions.is_empty());
+    }
+
+    #[test]
+    fn a_number_that_is_submitted_twice_is_answered_twice() {
+        let mut submissions = with_credit();
+        submissions.push(one(5));
+        submissions.push(one(6));
+        submissions.next();
+        submissions.push(one(6));
+        submissions.next();
+        for (number, left) in [(6, false), (6, false), (5, true)] {
+            submissions.answered(number, 1);
+            assert_eq!(submissions.is_empty(), left, "{number}");
+        }
     }
 
     #[test]
