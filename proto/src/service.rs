@@ -144,7 +144,8 @@ pub struct Cancelled {
 /// See [`Cancelled`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CancelState {
-    /// It is dead, and no worker has begun it.
+    /// It is queued no more, and dead; unless a worker had begun it before the ventilator was started the last
+    /// time, which its outcome tells then.
     Cancelled,
     /// A worker has it, and finishes it.
     Begun,
