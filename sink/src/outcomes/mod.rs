@@ -6,13 +6,13 @@
 //! the answers off then. Times are milliseconds in which a sink was there to be asked, so that
 //! nothing expires while nobody could fetch it.
 //!
-//! - `waiting`: who waits for which units
+//! - [`waiting`]: who waits for which units
 //! - [`answers`]: what they are told
 //! - `shelf`: what has not been fetched by the next checkpoint goes to disk
 
 pub mod answers;
 mod shelf;
-mod waiting;
+pub mod waiting;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -20,8 +20,10 @@ use proto::{
 use crate::{
     gather::Gather,
     outcome::{Outcome, Undone},
-    submissions::{Submission, Submissions},
+    submissions::Submissions,
 };
+
+pub use crate::submissions::Submission;
 
 /// How long outcomes that the program has taken are gathered before the sink is told.
 const FETCHED_AFTER: Duration = Duration::from_millis(20);

@@ -84,6 +84,8 @@ pub(super) fn most(scenario: &Scenario, is_sink: bool) -> Load {
         intake_bytes_max,
         ..
     } = scenario.limits;
+    // What is cancelled or waits too long is told at once, without a window.
+    let queued = scenario.service.as_ref().map_or(0, |service| 2 * service.queue_units_max);
     let workers: u64 = scenario.stages.iter().map(|stage| u64::from(stage.workers)).sum();
     let value = VALUE_BYTES_MAX as u64;
     // A unit's outputs over all stages, and those of one parcel.
@@ -102,7 +104,7 @@ pub(super) fn most(scenario: &Scenario, is_sink: bool) -> Load {
         (intake_units_max.max(2 * open), intake_bytes_max)
     };
     Load {
-        in_flight: window_units_max,
+        in_flight: window_units_max + queued,
         // One parcel that was begun, copies, and what belongs to the oldest unit, as often as lost
         // sessions made it come again.
         // What was open when that became too much ends all the same.
@@ -110,7 +112,7 @@ pub(super) fn most(scenario: &Scenario, is_sink: bool) -> Load {
             + 4 * parcel
             + workers * (parcel_bytes_max + value)
             + (open - 1) * tree * (value + entry),
-        dead_bytes: window_units_max * (2 * value + 4 * entry),
+        dead_bytes: (window_units_max + queued) * (2 * value + 4 * entry),
         intake_units: 2 * units + senders * u64::from(parcel_units_max),
         intake_bytes: 2 * bytes + senders * (parcel_bytes_max + value) + parcel,
         copies: u64::MAX,

@@ -14,6 +14,7 @@ use super::{
     model::Disk,
     process::{Life, Process, SINK, VENTILATOR},
     scenario::Scenario,
+    service::{Premises, audit},
     shape::{Expected, expected},
 };
 
@@ -112,17 +113,40 @@ pub enum Broken {
     },
 }
 
-/// Everything that can be said once nobody is there any more.
-/// Units were lost with their workers as often as `losses` says.
-pub(super) fn ended(
-    scenario: &Scenario,
-    processes: &[Process],
-    disk: &Disk,
-    losses: &Losses,
-) -> Result<(), Broken> {
+/// A run in which nobody is there any more.
+pub(super) struct Ended<'a> {
+    pub scenario: &'a Scenario,
+    pub processes: &'a [Process],
+    pub disk: &'a Disk,
+    /// How often units were lost with their workers.
+    pub losses: &'a Losses,
+    /// Of a service.
+    pub premises: Option<&'a Premises>,
+}
+
+impl Ended<'_> {
+    /// Everything that can be said of it.
+    pub fn check(&self) -> Result<(), Broken> {
+        let Self { scenario, disk, losses, .. } = self;
+        left(self)?;
+        let Some(premises) = self.premises else { return outcomes(scenario, disk, losses) };
+        for entry in disk.in_order() {
+            blamed(scenario, entry, losses)?;
+        }
+        let seen = |what| Broken::Seen { process: "service".into(), what };
+        audit::ended(premises, disk, &scenario.shapes()).map_err(seen)?;
+        if disk.is_concluded() { Ok(()) } else { Err(Broken::Untold) }
+    }
+}
+
+/// Whether everyone has left as is proper.
+fn left(ended: &Ended<'_>) -> Result<(), Broken> {
+    let Ended { scenario, processes, disk, .. } = ended;
     for (index, process) in processes.iter().enumerate() {
-        let may_tell_of_dead = index == SINK && disk.dead() > 0;
+        let may_tell_of_dead = index == SINK && disk.dead() > 0 && scenario.service.is_none();
         match process.life {
+            // It never ends by itself.
+            Life::Left(DRAINED) if index <= SINK && scenario.service.is_some() => {}
             Life::Left(0) if !may_tell_of_dead => {}
             Life::Left(DEAD) if may_tell_of_dead => {}
             // Asked to end, it went before it heard that everything is recorded.
@@ -136,7 +160,7 @@ pub(super) fn ended(
             Life::Up => return Err(Broken::Endless { left: vec![process.name.clone()] }),
         }
     }
-    outcomes(scenario, disk, losses)
+    Ok(())
 }
 
 /// One outcome for each unit, and the right one.
@@ -153,11 +177,7 @@ fn outcomes(scenario: &Scenario, disk: &Disk, losses: &Losses) -> Result<(), Bro
         }
         for unit in entry.first..next {
             let (expected, found) = (expected(&shapes, unit), found(entry, unit));
-            let blame = blame(scenario, entry, losses);
-            if let Some((lost, needed)) = blame.filter(|(lost, needed)| lost < needed) {
-                return Err(Broken::Blamed { unit, lost, needed });
-            }
-            if expected != found && blame.is_none() {
+            if expected != found && !blamed(scenario, entry, losses)? {
                 let (expected, found) = (format!("{expected:?}"), format!("{found:?}"));
                 return Err(Broken::Wrong { unit, expected, found });
             }
@@ -172,14 +192,18 @@ fn outcomes(scenario: &Scenario, disk: &Disk, losses: &Losses) -> Result<(), Bro
     Ok(())
 }
 
-/// Why a unit was given up that was said to have killed its workers: how often it was lost with
-/// one, and how often it must have been. The first loss makes it suspect, so that it is alone with
+/// Whether a unit was given up that was said to have killed its workers; then it must have been lost with
+/// them often enough. The first loss makes it suspect, so that it is alone with
 /// its workers from then on; the others count, and the first of them may have the same cause.
-fn blame(scenario: &Scenario, entry: &Entry, losses: &Losses) -> Option<(u32, u32)> {
-    let Outcome::Dead { dead, .. } = &entry.outcome else { return None };
-    let stage = scenario.stages.get(dead.stage as usize)?;
-    let lost = losses.of(dead.root, &dead.path);
-    killed_its_workers(dead).then_some((lost, stage.stage.crash_limit.max(1)))
+fn blamed(scenario: &Scenario, entry: &Entry, losses: &Losses) -> Result<bool, Broken> {
+    let Outcome::Dead { dead, .. } = &entry.outcome else { return Ok(false) };
+    let Some(stage) = scenario.stages.get(dead.stage as usize) else { return Ok(false) };
+    if !killed_its_workers(dead) {
+        return Ok(false);
+    }
+    let (unit, lost) = (dead.root, losses.of(dead.root, &dead.path));
+    let needed = stage.stage.crash_limit.max(1);
+    if lost < needed { Err(Broken::Blamed { unit, lost, needed }) } else { Ok(true) }
 }
 
 fn found(entry: &Entry, unit: UnitId) -> Expected {

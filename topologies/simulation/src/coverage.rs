@@ -68,11 +68,27 @@ pub enum Seen {
     WideRestart,
     /// Those that could not hear of the end had to be told.
     Reminded,
+    /// A client of a service was killed.
+    ClientKilled,
+    /// A client was told a ticket that it, or the one before it, had been told.
+    TicketAgain,
+    /// Several numbers had the same unit.
+    Joined,
+    /// A client was told that a unit was cancelled.
+    Cancelled,
+    /// The answer to a client was that the outcome is not kept any more.
+    OutcomeExpired,
+    /// Units of clients were declined.
+    Declined,
+    /// What a dying ventilator was accepting was in its queue all the same.
+    AcceptedUntold,
+    /// Outcomes were kept though their clients had them.
+    KeptAgain,
 }
 
 impl Seen {
     /// All of them.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 36] = [
         Self::Lost,
         Self::Late,
         Self::Doubled,
@@ -101,6 +117,14 @@ impl Seen {
         Self::Resumed,
         Self::WideRestart,
         Self::Reminded,
+        Self::ClientKilled,
+        Self::TicketAgain,
+        Self::Joined,
+        Self::Cancelled,
+        Self::OutcomeExpired,
+        Self::Declined,
+        Self::AcceptedUntold,
+        Self::KeptAgain,
     ];
 
     /// What is counted, in a few words.
@@ -134,6 +158,14 @@ impl Seen {
             Self::Resumed => "ventilators that resumed",
             Self::WideRestart => "sinks restarted with a wide window",
             Self::Reminded => "processes told of the end",
+            Self::ClientKilled => "clients killed",
+            Self::TicketAgain => "tickets told again",
+            Self::Joined => "units joined by their keys",
+            Self::Cancelled => "units told to be cancelled",
+            Self::OutcomeExpired => "outcomes told to be expired",
+            Self::Declined => "units declined",
+            Self::AcceptedUntold => "units accepted nobody was told of",
+            Self::KeptAgain => "outcomes kept again",
         }
     }
 }

@@ -7,10 +7,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::{
-    faults::between,
-    places::{SINK, VENTILATOR},
-};
+use super::{faults::between, places::Duty};
 
 /// Something that a role asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +29,24 @@ pub enum Job {
     Read,
     /// The ventilator: something is noted for people.
     Note,
+    /// The ventilator of a service: units are accepted.
+    Submit,
+    /// The ventilator of a service: queued units are cancelled.
+    Cancel,
+    /// The ventilator of a service: queued units are given out.
+    GiveOut,
+    /// The ventilator of a service: its queue hears of something.
+    Queue,
+    /// The sink of a service: a client asks for outcomes.
+    Await,
+    /// The sink of a service: a client has outcomes.
+    Fetched,
+    /// A client: it learns of tickets.
+    Accepted,
+    /// A client: it learns of outcomes.
+    Outcomes,
+    /// A client: it says which outcomes it has.
+    Fetch,
     /// A worker: its function is made ready.
     Load,
     /// A worker: a parcel is executed.
@@ -44,7 +59,7 @@ pub enum Job {
 
 impl Job {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 21] = [
         Self::Begin,
         Self::Record,
         Self::LogWaiting,
@@ -53,6 +68,15 @@ impl Job {
         Self::Seek,
         Self::Read,
         Self::Note,
+        Self::Submit,
+        Self::Cancel,
+        Self::GiveOut,
+        Self::Queue,
+        Self::Await,
+        Self::Fetched,
+        Self::Accepted,
+        Self::Outcomes,
+        Self::Fetch,
         Self::Load,
         Self::Execute,
         Self::Truncate,
@@ -70,6 +94,15 @@ impl Job {
             Self::Seek => "going to a place in the source",
             Self::Read => "reading the source",
             Self::Note => "noting for people",
+            Self::Submit => "accepting units",
+            Self::Cancel => "cancelling units",
+            Self::GiveOut => "giving units out",
+            Self::Queue => "telling the queue",
+            Self::Await => "answering a client",
+            Self::Fetched => "noting that a client has its outcomes",
+            Self::Accepted => "learning of tickets",
+            Self::Outcomes => "learning of outcomes",
+            Self::Fetch => "saying what was learnt",
             Self::Load => "loading a function",
             Self::Execute => "executing a parcel",
             Self::Truncate => "giving units up",
@@ -78,17 +111,36 @@ impl Job {
     }
 
     /// Those of a process, and how many of each there may be before the one that is cut short.
-    fn of(process: usize) -> &'static [(Self, u32)] {
-        match process {
-            VENTILATOR => &[(Self::Seek, 1), (Self::Read, 16), (Self::Note, 4)],
-            SINK => &[
+    fn of(duty: Duty, serves: bool) -> &'static [(Self, u32)] {
+        match duty {
+            Duty::Ventilator if serves => &[
+                (Self::Submit, 16),
+                (Self::Cancel, 2),
+                (Self::GiveOut, 16),
+                (Self::Queue, 16),
+                (Self::Note, 4),
+            ],
+            Duty::Sink if serves => &[
+                (Self::Begin, 1),
+                (Self::Record, 32),
+                (Self::LogWaiting, 2),
+                (Self::Await, 16),
+                (Self::Fetched, 8),
+                (Self::Close, 1),
+                (Self::Conclude, 1),
+            ],
+            Duty::Client(_) => &[(Self::Accepted, 8), (Self::Outcomes, 8), (Self::Fetch, 4)],
+            Duty::Ventilator => &[(Self::Seek, 1), (Self::Read, 16), (Self::Note, 4)],
+            Duty::Sink => &[
                 (Self::Begin, 1),
                 (Self::Record, 32),
                 (Self::LogWaiting, 2),
                 (Self::Close, 1),
                 (Self::Conclude, 1),
             ],
-            _ => &[(Self::Load, 1), (Self::Execute, 16), (Self::Truncate, 2), (Self::Collect, 4)],
+            Duty::Worker(_) => {
+                &[(Self::Load, 1), (Self::Execute, 16), (Self::Truncate, 2), (Self::Collect, 4)]
+            }
         }
     }
 }
@@ -128,9 +180,9 @@ pub(super) struct Doom {
 }
 
 impl Doom {
-    /// One for a start of a process.
-    pub fn draw(rng: &mut Rng, process: usize) -> Self {
-        let jobs = Job::of(process);
+    /// One for a start of a process, of a service or not.
+    pub fn draw(rng: &mut Rng, duty: Duty, serves: bool) -> Self {
+        let jobs = Job::of(duty, serves);
         let (job, most) = jobs[rng.usize(0..jobs.len())];
         let extent = Extent::ALL[rng.usize(0..Extent::ALL.len())];
         let lingers = between(rng, Duration::from_micros(10), Duration::from_secs(1));

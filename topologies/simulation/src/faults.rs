@@ -8,7 +8,11 @@ use std::{fmt, time::Duration};
 use clap::ValueEnum;
 use fastrand::Rng;
 
-use super::{clock::Moment, doom::Doom};
+use super::{
+    clock::Moment,
+    doom::Doom,
+    places::{Duty, SINK, VENTILATOR, WORKERS},
+};
 
 /// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -161,9 +165,9 @@ pub(super) struct FaultPlan {
 }
 
 impl FaultPlan {
-    /// Draws a plan for processes `0..count`, of which those from `workers` on are workers.
-    pub(super) fn draw(rng: &mut Rng, faults: &Faults, workers: usize, count: usize) -> Self {
-        let storm = between(rng, Duration::from_millis(200), Duration::from_secs(6));
+    /// Draws a plan for these processes, among whom it storms for `longest` at most.
+    pub(super) fn draw(rng: &mut Rng, faults: &Faults, cast: Cast, longest: Duration) -> Self {
+        let storm = between(rng, longest / 30, longest);
         let quiet_at = Moment::default() + storm;
         let rate = |rng: &mut Rng, kind| match faults.has(kind) {
             true => *rng.choice(&[0.0, 0.001, 0.01, 0.05]).unwrap_or(&0.0),
@@ -198,7 +202,7 @@ impl FaultPlan {
             };
             for _ in 0..blows {
                 let at = Moment::default() + storm.mul_f64(rng.f64());
-                if let Some(blow) = Blow::draw(rng, kind, workers, count) {
+                if let Some(blow) = Blow::draw(rng, kind, cast) {
                     plan.blows.push((at, blow));
                 }
             }
@@ -206,8 +210,8 @@ impl FaultPlan {
         plan.blows.sort_by_key(|(at, _)| *at);
         if faults.has(FaultKind::Crash) {
             for _ in 0..rng.u8(0..8) {
-                let process = victim(rng, workers, count);
-                plan.dooms.push((process, Doom::draw(rng, process)));
+                let process = cast.victim(rng);
+                plan.dooms.push((process, Doom::draw(rng, cast.duty(process), cast.clients > 0)));
             }
         }
         plan
@@ -215,8 +219,8 @@ impl FaultPlan {
 }
 
 impl Blow {
-    fn draw(rng: &mut Rng, kind: FaultKind, workers: usize, count: usize) -> Option<Self> {
-        let process = victim(rng, workers, count);
+    fn draw(rng: &mut Rng, kind: FaultKind, cast: Cast) -> Option<Self> {
+        let process = cast.victim(rng);
         let lasts = between(rng, Duration::from_millis(10), Duration::from_secs(4));
         Some(match kind {
             FaultKind::Kill => Self::Kill { process, back_after: lasts / 2 },
@@ -225,12 +229,13 @@ impl Blow {
             FaultKind::Partition => {
                 let mut inside = vec![process];
                 if rng.bool() {
-                    inside.extend((0..count).filter(|other| *other != process && rng.bool()));
+                    inside
+                        .extend((0..cast.count()).filter(|other| *other != process && rng.bool()));
                 }
                 let how = *rng.choice(&[Cut::Hold, Cut::Drop, Cut::Reset])?;
                 Self::Partition { inside, lasts, how }
             }
-            FaultKind::Leave => Self::Leave { process: rng.usize(workers..count) },
+            FaultKind::Leave => Self::Leave { process: rng.usize(WORKERS..WORKERS + cast.workers) },
             FaultKind::Drain => Self::Drain,
             FaultKind::Loss | FaultKind::Delay | FaultKind::Duplicate | FaultKind::Crash => {
                 return None;
@@ -239,9 +244,39 @@ impl Blow {
     }
 }
 
-/// Ventilator and sink are hit as often as all workers together.
-fn victim(rng: &mut Rng, workers: usize, count: usize) -> usize {
-    if rng.bool() { rng.usize(0..workers) } else { rng.usize(workers..count) }
+/// The processes that a plan is for: ventilator and sink, then workers, then clients.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cast {
+    pub workers: usize,
+    pub clients: usize,
+}
+
+impl Cast {
+    fn count(self) -> usize {
+        WORKERS + self.workers + self.clients
+    }
+
+    /// Ventilator and sink are hit as often as all workers together, and as all clients.
+    fn victim(self, rng: &mut Rng) -> usize {
+        let clients = WORKERS + self.workers;
+        if self.clients > 0 && rng.u8(0..3) == 0 {
+            rng.usize(clients..self.count())
+        } else if rng.bool() {
+            rng.usize(0..WORKERS)
+        } else {
+            rng.usize(WORKERS..clients)
+        }
+    }
+
+    /// What a process does; which stage a worker is of does not matter.
+    fn duty(self, process: usize) -> Duty {
+        match process {
+            VENTILATOR => Duty::Ventilator,
+            SINK => Duty::Sink,
+            _ if process < WORKERS + self.workers => Duty::Worker(0),
+            _ => Duty::Client(process - WORKERS - self.workers),
+        }
+    }
 }
 
 /// A time between two, as often in each power of two.

@@ -6,6 +6,9 @@
 //! is lost, delayed, doubled, killed, stopped or cut off, and when. After a while nothing more
 //! goes wrong; then the run must end, and every unit must have come out once, and right.
 //!
+//! A service is a run too: units come from simulated clients, which die and come back, and every ticket has
+//! its one outcome.
+//!
 //! Owns the world and the judgement over it; refuses to know a promise that does not show at the
 //! disk, in an exit code or in what a role keeps.
 //!
@@ -38,6 +41,7 @@ mod outcome;
 mod places;
 mod process;
 mod scenario;
+mod service;
 mod shape;
 mod trace;
 mod world;
@@ -50,5 +54,6 @@ pub use self::{
     mutation::Mutation,
     outcome::{Failure, SeedReport, run, trace},
     scenario::{Scenario, StageScenario},
+    service::Service,
     shape::Shape,
 };

@@ -35,10 +35,28 @@ pub enum Mutation {
     DeltaLost,
     /// Whoever is told what is committed adds up what is new, and so adds twice what comes twice.
     DeltaTwice,
+    /// A client is told a ticket before that is on the disk.
+    TicketBeforeSync,
+    /// The queue forgets with its process which client has submitted what.
+    NamesForgotten,
+    /// The queue does not hear what is committed.
+    NothingIsOver,
+    /// A client is told an outcome before that is on the disk.
+    OutcomeBeforeSync,
+    /// A client that waits is not told when the outcome comes.
+    OutcomeLate,
+    /// A client that asks later is told the outcome of the unit behind.
+    OutcomeOfAnother,
+    /// With an outcome that a client has, the one behind is not kept any more.
+    FetchedTooMany,
+    /// Outcomes are kept though their clients have them, and for how long ever.
+    KeptForEver,
+    /// The queue never forgets a client, however long ago it was heard.
+    NumbersForEver,
 }
 
 impl Mutation {
-    /// All of them.
+    /// Those that need no service.
     pub const ALL: [Self; 12] = [
         Self::CommitBeforeSync,
         Self::BegunBeforeSync,

@@ -4,6 +4,7 @@
 
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
+use client::core::Client;
 use proto::{
     frame::{Envelope, Frame, Hello, HelloRole, PeerId},
     plan::Stage,
@@ -25,9 +26,10 @@ use super::{
     model::{Crew, Disk, Executor, Recorder, Source},
     mutation::Mutation,
     scenario::Scenario,
+    service::{Counter, Premises, Program, Spool},
 };
 
-pub(super) use super::places::{SINK, VENTILATOR, WORKERS};
+pub(super) use super::places::{Duty, SINK, VENTILATOR, WORKERS};
 
 /// What a process is at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,8 +46,7 @@ pub(super) enum Life {
 pub(super) struct Process {
     /// As people call it.
     pub name: String,
-    /// The stage of a worker.
-    pub stage: Option<usize>,
+    pub duty: Duty,
     pub life: Life,
     /// Counts its starts, from 1.
     pub start: u32,
@@ -70,10 +71,10 @@ pub(super) struct Process {
 
 impl Process {
     /// One that is not started.
-    pub fn new(name: String, stage: Option<usize>) -> Self {
+    pub fn new(name: String, duty: Duty) -> Self {
         Self {
             name,
-            stage,
+            duty,
             life: Life::Down,
             start: 0,
             started: Moment::default(),
@@ -90,13 +91,29 @@ impl Process {
 
     /// All processes of a pipeline, in the order of their numbers.
     pub fn all(scenario: &Scenario) -> Vec<Self> {
-        let mut all = vec![Self::new("ventilator".into(), None), Self::new("sink".into(), None)];
+        let mut all = vec![
+            Self::new("ventilator".into(), Duty::Ventilator),
+            Self::new("sink".into(), Duty::Sink),
+        ];
         for (index, stage) in scenario.stages.iter().enumerate() {
             let name = &stage.stage.name;
-            let worker = |n| Self::new(format!("{name}-{n}"), Some(index));
+            let worker = |n| Self::new(format!("{name}-{n}"), Duty::Worker(index));
             all.extend((0..stage.workers.max(1)).map(worker));
         }
+        let clients = scenario.service.as_ref().map_or(0, |service| service.clients);
+        let client = |n| Self::new(format!("client-{n}"), Duty::Client(n as usize));
+        all.extend((0..clients).map(client));
         all
+    }
+
+    /// Whether it is part of the run, and does not only use it.
+    pub fn is_part(&self) -> bool {
+        !matches!(self.duty, Duty::Client(_))
+    }
+
+    /// Whether it is a worker.
+    pub fn is_worker(&self) -> bool {
+        matches!(self.duty, Duty::Worker(_))
     }
 
     /// Whether it can act at this moment.
@@ -119,6 +136,9 @@ pub(super) struct Surroundings<'a> {
     pub scenario: &'a Scenario,
     pub plan: &'a FaultPlan,
     pub disk: Rc<RefCell<Disk>>,
+    /// Of a service.
+    pub premises: Option<Rc<Premises>>,
+    pub now: Moment,
     /// How this start ends, if not otherwise.
     pub doom: Option<Doom>,
 }
@@ -126,10 +146,11 @@ pub(super) struct Surroundings<'a> {
 impl Surroundings<'_> {
     /// A new start of a process, with nothing in its memory.
     pub fn start(&self, process: &Process, me: PeerId) -> Box<dyn Actor> {
-        match process.stage {
-            Some(stage) => self.worker(process, stage, me),
-            None if process.name == "sink" => self.sink(process, me),
-            None => self.ventilator(process, me),
+        match (process.duty, &self.premises) {
+            (Duty::Worker(stage), _) => self.worker(process, stage, me),
+            (Duty::Sink, _) => self.sink(process, me),
+            (Duty::Client(index), Some(premises)) => self.client(process, (index, me), premises),
+            (Duty::Ventilator | Duty::Client(_), _) => self.ventilator(process, me),
         }
     }
 
@@ -156,13 +177,27 @@ impl Surroundings<'_> {
             digest: "plan".into(),
             carries_input: false,
         };
-        let (role, effects) = Ventilator::new(me, self.hello(process, role), config);
+        let (mut role, effects) = Ventilator::new(me, self.hello(process, role), config);
+        let (load, doom) = (bounds::ventilator, self.doom);
+        let (knows, forger) = (knows_of_ventilator, self.forger());
+        if let Some(premises) = &self.premises {
+            role.serve_clients();
+            let helper = Spool::new(premises.clone(), self.plan, self.now);
+            return Box::new(Joined {
+                role,
+                helper,
+                effects,
+                load,
+                knows,
+                forger,
+                deaf: None,
+                doom,
+            });
+        }
         let waits_until =
             if self.plan.source_waits { self.plan.quiet_at } else { Moment::default() };
         let read_max = self.plan.read_max.max(Duration::from_micros(1));
         let helper = Source::new(self.scenario.units, read_max, waits_until);
-        let (load, doom) = (bounds::ventilator, self.doom);
-        let (knows, forger) = (knows_of_ventilator, self.forger());
         Box::new(Joined { role, helper, effects, load, knows, forger, deaf: None, doom })
     }
 
@@ -179,12 +214,35 @@ impl Surroundings<'_> {
         let mutation = self.scenario.mutation;
         let standing = self.disk.borrow_mut().standing(mutation);
         let hello = self.hello(process, HelloRole::Observer);
-        let (role, effects) = Sink::new(me, hello, self.scenario.limits.clone(), standing);
-        let helper = Recorder::new(self.disk.clone(), self.plan, mutation);
+        let (mut role, effects) = Sink::new(me, hello, self.scenario.limits.clone(), standing);
+        let mut helper = Recorder::new(self.disk.clone(), self.plan, mutation);
+        if let Some(premises) = &self.premises {
+            role.serve_clients(premises.service.queue_units_max);
+            let counter = Counter::new(premises.clone(), self.disk.clone(), self.now);
+            helper.serve_clients(counter);
+        }
         let (load, doom) = (bounds::sink, self.doom);
         let deaf =
             (mutation == Some(Mutation::DroppedAsTaken)).then_some(pass_over as fn(&_, &mut _));
         let (knows, forger) = (knows_of_sink, None);
+        Box::new(Joined { role, helper, effects, load, knows, forger, deaf, doom })
+    }
+
+    fn client(
+        &self,
+        process: &Process,
+        (index, me): (usize, PeerId),
+        premises: &Rc<Premises>,
+    ) -> Box<dyn Actor> {
+        let (client, cancels) = premises.introduces_itself(index);
+        let hello = self.hello(process, HelloRole::Client { client, cancels });
+        let ventilator = endpoint(VENTILATOR, 0, true);
+        let (role, effects) = Client::new(me, hello, vec![ventilator.clone()]);
+        let world = (self.disk.clone(), self.scenario.shapes());
+        let helper = Program::new(premises.clone(), world, (index, me), ventilator);
+        let (load, knows, doom): (fn(&Client) -> Load, fn(&Client) -> Option<&RangeSet>, _) =
+            (|_| Load::default(), |_| None, self.doom);
+        let (forger, deaf) = (None, None);
         Box::new(Joined { role, helper, effects, load, knows, forger, deaf, doom })
     }
 

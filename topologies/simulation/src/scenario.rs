@@ -9,7 +9,7 @@ use proto::{
     plan::{Function, Stage},
 };
 
-use super::{faults::Faults, mutation::Mutation, shape::Shape};
+use super::{faults::Faults, mutation::Mutation, service::Service, shape::Shape};
 
 /// Units of a simulated run unless told.
 const UNITS: u64 = 120;
@@ -25,6 +25,8 @@ pub struct Scenario {
     pub units: u64,
     /// The limits of the run: small ones by default, so that a short run meets them.
     pub limits: Limits,
+    /// Units come from clients instead.
+    pub service: Option<Service>,
     /// What may go wrong.
     pub faults: Faults,
     /// A bug that is put in on purpose, to see that the checker finds it.
@@ -58,6 +60,7 @@ impl Scenario {
             stages: stages.iter().enumerate().map(stage).collect(),
             units: UNITS,
             limits: limits(),
+            service: None,
             faults: Faults::none(),
             mutation: None,
         }
@@ -92,6 +95,11 @@ impl Scenario {
         Self { units, ..self }
     }
 
+    /// The same as a service with these clients.
+    pub fn with_service(self, service: Service) -> Self {
+        Self { service: Some(service), ..self }
+    }
+
     /// The same with a bug.
     pub fn with_mutation(self, mutation: Mutation) -> Self {
         Self { mutation: Some(mutation), ..self }
@@ -116,6 +124,12 @@ impl Scenario {
             2 * backoffs + Duration::from_secs(1) * deaths
         });
         30 * liveness + stages.sum::<Duration>()
+    }
+
+    /// How long it storms at most.
+    pub(super) fn storm(&self) -> Duration {
+        let all_day = self.service.as_ref().map(|service| service.span);
+        all_day.unwrap_or_default().max(Duration::from_secs(6))
     }
 
     /// What [`expected`](super::shape::expected) needs to know.

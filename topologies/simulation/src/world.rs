@@ -1,7 +1,9 @@
 //! The world of one run: everything that happens, one thing after the other, in simulated time.
 //!
 //! Owns the queue of what is going to happen, and who is told of it; what a process makes of it
-//! is its role's business, and what goes wrong is the plan's.
+//! is its role's business, and what goes wrong is the plan's. What only a service has is `serving`'s.
+
+mod serving;
 
 use std::{
     cell::RefCell,
@@ -23,12 +25,13 @@ use super::{
     check::{self, Broken},
     clock::Moment,
     coverage::{Coverage, Seen},
-    faults::{Blow, Cut, FaultPlan, between},
+    faults::{Blow, Cast, Cut, FaultPlan, between},
     lane::{Connection, Incarnation, Network},
     losses::Losses,
     model::Disk,
-    process::{Life, Process, SINK, Surroundings, VENTILATOR, WORKERS, endpoint},
+    process::{Duty, Life, Process, SINK, Surroundings, VENTILATOR, WORKERS, endpoint},
     scenario::Scenario,
+    service::{Premises, audit},
     trace::{Detail, Short, Trace, is_news},
 };
 
@@ -78,6 +81,11 @@ pub(super) struct World<'a> {
     processes: Vec<Process>,
     network: Network,
     disk: Rc<RefCell<Disk>>,
+    // Of a service; it has ended once all clients have what they wanted.
+    premises: Option<Rc<Premises>>,
+    served: bool,
+    // Since when they have it.
+    done_since: Option<Moment>,
     trace: Trace,
     deeds: Vec<Deed>,
     broken: Option<Broken>,
@@ -114,8 +122,14 @@ impl<'a> World<'a> {
     pub fn new(seed: u64, scenario: &'a Scenario, detail: Detail) -> Self {
         let mut rng = Rng::with_seed(seed);
         let processes = Process::all(scenario);
-        let plan = FaultPlan::draw(&mut rng, &scenario.faults, WORKERS, processes.len());
+        let workers = processes.iter().filter(|process| process.is_worker()).count();
+        let cast = Cast { workers, clients: processes.len() - WORKERS - workers };
+        let plan = FaultPlan::draw(&mut rng, &scenario.faults, cast, scenario.storm());
         let disk = Rc::new(RefCell::new(Disk::new(rng.u64(1..))));
+        let service = scenario.service.as_ref();
+        let premises =
+            service.map(|service| Rc::new(Premises::new(service, &mut rng, scenario.mutation)));
+        let lasts = service.map(|service| Moment::default() + service.lasts());
         let mut world = Self {
             scenario,
             rng,
@@ -125,10 +139,13 @@ impl<'a> World<'a> {
             processes,
             network: Network::default(),
             disk,
+            premises,
+            served: false,
+            done_since: None,
             trace: Trace::new(detail),
             deeds: Vec::new(),
             broken: None,
-            calm_since: plan.quiet_at,
+            calm_since: lasts.unwrap_or_default().max(plan.quiet_at),
             losses: Losses::default(),
             events: 0,
             reminded: 0,
@@ -141,7 +158,7 @@ impl<'a> World<'a> {
         };
         world.trace.say(world.now, || format!("{:?}", world.plan));
         for process in 0..world.processes.len() {
-            let at = world.now + world.some(Duration::from_millis(50));
+            let at = world.comes_at(process) + world.some(Duration::from_millis(50));
             world.put(at, Occurrence::Start(process));
         }
         world.put(world.now + LOOK, Occurrence::Look);
@@ -170,8 +187,17 @@ impl<'a> World<'a> {
         coverage.saw(Seen::RecordedUntold, disk.untold());
         coverage.saw(Seen::LostInMemory, disk.lost());
         coverage.saw(Seen::Reminded, u64::from(self.reminded));
-        let checked = || check::ended(self.scenario, &self.processes, &disk, &self.losses).err();
-        let broken = self.broken.take().or_else(checked);
+        if let Some(premises) = &self.premises {
+            audit::note(premises, &mut coverage);
+        }
+        let ended = check::Ended {
+            scenario: self.scenario,
+            processes: &self.processes,
+            disk: &disk,
+            losses: &self.losses,
+            premises: self.premises.as_deref(),
+        };
+        let broken = self.broken.take().or_else(|| ended.check().err());
         Course {
             broken,
             digest: self.trace.digest(),
@@ -186,12 +212,12 @@ impl<'a> World<'a> {
     /// Whether nobody is there any more, and the sink has left by itself.
     fn is_over(&self) -> bool {
         matches!(self.processes[SINK].life, Life::Left(_))
-            && self.processes.iter().all(|process| process.life != Life::Up)
+            && self.processes.iter().all(|each| each.life != Life::Up || !each.is_part())
     }
 
     /// Whether a run that is over is complete; one that was drained is taken up again.
     fn is_complete(&mut self) -> bool {
-        if self.processes[SINK].life != Life::Left(DRAINED) {
+        if self.served || self.processes[SINK].life != Life::Left(DRAINED) {
             return true;
         }
         self.coverage.saw(Seen::Drained, 1);
@@ -207,13 +233,18 @@ impl<'a> World<'a> {
         self.trace.say(self.now, || "the run is taken up again".to_owned());
         for process in 0..self.processes.len() {
             let known = &mut self.processes[process];
-            if let Life::Left(_) = known.life {
+            if let Life::Left(_) = known.life
+                && known.is_part()
+            {
                 known.life = Life::Down;
             }
             if known.life == Life::Down {
                 let at = self.now + self.some(Duration::from_millis(50));
                 self.put(at, Occurrence::Start(process));
             }
+        }
+        if self.premises.is_some() {
+            self.put(self.now + LOOK, Occurrence::Look);
         }
     }
 
@@ -290,6 +321,8 @@ impl<'a> World<'a> {
             scenario: self.scenario,
             plan: &self.plan,
             disk: self.disk.clone(),
+            premises: self.premises.clone(),
+            now: self.now,
             doom,
         };
         let actor = surroundings.start(&self.processes[process], me);
@@ -443,6 +476,7 @@ impl<'a> World<'a> {
             });
             self.broken = self.broken.take().or(missing);
         }
+        self.look_after_service();
         if !matches!(self.processes[SINK].life, Life::Left(_)) {
             self.put(self.now + LOOK, Occurrence::Look);
         }
@@ -593,7 +627,7 @@ impl<'a> World<'a> {
         if known.life != Life::Up || std::mem::replace(&mut known.leaving, true) {
             return;
         }
-        let other = Process::new(format!("{}'", known.name), known.stage);
+        let other = Process::new(format!("{}'", known.name), known.duty);
         let who = self.incarnation(process);
         self.put(self.now + REPLACED, Occurrence::Start(self.processes.len()));
         self.processes.push(other);
@@ -652,7 +686,7 @@ impl<'a> World<'a> {
         match blow {
             Blow::Kill { process, back_after } => {
                 if self.processes[process].life == Life::Up {
-                    self.coverage.saw(killed(process), 1);
+                    self.coverage.saw(killed(self.processes[process].duty), 1);
                     self.kill(process, back_after);
                 }
             }
@@ -710,7 +744,8 @@ impl<'a> World<'a> {
 
     fn send_home(&mut self) {
         for process in WORKERS..self.processes.len() {
-            if self.processes[process].life == Life::Up {
+            let known = &self.processes[process];
+            if known.life == Life::Up && known.is_part() {
                 if self.processes[process].joined && !self.scenario.faults.cut_off() {
                     self.broken = Some(Broken::Endless { left: self.left() });
                 }
@@ -733,10 +768,11 @@ fn known_wide(widest: u64, disk: &Disk) -> bool {
     widest > WINDOW_AT_START && !disk.is_closed()
 }
 
-fn killed(process: usize) -> Seen {
-    match process {
-        VENTILATOR => Seen::VentilatorKilled,
-        SINK => Seen::SinkKilled,
-        _ => Seen::WorkerKilled,
+fn killed(duty: Duty) -> Seen {
+    match duty {
+        Duty::Ventilator => Seen::VentilatorKilled,
+        Duty::Sink => Seen::SinkKilled,
+        Duty::Worker(_) => Seen::WorkerKilled,
+        Duty::Client(_) => Seen::ClientKilled,
     }
 }

@@ -1,5 +1,7 @@
 //! The rules of all roles over a simulated network: whole runs, by seed.
 
+mod scenes;
+
 use std::{
     num::NonZeroUsize,
     sync::{
@@ -21,7 +23,7 @@ fn shapes() -> Vec<(Scenario, u64)> {
     let three =
         [(2, Shape::expand(3).failing()), (2, Shape::expand(3)), (2, Shape::filter(30).failing())];
     let all = |stages: &[(u32, Shape)]| Scenario::new(stages).with_faults(Faults::all());
-    vec![
+    let mut shapes = vec![
         (all(&[(3, one)]), 1_200),
         (all(&[(3, one.failing())]), 500),
         (all(&several), 400),
@@ -35,7 +37,9 @@ fn shapes() -> Vec<(Scenario, u64)> {
         (all(&three).with_concurrency(1_000), 100),
         (all(&[(3, Shape::expand(3).fatal())]).with_concurrency(7), 100),
         (wide().with_concurrency(1_000), 20),
-    ]
+    ];
+    shapes.extend(scenes::services());
+    shapes
 }
 
 /// Its window grows beyond the one that a sink starts with.

@@ -3,6 +3,8 @@
 //! Owns the log of recorded outcomes and what a restarted sink is told of it. Finds out when a
 //! unit is recorded a second time.
 
+use std::collections::BTreeMap;
+
 use proto::{frame::RunId, ranges::RangeSet, unit::UnitId};
 use sink::{
     core::ResumePoint,
@@ -19,6 +21,8 @@ pub(crate) struct Disk {
     plan: Option<String>,
     window_units: Option<u64>,
     entries: Vec<Entry>,
+    // By the first unit, where each is among them.
+    places: BTreeMap<UnitId, usize>,
     committed: RangeSet,
     dead: u64,
     closed: bool,
@@ -67,6 +71,17 @@ impl Disk {
         self.committed.watermark()
     }
 
+    /// Every unit that is recorded.
+    pub fn committed(&self) -> &RangeSet {
+        &self.committed
+    }
+
+    /// What is recorded of a unit.
+    pub fn outcome_of(&self, unit: UnitId) -> Option<&Entry> {
+        let (_, place) = self.places.range(..=unit).next_back()?;
+        self.entries.get(*place).filter(|entry| unit < entry.first + entry.count)
+    }
+
     /// These outcomes are on the disk from now on.
     ///
     /// # Errors
@@ -79,6 +94,7 @@ impl Disk {
             }
             self.dead += u64::from(matches!(entry.outcome, Outcome::Dead { .. }));
             self.committed.insert(units);
+            self.places.insert(entry.first, self.entries.len());
             self.entries.push(entry);
         }
         Ok(())

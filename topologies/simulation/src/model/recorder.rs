@@ -7,6 +7,7 @@
 
 use std::{cell::RefCell, collections::VecDeque, mem, rc::Rc, time::Duration};
 
+use proto::{role::LinkId, service::IdRange, unit::UnitId};
 use sink::{
     core::{Reply, Request},
     entry::Entry,
@@ -19,7 +20,12 @@ use crate::{
     doom::{Extent, Fate, Job},
     faults::FaultPlan,
     mutation::Mutation,
+    service::Counter,
 };
+
+/// A sync is done; an answer to a client is on its way.
+const SYNCED: u64 = 0;
+const ANSWER: u64 = 1;
 
 /// One thing to do, in order.
 #[derive(Clone)]
@@ -29,6 +35,16 @@ enum Task {
     Begin { plan: String, window_units: u64 },
     Close(Option<u64>),
     Conclude(u64),
+    Serve(Served),
+}
+
+/// What is done for clients, in turn with what is recorded.
+#[derive(Clone)]
+enum Served {
+    Await { link: LinkId, units: Vec<IdRange>, below: UnitId },
+    Fetched(Vec<IdRange>),
+    Left(LinkId),
+    Expire,
 }
 
 /// Records on this disk.
@@ -46,6 +62,8 @@ pub(crate) struct Recorder {
     // Outcomes that wait for an earlier one and are on no disk.
     memory: Vec<Entry>,
     deferred: Deferred,
+    // Of a service.
+    counter: Option<Counter>,
 }
 
 impl Recorder {
@@ -60,7 +78,15 @@ impl Recorder {
             survives: 0.0,
             memory: Vec::new(),
             deferred: Deferred::default(),
+            counter: None,
         }
+    }
+
+    /// Clients of a service fetch outcomes here.
+    pub fn serve_clients(&mut self, counter: Counter) {
+        self.counter = Some(counter);
+        // Then all is logged, however large.
+        self.large = 0.0;
     }
 
     /// Begins on what waits: all batches up to something else, or up to the one that is the last, or
@@ -79,6 +105,7 @@ impl Recorder {
         let fate = self.tasks.iter().take(self.syncing).find_map(|(_, fate)| *fate);
         let sync = match fate {
             Some(fate) => fate.lingers,
+            None if matches!(self.tasks.front(), Some((Task::Serve(_), _))) => Duration::ZERO,
             None => self.sync_max.mul_f64(context.rng.f64()),
         };
         self.survives = match context.rng.u8(0..4) {
@@ -86,7 +113,7 @@ impl Recorder {
             1 => 1.0,
             _ => context.rng.f64(),
         };
-        context.later(sync, 0);
+        context.later(sync, SYNCED);
     }
 
     /// Batches are made safe together, but for what may wait in memory.
@@ -97,11 +124,12 @@ impl Recorder {
         }
         let large = context.rng.f64() < self.large;
         let problem = if large && !self.deferred.must_be_logged() {
-            let problem = self.write_in_order();
+            let problem = self.write_in_order(context);
             self.settle();
-            problem.or_else(|| self.deferred.must_be_logged().then(|| self.log_all()).flatten())
+            problem
+                .or_else(|| self.deferred.must_be_logged().then(|| self.log_all(context)).flatten())
         } else {
-            self.log_all()
+            self.log_all(context)
         };
         let watermark = self.disk.borrow().watermark();
         self.deferred.resume(|first| first >= watermark);
@@ -109,20 +137,20 @@ impl Recorder {
     }
 
     /// What is next in order is written to the output, and so made safe.
-    fn write_in_order(&mut self) -> Option<String> {
+    fn write_in_order(&mut self, context: &Context<'_>) -> Option<String> {
         loop {
             let watermark = self.disk.borrow().watermark();
             let next = self.memory.iter().position(|entry| entry.first <= watermark)?;
             let entry = self.memory.swap_remove(next);
-            if let Some(problem) = self.append(vec![entry]) {
+            if let Some(problem) = self.append(vec![entry], context) {
                 return Some(problem);
             }
         }
     }
 
-    fn log_all(&mut self) -> Option<String> {
+    fn log_all(&mut self, context: &Context<'_>) -> Option<String> {
         let entries = mem::take(&mut self.memory);
-        let problem = self.append(entries);
+        let problem = self.append(entries, context);
         self.settle();
         problem
     }
@@ -132,7 +160,10 @@ impl Recorder {
         self.deferred.settle(|first| memory.iter().any(|entry| entry.first == first));
     }
 
-    fn append(&mut self, entries: Vec<Entry>) -> Option<String> {
+    fn append(&mut self, entries: Vec<Entry>, context: &Context<'_>) -> Option<String> {
+        if let Some(counter) = &mut self.counter {
+            counter.recorded(context.now, &entries);
+        }
         self.disk.borrow_mut().append(entries).err()
     }
 
@@ -171,7 +202,7 @@ impl Recorder {
             Task::Record(..) => None,
             Task::LogWaiting => {
                 self.deferred.stop_deferring();
-                let problem = self.log_all();
+                let problem = self.log_all(context);
                 context.deeds.extend(problem.map(Deed::Violation));
                 self.answer()
             }
@@ -180,7 +211,7 @@ impl Recorder {
                 (!self.says_begun_early()).then_some(Reply::Begun)
             }
             Task::Close(units) => {
-                let problem = self.log_all();
+                let problem = self.log_all(context);
                 context.deeds.extend(problem.map(Deed::Violation));
                 self.disk.borrow_mut().close(units);
                 Some(Reply::Closed)
@@ -189,6 +220,28 @@ impl Recorder {
                 self.disk.borrow_mut().conclude(duplicates);
                 Some(Reply::Concluded(String::new()))
             }
+            Task::Serve(served) => {
+                self.serve(served, context);
+                None
+            }
+        }
+    }
+
+    fn serve(&mut self, served: Served, context: &Context<'_>) {
+        let Some(counter) = &mut self.counter else { return };
+        match served {
+            Served::Await { link, units, below } => counter.asked(link, &units, below),
+            Served::Fetched(units) => counter.fetched(&units),
+            Served::Left(link) => counter.left(link),
+            Served::Expire => counter.expire(context.now),
+        }
+    }
+
+    /// What clients are to be told is on its way.
+    fn hand_out(&mut self, context: &mut Context<'_>) {
+        if let Some(counter) = &mut self.counter {
+            let answers = counter.turn(context.rng.u8(..));
+            (0..answers).for_each(|_| context.later(Duration::ZERO, ANSWER));
         }
     }
 
@@ -247,12 +300,9 @@ impl Helper for Recorder {
         match request {
             Request::Begin { .. } => Job::Begin,
             Request::Record { .. } => Job::Record,
-            // Its sink serves no clients.
-            Request::Await { .. }
-            | Request::Fetched(_)
-            | Request::ClientLeft(_)
-            | Request::Expire
-            | Request::LogWaiting => Job::LogWaiting,
+            Request::LogWaiting => Job::LogWaiting,
+            Request::Await { .. } => Job::Await,
+            Request::Fetched(_) | Request::ClientLeft(_) | Request::Expire => Job::Fetched,
             Request::Close { .. } => Job::Close,
             Request::Conclude(_) => Job::Conclude,
         }
@@ -266,15 +316,23 @@ impl Helper for Recorder {
     ) -> Option<Reply> {
         let (task, at_once) = match request {
             Request::Record { number, entries, .. } => {
+                if self.mutation == Some(Mutation::OutcomeBeforeSync)
+                    && let Some(counter) = &mut self.counter
+                {
+                    counter.told_early(&entries);
+                    self.hand_out(context);
+                }
                 let early = self.mutation == Some(Mutation::CommitBeforeSync);
                 let reply = early.then(|| self.recorded(number, Vec::new()));
                 (Task::Record(number, entries), reply)
             }
-            Request::Await { .. }
-            | Request::Fetched(_)
-            | Request::ClientLeft(_)
-            | Request::Expire
-            | Request::LogWaiting => (Task::LogWaiting, None),
+            Request::LogWaiting => (Task::LogWaiting, None),
+            Request::Await { link, units, below } => {
+                (Task::Serve(Served::Await { link, units, below }), None)
+            }
+            Request::Fetched(units) => (Task::Serve(Served::Fetched(units)), None),
+            Request::ClientLeft(link) => (Task::Serve(Served::Left(link)), None),
+            Request::Expire => (Task::Serve(Served::Expire), None),
             Request::Begin { plan, window_units, .. } => (
                 Task::Begin { plan, window_units },
                 self.says_begun_early().then_some(Reply::Begun),
@@ -287,7 +345,10 @@ impl Helper for Recorder {
         at_once
     }
 
-    fn go_on(&mut self, _token: u64, context: &mut Context<'_>) -> Option<Reply> {
+    fn go_on(&mut self, token: u64, context: &mut Context<'_>) -> Option<Reply> {
+        if token == ANSWER {
+            return self.counter.as_mut()?.answer();
+        }
         let syncing = mem::take(&mut self.syncing);
         let (tasks, fates): (Vec<_>, Vec<_>) = self.tasks.drain(..syncing).unzip();
         if let Some(fate) = fates.into_iter().flatten().last() {
@@ -295,6 +356,7 @@ impl Helper for Recorder {
             return None;
         }
         let reply = self.perform(tasks, context);
+        self.hand_out(context);
         self.begin(context);
         reply
     }

@@ -1,0 +1,82 @@
+//! What only services promise, over a simulated network: whole runs, by seed.
+
+mod scenes;
+
+use proto::limits::Limits;
+use simulation::{Faults, Mutation, Scenario, Service, Shape, run};
+
+/// Clients come and go for a day, under a clock a thousand times as fast as the other runs'.
+fn all_day() -> Scenario {
+    let scenario =
+        Scenario::new(&[(3, Shape::one_to_one())]).with_service(Service::all_day(60, 12));
+    let limits =
+        Limits { heartbeat_interval_ms: 20_000, liveness_ms: 120_000, ..scenario.limits.clone() };
+    Scenario { limits, ..scenario }.with_faults(Faults::all())
+}
+
+/// The first seed that finds a bug, and says this of it.
+fn finds(scenario: &Scenario, seeds: u64, what: &str) {
+    let found = (0..seeds).find_map(|seed| {
+        let broken = run(seed, scenario).failure?.broken.to_string();
+        broken.contains(what).then_some((seed, broken))
+    });
+    let mutation = scenario.mutation;
+    let (seed, broken) = found.unwrap_or_else(|| panic!("{mutation:?} was not found"));
+    println!("{mutation:?} was found by seed {seed}: {broken}");
+}
+
+#[test]
+fn a_bug_of_a_service_that_is_put_in_on_purpose_is_found() {
+    let scenarios: Vec<_> = scenes::services().into_iter().map(|(scenario, _)| scenario).collect();
+    let (few, many) = (&scenarios[0], &scenarios[3]);
+    for (mutation, scenario, what) in [
+        (Mutation::TicketBeforeSync, few, "ticket"),
+        (Mutation::NamesForgotten, few, "has the tickets"),
+        (Mutation::NothingIsOver, many, "are left in"),
+        (Mutation::OutcomeBeforeSync, few, "is not safe"),
+        (Mutation::OutcomeLate, few, "does not end"),
+        (Mutation::OutcomeOfAnother, few, "came out as"),
+        (Mutation::FetchedTooMany, few, "nothing is told of unit"),
+        // These are of any run.
+        (Mutation::RangeOneTooShort, few, "recorded twice"),
+        (Mutation::CommitBeforeSync, few, "does not end"),
+    ] {
+        finds(&scenario.clone().with_mutation(mutation), 300, what);
+    }
+}
+
+/// Neither records of the queue, nor outcomes that are kept, nor numbers of clients.
+#[test]
+fn nothing_grows_in_a_service_that_runs_all_day() {
+    let outcome = run(0, &all_day());
+    assert!(outcome.is_clean(), "{outcome}");
+    assert!(outcome.lasted.as_secs() > 80_000, "{:?}", outcome.lasted);
+    for (mutation, what) in [
+        (Mutation::KeptForEver, "is kept too long"),
+        (Mutation::NumbersForEver, "clients are remembered"),
+    ] {
+        finds(&all_day().with_mutation(mutation), 3, what);
+    }
+}
+
+#[test]
+#[ignore = "takes a few minutes"]
+fn fifty_days_come_through() {
+    for seed in 0..50 {
+        let outcome = run(seed, &all_day());
+        assert!(outcome.is_clean(), "{outcome}");
+    }
+}
+
+/// All that workers keep may wait for outputs of units that no worker has room for, and the one that gets
+/// on without room is the oldest that is not committed: which is delayed, and in the queue.
+#[test]
+#[ignore = "a known fault: a service of several stages, one of which expands, may stall on full buffers"]
+fn a_delayed_unit_does_not_stall_those_that_fill_the_buffers() {
+    let stages = [(2, Shape::expand(3).failing()), (2, Shape::filter(30))];
+    let scenario = Scenario::new(&stages).with_service(Service::new(3, 40));
+    for seed in 0..200 {
+        let outcome = run(seed, &scenario.clone().with_faults(Faults::all()));
+        assert!(outcome.is_clean(), "{outcome}");
+    }
+}
