@@ -166,7 +166,7 @@ impl Submissions {
             }
         }
         // Some of a submission may be accepted and others declined, and what is accepted is told first.
-        let mut told = vec![number..end];
+        let mut told: Vec<_> = std::iter::once(number..end).collect();
         for sent in &mut self.sent {
             told = told.into_iter().flat_map(|numbers| sent.answer(numbers)).collect();
         }

@@ -240,9 +240,8 @@ impl Surroundings<'_> {
         let (role, effects) = Client::new(me, hello, vec![ventilator.clone()]);
         let world = (self.disk.clone(), self.scenario.shapes());
         let helper = Program::new(premises.clone(), world, (index, me), ventilator);
-        let (load, knows, doom): (fn(&Client) -> Load, fn(&Client) -> Option<&RangeSet>, _) =
-            (|_| Load::default(), |_| None, self.doom);
-        let (forger, deaf) = (None, None);
+        let (load, knows) = (load_of_client, knows_of_client);
+        let (forger, deaf, doom) = (None, None, self.doom);
         Box::new(Joined { role, helper, effects, load, knows, forger, deaf, doom })
     }
 
@@ -273,6 +272,15 @@ impl Surroundings<'_> {
 
 fn knows_of_ventilator(role: &Ventilator) -> Option<&RangeSet> {
     Some(role.committed())
+}
+
+/// It keeps what its program has submitted, as much as that likes.
+fn load_of_client(_: &Client) -> Load {
+    Load::default()
+}
+
+fn knows_of_client(_: &Client) -> Option<&RangeSet> {
+    None
 }
 
 fn knows_of_sink(role: &Sink) -> Option<&RangeSet> {
