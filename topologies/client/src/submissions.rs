@@ -210,7 +210,7 @@ mod tests {
         submissions
     }
 
-    fn numbers(submit: &Submit) -> std::ops::Range<u64> {
+    fn numbers(submit: &Submit) -> Range<u64> {
         submit.units.spans()[0].roots()
     }
 

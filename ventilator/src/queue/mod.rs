@@ -571,6 +571,9 @@ impl<S: Store> Queue<S> {
                 ends.push((payload.len() + at) as u32);
                 count += 1;
             }
+            if count == 0 {
+                return Err(StoreError::Short);
+            }
             payload.extend_from_slice(&values[..at]);
             let span = Span { first, count: count as u32, path: Vec::new() };
             proto::units::push_span(&mut spans, span);

@@ -16,6 +16,9 @@ pub enum StoreError {
     #[cfg(feature = "cli")]
     #[error(transparent)]
     Log(#[from] proto::log::LogError),
+    /// It has less than was accepted.
+    #[error("the queue is shorter than what was accepted: somebody has cut it")]
+    Short,
     /// Values can't be read.
     #[error("cannot read the queue {}", path.display())]
     Read {
