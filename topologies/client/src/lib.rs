@@ -9,6 +9,7 @@
 //! | [`core`] | the client's part in the protocol, as a state machine without I/O |
 //! | `submissions.rs`, `gather.rs` | what is not accepted yet; outcomes whose parts come one by one |
 //! | `table.rs` | which ticket waits for what, between the two |
+//! | [`Tray`] | tickets that are done, for whoever waits for many |
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),
@@ -28,6 +29,7 @@ mod service;
 mod submissions;
 mod table;
 mod ticket;
+mod tray;
 
 pub use self::{
     outcome::{Failure, NoValue, Outcome, Undone},
@@ -36,4 +38,5 @@ pub use self::{
         parse_ticket,
     },
     ticket::{Ticket, WaitError},
+    tray::Tray,
 };

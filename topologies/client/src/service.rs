@@ -143,6 +143,8 @@ pub enum Wait {
     ForWorkers,
     /// For nothing.
     Never,
+    /// For nothing, and nothing is refused: room was waited for, by [`Service::wait_for_room`].
+    Waited,
 }
 
 /// Why a unit was not submitted.
@@ -216,20 +218,24 @@ impl Inner {
     pub fn release(&self, cell: &Arc<Cell>) {
         self.table.release(cell);
     }
-}
 
-impl Drop for Inner {
-    fn drop(&mut self) {
+    fn hang_up(&self) {
         let collected = self.table.collect();
         if !collected.is_empty() {
             self.handle.reply(Order::Fetched(collected));
         }
         self.handle.drain();
-        let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         // The thread itself may be the last who knows this one.
         if let Some(thread) = thread.filter(|own| own.thread().id() != thread::current().id()) {
             let _ = thread.join();
         }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.hang_up();
     }
 }
 
@@ -372,7 +378,7 @@ impl Service {
         let mut tickets = Vec::with_capacity(values.len());
         let mut values = values.into_iter().peekable();
         while values.peek().is_some() {
-            self.wait_for_room(wait)?;
+            self.wait_for_room(wait, None)?;
             let (mut payload, mut ends, mut cells) = (Vec::new(), Vec::new(), Vec::new());
             // Only as much at once as a frame takes.
             while ends.len() < 4_096
@@ -404,7 +410,17 @@ impl Service {
         Ok(tickets)
     }
 
-    fn wait_for_room(&self, wait: Wait) -> Result<(), SubmitError> {
+    /// Waits until a unit can be submitted, at most so long; whether one can. Others may be quicker, so a
+    /// submission under [`Wait::Waited`] may go beyond the bounds, by what it holds.
+    ///
+    /// # Errors
+    /// [`SubmitError`] when that is not to be waited for.
+    pub fn wait_for_room(
+        &self,
+        wait: Wait,
+        patience: Option<Duration>,
+    ) -> Result<bool, SubmitError> {
+        let until = patience.map(|patience| Instant::now() + patience);
         let mut known = self.0.table.lock();
         loop {
             let (units, bytes) = known.unanswered;
@@ -413,11 +429,18 @@ impl Service {
                 _ if known.closed => return Err(SubmitError::Closed),
                 Wait::ForRoom | Wait::Never if known.vacant => return Err(SubmitError::NoWorkers),
                 Wait::Never if is_full || known.held_up => return Err(SubmitError::Full),
-                _ if !is_full => return Ok(()),
+                Wait::Waited => return Ok(true),
+                _ if !is_full => return Ok(true),
                 _ => {}
             }
-            let woken = self.0.table.changed().wait(known);
-            known = woken.unwrap_or_else(PoisonError::into_inner);
+            let changed = self.0.table.changed();
+            known = match until.map(|until| until.saturating_duration_since(Instant::now())) {
+                Some(left) if left.is_zero() => return Ok(false),
+                Some(left) => {
+                    changed.wait_timeout(known, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => changed.wait(known).unwrap_or_else(PoisonError::into_inner),
+            };
         }
     }
 
@@ -474,6 +497,12 @@ impl Service {
     /// The service need not keep the outcomes of these units.
     pub fn forget(&self, units: Vec<IdRange>) {
         self.0.handle.reply(Order::Fetched(units));
+    }
+
+    /// Says goodbye and hangs up, once everything is accepted or after a moment. Outcomes that are here stay;
+    /// whoever waits for others is told [`Undone::Closed`](crate::Undone::Closed).
+    pub fn close(&self) {
+        self.0.hang_up();
     }
 
     /// Waits until everything that was submitted is answered, at most so long; whether it is.

@@ -18,6 +18,7 @@ use proto::{
 use crate::{
     core::News,
     outcome::{Outcome, Undone},
+    tray::Tray,
 };
 
 /// What one ticket waits for.
@@ -37,7 +38,11 @@ pub(crate) struct CellState {
     pub cancelled: Option<CancelState>,
     /// The sink was told that it is taken, or need not be.
     pub is_fetched: bool,
+    /// Threads that wait for a change.
+    pub waiting: usize,
     wakers: Vec<Waker>,
+    // Where it is put once there is an outcome, and by which number.
+    trays: Vec<(Arc<Tray>, u64)>,
 }
 
 impl Cell {
@@ -61,8 +66,14 @@ impl Cell {
         let mut state = self.lock();
         change(&mut state);
         let wakers = std::mem::take(&mut state.wakers);
+        let (is_done, is_awaited) = (state.outcome.is_some(), state.waiting > 0);
+        let trays = if is_done { std::mem::take(&mut state.trays) } else { Vec::new() };
         drop(state);
-        self.changed.notify_all();
+        // Most are never waited for, and a call of the system costs more than all the rest.
+        if is_awaited {
+            self.changed.notify_all();
+        }
+        trays.into_iter().for_each(|(tray, number)| tray.put(number));
         wakers.into_iter().for_each(Waker::wake);
     }
 
@@ -74,6 +85,14 @@ impl Cell {
 }
 
 impl CellState {
+    /// Has it put there once there is an outcome.
+    pub fn deliver(&mut self, tray: Arc<Tray>, number: u64) {
+        match self.outcome {
+            Some(_) => tray.put(number),
+            None => self.trays.push((tray, number)),
+        }
+    }
+
     /// Has this task woken when something changes.
     pub fn wake(&mut self, waker: &Waker) {
         if !self.wakers.iter().any(|known| known.will_wake(waker)) {
@@ -239,7 +258,8 @@ impl Table {
             }
         }
         drop(known);
-        for (cells, outcome) in ended {
+        // The last first: whoever waits for them in their order finds all of them, and is woken once.
+        for (cells, outcome) in ended.into_iter().rev() {
             cells.into_iter().for_each(|cell| cell.end(outcome.clone()));
         }
     }
@@ -264,5 +284,53 @@ impl Known {
         self.unanswered.0 -= 1;
         self.unanswered.1 -= bytes;
         Some((cell, awaits))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+
+    use super::*;
+
+    /// A table with tickets 0 to 9 that are waited for, and their cells.
+    fn awaited() -> (Table, Vec<Arc<Cell>>) {
+        let table = Table::default();
+        let cells: Vec<_> = (0..10).map(Cell::of).collect();
+        (0..10).zip(&cells).for_each(|(ticket, cell)| table.awaits(ticket, cell.clone()));
+        (table, cells)
+    }
+
+    fn outcomes() -> News {
+        let value = Outcome::Value(Bytes::from_static(&[5]));
+        News::Outcomes((0..10).map(|ticket| (ticket, value.clone())).collect())
+    }
+
+    #[test]
+    fn whoever_waits_for_the_first_of_many_finds_all_of_them() {
+        let (table, cells) = awaited();
+        let tray = Arc::new(Tray::default());
+        for (cell, number) in cells.iter().zip(0..) {
+            cell.lock().deliver(tray.clone(), number);
+        }
+        table.hear(outcomes());
+        let told = tray.take(Duration::ZERO).unwrap();
+        assert_eq!(told, (0..10).rev().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_ticket_is_put_on_each_tray_once_be_it_done_before_or_after() {
+        let (table, cells) = awaited();
+        let trays = [(); 3].map(|()| Arc::new(Tray::default()));
+        cells[0].lock().deliver(trays[0].clone(), 1);
+        cells[0].lock().deliver(trays[1].clone(), 2);
+        assert_eq!(trays[0].take(Duration::ZERO), Some(vec![]));
+        table.hear(outcomes());
+        cells[0].lock().deliver(trays[2].clone(), 3);
+        table.close();
+        let told = trays.map(|tray| tray.take(Duration::ZERO).unwrap());
+        assert_eq!(told, [vec![1], vec![2], vec![3]]);
     }
 }

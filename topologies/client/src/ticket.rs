@@ -21,6 +21,7 @@ use crate::{
     outcome::{Outcome, Undone},
     service::Inner,
     table::{Cell, CellState},
+    tray::Tray,
 };
 
 /// Why a wait has ended without what was waited for.
@@ -103,14 +104,43 @@ impl Ticket {
         Ok(outcome)
     }
 
+    /// Waits until there is an outcome, at most so long, and leaves it at the service.
+    ///
+    /// # Errors
+    /// [`WaitError::Timeout`] when there is none in time.
+    pub fn wait(&self, timeout: Option<Duration>) -> Result<(), WaitError> {
+        self.wait_until(timeout, |state| state.outcome.is_some().then_some(()))
+    }
+
+    /// Has it put on that tray, under this number, once there is an outcome.
+    pub fn deliver(&self, tray: Arc<Tray>, number: u64) {
+        self.cell.lock().deliver(tray, number);
+    }
+
     /// Has the unit not worked on, if no worker has begun it; what came of that. It has an outcome either
     /// way: a cancelled unit is dead.
     ///
     /// # Errors
     /// [`WaitError`] when it is not accepted, or the answer does not come in time.
     pub fn cancel(&self, timeout: Option<Duration>) -> Result<CancelState, WaitError> {
-        let id = self.id(timeout)?;
-        self.service.cancel(id);
+        self.ask_to_cancel(timeout)?;
+        self.cancelled(timeout)
+    }
+
+    /// The same without waiting for the answer, which [`cancelled`](Self::cancelled) tells.
+    ///
+    /// # Errors
+    /// [`WaitError`] when it is not accepted in time, or not at all.
+    pub fn ask_to_cancel(&self, timeout: Option<Duration>) -> Result<(), WaitError> {
+        self.service.cancel(self.id(timeout)?);
+        Ok(())
+    }
+
+    /// What came of the wish to cancel it. Waits for that, at most so long.
+    ///
+    /// # Errors
+    /// [`WaitError::Timeout`] when the answer does not come in time.
+    pub fn cancelled(&self, timeout: Option<Duration>) -> Result<CancelState, WaitError> {
         let state = self.wait_until(timeout, |state| match (state.cancelled, &state.outcome) {
             (Some(told), _) => Some(told),
             (None, Some(_)) => Some(CancelState::Over),
@@ -130,16 +160,19 @@ impl Ticket {
             if let Some(found) = found(&mut state) {
                 return Ok(found);
             }
-            let Some(until) = until else {
-                state = self.cell.changed().wait(state).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            };
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
                 return Err(WaitError::Timeout);
             }
-            let woken = self.cell.changed().wait_timeout(state, left);
-            state = woken.unwrap_or_else(PoisonError::into_inner).0;
+            state.waiting += 1;
+            let changed = self.cell.changed();
+            state = match left {
+                None => changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(left) => {
+                    changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+            state.waiting -= 1;
         }
     }
 
