@@ -9,6 +9,7 @@
 //! | `values/` | objects of Python as MessagePack, and back |
 //! | `worker/` | a worker's process: its flags, its function on the main thread |
 //! | `pool/` | the caller's side: units in, results out, ventilator and sink on threads of their own |
+//! | `service/` | services, for their callers |
 //! | `shelf.rs` | memory that a pool and its workers share, for large buffers |
 //! | `cli.rs` | the program `pipeline` from Python |
 //!
@@ -19,6 +20,7 @@
 
 mod cli;
 mod pool;
+mod service;
 mod shelf;
 mod values;
 mod worker;
@@ -30,6 +32,7 @@ mod _native {
     use crate::{
         cli::command_line,
         pool::{Engine, Feed, Results},
+        service::{Connection, Replies, Ticket, Tray, connect},
         shelf::use_shelves,
         values::Raised,
         worker::{Units, current_unit, shared_source, work},

@@ -239,3 +239,22 @@ def add_one(value):
 
 def tell(value):
     print(value, "x" * 200)
+
+
+def serve(value):
+    """What the services of the tests do: a list says what, anything else is told back."""
+    if not isinstance(value, list):
+        return value
+    what, *of = value
+    if what == "raise":
+        raise ValueError(*of)
+    if what == "wait":
+        return wait_for(*of)
+    if what == "die":
+        die(None)
+    return iter(of) if what == "many" else None
+
+
+def kind(value):
+    """The name of a value's type, and its length."""
+    return [type(value).__name__, len(value) if hasattr(value, "__len__") else None]

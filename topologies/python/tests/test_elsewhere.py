@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import unittest
@@ -11,7 +10,7 @@ import unittest.mock
 
 import functions
 import pipeline_zmq as pl
-from support import LIMIT_SECONDS, Case, environment
+from support import LIMIT_SECONDS, Case, environment, free_ports
 
 
 class Elsewhere(Case):
@@ -124,20 +123,6 @@ def asked(_value):
 def asked_at_last(folder):
     functions.fail_first(folder, 1, 0)
     return pl.unit()
-
-
-def free_ports():
-    """A port that is free, and the next one too, as far as can be known."""
-    for _ in range(100):
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = first.getsockname()[1]
-            try:
-                second.bind(("127.0.0.1", port + 1))
-            except (OSError, OverflowError):
-                continue
-            return port
-    raise OSError("no two ports in a row are free")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from ._errors import Broken, Crashed, UnitError
+from ._errors import Broken, Crashed, Expired, Full, NoService, NoWorkers, UnitError
 from ._maps import imap, imap_unordered, map  # noqa: A004 - as the built-in one, on many processors
 
 __all__ = [
@@ -15,8 +15,15 @@ __all__ = [
     "Broken",
     "Crashed",
     "Executor",
+    "Expired",
+    "Full",
+    "NoService",
+    "NoWorkers",
     "Pool",
+    "Service",
+    "Ticket",
     "UnitError",
+    "connect",
     "imap",
     "imap_unordered",
     "map",
@@ -30,6 +37,9 @@ _LATER = {
     "AsyncResult": "_result",
     "Executor": "_executor",
     "Pool": "_pool",
+    "Service": "_service",
+    "Ticket": "_native",
+    "connect": "_service",
     "run": "_run",
     "unit": "_unit",
     "work": "_stage",

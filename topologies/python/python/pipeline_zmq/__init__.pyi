@@ -4,7 +4,7 @@ import concurrent.futures
 import os
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping
 from types import ModuleType, TracebackType
-from typing import Any, Generic, Literal, NamedTuple, ParamSpec, TypedDict, TypeVar, overload
+from typing import Any, Generic, Literal, NamedTuple, ParamSpec, TypedDict, TypeVar, final, overload
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -13,7 +13,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 class UnitError(RuntimeError):
     unit: int | None
-    stage: str | None
+    stage: str | int | None
     attempts: int
     input: Any
     type_name: str | None
@@ -21,6 +21,10 @@ class UnitError(RuntimeError):
 
 class Crashed(UnitError): ...
 class Broken(RuntimeError): ...
+class NoService(ConnectionError): ...
+class NoWorkers(RuntimeError): ...
+class Full(RuntimeError): ...
+class Expired(LookupError): ...
 
 class Unit(NamedTuple):
     id: int
@@ -34,6 +38,78 @@ class Stats(TypedDict):
     failed: int
     workers: int
     restarts: int
+
+class ServiceStats(TypedDict):
+    queued: int
+    queued_bytes: int
+    clients: int
+    done: int
+    kept: int
+    kept_bytes: int
+
+@final
+class Ticket:
+    @property
+    def id(self) -> int: ...
+    @property
+    def value(self) -> Any: ...
+    def ready(self) -> bool: ...
+    def get(self, timeout: float | None = None) -> Any: ...
+    def wait(self, timeout: float | None = None) -> bool: ...
+    def cancel(self, timeout: float | None = None) -> Literal["cancelled", "begun", "over"]: ...
+    def future(self) -> concurrent.futures.Future[Any]: ...
+    def __await__(self) -> Generator[Any, None, Any]: ...
+
+class Service:
+    def submit(
+        self,
+        value: object,
+        *,
+        unique: str | None = None,
+        priority: int = 0,
+        delay: float | None = None,
+        ttl: float | None = None,
+        block: bool = True,
+        wait_for_workers: bool = False,
+    ) -> Ticket: ...
+    def submit_many(
+        self,
+        values: Iterable[Any],
+        *,
+        priority: int = 0,
+        delay: float | None = None,
+        ttl: float | None = None,
+        block: bool = True,
+        wait_for_workers: bool = False,
+    ) -> list[Ticket]: ...
+    def call(
+        self,
+        value: object,
+        timeout: float | None = None,
+        *,
+        unique: str | None = None,
+        priority: int = 0,
+        ttl: float | None = None,
+        wait_for_workers: bool = False,
+    ) -> Any: ...
+    def map(
+        self,
+        values: Iterable[Any],
+        *,
+        window: int | None = None,
+        priority: int = 0,
+        wait_for_workers: bool = False,
+    ) -> Iterator[Any]: ...
+    def ticket(self, text: str | Ticket) -> Ticket: ...
+    def stats(self) -> ServiceStats: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> Service: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        frames: TracebackType | None,
+    ) -> None: ...
 
 class Results(Iterator[R], Generic[R]):
     def __iter__(self) -> Results[R]: ...
@@ -73,9 +149,7 @@ class Pool:
         progress: bool = False,
         processes: int | None = None,
     ) -> None: ...
-    def map(
-        self, func: Callable[[T], R], iterable: Iterable[T], chunksize: int | None = None
-    ) -> list[R]: ...
+    def map(self, func: Callable[[T], R], iterable: Iterable[T], chunksize: int | None = None) -> list[R]: ...
     def starmap(
         self, func: Callable[..., R], iterable: Iterable[Iterable[Any]], chunksize: int | None = None
     ) -> list[R]: ...
@@ -101,9 +175,7 @@ class Pool:
     def imap_unordered(
         self, func: Callable[[T], R], iterable: Iterable[T], chunksize: int | None = None
     ) -> Results[R]: ...
-    def apply(
-        self, func: Callable[..., R], args: Iterable[Any] = (), kwds: Mapping[str, Any] = ...
-    ) -> R: ...
+    def apply(self, func: Callable[..., R], args: Iterable[Any] = (), kwds: Mapping[str, Any] = ...) -> R: ...
     def apply_async(
         self,
         func: Callable[..., R],
@@ -185,6 +257,16 @@ def imap_unordered(
 def worker(function: F) -> F: ...
 def work(fn: Callable[[Any], Any], ventilator: str | None = None, stage: str | None = None) -> None: ...
 def unit() -> Unit | None: ...
+def connect(
+    name: str,
+    *,
+    key: str | os.PathLike[str] | None = None,
+    insecure: bool = False,
+    client: str = "",
+    first: int = 0,
+    timeout: float = 5.0,
+    codec: Literal["plain", "auto"] = "plain",
+) -> Service: ...
 def run(
     topology: str | os.PathLike[str],
     *,

@@ -1,4 +1,4 @@
-"""What a pool raises, and the way of an exception from a worker to its caller.
+"""What a pool and a service raise, and the way of an exception from a worker to its caller.
 
 An exception comes as what it is, if it came through a pickle and back in the worker; else as a
 :class:`UnitError` that says its type. Its ``__cause__`` shows the traceback of the worker.
@@ -8,15 +8,15 @@ from __future__ import annotations
 
 _OURS = __name__.rpartition(".")[0] + "._"
 
-__all__ = ["Broken", "Crashed", "RemoteTraceback", "UnitError"]
+__all__ = ["Broken", "Crashed", "Expired", "Full", "NoService", "NoWorkers", "RemoteTraceback", "UnitError"]
 
 
 class UnitError(RuntimeError):
     """A unit that failed for good.
 
     Attributes:
-        unit: Its place among the items of its call, from 0, or None.
-        stage: The stage that it failed in, or None.
+        unit: Its place among the items of its call, from 0; of a service its number there; or None.
+        stage: The stage of the service that it failed in, counted from 0; or None.
         attempts: How often it was tried.
         input: What its function was given, if that is known.
         type_name: The name of the exception's type, as in ``ValueError``.
@@ -40,6 +40,22 @@ class Crashed(UnitError):
 
 class Broken(RuntimeError):
     """The pool itself can't go on; nothing follows."""
+
+
+class NoService(ConnectionError):
+    """There is no such service, or it takes no units now, or the connection to it was closed."""
+
+
+class NoWorkers(RuntimeError):
+    """A stage of the service has no worker; ``wait_for_workers=True`` submits all the same."""
+
+
+class Full(RuntimeError):
+    """The service's queue is full, and room was not to be waited for."""
+
+
+class Expired(LookupError):
+    """The outcome is not to be had any more: it was fetched, nobody did in time, or the run is another one."""
 
 
 class Gone:
@@ -138,3 +154,25 @@ def _dead(problem, attempts, index):
     error = (Crashed if crashed else UnitError)(problem)
     error.unit, error.attempts = index, attempts
     return error
+
+
+def dead_unit(unit, stage, input, problem, attempts) -> BaseException:
+    """The exception to raise for a unit of a service that failed for good."""
+    problem = problem.rstrip()
+    crashed = problem.endswith("workers died while executing it")
+    # Of a traceback the last line says what was raised.
+    is_traceback = problem.startswith("Traceback (most recent call last)")
+    told = _raised_line(problem) if is_traceback else problem
+    error = (Crashed if crashed else UnitError)(told)
+    error.unit, error.stage, error.input, error.attempts = unit, stage, input, attempts
+    if is_traceback:
+        error.type_name, error.traceback = told.partition(":")[0], problem
+        error.__cause__ = RemoteTraceback(f'\n"""\n{problem}\n"""')
+    return error
+
+
+def _raised_line(text):
+    """From the line that names the exception on: that behind the frames of the last traceback."""
+    lines = text.rpartition("Traceback (most recent call last):\n")[2].splitlines()
+    named = next((index for index, line in enumerate(lines) if not line.startswith(" ")), 0)
+    return "\n".join(lines[named:])
