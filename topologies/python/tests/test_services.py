@@ -226,6 +226,22 @@ class Many(ServiceCase):
         self.assertEqual(taken, list(range(100)))
         self.assertLessEqual(len(read), 120)
 
+    def test_what_has_come_does_not_wait_for_values_that_have_not(self):
+        service = self.service()
+        read = []
+
+        def slow():
+            for number in range(3):
+                read.append(number)
+                yield number
+                # There is one worker: what was submitted before has come before.
+                for _ in range(50):
+                    service.call(number)
+
+        seen = [(value, len(read)) for value in service.map(slow())]
+        self.assertEqual([value for value, _ in seen], [0, 1, 2])
+        self.assertEqual(seen[0], (0, 2))
+
     def test_map_raises_at_the_place_of_what_failed_and_goes_on_behind_it(self):
         service = self.service()
         results = service.map([1, ["raise", "no"], 3])

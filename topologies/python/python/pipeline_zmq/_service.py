@@ -24,11 +24,9 @@ _services: weakref.WeakSet = weakref.WeakSet()
 def connect(name, *, key=None, insecure=False, client="", first=0, timeout=5.0, codec="plain"):
     """Connects to a service: a run whose source is its clients (``kind = "service"`` in its topology).
 
-    ::
-
-        with pl.connect("resize") as resize:
-            ticket = resize.submit({"path": "a.png"})
-            print(ticket.get())
+    >>> with connect(squares) as svc:  # a name, as in connect("squares")
+    ...     svc.call(7)
+    49
 
     Args:
         name: Its name, if it is one of this user's on this machine or in the table ``[services]`` of
@@ -79,7 +77,23 @@ class _Wishes:
 
 
 class Service:
-    """A connection to a service, as :func:`connect` gives it. May be used by many threads."""
+    """A connection to a service, as :func:`connect` gives it. May be used by many threads.
+
+    >>> svc = connect(squares)
+    >>> ticket = svc.submit(12)
+    >>> ticket.get(timeout=60), ticket.ready(), ticket.value
+    (144, True, 144)
+    >>> svc.ticket(str(svc.submit(5))).get()
+    25
+    >>> list(svc.map(range(4)))
+    [0, 1, 4, 9]
+    >>> [ticket.get() for ticket in svc.submit_many([1, 2])]
+    [1, 4]
+    >>> svc.call({1, 2})
+    Traceback (most recent call last):
+    TypeError: value is a set, which is no plain value: ...
+    >>> svc.close()
+    """
 
     def __init__(self, connection, name):
         self._connection, self._name = connection, name
@@ -135,8 +149,8 @@ class Service:
     def map(self, values, *, window=None, priority=0, wait_for_workers=False):
         """An iterator over what comes of the values, in their order.
 
-        They are read and submitted as results are taken, ``window`` of them ahead at most. Where a unit failed,
-        ``next()`` raises, and the next one goes on behind it.
+        They are read and submitted as results are taken, by whoever takes them, ``window`` of them ahead at most.
+        Where a unit failed, ``next()`` raises, and the next one goes on behind it.
         """
         if window is not None:
             whole("window", window, least=1)

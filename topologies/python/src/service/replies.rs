@@ -30,6 +30,8 @@ const BATCH: usize = 1_024;
 const BATCH_BYTES: usize = 256 << 10;
 /// What was read by then is submitted: the next value may take long.
 const READING: Duration = Duration::from_millis(1);
+/// Whoever gives no more than this in that time gives slowly.
+const SLOW: usize = 4;
 
 /// See the module.
 #[pyclass(weakref, module = "pipeline_zmq._native")]
@@ -46,6 +48,8 @@ pub(crate) struct Replies {
     // The size that values and outcomes have lately.
     bytes: usize,
     decoded: IntoIter<PyResult<Py<PyAny>>>,
+    // Reading is waiting, as far as is known: what is there is given before, and what is read is sent alone.
+    reads_slowly: bool,
 }
 
 impl Replies {
@@ -66,12 +70,14 @@ impl Replies {
             window: WINDOW_MIN.min(window_max),
             bytes: 0,
             decoded: Vec::new().into_iter(),
+            reads_slowly: true,
         }
     }
 
     /// Reads what may be read now, for a moment at most, and submits it.
     fn submit(&mut self, py: Python<'_>) -> PyResult<()> {
-        let room = self.window.saturating_sub(self.open.len()).min(BATCH);
+        let most = if self.reads_slowly { 1 } else { BATCH };
+        let room = self.window.saturating_sub(self.open.len()).min(most);
         let codec = self.connection.get().codec();
         let (mut values, mut bytes) = (Vec::with_capacity(room), 0);
         let until = Instant::now() + READING;
@@ -88,6 +94,7 @@ impl Replies {
                     self.failure = ended.and_then(Result::err);
                 }
             }
+            self.reads_slowly = Instant::now() >= until && values.len() <= SLOW;
             if Instant::now() >= until {
                 break;
             }
@@ -140,7 +147,8 @@ impl Replies {
             if is_any {
                 self.decode(py, &ready);
             }
-            if self.source.is_some() && self.open.len() < self.window {
+            let waits = is_any && self.reads_slowly;
+            if !waits && self.source.is_some() && self.open.len() < self.window {
                 self.submit(py)?;
             }
             if is_any {
