@@ -105,7 +105,10 @@ fn shipped() -> Vec<std::path::PathBuf> {
     entries
         .filter(|path| path.extension().is_some_and(|ending| ending == "toml"))
         .filter(|path| !path.ends_with("Cargo.toml"))
-        .chain([Path::new("python/examples/letters.toml").into()])
+        .chain(
+            ["letters", "async_call", "images", "tasks"]
+                .map(|name| Path::new("python/examples").join(name).with_extension("toml")),
+        )
         .collect()
 }
 
@@ -120,7 +123,7 @@ fn the_file_for_editors_is_what_the_program_prints() {
 
 #[test]
 fn every_shipped_topology_conforms_and_names_the_schema() {
-    assert_eq!(shipped().len(), 7);
+    assert_eq!(shipped().len(), 10);
     for path in shipped() {
         conforms(&read(&path), &schema(), "").unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         let text = fs::read_to_string(&path).expect("as the schema has it");
