@@ -8,6 +8,7 @@
 //! | [`outcome`] | what can become of a unit |
 //! | [`core`] | the client's part in the protocol, as a state machine without I/O |
 //! | `submissions.rs`, `gather.rs` | what is not accepted yet; outcomes whose parts come one by one |
+//! | `nest.rs` | where a client's inbox lies |
 //! | `table.rs` | which ticket waits for what, between the two |
 //! | [`Tray`] | tickets that are done, for whoever waits for many |
 #![forbid(unsafe_code)]
@@ -24,6 +25,7 @@
 
 pub mod core;
 mod gather;
+mod nest;
 pub mod outcome;
 mod service;
 mod submissions;

@@ -5,10 +5,7 @@
 
 use std::{
     fmt, io,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -32,6 +29,7 @@ use thiserror::Error;
 
 use crate::{
     core::{Client, News, Order},
+    nest::Nest,
     outcome::NoValue,
     submissions::Submission,
     table::{Cell, Table},
@@ -42,9 +40,6 @@ use crate::{
 const UNANSWERED_UNITS_MAX: usize = 64 << 10;
 /// The same in bytes of values.
 const UNANSWERED_BYTES_MAX: usize = 16 << 20;
-
-/// Tells the inboxes of one process apart.
-static INBOXES: AtomicU64 = AtomicU64::new(0);
 
 /// Where a service is.
 #[derive(Debug, Clone)]
@@ -196,6 +191,8 @@ pub(crate) struct Inner {
     // The next number; who submits holds this, so that numbers are sent in their order.
     next: Mutex<u64>,
     thread: Mutex<Option<thread::JoinHandle<()>>>,
+    // Goes once nobody listens there any more.
+    _nest: Option<Nest>,
 }
 
 impl Inner {
@@ -260,9 +257,10 @@ impl Service {
         let listening = Limits { frame_bytes_max: FRAME_BYTES_CEILING, ..Limits::default() };
         let context = SharedContext::new();
         let mut driver = Driver::new(&context, setup.place.key.clone(), &listening)?;
-        driver.bind(&inbox(&setup.place.ventilator))?;
-        let handle = driver.handle();
         let me = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
+        let (inbox, nest) = inbox(&setup.place.ventilator, me)?;
+        driver.bind(&inbox)?;
+        let handle = driver.handle();
         let role = HelloRole::Client { client: setup.client.clone(), cancels: setup.cancels };
         let (client, first) = Client::new(me, hello(role, "client"), vec![at.clone()]);
         let table = Arc::new(Table::default());
@@ -289,7 +287,7 @@ impl Service {
             ears.close();
         })?;
         let (next, thread) = (Mutex::new(setup.first_number), Mutex::new(Some(thread)));
-        let service = Self(Arc::new(Inner { table, handle, next, thread }));
+        let service = Self(Arc::new(Inner { table, handle, next, thread, _nest: nest }));
         service.wait_until_open(at, setup.timeout)?;
         Ok(service)
     }
@@ -550,15 +548,13 @@ fn spoken(terms: &Terms, values: usize) -> Result<service::Terms, SubmitError> {
     })
 }
 
-/// Where this client listens, for a service at that endpoint.
-fn inbox(ventilator: &Endpoint) -> Endpoint {
-    let number = INBOXES.fetch_add(1, Ordering::Relaxed);
+/// Where this client listens, for a service at that endpoint; and the folder that is in, if it is in one.
+fn inbox(ventilator: &Endpoint, me: u64) -> io::Result<(Endpoint, Option<Nest>)> {
     match ventilator {
-        Endpoint::Ipc(path) => {
-            let mut own = path.as_os_str().to_owned();
-            own.push(format!("-client-{}-{number}", std::process::id()));
-            Endpoint::Ipc(own.into())
+        Endpoint::Ipc(_) => {
+            let nest = Nest::new(me)?;
+            Ok((Endpoint::Ipc(nest.inbox()), Some(nest)))
         }
-        _ => Endpoint::Tcp { host: "*".into(), port: 0 },
+        _ => Ok((Endpoint::Tcp { host: "*".into(), port: 0 }, None)),
     }
 }

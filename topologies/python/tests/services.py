@@ -52,17 +52,19 @@ class ServiceCase(Case):
         folder = tempfile.TemporaryDirectory(prefix="pipeline-test-")
         cleanup(folder.cleanup)
         path = Path(folder.name) / "service.toml"
-        text = TOPOLOGY.format(
-            function=function, python=sys.executable, workers=workers, top=top, source=source
-        )
+        text = topology(function, workers=workers, top=top, source=source)
         path.write_text(text)
         return self.up_file(path, cleanup)
 
     def up_file(self, path, cleanup=None):
         """Starts a service of this topology, under a name that no other run has; that name."""
-        cleanup = cleanup or self.addCleanup
         name = f"test-{os.getpid()}-{next(_numbers)}"
-        told = open(path.with_suffix(".log"), "w+")  # noqa: SIM115 - the cleanup closes it
+        self.began_service(path, name, cleanup or self.addCleanup)
+        return name
+
+    def began_service(self, path, name, cleanup):
+        """Starts the service of that name, and waits for it; its launcher."""
+        told = open(path.with_suffix(".log"), "a+")  # noqa: SIM115 - the cleanup closes it
         process = subprocess.Popen(
             [sys.executable, "-m", "pipeline_zmq", "up", str(path), "--set", f"name={name}"],
             env={**environment(), "PYTHONPATH": f"{environment()['PYTHONPATH']}:{TESTS}"},
@@ -84,7 +86,7 @@ class ServiceCase(Case):
                 return True
 
         self.until(is_up, "the service")
-        return name
+        return process
 
     def connect(self, name, **options):
         service = pl.connect(name, **options)
@@ -96,6 +98,20 @@ class ServiceCase(Case):
         service = self.connect(self.up(function, **options) if options else self.shared(function))
         service.call(0, LIMIT_SECONDS, wait_for_workers=True)
         return service
+
+
+def topology(function, *, workers=1, top="", source=""):
+    """A service whose one stage has this function."""
+    return TOPOLOGY.format(function=function, python=sys.executable, workers=workers, top=top, source=source)
+
+
+def service_is_there(name):
+    """Whether a service of this name is listed."""
+    try:
+        pl.connect(name, timeout=0).close()
+    except pl.NoService as error:
+        return "no service is called" not in str(error)
+    return True
 
 
 def _end_with_sigterm():

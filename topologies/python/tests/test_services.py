@@ -12,7 +12,7 @@ import unittest
 import unittest.mock
 
 import pipeline_zmq as pl
-from services import ServiceCase
+from services import ServiceCase, service_is_there, topology
 from support import LIMIT_SECONDS, free_ports
 
 
@@ -368,6 +368,25 @@ service.submit_many(range(100_000))
         )
         self.assertEqual((told.returncode, told.stdout, told.stderr), (0, "", ""))
         self.until(lambda: service.stats()["done"] == 100_001, "what it has submitted")
+
+    def test_tickets_outlive_a_service_that_is_killed_and_started_again(self):
+        path, go = self.folder() / "service.toml", self.folder() / "go"
+        name = f"again-{os.getpid()}"
+        path.write_text(topology("serve").replace('accept = "memory"', 'accept = "durable"'))
+        launcher = self.began_service(path, name, self.addCleanup)
+        service = self.connect(name)
+        tickets = [
+            service.submit(["wait", str(go)], wait_for_workers=True),
+            *service.submit_many(range(1_000)),
+        ]
+        texts = [str(ticket) for ticket in tickets]
+        launcher.kill()
+        launcher.wait()
+        self.until(lambda: not service_is_there(name), "its end")
+        self.began_service(path, name, self.addCleanup)
+        go.touch()
+        self.assertEqual([ticket.get(LIMIT_SECONDS) for ticket in tickets[1:]], list(range(1_000)))
+        self.assertIsNone(self.connect(name).ticket(texts[0]).get(LIMIT_SECONDS))
 
     def test_a_fork_has_no_connection_and_may_make_its_own(self):
         service = self.service()
