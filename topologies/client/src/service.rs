@@ -192,7 +192,7 @@ pub(crate) struct Inner {
     next: Mutex<u64>,
     thread: Mutex<Option<thread::JoinHandle<()>>>,
     // Goes once nobody listens there any more.
-    _nest: Option<Nest>,
+    nest: Mutex<Option<Nest>>,
 }
 
 impl Inner {
@@ -227,6 +227,7 @@ impl Inner {
         if let Some(thread) = thread.filter(|own| own.thread().id() != thread::current().id()) {
             let _ = thread.join();
         }
+        drop(self.nest.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 
@@ -287,7 +288,7 @@ impl Service {
             ears.close();
         })?;
         let (next, thread) = (Mutex::new(setup.first_number), Mutex::new(Some(thread)));
-        let service = Self(Arc::new(Inner { table, handle, next, thread, _nest: nest }));
+        let service = Self(Arc::new(Inner { table, handle, next, thread, nest: Mutex::new(nest) }));
         service.wait_until_open(at, setup.timeout)?;
         Ok(service)
     }
