@@ -66,6 +66,7 @@ class Service:
         value: object,
         *,
         unique: str | None = None,
+        once: str | None = None,
         priority: int = 0,
         delay: float | None = None,
         ttl: float | None = None,

@@ -65,12 +65,12 @@ class _Way:
 class _Wishes:
     """How units are treated, for the compiled part."""
 
-    __slots__ = ("block", "delay", "priority", "ttl", "unique", "wait_for_workers")
+    __slots__ = ("block", "delay", "once", "priority", "ttl", "unique", "wait_for_workers")
 
-    def __init__(self, unique, priority, delay, ttl, block, wait_for_workers):
+    def __init__(self, unique, priority, delay, ttl, block, wait_for_workers, once=None):
         if whole("priority", priority, least=0) > 9:
             raise ValueError(f"priority must be 0 to 9, not {priority}")
-        self.unique, self.priority = unique, priority
+        self.unique, self.priority, self.once = unique, priority, once
         self.delay = 0.0 if delay is None else seconds("delay", delay, zero=True)
         self.ttl = None if ttl is None else seconds("ttl", ttl, zero=True)
         self.block, self.wait_for_workers = bool(block), bool(wait_for_workers)
@@ -100,13 +100,24 @@ class Service:
         self._is_closed = False
 
     def submit(
-        self, value, *, unique=None, priority=0, delay=None, ttl=None, block=True, wait_for_workers=False
+        self,
+        value,
+        *,
+        unique=None,
+        once=None,
+        priority=0,
+        delay=None,
+        ttl=None,
+        block=True,
+        wait_for_workers=False,
     ):
         """Submits a unit; its ticket, without waiting for anything but room in the queue.
 
         Args:
             value: What the first stage is given.
             unique: As long as a unit with this key is not done, this is the same unit.
+            once: A unit that was submitted with this key is the same unit, also when it is done, as long
+                as the service keeps outcomes.
             priority: 0 to 9; units of a higher one are sent to workers first.
             delay: Seconds before which it is not sent to a worker.
             ttl: Seconds after which it is dead if it was not sent to a worker.
@@ -120,6 +131,7 @@ class Service:
         """
         if (
             unique is None
+            and once is None
             and not priority
             and delay is None
             and ttl is None
@@ -127,7 +139,7 @@ class Service:
             and not wait_for_workers
         ):
             return self._open().submit(value)
-        wishes = _Wishes(unique, priority, delay, ttl, block, wait_for_workers)
+        wishes = _Wishes(unique, priority, delay, ttl, block, wait_for_workers, once)
         return self._open().submit(value, wishes)
 
     def submit_many(self, values, *, priority=0, delay=None, ttl=None, block=True, wait_for_workers=False):

@@ -34,6 +34,7 @@ const BATCH_BYTES: usize = 256 << 10;
 #[derive(FromPyObject)]
 pub(super) struct Wishes {
     unique: Option<String>,
+    once: Option<String>,
     priority: u8,
     delay: f64,
     ttl: Option<f64>,
@@ -58,6 +59,7 @@ impl Manner {
             delay: duration(Some(wishes.delay))?.unwrap_or_default(),
             ttl: duration(wishes.ttl)?,
             unique: wishes.unique,
+            once: wishes.once,
         };
         let wait = match (wishes.wait_for_workers, wishes.block) {
             (true, _) => Wait::ForWorkers,
