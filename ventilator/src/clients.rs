@@ -51,11 +51,12 @@ pub(crate) struct Clients {
 
 impl Clients {
     /// Nobody yet.
-    pub fn new(limits: &Limits) -> Self {
+    pub fn new(limits: &Limits, queue_units_max: u64) -> Self {
+        let units_max = limits.intake_units_max.min(queue_units_max.max(1));
         Self {
             present: BTreeMap::new(),
             missed: BTreeMap::new(),
-            intake: Intake::new(limits.intake_units_max, limits.intake_bytes_max),
+            intake: Intake::new(units_max, limits.intake_bytes_max),
             waiting: (0, 0),
             due: None,
             begun: false,
@@ -245,7 +246,7 @@ mod tests {
 
     #[test]
     fn tickets_that_follow_each_other_are_told_as_one_and_to_each_client_its_own() {
-        let mut clients = Clients::new(&Limits::default());
+        let mut clients = Clients::new(&Limits::default(), 1_000);
         let one = |number, ticket| Ticketed { number, count: 1, ticket };
         let accepted =
             vec![(1, one(0, 0)), (2, one(0, 1)), (1, one(1, 2)), (2, one(1, 3)), (1, one(2, 3))];
@@ -263,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_stage_is_vacant_once_nobody_has_replaced_its_worker_for_a_while() {
-        let mut clients = Clients::new(&Limits::default());
+        let mut clients = Clients::new(&Limits::default(), 1_000);
         assert!(!clients.found(Time::from_ms(1_000), true));
         assert!(!clients.found(Time::from_ms(2_999), true));
         assert!(clients.found(Time::from_ms(3_000), true));
@@ -276,7 +277,7 @@ mod tests {
     #[test]
     fn who_cancels_and_does_not_come_back_is_gone_and_who_does_is_not() {
         let limits = Limits { liveness_ms: 1_000, ..Limits::default() };
-        let mut clients = Clients::new(&limits);
+        let mut clients = Clients::new(&limits, 1_000);
         for (link, name) in [(1, "a"), (2, "b")] {
             clients.join(link, 7, name.into(), true);
             assert_eq!(clients.lost(Time::from_ms(0), link), Some(Ask::Left(link)));

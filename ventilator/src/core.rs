@@ -177,9 +177,10 @@ impl Ventilator {
         self.pass = Some(pass);
     }
 
-    /// Units come from clients, by a queue that answers [`Request::Queue`], instead of a source.
-    pub fn serve_clients(&mut self) {
-        self.clients = Some(Clients::new(self.plans.limits()));
+    /// Units come from clients, by a queue that answers [`Request::Queue`], instead of a source. All clients
+    /// together may have sent no more that is not accepted than may wait there.
+    pub fn serve_clients(&mut self, queue_units_max: u64) {
+        self.clients = Some(Clients::new(self.plans.limits(), queue_units_max));
         self.reading.read_from_queue();
     }
 

@@ -177,7 +177,7 @@ fn a_paused_run_can_be_asked_to_end() {
 #[test]
 fn what_is_dead_behind_the_end_is_left_for_whoever_goes_on() {
     let mut script = Script::new();
-    script.ventilator.serve_clients();
+    script.ventilator.serve_clients(1_000);
     let mut told = |next: UnitId, roots: &[UnitId]| {
         let dead = |root: &UnitId| Dead {
             root: *root,

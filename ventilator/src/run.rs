@@ -162,7 +162,7 @@ fn run_service(
     let queue = QueueThread::open(run_dir, spec, driver.handle())??;
     started(driver.handle());
     let (mut ventilator, first) = ventilator(setup)?;
-    ventilator.serve_clients();
+    ventilator.serve_clients(spec.queue_units_max);
     let mut diary = open_diary(setup)?;
     let perform = move |request| match (request, &mut diary) {
         (Request::Queue(ask), _) => queue.ask(ask),

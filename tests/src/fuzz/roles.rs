@@ -264,7 +264,7 @@ pub fn ventilator(data: &[u8]) -> u64 {
     let kind = HelloRole::Ventilator { plan: "d".into(), run: 0, stages: vec!["one".into()] };
     let (mut role, first) = Ventilator::new(99, hello(kind, "ventilator"), config);
     if script.coin() {
-        role.serve_clients();
+        role.serve_clients(100);
     }
     let queue_limits = QueueLimits {
         units_max: 100,

@@ -1,7 +1,8 @@
 //! Where a client's inbox lies, for a service that is reached by `ipc`.
 //!
 //! Owns a folder that only this user may enter. It is not the service's: a service that is started again has
-//! another one, and its old one goes with all that is in it, while its clients stay.
+//! another one, and its old one goes with all that is in it, while its clients stay. What a client that was
+//! killed has left goes with the next one that is made: each is locked as long as its client lives.
 
 use std::{
     env, fs, io,
@@ -10,9 +11,19 @@ use std::{
     process,
 };
 
+use proto::net::lock::{Lock, LockError, has_had_holder};
+
+/// How the folders' names begin.
+const PREFIX: &str = "pipeline-client-";
+/// The file in one that is locked as long as its client lives.
+const LOCK: &str = "lock";
+
 /// A folder of a client's own, which goes with it.
 #[derive(Debug)]
-pub(crate) struct Nest(PathBuf);
+pub(crate) struct Nest {
+    path: PathBuf,
+    _lock: Lock,
+}
 
 impl Nest {
     /// Makes one; the number is one that no other has.
@@ -20,26 +31,41 @@ impl Nest {
     /// # Errors
     /// When the system's folder for temporary files can't be written to.
     pub fn new(number: u64) -> io::Result<Self> {
-        let path = env::temp_dir().join(format!("pipeline-client-{}-{number:016x}", process::id()));
+        let base = env::temp_dir();
+        remove_stale(&base);
+        let path = base.join(format!("{PREFIX}{}-{number:016x}", process::id()));
         // One that is there already is somebody else's.
         fs::DirBuilder::new().mode(0o700).create(&path)?;
-        Ok(Self(path))
+        let lock = Lock::take(&path.join(LOCK));
+        let lock = lock.map_err(|error: LockError| io::Error::other(error.to_string()))?;
+        Ok(Self { path, _lock: lock })
     }
 
     /// Where the inbox is.
     pub fn inbox(&self) -> PathBuf {
-        self.0.join("inbox")
+        self.path.join("inbox")
     }
 
     #[cfg(test)]
     fn folder(&self) -> &Path {
-        &self.0
+        &self.path
     }
 }
 
 impl Drop for Nest {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(Path::new(&self.0));
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+/// Removes what clients have left that were killed. Another user's can't be looked into.
+fn remove_stale(base: &Path) {
+    for entry in fs::read_dir(base).into_iter().flatten().flatten() {
+        let lock = entry.path().join(LOCK);
+        let is_one = entry.file_name().to_string_lossy().starts_with(PREFIX);
+        if is_one && has_had_holder(&lock) && Lock::take_if_free(&lock).is_ok() {
+            let _ = fs::remove_dir_all(entry.path());
+        }
     }
 }
 
@@ -58,5 +84,21 @@ mod tests {
         assert!(Nest::new(number).is_err());
         drop(nest);
         assert!(!folder.exists());
+    }
+
+    #[test]
+    fn what_a_killed_client_has_left_goes_and_what_others_have_stays() {
+        let base = tempfile::tempdir().unwrap();
+        let folder = |name: &str| {
+            let path = base.path().join(format!("{PREFIX}{name}"));
+            fs::create_dir(&path).unwrap();
+            path
+        };
+        let (left, used, foreign) = (folder("left"), folder("used"), folder("foreign"));
+        drop(Lock::take(&left.join(LOCK)).unwrap());
+        let _held = Lock::take(&used.join(LOCK)).unwrap();
+        fs::write(foreign.join("thesis"), "").unwrap();
+        remove_stale(base.path());
+        assert_eq!([&left, &used, &foreign].map(|path| path.exists()), [false, true, true]);
     }
 }

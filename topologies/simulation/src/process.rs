@@ -181,7 +181,7 @@ impl Surroundings<'_> {
         let (load, doom) = (bounds::ventilator, self.doom);
         let (knows, forger) = (knows_of_ventilator, self.forger());
         if let Some(premises) = &self.premises {
-            role.serve_clients();
+            role.serve_clients(premises.service.queue_units_max);
             let helper = Spool::new(premises.clone(), self.plan, self.now);
             return Box::new(Joined {
                 role,

@@ -260,9 +260,8 @@ impl<S: Store> Queue<S> {
             Ask::Left(link) => self.crowd.retain(|submitted| submitted.link != link),
             Ask::Gone { client, cancels } => {
                 if cancels {
-                    let tickets = self.numbers.tickets(&client);
-                    let ranges = tickets.into_iter().map(|range| (range.start, range.end));
-                    self.cancel(ranges.collect())?;
+                    let own = self.own_alone(&client);
+                    self.cancel(own)?;
                 }
                 self.numbers.forget(&client);
             }
@@ -425,6 +424,20 @@ impl<S: Store> Queue<S> {
             }
         }
         states
+    }
+
+    /// What is queued of a client, but for units that others may have joined.
+    fn own_alone(&self, client: &str) -> Vec<IdRange> {
+        let mut own = Vec::new();
+        for tickets in self.numbers.tickets(client) {
+            for first in self.order.within(tickets.clone()) {
+                let run = self.order.run(first).filter(|run| run.treatment.unique.is_none());
+                let count = run.map_or(0, |run| run.count);
+                let (start, end) = (first.max(tickets.start), (first + count).min(tickets.end));
+                own.extend((start < end).then_some((start, end)));
+            }
+        }
+        own
     }
 
     /// What of these units is queued is told dead.

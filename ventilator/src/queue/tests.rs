@@ -252,6 +252,16 @@ fn who_is_gone_for_good_may_have_what_is_queued_cancelled() {
 }
 
 #[test]
+fn what_others_may_have_joined_is_not_cancelled_with_the_one_who_came_first() {
+    let terms = || Terms { unique: Some("k".into()), ..Terms::default() };
+    let mut story = Story::new();
+    story.ask([submit("a", 0..1, terms()), plain("a", 1..2), submit("b", 0..1, terms())]);
+    let news = story.ask([Ask::Gone { client: "a".into(), cancels: true }]);
+    assert_eq!(dead(&news), [(1, CANCELLED)]);
+    assert_eq!(story.given(), [(0, 0)]);
+}
+
+#[test]
 fn segments_go_once_everything_in_them_is_committed_and_one_old_unit_is_moved() {
     let mut story = Story::with(QueueLimits { bytes_max: 1 << 40, ..LIMITS });
     let large = |number: u64| {
