@@ -8,7 +8,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use proto::{service::Terms, unit::UnitId};
 
-use super::Service;
+use super::setting::Service;
 
 /// Keys by which units are joined.
 const KEYS: u64 = 6;
