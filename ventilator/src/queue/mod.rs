@@ -2,7 +2,7 @@
 //!
 //! Owns what is accepted, whose it is, and what of it is given out next. A ticket is the unit's id: its
 //! place among all that was ever accepted, so that everything behind the queue works as with any source,
-//! although units are given out in another order. What is accepted is in the [store](store) before its
+//! although units are given out in another order. What is accepted is in the [`store`] before its
 //! client is told, and before it is given out; what is committed is forgotten there. Refuses clocks and
 //! sockets: the ventilator asks, and all that follows is told in [`News`].
 //!
