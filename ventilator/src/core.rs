@@ -5,13 +5,15 @@
 //! roster, the rounds in which commits are told; what it sends and keeps is the sender that every
 //! worker has too. Refuses sockets, files and clocks.
 
+mod serving;
+
 use std::time::Duration;
 
 use proto::{
     diary,
     frame::{
         Code, Done, End, Frame, Hello, HelloRole, OLDEST_MAX, OpenUnit, Pause, PeerId, Refusal,
-        Report, Results, Running, TALLIES_MAX, Tally, Welcome,
+        Report, Running, TALLIES_MAX, Tally, Welcome,
     },
     ranges::RangeSet,
     role::{Effect, Event, LinkId},
@@ -22,10 +24,8 @@ use proto::{
         observers::Observers,
         patience::Patience,
     },
-    service::Submit,
     time::Time,
     turned_away::Unwanted,
-    unit::UnitId,
 };
 use tracing::{error, info, warn};
 
@@ -36,7 +36,7 @@ use crate::{
     commit_rounds::CommitRounds,
     draining::{Company, Draining},
     plans::Plans,
-    queue::{Ask, News},
+    queue::Ask,
     reading::Reading,
     request::Turn,
     roster::Roster,
@@ -847,85 +847,6 @@ impl proto::role::Role for Ventilator {
             ],
         };
         due.into_iter().chain([self.mesh.deadline()]).flatten().min()
-    }
-}
-
-/// What is said to and by the clients of a service.
-impl Ventilator {
-    fn admit_client(
-        &mut self,
-        turn: &mut Turn<'_>,
-        link: LinkId,
-        (client, cancels): (String, bool),
-        host: &str,
-    ) {
-        let (Some(clients), Some(peer)) = (&mut self.clients, self.mesh.peer(link)) else { return };
-        clients.join(link, peer, client, cancels);
-        let access = self.plans.access_for(host, clients.is_vacant());
-        self.mesh.welcome(link, Welcome::Access(Box::new(access)), turn.out);
-    }
-
-    /// Units that a client has no credit for end its session: it submits them again.
-    fn submitted(&mut self, turn: &mut Turn<'_>, link: LinkId, submit: Box<Submit>) {
-        let Some(clients) = &mut self.clients else { return };
-        match clients.submits(link, submit) {
-            Some(ask) => turn.request(Request::Queue(ask)),
-            None => {
-                warn!("a client does not keep to its credit; it has to begin anew");
-                self.mesh.overdrawn(turn, link);
-            }
-        }
-    }
-
-    fn client_left(&mut self, turn: &mut Turn<'_>, link: LinkId) {
-        if let Some(clients) = &mut self.clients {
-            clients.left(link).into_iter().for_each(|ask| turn.request(Request::Queue(ask)));
-        }
-        self.say_goodbye(turn, link);
-    }
-
-    fn queue_told(&mut self, turn: &mut Turn<'_>, mut news: News) {
-        let Some(clients) = &mut self.clients else { return };
-        for (link, frame) in clients.told(turn.now, &mut news) {
-            self.mesh.send(link, frame, turn.out);
-        }
-        if self.reading.end().is_none() {
-            self.reading.given(news.next);
-        }
-        if let Some(units) = news.units {
-            self.reading.answered();
-            self.reading.read(units.len() as u64);
-            // What is read too late is left for whoever goes on.
-            if self.reading.end().is_none() {
-                let committed = self.downstream.committed().set();
-                self.downstream.add(FIRST_STAGE, units.without(committed));
-            }
-        }
-        // What is dead behind the end of a run that was asked to end is not of this run: the sink takes
-        // nothing of it, and whoever goes on is told once more.
-        let end = self.reading.end().map_or(UnitId::MAX, |end| end.units);
-        let dead: Vec<_> = news.dead.into_iter().filter(|dead| dead.root < end).collect();
-        if !dead.is_empty() {
-            self.reading.read(dead.len() as u64);
-            self.downstream.push(Results { dead, ..Results::default() });
-        }
-    }
-
-    fn look_after_clients(&mut self, turn: &mut Turn<'_>) {
-        let Some(clients) = &mut self.clients else { return };
-        clients.overdue(turn.now).into_iter().for_each(|ask| turn.request(Request::Queue(ask)));
-        if clients.looks(turn.now) {
-            let mut stages = 0..self.plans.stage_count();
-            let is_vacant = stages.any(|stage| !self.roster.has_stage(stage));
-            if clients.found(turn.now, is_vacant) {
-                for link in clients.links() {
-                    self.mesh.send(link, Frame::Vacant(is_vacant), turn.out);
-                }
-            }
-        }
-        for (link, credit) in clients.grants() {
-            self.mesh.grant(link, credit, turn.out);
-        }
     }
 }
 

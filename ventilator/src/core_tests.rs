@@ -6,10 +6,12 @@ use proto::{
     limits::Limits,
     plan::{Function, Stage},
     role::Role,
+    unit::UnitId,
     units::Units,
 };
 
 use super::*;
+use crate::queue::News;
 
 const RUN: RunId = 7;
 const PASS: u64 = 5;

@@ -6,11 +6,13 @@
 //! client is told, and before it is given out; what is committed is forgotten there. Refuses clocks and
 //! sockets: the ventilator asks, and all that follows is told in [`News`].
 //!
+//! - `contents`: what is held, as it grows and as it is read again
 //! - [`order`]: whose turn it is
 //! - [`numbers`]: which client was given which tickets
-//! - [`record`], [`store`], `disk`: what is written down, and where
+//! - [`record`], [`store`], `disk`, `values`: what is written down, and where
 //! - `runner`: all of it on a thread
 
+mod contents;
 #[cfg(feature = "cli")]
 pub mod disk;
 pub mod memory;
@@ -20,12 +22,9 @@ pub mod record;
 #[cfg(feature = "cli")]
 pub mod runner;
 pub mod store;
+mod values;
 
-use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
-    ops::Range,
-    time::Duration,
-};
+use std::{collections::VecDeque, ops::Range, time::Duration};
 
 use proto::{
     frame::{Commit, Dead},
@@ -41,10 +40,12 @@ use proto::{
 };
 
 use self::{
-    numbers::{Numbers, Part},
-    order::{Order, Place, Run, Treatment},
+    contents::{Contents, Replay},
+    numbers::Part,
+    order::{Place, Run, Treatment},
     record::Head,
     store::{Safety, Store, StoreError},
+    values::{holds_one, length, pieces, skip},
 };
 
 /// Bytes of values that are given out at once.
@@ -175,15 +176,8 @@ struct Doomed {
 pub struct Queue<S> {
     store: S,
     limits: QueueLimits,
-    order: Order,
-    numbers: Numbers,
-    next: UnitId,
+    contents: Contents,
     committed: RangeSet,
-    // What of each segment is not committed.
-    live: BTreeMap<u64, RangeSet>,
-    // By key, and the key of each.
-    unique: HashMap<String, UnitId>,
-    keys: BTreeMap<UnitId, String>,
     // Before it has begun: the ids that the store knows; of others below `next` nothing is left.
     known: Option<RangeSet>,
     crowd: VecDeque<Submitted>,
@@ -202,20 +196,15 @@ impl<S: Store> Queue<S> {
     /// # Errors
     /// [`StoreError`] when it can't be read.
     pub fn open(mut store: S, limits: QueueLimits, now: u64) -> Result<Self, StoreError> {
-        let mut opened = Opened::default();
-        store.replay(&mut |head, place, values| opened.take(head, place, values))?;
-        let Opened { order, mut numbers, next, live, known, cancelled, unique, keys } = opened;
-        numbers.begin(now);
+        let mut replay = Replay::default();
+        store.replay(&mut |head, place, values| replay.take(head, place, values))?;
+        let Replay { mut contents, known, cancelled } = replay;
+        contents.numbers.begin(now);
         let mut queue = Self {
             store,
             limits,
-            order,
-            numbers,
-            next,
+            contents,
             committed: RangeSet::new(),
-            live,
-            unique,
-            keys,
             known: Some(known),
             crowd: VecDeque::new(),
             doomed: VecDeque::new(),
@@ -239,14 +228,15 @@ impl<S: Store> Queue<S> {
         }
         self.let_in(now, &mut news);
         self.keep()?;
-        self.order.ripen(now);
+        self.contents.order.ripen(now);
         self.expire(now)?;
         self.bury(&mut news)?;
         self.give_out(&mut news)?;
         self.clean(now)?;
-        news.next = self.next;
-        news.waiting = (self.order.units(), self.order.bytes());
-        let due = self.order.due().map(|due| Duration::from_millis(due.saturating_sub(now)));
+        news.next = self.contents.next;
+        news.waiting = (self.contents.order.units(), self.contents.order.bytes());
+        let due =
+            self.contents.order.due().map(|due| Duration::from_millis(due.saturating_sub(now)));
         news.due = if self.doomed.is_empty() { due } else { Some(Duration::ZERO) };
         Ok(news)
     }
@@ -254,7 +244,7 @@ impl<S: Store> Queue<S> {
     fn take(&mut self, now: u64, ask: Ask, news: &mut News) -> Result<(), StoreError> {
         match ask {
             Ask::Submit { link, client, submit } => {
-                self.numbers.heard(&client, submit.known, now);
+                self.contents.numbers.heard(&client, submit.known, now);
                 self.crowd.push_back(Submitted { link, client, submit });
             }
             Ask::Left(link) => self.crowd.retain(|submitted| submitted.link != link),
@@ -263,7 +253,7 @@ impl<S: Store> Queue<S> {
                     let own = self.own_alone(&client);
                     self.cancel(own)?;
                 }
-                self.numbers.forget(&client);
+                self.contents.numbers.forget(&client);
             }
             Ask::Cancel { link, tickets } => {
                 for state in self.states(&tickets) {
@@ -303,10 +293,10 @@ impl<S: Store> Queue<S> {
     /// So many units may be accepted: the sink lets be sent, and knows, no ids that are further ahead of
     /// what is committed and with workers.
     fn room(&self) -> u64 {
-        if self.order.bytes() >= self.limits.bytes_max {
+        if self.contents.order.bytes() >= self.limits.bytes_max {
             return 0;
         }
-        self.limits.units_max.saturating_sub(self.order.units() + self.dead.len())
+        self.limits.units_max.saturating_sub(self.contents.order.units() + self.dead.len())
     }
 
     fn accept(&mut self, now: u64, submitted: Submitted, news: &mut News) {
@@ -319,14 +309,11 @@ impl<S: Store> Queue<S> {
             (link, Declined { number: numbers.start, count, reason })
         };
         if let Some(ticketed) = self.known_by_key(now, &submit.terms, first) {
-            self.appended = true;
-            let Ticketed { number, ticket, .. } = ticketed;
-            self.store.append(&Head::Joined { client: client.clone(), number, ticket }, &[]);
-            self.numbers.give(&client, ticketed);
+            self.join(&client, ticketed);
             news.accepted.push((link, ticketed));
             return;
         }
-        for part in self.numbers.look_up(&client, span.roots()) {
+        for part in self.contents.numbers.look_up(&client, span.roots()) {
             match part {
                 Part::Given(ticketed) => news.accepted.push((link, ticketed)),
                 Part::Used(numbers) => news.declined.push(decline(numbers, Reason::Used)),
@@ -350,9 +337,9 @@ impl<S: Store> Queue<S> {
     /// The unit that was submitted with the same key before, under this number.
     fn known_by_key(&mut self, now: u64, terms: &Terms, number: u64) -> Option<Ticketed> {
         let scope = scope_of(terms.once.as_ref()?);
-        let known = self.numbers.look_up(&scope, 0..1);
+        let known = self.contents.numbers.look_up(&scope, 0..1);
         let [Part::Given(Ticketed { ticket, .. })] = known.as_slice() else { return None };
-        self.numbers.heard(&scope, 0, now);
+        self.contents.numbers.heard(&scope, 0, now);
         Some(Ticketed { number, count: 1, ticket: *ticket })
     }
 
@@ -366,38 +353,35 @@ impl<S: Store> Queue<S> {
         units: &Units,
     ) -> Ticketed {
         let count = units.len() as u64;
-        let joined = terms.unique.as_ref().and_then(|key| self.unique.get(key)).copied();
-        self.appended = true;
+        let joined = terms.unique.as_ref().and_then(|key| self.contents.unique.get(key)).copied();
         if let Some(ticket) = joined {
-            self.store.append(&Head::Joined { client: client.to_owned(), number, ticket }, &[]);
             let ticketed = Ticketed { number, count: 1, ticket };
-            self.numbers.give(client, ticketed);
+            self.join(client, ticketed);
             return ticketed;
         }
-        let first = self.next;
-        self.next += count;
-        let treatment = treatment(now, terms);
-        if let Some(key) = &treatment.unique {
-            self.unique.insert(key.clone(), first);
-            self.keys.insert(first, key.clone());
-        }
+        let (first, treatment) = (self.contents.next, treatment(now, terms));
         let of = vec![(client.to_owned(), number, count)];
         let values = units.values(0..units.len());
         let head = Head::Accepted { of, first, treatment: treatment.clone() };
         let place = self.store.append(&head, values);
-        self.live.entry(place.segment).or_default().insert(first..first + count);
-        let (bytes, turn) = (values.len() as u64, self.order.draw());
-        self.order.add(first, Run { count, place, bytes, treatment, turn });
+        self.appended = true;
+        self.contents.enter(first, count, (place, values.len() as u64), treatment);
         let ticketed = Ticketed { number, count, ticket: first };
-        self.numbers.give(client, ticketed);
+        self.contents.numbers.give(client, ticketed);
         if let Some(key) = &terms.once {
             let scope = scope_of(key);
-            let joined = Head::Joined { client: scope.clone(), number: 0, ticket: first };
-            self.store.append(&joined, &[]);
-            self.numbers.heard(&scope, 0, now);
-            self.numbers.give(&scope, Ticketed { number: 0, count: 1, ticket: first });
+            self.contents.numbers.heard(&scope, 0, now);
+            self.join(&scope, Ticketed { number: 0, count: 1, ticket: first });
         }
         ticketed
+    }
+
+    /// A client's number is a unit that has its ticket already.
+    fn join(&mut self, client: &str, ticketed: Ticketed) {
+        let Ticketed { number, ticket, .. } = ticketed;
+        self.store.append(&Head::Joined { client: client.to_owned(), number, ticket }, &[]);
+        self.appended = true;
+        self.contents.numbers.give(client, ticketed);
     }
 
     fn keep(&mut self) -> Result<(), StoreError> {
@@ -412,10 +396,10 @@ impl<S: Store> Queue<S> {
         let mut states = Vec::new();
         for (start, end) in tickets {
             for ticket in (*start..*end).take(RANGES_MAX) {
-                let is_queued = !self.order.within(ticket..ticket + 1).is_empty();
+                let is_queued = !self.contents.order.within(ticket..ticket + 1).is_empty();
                 let state = match () {
                     () if is_queued => CancelState::Cancelled,
-                    () if ticket < self.next && !self.committed.contains(ticket) => {
+                    () if ticket < self.contents.next && !self.committed.contains(ticket) => {
                         CancelState::Begun
                     }
                     () => CancelState::Over,
@@ -429,13 +413,11 @@ impl<S: Store> Queue<S> {
     /// What is queued of a client, but for units that others may have joined.
     fn own_alone(&self, client: &str) -> Vec<IdRange> {
         let mut own = Vec::new();
-        for tickets in self.numbers.tickets(client) {
-            for first in self.order.within(tickets.clone()) {
-                let run = self.order.run(first).filter(|run| run.treatment.unique.is_none());
-                let count = run.map_or(0, |run| run.count);
-                let (start, end) = (first.max(tickets.start), (first + count).min(tickets.end));
-                own.extend((start < end).then_some((start, end)));
-            }
+        for tickets in self.contents.numbers.tickets(client) {
+            let parts = self.contents.order.parts(tickets);
+            own.extend(
+                parts.filter(|(_, run)| run.treatment.unique.is_none()).map(|(part, _)| part),
+            );
         }
         own
     }
@@ -444,10 +426,7 @@ impl<S: Store> Queue<S> {
     fn cancel(&mut self, tickets: Vec<IdRange>) -> Result<(), StoreError> {
         let mut found = Vec::new();
         for (start, end) in tickets {
-            for first in self.order.within(start..end) {
-                let count = self.order.run(first).map_or(0, |run| run.count);
-                found.push((first.max(start), (first + count).min(end)));
-            }
+            found.extend(self.contents.order.parts(start..end).map(|(part, _)| part));
         }
         if found.is_empty() {
             return Ok(());
@@ -456,7 +435,7 @@ impl<S: Store> Queue<S> {
         self.appended = true;
         for (start, end) in found {
             // Until they are committed, nobody else knows that they are cancelled.
-            self.live.entry(segment).or_default().insert(start..end);
+            self.contents.live.entry(segment).or_default().insert(start..end);
             self.doom(start..end, CANCELLED)?;
         }
         Ok(())
@@ -474,8 +453,8 @@ impl<S: Store> Queue<S> {
 
     /// What has waited too long is told dead. A queue that is opened again finds it overdue as well.
     fn expire(&mut self, now: u64) -> Result<(), StoreError> {
-        while let Some(first) = self.order.overdue(now)
-            && let Some(run) = self.order.run(first)
+        while let Some(first) = self.contents.order.overdue(now)
+            && let Some(run) = self.contents.order.run(first)
         {
             self.doom(first..first + run.count, EXPIRED)?;
         }
@@ -530,8 +509,8 @@ impl<S: Store> Queue<S> {
     /// Takes what of these units is queued out of the order.
     fn cut(&mut self, range: Range<UnitId>) -> Result<Vec<(UnitId, Run)>, StoreError> {
         let mut taken = Vec::new();
-        for first in self.order.within(range.clone()) {
-            let Some(run) = self.order.take(first) else { continue };
+        for first in self.contents.order.within(range.clone()) {
+            let Some(run) = self.contents.order.take(first) else { continue };
             let end = first + run.count;
             let (from, to) = (first.max(range.start), end.min(range.end));
             if (from, to) == (first, end) {
@@ -552,7 +531,7 @@ impl<S: Store> Queue<S> {
                 match is_cut {
                     _ if part.count == 0 => {}
                     true => taken.push((start, part)),
-                    false => self.order.add(start, part),
+                    false => self.contents.order.add(start, part),
                 }
             }
         }
@@ -561,15 +540,15 @@ impl<S: Store> Queue<S> {
 
     /// Answers a [`Ask::Read`], if there is anything to give out.
     fn give_out(&mut self, news: &mut News) -> Result<(), StoreError> {
-        let may_be = self.known.is_none() && self.order.next().is_some();
+        let may_be = self.known.is_none() && self.contents.order.next().is_some();
         let Some(units_max) = self.asked.filter(|_| may_be) else {
             return Ok(());
         };
         let (mut spans, mut payload, mut ends) = (Vec::new(), Vec::new(), Vec::new());
         while (ends.len() as u64) < units_max
             && (payload.len() as u64) < READ_BYTES_MAX
-            && let Some(first) = self.order.next()
-            && let Some(run) = self.order.take(first)
+            && let Some(first) = self.contents.order.next()
+            && let Some(run) = self.contents.order.take(first)
         {
             let wanted = run.count.min(units_max - ends.len() as u64);
             // One value may be larger than all that is wanted at once.
@@ -597,7 +576,7 @@ impl<S: Store> Queue<S> {
                     bytes: run.bytes - at as u64,
                     ..run
                 };
-                self.order.add(first + count, rest);
+                self.contents.order.add(first + count, rest);
             }
         }
         self.asked = None;
@@ -610,8 +589,9 @@ impl<S: Store> Queue<S> {
     fn find_lost(&mut self) {
         let Some(mut known) = self.known.take() else { return };
         known.insert_all(&self.committed);
-        self.next = self.next.max(known.iter().last().map_or(0, |range| range.end));
-        for units in known.gaps(0..self.next) {
+        self.contents.next =
+            self.contents.next.max(known.iter().last().map_or(0, |range| range.end));
+        for units in known.gaps(0..self.contents.next) {
             self.dead.insert(units.clone());
             self.doomed.push_back(Doomed { units, place: None, reason: LOST });
         }
@@ -628,11 +608,12 @@ impl<S: Store> Queue<S> {
             drop(self.cut(start..end)?);
             self.committed.insert(start..end);
             self.dead.remove(start..end);
-            self.live.values_mut().for_each(|units| units.remove(start..end));
-            let keys: Vec<UnitId> = self.keys.range(start..end).map(|(unit, _)| *unit).collect();
+            self.contents.live.values_mut().for_each(|units| units.remove(start..end));
+            let keys: Vec<UnitId> =
+                self.contents.keys.range(start..end).map(|(unit, _)| *unit).collect();
             for unit in keys {
-                if let Some(key) = self.keys.remove(&unit) {
-                    self.unique.remove(&key);
+                if let Some(key) = self.contents.keys.remove(&unit) {
+                    self.contents.unique.remove(&key);
                 }
             }
         }
@@ -643,26 +624,29 @@ impl<S: Store> Queue<S> {
     fn clean(&mut self, now: u64) -> Result<(), StoreError> {
         if self.store.is_full() {
             let retain = u64::try_from(self.limits.retain.as_millis()).unwrap_or(u64::MAX);
-            self.numbers.forget_before(now.saturating_sub(retain));
+            self.contents.numbers.forget_before(now.saturating_sub(retain));
             self.store.rotate()?;
-            self.store.append(&Head::Numbers(self.numbers.clone()), &[]);
-            self.store.append(&Head::Next(self.next), &[]);
+            self.store.append(&Head::Numbers(self.contents.numbers.clone()), &[]);
+            self.store.append(&Head::Next(self.contents.next), &[]);
             self.store.keep(Safety::Power)?;
         }
-        let older = self.store.older();
-        for (segment, _) in &older {
-            if self.live.get(segment).is_none_or(RangeSet::is_empty) {
-                self.live.remove(segment);
-                self.store.remove(*segment);
+        let (mut oldest, mut kept) = (None, 0);
+        for (segment, bytes) in self.store.older() {
+            if self.contents.live.get(&segment).is_none_or(RangeSet::is_empty) {
+                self.contents.live.remove(&segment);
+                self.store.remove(segment);
+            } else {
+                oldest.get_or_insert(segment);
+                kept += bytes;
             }
         }
-        let kept: u64 = self.store.older().iter().map(|(_, bytes)| bytes).sum();
-        match self.store.older().first() {
+        match oldest {
             // What is to be told dead lies where it lay.
-            Some((segment, _))
-                if self.doomed.is_empty() && kept > SLACK_BYTES + 4 * self.order.bytes() =>
+            Some(segment)
+                if self.doomed.is_empty()
+                    && kept > SLACK_BYTES + 4 * self.contents.order.bytes() =>
             {
-                self.move_rest(*segment)
+                self.move_rest(segment)
             }
             _ => Ok(()),
         }
@@ -670,7 +654,7 @@ impl<S: Store> Queue<S> {
 
     /// Writes what is left of a segment once more, and removes it.
     fn move_rest(&mut self, segment: u64) -> Result<(), StoreError> {
-        let Some(live) = self.live.remove(&segment) else { return Ok(()) };
+        let Some(live) = self.contents.live.remove(&segment) else { return Ok(()) };
         let mut left = Vec::new();
         self.store.again(segment, &mut |head, values| match head {
             Head::Accepted { first, treatment, of } => {
@@ -685,10 +669,10 @@ impl<S: Store> Queue<S> {
         for ((first, count, values), treatment) in left {
             let head = Head::Moved { first, count, treatment };
             let place = self.store.append(&head, &values);
-            self.live.entry(place.segment).or_default().insert(first..first + count);
+            self.contents.live.entry(place.segment).or_default().insert(first..first + count);
             for (start, run) in self.cut(first..first + count)? {
                 let offset = skip(&values, start - first) as u64;
-                self.order.add(start, Run { place: place.behind(offset), ..run });
+                self.contents.order.add(start, Run { place: place.behind(offset), ..run });
             }
         }
         self.store.keep(Safety::Power)?;
@@ -707,71 +691,6 @@ const CANCELLED: &str = "cancelled before a worker had begun it";
 const EXPIRED: &str = "waited longer than its ttl";
 const LOST: &str = "lost with the machine: it was accepted in memory only";
 
-/// What the store held, while it is read.
-#[derive(Default)]
-struct Opened {
-    order: Order,
-    numbers: Numbers,
-    next: UnitId,
-    live: BTreeMap<u64, RangeSet>,
-    known: RangeSet,
-    cancelled: Vec<IdRange>,
-    unique: HashMap<String, UnitId>,
-    keys: BTreeMap<UnitId, String>,
-}
-
-impl Opened {
-    fn take(&mut self, head: Head, place: Place, values: &[u8]) {
-        match head {
-            Head::Numbers(numbers) => self.numbers = numbers,
-            Head::Next(next) => self.next = self.next.max(next),
-            Head::Accepted { of, first, treatment } => {
-                let mut ticket = first;
-                for (client, number, count) in of {
-                    self.numbers.give(&client, Ticketed { number, count, ticket });
-                    ticket += count;
-                }
-                self.queue(first, ticket - first, place, values, treatment);
-            }
-            Head::Moved { first, count, treatment } => {
-                self.queue(first, count, place, values, treatment);
-            }
-            Head::Joined { client, number, ticket } => {
-                self.numbers.give(&client, Ticketed { number, count: 1, ticket });
-            }
-            Head::Cancelled(ranges) => {
-                for (start, end) in &ranges {
-                    self.live.entry(place.segment).or_default().insert(*start..*end);
-                }
-                self.cancelled.extend(ranges);
-            }
-        }
-    }
-
-    fn queue(
-        &mut self,
-        first: UnitId,
-        count: u64,
-        place: Place,
-        values: &[u8],
-        treatment: Treatment,
-    ) {
-        self.next = self.next.max(first + count);
-        self.known.insert(first..first + count);
-        self.live.entry(place.segment).or_default().insert(first..first + count);
-        if let Some(key) = &treatment.unique {
-            self.unique.insert(key.clone(), first);
-            self.keys.insert(first, key.clone());
-        }
-        // A kill while a segment was moved leaves its units twice; either will do.
-        for twice in self.order.within(first..first + count) {
-            self.order.take(twice);
-        }
-        let (bytes, turn) = (values.len() as u64, self.order.draw());
-        self.order.add(first, Run { count, place, bytes, treatment, turn });
-    }
-}
-
 fn treatment(now: u64, terms: &Terms) -> Treatment {
     Treatment {
         priority: terms.priority,
@@ -784,40 +703,6 @@ fn treatment(now: u64, terms: &Terms) -> Treatment {
 fn dead(root: UnitId, input: Vec<u8>, error: &str) -> Dead {
     let (error, worker) = (error.to_owned(), String::new());
     Dead { root, path: Vec::new(), stage: 0, input, error, attempts: 0, worker }
-}
-
-/// Bytes of the first value; they were checked when they came.
-fn length(values: &[u8]) -> usize {
-    value_len(values).unwrap_or(values.len()).max(1).min(values.len())
-}
-
-fn holds_one(values: &[u8]) -> bool {
-    value_len(values).is_ok_and(|length| length <= values.len())
-}
-
-/// Bytes of the first so many values.
-fn skip(values: &[u8], count: u64) -> usize {
-    (0..count).fold(0, |at, _| at + values.get(at..).map_or(0, length))
-}
-
-/// First unit, how many, and their values.
-type Piece = (UnitId, u64, Vec<u8>);
-
-/// What of these units is among the `live` ones.
-fn pieces(first: UnitId, count: u64, values: &[u8], live: &RangeSet, mut each: impl FnMut(Piece)) {
-    let mut gone = RangeSet::new();
-    gone.insert(first..first + count);
-    live.iter().for_each(|range| gone.remove(range));
-    for range in gone.gaps(first..first + count) {
-        let low = skip(values, range.start - first);
-        let rest = values.get(low..).unwrap_or_default();
-        let bytes = skip(rest, range.end - range.start);
-        each((
-            range.start,
-            range.end - range.start,
-            rest.get(..bytes).unwrap_or_default().to_vec(),
-        ));
-    }
 }
 
 #[cfg(test)]

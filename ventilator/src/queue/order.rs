@@ -10,7 +10,7 @@ use std::{
     ops::Range,
 };
 
-use proto::unit::UnitId;
+use proto::{service::IdRange, unit::UnitId};
 use serde::{Deserialize, Serialize};
 
 /// Where in the store something begins.
@@ -131,6 +131,15 @@ impl Order {
         let before = before.filter(reaches).map(|(first, _)| *first);
         let inside = self.runs.range(range.start..range.end.max(range.start));
         before.into_iter().chain(inside.map(|(first, _)| *first)).collect()
+    }
+
+    /// What of these units waits: which part of which run.
+    pub fn parts(&self, units: Range<UnitId>) -> impl Iterator<Item = (IdRange, &Run)> {
+        let runs = self.within(units.clone()).into_iter();
+        runs.filter_map(move |first| {
+            let run = self.runs.get(&first)?;
+            Some(((first.max(units.start), (first + run.count).min(units.end)), run))
+        })
     }
 
     /// Those whose time has come may be given out.

@@ -209,7 +209,7 @@ fn one_key_is_one_unit_also_when_that_is_committed_as_long_as_clients_are_rememb
     let news = story.ask([submit("b", 0..1, terms()), submit("a", 9..10, terms())]);
     assert_eq!(tickets(&news), [(0, 1, 0), (9, 1, 0)]);
     story.now += 61_000;
-    story.queue.numbers.forget_before(story.now - 60_000);
+    story.queue.contents.numbers.forget_before(story.now - 60_000);
     assert_eq!(tickets(&story.ask([submit("b", 1..2, terms())])), [(1, 1, 2)]);
 }
 

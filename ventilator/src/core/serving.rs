@@ -1,0 +1,96 @@
+//! What is said to and by the clients of a service.
+//!
+//! Owns the way of units from clients to the queue and from there to workers, and what clients are told;
+//! refuses to know whose turn it is, which is the queue's.
+
+use proto::{
+    frame::{Frame, Results, Welcome},
+    role::LinkId,
+    service::Submit,
+    unit::UnitId,
+};
+use tracing::warn;
+
+use super::{FIRST_STAGE, Ventilator};
+use crate::{
+    queue::News,
+    request::{Request, Turn},
+};
+
+impl Ventilator {
+    pub(super) fn admit_client(
+        &mut self,
+        turn: &mut Turn<'_>,
+        link: LinkId,
+        (client, cancels): (String, bool),
+        host: &str,
+    ) {
+        let (Some(clients), Some(peer)) = (&mut self.clients, self.mesh.peer(link)) else { return };
+        clients.join(link, peer, client, cancels);
+        let access = self.plans.access_for(host, clients.is_vacant());
+        self.mesh.welcome(link, Welcome::Access(Box::new(access)), turn.out);
+    }
+
+    /// Units that a client has no credit for end its session: it submits them again.
+    pub(super) fn submitted(&mut self, turn: &mut Turn<'_>, link: LinkId, submit: Box<Submit>) {
+        let Some(clients) = &mut self.clients else { return };
+        match clients.submits(link, submit) {
+            Some(ask) => turn.request(Request::Queue(ask)),
+            None => {
+                warn!("a client does not keep to its credit; it has to begin anew");
+                self.mesh.overdrawn(turn, link);
+            }
+        }
+    }
+
+    pub(super) fn client_left(&mut self, turn: &mut Turn<'_>, link: LinkId) {
+        if let Some(clients) = &mut self.clients {
+            clients.left(link).into_iter().for_each(|ask| turn.request(Request::Queue(ask)));
+        }
+        self.say_goodbye(turn, link);
+    }
+
+    pub(super) fn queue_told(&mut self, turn: &mut Turn<'_>, mut news: News) {
+        let Some(clients) = &mut self.clients else { return };
+        for (link, frame) in clients.told(turn.now, &mut news) {
+            self.mesh.send(link, frame, turn.out);
+        }
+        if self.reading.end().is_none() {
+            self.reading.given(news.next);
+        }
+        if let Some(units) = news.units {
+            self.reading.answered();
+            self.reading.read(units.len() as u64);
+            // What is read too late is left for whoever goes on.
+            if self.reading.end().is_none() {
+                let committed = self.downstream.committed().set();
+                self.downstream.add(FIRST_STAGE, units.without(committed));
+            }
+        }
+        // What is dead behind the end of a run that was asked to end is not of this run: the sink takes
+        // nothing of it, and whoever goes on is told once more.
+        let end = self.reading.end().map_or(UnitId::MAX, |end| end.units);
+        let dead: Vec<_> = news.dead.into_iter().filter(|dead| dead.root < end).collect();
+        if !dead.is_empty() {
+            self.reading.read(dead.len() as u64);
+            self.downstream.push(Results { dead, ..Results::default() });
+        }
+    }
+
+    pub(super) fn look_after_clients(&mut self, turn: &mut Turn<'_>) {
+        let Some(clients) = &mut self.clients else { return };
+        clients.overdue(turn.now).into_iter().for_each(|ask| turn.request(Request::Queue(ask)));
+        if clients.looks(turn.now) {
+            let mut stages = 0..self.plans.stage_count();
+            let is_vacant = stages.any(|stage| !self.roster.has_stage(stage));
+            if clients.found(turn.now, is_vacant) {
+                for link in clients.links() {
+                    self.mesh.send(link, Frame::Vacant(is_vacant), turn.out);
+                }
+            }
+        }
+        for (link, credit) in clients.grants() {
+            self.mesh.grant(link, credit, turn.out);
+        }
+    }
+}
