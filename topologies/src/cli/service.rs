@@ -90,9 +90,9 @@ struct ValuesArgs {
     jsonl: bool,
 }
 
-/// Submits units to a service, waits, and prints what comes of them, in their order
+/// Units for a service.
 #[derive(Debug, Args)]
-pub(super) struct CallArgs {
+struct UnitsArgs {
     /// Its name, or the endpoint of its ventilator
     #[arg(value_name = "SERVICE")]
     name: String,
@@ -102,6 +102,13 @@ pub(super) struct CallArgs {
     terms: TermsArgs,
     #[command(flatten)]
     service: ServiceArgs,
+}
+
+/// Submits units to a service, waits, and prints what comes of them, in their order
+#[derive(Debug, Args)]
+pub(super) struct CallArgs {
+    #[command(flatten)]
+    units: UnitsArgs,
     /// Wait no longer than this for each outcome
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     timeout: Option<Duration>,
@@ -110,15 +117,8 @@ pub(super) struct CallArgs {
 /// Submits units to a service and prints their tickets, once they are accepted
 #[derive(Debug, Args)]
 pub(super) struct SubmitArgs {
-    /// Its name, or the endpoint of its ventilator
-    #[arg(value_name = "SERVICE")]
-    name: String,
     #[command(flatten)]
-    values: ValuesArgs,
-    #[command(flatten)]
-    terms: TermsArgs,
-    #[command(flatten)]
-    service: ServiceArgs,
+    units: UnitsArgs,
 }
 
 /// Prints what became of units that were submitted; each outcome is had once
@@ -221,19 +221,37 @@ impl ValuesArgs {
     }
 }
 
+/// Units that are submitted to a service one by one.
+struct Submitting<'a> {
+    values: Each<'a, Vec<u8>>,
+    service: Service,
+    terms: Terms,
+    wait: Wait,
+}
+
+impl UnitsArgs {
+    /// The service is connected to once the values are known to be given.
+    fn begin(&self) -> Result<Submitting<'_>, Refusal> {
+        Ok(Submitting {
+            values: self.values.each()?,
+            service: self.service.connect(&self.name, self.terms.client.as_deref())?,
+            terms: self.terms.terms(),
+            wait: self.terms.wait(),
+        })
+    }
+}
+
 impl CallArgs {
     pub(super) fn run(self) -> ExitCode {
         ended(self.call())
     }
 
     fn call(&self) -> Result<i32, Refusal> {
-        let values = self.values.each()?;
-        let service = self.service.connect(&self.name, self.terms.client.as_deref())?;
-        let (terms, wait) = (self.terms.terms(), self.terms.wait());
+        let Submitting { values, service, terms, wait } = self.units.begin()?;
         let mut printer = Printer::default();
         let mut open = VecDeque::new();
         for value in values {
-            open.extend(submit(&service, value?, &terms, wait)?);
+            open.extend(service.submit_encoded(vec![value?], &terms, wait).map_err(refused)?);
             while open.len() >= AHEAD_MAX
                 && let Some(ticket) = open.pop_front()
             {
@@ -249,17 +267,8 @@ impl CallArgs {
         for ticket in open {
             printer.print(&ticket, self.timeout)?;
         }
-        printer.finish()
+        Ok(printer.code)
     }
-}
-
-fn submit(
-    service: &Service,
-    value: Vec<u8>,
-    terms: &Terms,
-    wait: Wait,
-) -> Result<Vec<Ticket>, Refusal> {
-    service.submit_encoded(vec![value], terms, wait).map_err(refused)
 }
 
 fn refused(error: SubmitError) -> Refusal {
@@ -281,9 +290,7 @@ impl SubmitArgs {
     }
 
     fn submit(&self) -> Result<i32, Refusal> {
-        let values = self.values.each()?;
-        let service = self.service.connect(&self.name, self.terms.client.as_deref())?;
-        let (terms, wait) = (self.terms.terms(), self.terms.wait());
+        let Submitting { values, service, terms, wait } = self.units.begin()?;
         let mut open = VecDeque::new();
         let mut out = io::stdout().lock();
         let mut tell = |ticket: &Ticket| match ticket.text(None) {
@@ -347,7 +354,7 @@ impl ResultArgs {
         for ticket in open {
             printer.print(&ticket, timeout)?;
         }
-        printer.finish()
+        Ok(printer.code)
     }
 
     fn each_ticket(&self) -> Each<'_, String> {
@@ -444,10 +451,6 @@ impl Printer {
             exit::COMPLETE => Ok(()),
             code => Err((code, String::new())),
         }
-    }
-
-    fn finish(self) -> Result<i32, Refusal> {
-        Ok(self.code)
     }
 }
 

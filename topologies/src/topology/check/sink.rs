@@ -172,35 +172,34 @@ fn named<T: sink::config::Named>(
 
 /// Refuses what needs a list of units with an end.
 fn refuse_of_service(reader: &mut Reader<'_>, config: &SinkConfig) {
-    if let Some(entry) = reader.entry("order")
-        && config.order == Order::Input
-    {
-        let fault = Fault::NotForService {
-            what: "order = \"input\"",
-            why: "in which a unit may be delayed for hours",
-            remedy: "leave `order` out: outcomes are written as they come",
-        };
-        reader.refuse(&entry.item.place, fault);
-    }
-    if let Some(entry) = reader.entry("fields")
-        && config.fields.contains(&Field::Input)
-    {
-        let fault = Fault::NotForService {
-            what: "the field `input`",
-            why: "whose clients get the value alone",
-            remedy: "leave it out: whoever has submitted a unit knows its input",
-        };
-        reader.refuse(&entry.item.place, fault);
-    }
-    if let Some(entry) = reader.entry("output")
-        && config.output == Some(OutputSpec::Stdout)
-    {
-        let fault = Fault::NotForService {
-            what: "standard output",
-            why: "which has to be able to go on where it was",
-            remedy: "name a file, or leave `output` out: clients fetch the outcomes",
-        };
-        reader.refuse(&entry.item.place, fault);
+    let refused = [
+        (
+            "order",
+            config.order == Order::Input,
+            "order = \"input\"",
+            "in which a unit may be delayed for hours",
+            "leave `order` out: outcomes are written as they come",
+        ),
+        (
+            "fields",
+            config.fields.contains(&Field::Input),
+            "the field `input`",
+            "whose clients get the value alone",
+            "leave it out: whoever has submitted a unit knows its input",
+        ),
+        (
+            "output",
+            config.output == Some(OutputSpec::Stdout),
+            "standard output",
+            "which has to be able to go on where it was",
+            "name a file, or leave `output` out: clients fetch the outcomes",
+        ),
+    ];
+    for (key, is_so, what, why, remedy) in refused {
+        if let Some(entry) = reader.entry(key).filter(|_| is_so) {
+            let fault = Fault::NotForService { what, why, remedy };
+            reader.refuse(&entry.item.place, fault);
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! Owns codes and bodies; refuses to know how an outcome came about.
 
 use axum::{
-    http::{HeaderName, StatusCode, header},
+    http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use client::{Outcome, Undone};
@@ -122,9 +122,7 @@ impl IntoResponse for Answer {
             code => (code, json, self.body).into_response(),
         };
         if let Some((name, value)) = self.header {
-            response
-                .headers_mut()
-                .insert(name, value.parse().unwrap_or(header::HeaderValue::from_static("")));
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
         }
         response
     }
