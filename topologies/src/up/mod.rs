@@ -207,6 +207,13 @@ pub fn run(topology: &Topology, options: &Options) -> Result<RunEnd, UpError> {
         workplace,
     };
     let code = run.until_over(first, &happened);
+    // A sink that was killed at the very end may have left it in the run directory only.
+    let kept = || options.flags.run_dir.as_deref().and_then(run_dir::summary);
+    let summary = run.workplace.summary().or_else(kept);
+    let read: Option<Summary> =
+        summary.as_deref().and_then(|json| serde_json::from_slice(json).ok());
+    // The sink's last report may have been on its way still when it ended.
+    read.iter().for_each(|summary| run.progress.conclude(summary));
     let details = run.details();
     run.view.end(details, run.presence.page());
     kin::end_all();
@@ -217,11 +224,8 @@ pub fn run(topology: &Topology, options: &Options) -> Result<RunEnd, UpError> {
     run.tell_missed();
     run.display.finish();
     run.watcher.drain();
-    // A sink that was killed at the very end may have left it in the run directory only.
-    let kept = || options.flags.run_dir.as_deref().and_then(run_dir::summary);
-    let summary = run.workplace.summary().or_else(kept);
     if options.voice == Voice::Normal && options.end == End::Told {
-        tell(code, summary.as_deref());
+        read.iter().for_each(|summary| tell(code, summary));
     }
     Ok(RunEnd { code, summary, presence: run.presence })
 }
@@ -521,15 +525,13 @@ fn in_tenths(duration: Duration) -> String {
 }
 
 /// The end of the run as a person reads it.
-fn tell(code: i32, summary: Option<&[u8]>) {
-    let summary: Option<Summary> = summary.and_then(|json| serde_json::from_slice(json).ok());
-    let Some(summary) = summary else { return };
+fn tell(code: i32, summary: &Summary) {
     let note = match code {
         exit::DRAINED => "stopped before the end of the source\n",
         _ => "",
     };
     if telling::is_json() {
-        let facts = serde_json::to_value(&summary).unwrap_or_default();
+        let facts = serde_json::to_value(summary).unwrap_or_default();
         let facts = [("summary".to_owned(), facts)].into_iter().collect();
         let text = if note.is_empty() { "the run has ended" } else { note.trim_end() };
         let _ = writeln!(io::stderr(), "{}", telling::object(Level::Info, PROCESS, text, facts));

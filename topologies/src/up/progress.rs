@@ -5,7 +5,10 @@
 use std::time::Duration;
 
 use proto::frame::Report;
-use sink::figures::{counted, thousands};
+use sink::{
+    Summary,
+    figures::{counted, thousands},
+};
 use ventilator::source::SourceSpec;
 
 use super::observer::Reporter;
@@ -49,6 +52,14 @@ impl Progress {
                 self.awaited = report.awaited.map(|on| (on.unit, about(on.ms / 1_000)));
             }
         }
+    }
+
+    /// The run is over, and has come to this, whatever was reported last.
+    pub fn conclude(&mut self, summary: &Summary) {
+        let Summary { results, filtered, dead, .. } = *summary;
+        self.committed = results + filtered + dead;
+        self.dead = dead;
+        (self.awaited, self.running) = (None, None);
     }
 
     /// The workers, and the dead units if there are any.
@@ -207,6 +218,19 @@ mod tests {
         assert_eq!(progress.line(5.0), told);
         progress.note(Reporter::Ventilator, &Report { workers: 2, ..Report::default() });
         assert_eq!(progress.line(600.4), "1,200 units, 600/s, 2 workers");
+    }
+
+    #[test]
+    fn at_the_end_the_summary_counts_and_not_the_report_before_it() {
+        let mut progress = Progress { workers: 2, ..Progress::default() };
+        let awaited = Some(proto::frame::Awaited { unit: 8, ms: 9_000 });
+        let last = Report { total: Some(9), committed: 8, awaited, ..Report::default() };
+        progress.note(Reporter::Sink, &last);
+        let summary = Summary { results: 6, filtered: 1, dead: 2, ..Summary::default() };
+        progress.conclude(&summary);
+        let expected =
+            Progress { committed: 9, total: Some(9), dead: 2, workers: 2, ..Progress::default() };
+        assert_eq!(progress, expected);
     }
 
     #[test]
