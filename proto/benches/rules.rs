@@ -57,7 +57,8 @@ fn dispatch(criterion: &mut Criterion) {
                 dispatch.add(units(next, count));
                 next += u64::from(count);
                 loop {
-                    dispatch.dispatch(&mut Turn::new(now, &mut orders), &committed);
+                    let urgent = committed.watermark();
+                    dispatch.dispatch(&mut Turn::new(now, &mut orders), &committed, urgent);
                     if orders.is_empty() {
                         break;
                     }

@@ -148,6 +148,7 @@ mod tests {
                 above: vec![(5, 9)],
                 horizon: 99,
                 complete: false,
+                urgent: Some(4),
             }),
             Frame::Beat,
             Frame::Retract(4),

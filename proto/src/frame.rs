@@ -351,6 +351,9 @@ pub struct Commit {
     pub horizon: UnitId,
     /// Everything is committed and the outputs are closed.
     pub complete: bool,
+    /// The unit that gets on where there is no room, as a service's ventilator tells workers; otherwise
+    /// it is the oldest that is not committed. It stays so until it is committed.
+    pub urgent: Option<UnitId>,
 }
 
 /// How many ranges a [`Commit`] lists at most.

@@ -72,6 +72,12 @@ impl RangeSet {
         self.ranges.range(..=id).next_back().is_some_and(|(_, end)| id < *end)
     }
 
+    /// The first id from `id` on that is not in the set.
+    pub fn next_missing(&self, id: UnitId) -> UnitId {
+        let before = self.ranges.range(..=id).next_back();
+        before.map(|(_, end)| *end).filter(|end| id < *end).unwrap_or(id)
+    }
+
     /// Whether every id of `range` is in the set.
     pub fn contains_range(&self, range: Range<UnitId>) -> bool {
         range.is_empty()
@@ -212,6 +218,8 @@ mod tests {
         assert_eq!(set.watermark(), (0..).find(|id| !plain.contains(id)).unwrap());
         for start in 0..40 {
             assert_eq!(set.contains(start), plain.contains(&start));
+            let missing = (start..).find(|id| !plain.contains(id)).unwrap();
+            assert_eq!(set.next_missing(start), missing);
             for end in start..40 {
                 let missing: Vec<_> = (start..end).filter(|id| !plain.contains(id)).collect();
                 let range = start..end;

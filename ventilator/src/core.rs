@@ -12,8 +12,8 @@ use std::time::Duration;
 use proto::{
     diary,
     frame::{
-        Code, Done, End, Frame, Hello, HelloRole, OLDEST_MAX, OpenUnit, Pause, PeerId, Refusal,
-        Report, Running, TALLIES_MAX, Tally, Welcome,
+        Code, Commit, Done, End, Frame, Hello, HelloRole, OLDEST_MAX, OpenUnit, Pause, PeerId,
+        Refusal, Report, Running, TALLIES_MAX, Tally, Welcome,
     },
     ranges::RangeSet,
     role::{Effect, Event, LinkId},
@@ -40,6 +40,7 @@ use crate::{
     reading::Reading,
     request::Turn,
     roster::Roster,
+    seniority::Seniority,
     vacancies::Vacancies,
 };
 pub use crate::{
@@ -109,6 +110,7 @@ pub struct Ventilator {
     observers: Observers,
     // Of a service, whose units come from them.
     clients: Option<Clients>,
+    seniority: Seniority,
     // Who knows it may have this ventilator pause.
     pass: Option<u64>,
     // How long the sink has been waited for, and which start of it was heard last.
@@ -145,6 +147,7 @@ impl Ventilator {
             rounds: CommitRounds::default(),
             observers: Observers::default(),
             clients: None,
+            seniority: Seniority::default(),
             pass: None,
             patience: Patience::default(),
             epoch: 0,
@@ -356,8 +359,9 @@ impl Ventilator {
         if stage == FIRST_STAGE {
             self.codes.tell(link, &mut self.mesh, turn.out);
         }
+        let urgent = self.urgent();
         for part in self.downstream.committed().whole() {
-            self.mesh.send(link, Frame::Commit(part), turn.out);
+            self.mesh.send(link, Frame::Commit(Commit { urgent, ..part }), turn.out);
         }
         if let Some(end) = self.reading.end() {
             self.mesh.send(link, Frame::End(end), turn.out);
@@ -424,7 +428,7 @@ impl Ventilator {
         }
     }
 
-    fn heard_commit(&mut self, turn: &mut Turn<'_>, commit: &proto::frame::Commit) {
+    fn heard_commit(&mut self, turn: &mut Turn<'_>, commit: &Commit) {
         self.forget(turn, commit);
         if self.downstream.committed().complete() {
             self.stop(turn);
@@ -432,7 +436,7 @@ impl Ventilator {
     }
 
     /// What is committed needs not be kept, here or by workers.
-    fn forget(&mut self, turn: &mut Turn<'_>, commit: &proto::frame::Commit) {
+    fn forget(&mut self, turn: &mut Turn<'_>, commit: &Commit) {
         if self.clients.is_some() {
             turn.request(Request::Queue(Ask::Committed(commit.clone())));
         }
@@ -738,6 +742,7 @@ impl Ventilator {
                 None => Request::Read(units),
             });
         }
+        self.look_for_urgent();
         self.downstream.send(turn, &mut self.mesh);
         if self.commit_due().is_some_and(|due| due <= turn.now) {
             self.tell_commit(turn);
@@ -753,12 +758,13 @@ impl Ventilator {
     }
 
     fn tell_commit(&mut self, turn: &mut Turn<'_>) {
+        let urgent = self.urgent();
         let Self { downstream, rounds, roster, mesh, .. } = self;
         let workers = |first| roster.links_from(first);
         let (links, parts) = rounds.turn(turn.now, downstream.committed(), workers);
         for (link, part) in links.iter().flat_map(|link| parts.iter().map(move |part| (link, part)))
         {
-            mesh.send(*link, Frame::Commit(part.clone()), turn.out);
+            mesh.send(*link, Frame::Commit(Commit { urgent, ..part.clone() }), turn.out);
         }
     }
 

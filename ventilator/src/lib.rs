@@ -48,6 +48,7 @@ mod request;
 mod roster;
 #[cfg(feature = "cli")]
 pub mod run;
+mod seniority;
 #[cfg(feature = "cli")]
 #[cfg_attr(
     not(test),

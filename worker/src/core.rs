@@ -632,13 +632,13 @@ impl Membership {
     }
 
     /// Whether what is kept leaves room for more, and what everything may wait for if not: that is
-    /// the oldest unit, once the sink has heard of all that is done.
+    /// the urgent unit, once the sink has heard of all that is done.
     fn room(&self) -> Room {
         if (self.kept_bytes() as u64) < self.plan.limits.window_bytes_max {
             return Room::Free;
         }
-        let oldest = self.downstream.committed().set().watermark();
-        Room::Full { awaited: self.downstream.is_told().then_some(oldest) }
+        let urgent = self.downstream.committed().urgent();
+        Room::Full { urgent: self.downstream.is_told().then_some(urgent) }
     }
 
     /// What was made goes to the next stage; to the sink if there is none, or if nothing was made.

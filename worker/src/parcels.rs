@@ -43,7 +43,7 @@ pub(crate) enum Room {
     Full {
         /// The unit that everything may wait for; none while that is the sink, which has still to
         /// hear of outcomes.
-        awaited: Option<UnitId>,
+        urgent: Option<UnitId>,
     },
 }
 
@@ -416,7 +416,7 @@ impl Parcels {
     }
 
     /// Starts the next parcels, as many as the executor should have. Without room that is one with
-    /// the oldest unit that is not committed: everything that is kept may wait for it.
+    /// the urgent unit: everything that is kept may wait for it.
     pub fn execute(&mut self, turn: &mut Turn<'_>, mesh: &mut Mesh, room: Room) {
         match room {
             Room::Free => self.has_room(),
@@ -428,7 +428,7 @@ impl Parcels {
         while self.loaded && self.wants_more() {
             let next = match room {
                 Room::Free => self.queue.pop_front(),
-                Room::Full { awaited } => awaited.and_then(|oldest| self.take_oldest(oldest)),
+                Room::Full { urgent } => urgent.and_then(|unit| self.take_urgent(unit)),
             };
             match next {
                 Some(parcel) => self.begin(turn, parcel, room),
@@ -473,13 +473,11 @@ impl Parcels {
         }
     }
 
-    /// The parcel that everything may wait for. What its sender took for part of the oldest unit
-    /// counts too, if that is committed by now: it is in the way.
-    fn take_oldest(&mut self, oldest: UnitId) -> Option<Parcel> {
-        let must = |Parcel { work, pressed, .. }: &Parcel| {
-            let late = *pressed && work.units.spans().iter().all(|span| span.first < oldest);
-            late || work.units.find_root(oldest, 0).is_some()
-        };
+    /// The parcel that everything may wait for. What its sender took for part of the urgent unit counts
+    /// too: it may know more, and if that is committed by now, it is in the way.
+    fn take_urgent(&mut self, urgent: UnitId) -> Option<Parcel> {
+        let must =
+            |parcel: &Parcel| parcel.pressed || parcel.work.units.find_root(urgent, 0).is_some();
         let place = self.queue.iter().position(must)?;
         self.queue.remove(place)
     }

@@ -22,6 +22,7 @@ pub struct Committed {
     news: Vec<Range<UnitId>>,
     horizon: UnitId,
     complete: bool,
+    urgent: Option<UnitId>,
 }
 
 impl Committed {
@@ -37,6 +38,7 @@ impl Committed {
         let news = commit.horizon > self.horizon || (commit.complete && !self.complete);
         self.horizon = self.horizon.max(commit.horizon);
         self.complete |= commit.complete;
+        self.urgent = commit.urgent.or(self.urgent);
         news || !self.news.is_empty()
     }
 
@@ -66,6 +68,16 @@ impl Committed {
         self.complete
     }
 
+    /// The unit that gets on where there is no room.
+    pub fn urgent(&self) -> UnitId {
+        self.urgent.unwrap_or(self.set.watermark())
+    }
+
+    /// It is this one from now on, and not the oldest.
+    pub fn urge(&mut self, unit: UnitId) {
+        self.urgent = Some(unit);
+    }
+
     /// All that is known here, for one who knows nothing; at least one part.
     pub fn whole(&self) -> Vec<Commit> {
         whole(&self.set, self.horizon, self.complete)
@@ -91,7 +103,7 @@ fn parts(
         .collect();
     match parts.last_mut() {
         Some(last) => (last.horizon, last.complete) = (horizon, complete),
-        None => parts.push(Commit { watermark, above: Vec::new(), horizon, complete }),
+        None => parts.push(Commit { watermark, horizon, complete, ..Commit::default() }),
     }
     parts
 }
@@ -132,6 +144,16 @@ mod tests {
         assert!(known.apply(&newer));
         assert!(!known.apply(&Commit { watermark: 3, horizon: 50, ..Commit::default() }));
         assert_eq!(known.whole(), [newer]);
+    }
+
+    #[test]
+    fn what_is_urgent_is_the_oldest_unless_it_is_told_and_stays_so() {
+        let mut known = Committed::default();
+        known.apply(&part(3, &[]));
+        assert_eq!(known.urgent(), 3);
+        known.apply(&Commit { urgent: Some(8), ..part(4, &[]) });
+        known.apply(&part(6, &[]));
+        assert_eq!(known.urgent(), 8);
     }
 
     #[test]

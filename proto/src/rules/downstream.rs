@@ -102,6 +102,11 @@ impl<W> Downstream<W> {
         &self.committed
     }
 
+    /// This unit gets on where there is no room, and not the oldest.
+    pub fn urge(&mut self, unit: UnitId) {
+        self.committed.urge(unit);
+    }
+
     /// The units for each stage that comes next, and who has them.
     pub fn stages(&self) -> impl Iterator<Item = &Dispatch> {
         self.stages.values()
@@ -316,8 +321,9 @@ impl<W> Downstream<W> {
     {
         let mut orders = Vec::new();
         let is_open = self.is_open();
+        let (set, urgent) = (self.committed.set(), self.committed.urgent());
         for stage in self.stages.values_mut().filter(|_| is_open) {
-            stage.dispatch(&mut Turn::new(turn.now, &mut orders), self.committed.set());
+            stage.dispatch(&mut Turn::new(turn.now, &mut orders), set, urgent);
         }
         self.carry_out(turn, mesh, orders);
         while let Some(results) = self.outbox.take() {

@@ -134,7 +134,11 @@ impl Scene {
             11 => self.dispatch.quiet(link, self.now, &self.committed),
             12 => self.dispatch.back(link, &self.committed, &mut orders),
             13 => self.dispatch.opens(link, script.number32()),
-            _ => self.dispatch.dispatch(&mut Turn::new(self.now, &mut orders), &self.committed),
+            _ => {
+                let urgent = script.number() % self.next.max(1);
+                let turn = &mut Turn::new(self.now, &mut orders);
+                self.dispatch.dispatch(turn, &self.committed, urgent);
+            }
         }
         self.carry_out(orders);
     }
@@ -195,7 +199,8 @@ impl Scene {
         while !self.dispatch.is_empty() {
             let mut orders = Vec::new();
             self.now = self.now + Duration::from_secs(31);
-            self.dispatch.dispatch(&mut Turn::new(self.now, &mut orders), &self.committed);
+            let urgent = self.committed.watermark();
+            self.dispatch.dispatch(&mut Turn::new(self.now, &mut orders), &self.committed, urgent);
             let parcels: Vec<u64> = orders
                 .iter()
                 .filter_map(|order| match order {

@@ -111,7 +111,8 @@ fn part(script: &mut Script<'_>) -> Commit {
     let (watermark, horizon) = any(script);
     // The watermark is all that most parts would say otherwise.
     let watermark = if script.coin() { watermark % 8 } else { watermark };
-    Commit { watermark, above, horizon, complete: script.below(16) == 0 }
+    let urgent = script.coin().then(|| script.number());
+    Commit { watermark, above, horizon, complete: script.below(16) == 0, urgent }
 }
 
 fn grew(before: &Committed, known: &Committed, new: bool) {

@@ -202,7 +202,8 @@ fn contact(script: &mut Script<'_>) -> Contact {
 fn commit(script: &mut Script<'_>) -> Commit {
     let above = (0..script.below(3)).map(|_| (script.number(), script.number())).collect();
     let (watermark, horizon) = (script.number(), script.number());
-    Commit { watermark, above, horizon, complete: script.below(8) == 0 }
+    let urgent = script.coin().then(|| script.number());
+    Commit { watermark, above, horizon, complete: script.below(8) == 0, urgent }
 }
 
 fn path(script: &mut Script<'_>) -> Vec<Step> {

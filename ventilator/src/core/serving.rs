@@ -64,7 +64,9 @@ impl Ventilator {
             // What is read too late is left for whoever goes on.
             if self.reading.end().is_none() {
                 let committed = self.downstream.committed().set();
-                self.downstream.add(FIRST_STAGE, units.without(committed));
+                let units = units.without(committed);
+                self.seniority.read(units.spans(), committed);
+                self.downstream.add(FIRST_STAGE, units);
             }
         }
         // What is dead behind the end of a run that was asked to end is not of this run: the sink takes
@@ -74,6 +76,22 @@ impl Ventilator {
         if !dead.is_empty() {
             self.reading.read(dead.len() as u64);
             self.downstream.push(Results { dead, ..Results::default() });
+        }
+    }
+
+    /// What gets on where there is no room, if that is not simply the oldest.
+    pub(super) fn urgent(&self) -> Option<UnitId> {
+        self.clients.as_ref().map(|_| self.downstream.committed().urgent())
+    }
+
+    /// All workers are told which unit gets on where there is no room.
+    pub(super) fn look_for_urgent(&mut self) {
+        let committed = self.downstream.committed();
+        if let Some(unit) = self.seniority.urgent(committed.set())
+            && unit != committed.urgent()
+        {
+            self.downstream.urge(unit);
+            self.rounds.news(&[]);
         }
     }
 

@@ -372,8 +372,13 @@ impl Dispatch {
         self.latencies.push((now.since(sent.at), sent.units.len()));
     }
 
-    /// Everything that may be sent now.
-    pub fn dispatch(&mut self, turn: &mut Turn<'_, Instruction>, committed: &RangeSet) {
+    /// Everything that may be sent now; `urgent` is the unit that gets on where there is no room.
+    pub fn dispatch(
+        &mut self,
+        turn: &mut Turn<'_, Instruction>,
+        committed: &RangeSet,
+        urgent: UnitId,
+    ) {
         self.stocks.ripen(turn.now);
         while self.ready() > 0 {
             let Some((link, units, bytes)) = self.least_loaded() else { break };
@@ -387,18 +392,17 @@ impl Dispatch {
             };
             self.send(turn, link, Sent::then(turn.now, units, history));
         }
-        self.press(turn, committed);
+        self.press(turn, urgent);
         self.recovery.end(turn.now, &self.stocks);
         self.use_idle_workers(turn, committed);
     }
 
-    /// What belongs to the oldest unit that is not committed goes to a worker that has given no
-    /// credit too: all that workers keep, and grant no credit for, may wait for that very unit.
-    fn press(&mut self, turn: &mut Turn<'_, Instruction>, committed: &RangeSet) {
+    /// What belongs to the urgent unit goes to a worker that has given no credit too: all that workers
+    /// keep, and grant no credit for, may wait for that very unit.
+    fn press(&mut self, turn: &mut Turn<'_, Instruction>, urgent: UnitId) {
         let Terms { parcel_units_max, parcel_bytes_max, .. } = self.terms;
-        let oldest = committed.watermark();
         while let Some((link, is_idle)) = self.workers.closed() {
-            let picked = self.stocks.pick_root(oldest, parcel_units_max, parcel_bytes_max);
+            let picked = self.stocks.pick_root(urgent, parcel_units_max, parcel_bytes_max);
             let Some(stock) = picked else { return };
             if stock.history.is_suspect() && !is_idle {
                 return self.stocks.put_first(stock);

@@ -34,7 +34,8 @@ impl Script {
 
     fn orders(&mut self) -> Vec<Instruction> {
         let mut orders = Vec::new();
-        self.dispatch.dispatch(&mut Turn::new(self.now, &mut orders), &self.committed);
+        let urgent = self.committed.watermark();
+        self.dispatch.dispatch(&mut Turn::new(self.now, &mut orders), &self.committed, urgent);
         orders
     }
 
