@@ -13,7 +13,7 @@ use crate::{
     bounds::BoundsError,
     limits::Limits,
     plan::Stage,
-    service::{Access, Cancelled, Declined, IdRange, Outcomes, Standing, Submit, Ticketed},
+    service::{Access, Cancelled, Declined, IdRange, Outcomes, Part, Standing, Submit, Ticketed},
     spread::Spread,
     turned_away::TurnedAway,
     unit::UnitId,
@@ -124,6 +124,10 @@ pub enum Frame {
     Cancelled(Vec<Cancelled>),
     /// Whether there is a stage that has had no worker for a while.
     Vacant(bool),
+    /// A client wants outputs of this unit as they come, of a stage that streams.
+    Follow(UnitId),
+    /// Outputs of a unit that is still worked on, for whoever follows it.
+    Part(Part),
 }
 
 /// Whether the ventilator sends units. It is a state, not an event, so a repeated one does no harm.

@@ -85,6 +85,10 @@ pub struct Stage {
     /// The program that runs Python, a path or a name on the PATH; [`INTERPRETER`] when absent.
     #[serde(default)]
     pub interpreter: Option<String>,
+    /// Outputs of a unit that is still worked on are shown to whoever follows it; only of the last stage of
+    /// a service.
+    #[serde(default)]
+    pub stream: bool,
 }
 
 impl Stage {
@@ -102,6 +106,7 @@ impl Stage {
             timeout_ms: None,
             concurrency: None,
             interpreter: None,
+            stream: false,
         }
     }
 

@@ -5,6 +5,7 @@
 //! which is its id; who was accepted what is remembered by the client's name and its own numbering
 //! (`Submit::units` begins with the client's number, not with an id).
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -12,6 +13,7 @@ use crate::{
     limits::Limits,
     unit::UnitId,
     units::{Span, Units},
+    value::value_len,
 };
 
 /// Units or tickets: the first, and the end, which is not among them.
@@ -129,6 +131,29 @@ impl Outcomes {
             && dead.is_empty()
             && expired.is_empty()
             && unknown.is_empty()
+    }
+}
+
+/// Outputs of a unit that is still worked on: a look ahead at what its outcome will be. Nothing depends on
+/// them: they are neither recorded nor told again, and what counts is the outcome.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Which unit.
+    pub unit: UnitId,
+    /// The place of the first of them among the unit's outputs.
+    pub index: u32,
+    /// The outputs, MessagePack one behind the other.
+    pub values: Bytes,
+}
+
+impl Part {
+    /// Each output; what is no MessagePack, and what is behind it, is none.
+    pub fn outputs(&self) -> impl Iterator<Item = Bytes> {
+        let mut rest = self.values.clone();
+        std::iter::from_fn(move || {
+            let len = value_len(&rest).ok().filter(|len| *len > 0)?;
+            Some(rest.split_to(len))
+        })
     }
 }
 

@@ -5,6 +5,7 @@
 // A failed step is a failed test.
 #![allow(clippy::unwrap_used)]
 
+use bytes::Bytes;
 use proto::{
     frame::{
         Code, Commit, Contact, Credit, Dead, Done, End, Envelope, Failed, Frame, Hello, HelloRole,
@@ -13,7 +14,7 @@ use proto::{
     limits::Limits,
     plan::{Function, Stage},
     service::{
-        Access, CancelState, Cancelled, Declined, Reason, Standing, Submit, Terms, Ticketed,
+        Access, CancelState, Cancelled, Declined, Part, Reason, Standing, Submit, Terms, Ticketed,
     },
     turned_away::TurnedAway,
     unit::Step,
@@ -138,6 +139,8 @@ fn frames() -> Vec<Frame> {
         Frame::Cancel(Vec::new()),
         Frame::Cancelled(Vec::new()),
         Frame::Vacant(true),
+        Frame::Follow(7),
+        Frame::Part(Part { unit: 7, index: 0, values: Bytes::new() }),
     ]
 }
 
@@ -176,6 +179,8 @@ fn name(frame: &Frame) -> (&'static str, usize) {
         Frame::Cancel(_) => ("Cancel", 29),
         Frame::Cancelled(_) => ("Cancelled", 30),
         Frame::Vacant(_) => ("Vacant", 31),
+        Frame::Follow(_) => ("Follow", 32),
+        Frame::Part(_) => ("Part", 33),
     }
 }
 

@@ -72,11 +72,16 @@ pub fn entries(place: &Place) -> Vec<PathBuf> {
 
 /// The child of a process that plays this role, the first if there are several.
 pub fn child_of(pid: u32, role: &str) -> Option<u32> {
+    children_of(pid, role).into_iter().next()
+}
+
+/// All children of a process that play this role.
+pub fn children_of(pid: u32, role: &str) -> Vec<u32> {
     let path = format!("/proc/{pid}/task/{pid}/children");
     let children = fs::read_to_string(path).unwrap_or_default();
     let plays = |child: &u32| {
         let line = fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default();
         String::from_utf8_lossy(&line).split('\0').nth(1) == Some(role)
     };
-    children.split_whitespace().filter_map(|pid| pid.parse().ok()).find(plays)
+    children.split_whitespace().filter_map(|pid| pid.parse().ok()).filter(plays).collect()
 }

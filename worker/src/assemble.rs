@@ -97,7 +97,7 @@ fn python(
     let args = &stage.args;
     Ok(match open {
         Some(open) => Box::new(PythonMany::at_once(script, args, surroundings, limits, open)?),
-        None => Box::new(Python::new(&script, args, surroundings, limits)?),
+        None => Box::new(Python::new(&script, args, surroundings, limits, stage.stream)?),
     })
 }
 

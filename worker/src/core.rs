@@ -22,6 +22,7 @@ use proto::{
         mesh::{Loss, Mesh, MeshEvent},
         patience::Patience,
     },
+    service::Part,
     time::Time,
     turned_away::Unwanted,
 };
@@ -455,6 +456,17 @@ impl WorkerRole {
             Reply::Product { ticket, product, finished } => {
                 self.produced(turn.now, ticket, product, finished);
             }
+            Reply::Part(part) => self.show(turn, part),
+        }
+    }
+
+    /// What a unit gave so far is shown if the sink takes it now: it is a look ahead, and comes again with
+    /// the outcome.
+    fn show(&mut self, turn: &mut Turn<'_>, part: Part) {
+        if let Some(member) = &mut self.membership
+            && member.downstream.spend(part.values.len())
+        {
+            self.mesh.send(member.downstream.sink(), Frame::Part(part), turn.out);
         }
     }
 

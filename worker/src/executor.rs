@@ -19,6 +19,7 @@ use proto::{
     limits::CONCURRENCY_CEILING,
     net::driver::{Handle, JobQueue, Performed, Runner, Service},
     plan::Stage,
+    unit::UnitId,
     units::{Span, Units},
 };
 
@@ -33,7 +34,10 @@ use crate::{
     },
     core::{Busy, Reply, Request, Share, Ticket},
     external::{Succession, Successor},
-    function::{Batch, Guarded, Interim, Outcomes, paired, split_pair, work_through},
+    function::{
+        Batch, Guarded, Interim, Outcomes, SharedParts, lock_parts, paired, split_pair,
+        work_through,
+    },
     product::{Cursor, Product, Worked},
 };
 
@@ -104,6 +108,7 @@ pub struct Executor {
     // Before the queue: what is begun is cut short, and then waited for.
     truncator: Truncator,
     queue: JobQueue<Operator>,
+    parts: SharedParts,
     // There while the function has many units open at once: then it has all parcels.
     staff: SharedStaff,
 }
@@ -196,8 +201,9 @@ impl Executor {
     pub fn start(own: Own, code: Code, handle: Handle<Reply>) -> std::io::Result<Self> {
         let operator = Operator::new(own, code, handle.clone());
         let (truncator, staff) = (Truncator(operator.progress.clone()), operator.staff.clone());
+        let parts = operator.parts.clone();
         let queue = JobQueue::start("executor", operator, handle)?;
-        Ok(Self { truncator, queue, staff })
+        Ok(Self { truncator, queue, parts, staff })
     }
 
     /// The same for a function that has to run on a thread of the caller's choice, the process's first
@@ -205,8 +211,9 @@ impl Executor {
     pub fn apart(own: Own, code: Code, handle: Handle<Reply>) -> (Self, Workbench) {
         let operator = Operator::new(own, code, handle.clone());
         let (truncator, staff) = (Truncator(operator.progress.clone()), operator.staff.clone());
+        let parts = operator.parts.clone();
         let (queue, service) = JobQueue::apart(operator, handle);
-        (Self { truncator, queue, staff }, Workbench(service))
+        (Self { truncator, queue, parts, staff }, Workbench(service))
     }
 
     /// Does what the worker asks; what can be answered at once is.
@@ -252,13 +259,16 @@ impl Executor {
     }
 
     fn collect(&self) -> Option<Reply> {
+        let part = lock_parts(&self.parts).take().map(Reply::Part);
         let mut progress = lock(&self.truncator.0);
         progress.looked_at();
         if progress.ready.is_empty() {
-            return None;
+            return part;
         }
         let product = progress.ready.take();
-        Some(Reply::Product { ticket: progress.ticket, product, finished: None })
+        let product = Reply::Product { ticket: progress.ticket, product, finished: None };
+        // Of units before the one that the part is of.
+        Some(Reply::Several([product].into_iter().chain(part).collect()))
     }
 }
 
@@ -288,6 +298,7 @@ struct Loaded {
     stage: String,
     limits: OutputLimits,
     pairs: bool,
+    streams: bool,
 }
 
 /// Who calls the function.
@@ -298,6 +309,8 @@ struct Operator {
     code: Code,
     own: Own,
     function: Option<Loaded>,
+    // What can be seen of the unit under way, of a stage that streams.
+    parts: SharedParts,
     staff: SharedStaff,
 }
 
@@ -324,7 +337,8 @@ impl Runner for Operator {
 impl Operator {
     fn new(own: Own, code: Code, handle: Handle<Reply>) -> Self {
         let (progress, staff) = (Arc::default(), SharedStaff::default());
-        Self { handle, progress, group: 1, code, own, function: None, staff }
+        let parts = SharedParts::default();
+        Self { handle, progress, group: 1, code, own, function: None, parts, staff }
     }
 
     fn load(&mut self, plan: &Plan) -> Reply {
@@ -358,6 +372,7 @@ impl Operator {
             stage: stage.name,
             limits: OutputLimits::from(&plan.limits),
             pairs: plan.carries_input,
+            streams: plan.stage.stream,
         };
         match self.employ(loaded, concurrency) {
             Ok(open) => Reply::Loaded { open },
@@ -414,7 +429,7 @@ impl Operator {
         let open = concurrency.unwrap_or(concurrent.open_max()).clamp(1, CONCURRENCY_CEILING);
         let waker = Waker::default();
         let open_max = concurrent.begin(open, loaded.limits, waker.clone())?;
-        let Loaded { function, stage, limits, pairs } = loaded;
+        let Loaded { function, stage, limits, pairs, .. } = loaded;
         let terms = Terms { stage, limits, pairs, open_max };
         let crew = Crew::start(function, waker, terms, self.handle.clone())
             .map_err(|error| Failure::new(format!("no thread can be made: {error}")))?;
@@ -450,6 +465,9 @@ impl Operator {
         });
         let loaded = self.function.as_mut()?;
         let mut outputs = Outputs::new(loaded.limits);
+        if loaded.streams {
+            outputs = outputs.shown_in(self.parts.clone());
+        }
         let mut outcomes = Outcomes::default();
         let mut cursor = Cursor::new(&parcel.units);
         let mut busy = Duration::ZERO;
@@ -467,7 +485,9 @@ impl Operator {
                     progress.begun = cursor.index() as u32;
                 }
                 let first = progress.begun;
-                let end = progress.limit.min(first + self.group);
+                // What can be seen of a unit is seen of one at a time.
+                let group = if loaded.streams { 1 } else { self.group };
+                let end = progress.limit.min(first + group);
                 progress.begun = end.max(first);
                 (progress.group, progress.interim) = (first, 0);
                 progress.due = (end > first).then(|| Instant::now() + together * GROUP_TIMES_MAX);
@@ -489,9 +509,13 @@ impl Operator {
             let start = Instant::now();
             outputs.clear();
             outcomes.clear();
+            let spans = cursor.clone().take(group.end - group.start);
+            if loaded.streams {
+                lock_parts(&self.parts).begin(seen(&spans));
+            }
             loaded.work(
                 group.start as usize,
-                cursor.clone().take(group.end - group.start),
+                spans,
                 (parcel, &interim),
                 &enough,
                 &mut outputs,
@@ -504,10 +528,16 @@ impl Operator {
             worked = Some(Worked { us, execution: parcel.execution });
             self.group = next_group(self.group, took, together);
         }
+        lock_parts(&self.parts).begin(None);
         let product = lock(&self.progress).ready.take();
         let finished = Some(Busy::alone(u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX)));
         Some(Reply::Product { ticket: parcel.ticket, product, finished })
     }
+}
+
+/// The unit whose outputs can be seen: one that no stage has expanded.
+fn seen(spans: &[Span]) -> Option<UnitId> {
+    spans.first().filter(|span| span.path.is_empty()).map(|span| span.first)
 }
 
 /// The size of the next group, from how long this one took.
@@ -594,6 +624,7 @@ mod tests {
             stage: "s".into(),
             limits: OutputLimits::default(),
             pairs: false,
+            streams: false,
         };
         let mut operator = Operator {
             handle: driver.handle(),
@@ -602,6 +633,7 @@ mod tests {
             code: Code::Trusted,
             own: Own::default(),
             function: Some(function),
+            parts: SharedParts::default(),
             staff: SharedStaff::default(),
         };
         let units = Units::from_source(0, vec![1; 100], (1..=100).collect());
@@ -664,6 +696,7 @@ mod tests {
             stage: "s".into(),
             limits: OutputLimits::default(),
             pairs: false,
+            streams: false,
         });
         let progress = operator.progress.clone();
         lock(&progress).limit = 6;
@@ -713,6 +746,7 @@ mod tests {
             stage: "s".into(),
             limits: OutputLimits::default(),
             pairs: false,
+            streams: false,
         };
         assert_eq!(operator.employ(function, Some(4)).unwrap(), 4);
         lock(&staff).crew.as_ref().unwrap().define(code(1));

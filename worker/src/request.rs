@@ -6,6 +6,7 @@ use proto::{
     diary,
     frame::{Code, Plan},
     role::{self, Effect},
+    service::Part,
     units::Units,
 };
 
@@ -105,6 +106,8 @@ pub enum Reply {
         /// How long the function took for the whole parcel, if this ends it.
         finished: Option<Busy>,
     },
+    /// Outputs of a unit that the function still works on.
+    Part(Part),
     /// All of these, in this order.
     Several(Vec<Self>),
     /// The executor keeps only the first units of its parcel.

@@ -190,6 +190,11 @@ impl<W> Downstream<W> {
         self.outbox.broken();
     }
 
+    /// Whether the sink takes so many bytes now that are no outcomes; they are to be sent then.
+    pub fn spend(&mut self, bytes: usize) -> bool {
+        self.outbox.spend(bytes)
+    }
+
     /// The sink grants credit.
     pub fn sink_granted(&mut self, credit: Credit) {
         self.outbox.granted(credit);

@@ -131,6 +131,15 @@ impl Outbox {
         self.allowance.granted(credit);
     }
 
+    /// Whether so many bytes that are no outcomes may be sent now; then they count as sent.
+    pub fn spend(&mut self, bytes: usize) -> bool {
+        let may = self.open && self.allowance.room().is_some();
+        if may {
+            self.allowance.sent(0, bytes);
+        }
+        may
+    }
+
     /// What may be sent now.
     pub fn take(&mut self) -> Option<Results> {
         let kept = self.kept.get_mut(self.next).filter(|_| self.open)?;

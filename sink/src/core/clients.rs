@@ -6,19 +6,29 @@ use std::{collections::BTreeSet, time::Duration};
 
 use proto::{role::LinkId, service::Standing, time::Time};
 
+use super::streams::Streams;
+
 /// How often what was kept long enough is looked for.
 const EXPIRE_INTERVAL: Duration = Duration::from_millis(500);
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Clients {
     present: BTreeSet<LinkId>,
     expired: Time,
     // Outcomes that are kept, and their bytes.
     kept: (u64, u64),
+    /// What they follow.
+    pub streams: Streams,
 }
 
 impl Clients {
+    /// None yet; of units that are worked on so many bytes are kept for them.
+    pub fn new(streams_bytes_max: u64) -> Self {
+        let streams = Streams::new(streams_bytes_max);
+        Self { present: BTreeSet::new(), expired: Time::default(), kept: (0, 0), streams }
+    }
+
     /// A client's session begins.
     pub fn join(&mut self, link: LinkId) {
         self.present.insert(link);
@@ -26,6 +36,7 @@ impl Clients {
 
     /// A session is over; whether it was a client's.
     pub fn leave(&mut self, link: LinkId) -> bool {
+        self.streams.leave(link);
         self.present.remove(&link)
     }
 

@@ -12,6 +12,7 @@ mod ending;
 pub mod requests;
 pub mod resume_point;
 pub mod sink;
+mod streams;
 #[cfg(test)]
 mod tests;
 

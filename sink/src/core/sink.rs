@@ -21,6 +21,7 @@ use proto::{
         outbox::weight,
         patience::Patience,
     },
+    service::Part,
     time::Time,
     turned_away::{TurnedAway, Unwanted},
     unit::UnitId,
@@ -147,7 +148,7 @@ impl Sink {
 
     /// Units come from clients, who fetch their outcomes here; so many may wait for their turn.
     pub fn serve_clients(&mut self, queue_units_max: u64) {
-        self.clients = Some(Clients::default());
+        self.clients = Some(Clients::new(self.limits.window_bytes_max / 2));
         self.horizon.reach_ahead(queue_units_max.max(self.run.window_units.unwrap_or_default()));
     }
 
@@ -218,6 +219,8 @@ impl Sink {
                 turn.request(Request::Await { link, units, below });
             }
             (Sender::Client, Frame::Fetched(units)) => turn.request(Request::Fetched(units)),
+            (Sender::Client, Frame::Follow(unit)) => self.follow(link, unit, turn),
+            (Sender::Other, Frame::Part(part)) => self.heard_part(link, part, turn),
             (Sender::Client, Frame::Bye) => {
                 self.client_left(link, turn);
                 self.mesh.send(link, Frame::Bye, turn.out);
@@ -235,6 +238,33 @@ impl Sink {
         } else {
             warn!("a worker does not keep to its credit; it has to begin anew");
             self.mesh.overdrawn(turn, link);
+        }
+    }
+
+    /// A look at what a unit has given so far. It is passed on at once, so credit for it comes back at once.
+    fn heard_part(&mut self, link: LinkId, part: Part, turn: &mut Turn<'_>) {
+        let bytes = part.values.len();
+        if !self.intake.received(link, 0, bytes) {
+            warn!("a worker does not keep to its credit; it has to begin anew");
+            return self.mesh.overdrawn(turn, link);
+        }
+        self.intake.processed(link, 0, bytes);
+        let is_open = part.unit < self.takes_below() && !self.run.committed.contains(part.unit);
+        if let Some(clients) = self.clients.as_mut().filter(|_| is_open)
+            && let Some((new, followers)) = clients.streams.take(part)
+        {
+            for follower in followers {
+                self.mesh.send(*follower, Frame::Part(new.clone()), turn.out);
+            }
+        }
+    }
+
+    fn follow(&mut self, link: LinkId, unit: UnitId, turn: &mut Turn<'_>) {
+        let is_open = unit < self.takes_below() && !self.run.committed.contains(unit);
+        if let Some(clients) = self.clients.as_mut().filter(|_| is_open) {
+            for part in clients.streams.follow(link, unit) {
+                self.mesh.send(link, Frame::Part(part.clone()), turn.out);
+            }
         }
     }
 
@@ -494,10 +524,11 @@ impl Sink {
 
     /// Up to this batch everything is safe but what waits: now it may be acknowledged.
     fn recorded(&mut self, number: u64, waiting: &[u64]) {
-        let Self { pending, run, untold, intake, .. } = self;
+        let Self { pending, run, untold, intake, clients, .. } = self;
         pending.recorded(number, waiting, |batch| {
             for (start, end) in &batch.ranges {
                 untold.add(run.committed.insert(*start..*end));
+                clients.iter_mut().for_each(|all| all.streams.committed(*start..*end));
             }
             intake.processed(batch.link, batch.units, batch.bytes);
         });

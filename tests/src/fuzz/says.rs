@@ -7,7 +7,7 @@ use proto::frame::{
 use proto::limits::Limits;
 use proto::plan::{Function, Stage};
 use proto::service::{
-    Access, CancelState, Cancelled, Declined, Outcomes, Reason, Submit, Terms, Ticketed,
+    Access, CancelState, Cancelled, Declined, Outcomes, Part, Reason, Submit, Terms, Ticketed,
 };
 use proto::unit::Step;
 use proto::units::{Span, Units};
@@ -125,6 +125,12 @@ fn client(script: &mut Script<'_>) -> Frame {
         6 => Frame::Fetched(ranges(script)),
         7 => Frame::Cancel(ranges(script)),
         _ => match script.coin() {
+            true if script.coin() => Frame::Follow(script.number()),
+            true if script.coin() => Frame::Part(Part {
+                unit: script.number(),
+                index: script.number32(),
+                values: vec![1; script.below(9) as usize].into(),
+            }),
             true => Frame::Vacant(script.coin()),
             false => Frame::Cancelled(vec![Cancelled {
                 ticket: script.number(),

@@ -5,6 +5,7 @@ mod by_name;
 mod http;
 mod kills;
 mod shell;
+mod streams;
 mod terms;
 
 use std::{fs, process::Stdio};

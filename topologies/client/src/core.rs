@@ -12,7 +12,7 @@ use proto::{
     ranges::RangeSet,
     role::{self, Effect, Event, LinkId, Role},
     rules::mesh::{Mesh, MeshEvent},
-    service::{Access, Cancelled, Declined, IdRange, RANGES_MAX, Ticketed},
+    service::{Access, Cancelled, Declined, IdRange, Part, RANGES_MAX, Ticketed},
     time::Time,
     unit::UnitId,
 };
@@ -41,6 +41,8 @@ pub enum Order {
     Await(IdRange),
     /// The program has these outcomes.
     Fetched(Vec<IdRange>),
+    /// Show the outputs of this unit as they come, if its stage streams.
+    Follow(UnitId),
     /// These units shall not be worked on.
     Cancel(IdRange),
     /// The service is there now.
@@ -62,6 +64,8 @@ pub enum News {
     Declined(Declined),
     /// What became of units.
     Outcomes(Vec<(UnitId, Outcome)>),
+    /// Outputs of a unit that is still worked on.
+    Part(Part),
     /// Units of which nothing will be told.
     Undone(UnitId, UnitId, Undone),
     /// What became of the wish to cancel.
@@ -92,6 +96,8 @@ pub struct Client {
     // Units without an outcome that the program waits for.
     awaited: RangeSet,
     cancels: Vec<IdRange>,
+    // Units without an outcome whose outputs the program wants as they come.
+    followed: RangeSet,
     // Outcomes were told since the program was asked what it has taken.
     collect_at: Option<Time>,
     look_at: Option<Time>,
@@ -124,6 +130,7 @@ impl Client {
             gather: Gather::default(),
             awaited: RangeSet::new(),
             cancels: Vec::new(),
+            followed: RangeSet::new(),
             collect_at: None,
             look_at: None,
             vacant: false,
@@ -140,6 +147,7 @@ impl Client {
             Order::Submit(submission) => self.submissions.push(submission),
             Order::Await((start, end)) => self.wait_for(turn, start, end),
             Order::Fetched(ranges) => self.fetched(turn, &ranges),
+            Order::Follow(unit) => self.follow(turn, unit),
             Order::Cancel(range) => {
                 self.mesh.send(self.ventilator, Frame::Cancel(vec![range]), turn.out);
                 self.cancels.push(range);
@@ -158,6 +166,16 @@ impl Client {
         self.awaited.insert(start..end);
         if let Some(sink) = self.sink {
             self.mesh.send(sink, Frame::Await(vec![(start, end)]), turn.out);
+        }
+    }
+
+    /// Of what has an outcome nothing more comes.
+    fn follow(&mut self, turn: &mut Turn<'_>, unit: UnitId) {
+        if self.awaited.contains(unit) {
+            self.followed.insert(unit..unit + 1);
+            if let Some(sink) = self.sink {
+                self.mesh.send(sink, Frame::Follow(unit), turn.out);
+            }
         }
     }
 
@@ -190,6 +208,9 @@ impl Client {
                 for part in ranges.chunks(RANGES_MAX) {
                     self.mesh.send(link, Frame::Await(part.to_vec()), turn.out);
                 }
+                for unit in self.followed.iter().flatten() {
+                    self.mesh.send(link, Frame::Follow(unit), turn.out);
+                }
             }
             _ => {}
         }
@@ -203,6 +224,7 @@ impl Client {
         self.look_at = None;
         if before != 0 && before != run {
             (self.awaited, self.gather) = (RangeSet::new(), Gather::default());
+            self.followed = RangeSet::new();
             turn.request(News::StartedOver);
         }
         turn.request(News::Opened(run));
@@ -245,15 +267,22 @@ impl Client {
             Frame::Outcomes(outcomes) if Some(link) == self.sink => {
                 for (start, end, why) in Gather::undone(&outcomes) {
                     self.awaited.remove(start..end);
+                    self.followed.remove(start..end);
                     turn.request(News::Undone(start, end, why));
                 }
                 let mut told = self.gather.take(*outcomes);
                 told.retain(|(unit, _)| self.awaited.contains(*unit));
-                told.iter().for_each(|(unit, _)| self.awaited.remove(*unit..unit + 1));
+                for (unit, _) in &told {
+                    self.awaited.remove(*unit..unit + 1);
+                    self.followed.remove(*unit..unit + 1);
+                }
                 if !told.is_empty() {
                     self.collect_at.get_or_insert(turn.now + FETCHED_AFTER);
                     turn.request(News::Outcomes(told));
                 }
+            }
+            Frame::Part(part) if Some(link) == self.sink && self.followed.contains(part.unit) => {
+                turn.request(News::Part(part));
             }
             Frame::Bye => self.goodbyes += 1,
             _ => {}

@@ -8,6 +8,7 @@
 //! | [`outcome`] | what can become of a unit |
 //! | [`core`] | the client's part in the protocol, as a state machine without I/O |
 //! | `submissions.rs`, `gather.rs` | what is not accepted yet; outcomes whose parts come one by one |
+//! | [`Stream`] | the outputs of a unit as they come |
 //! | `nest.rs` | where a client's inbox lies |
 //! | `table.rs` | which ticket waits for what, between the two |
 //! | [`Tray`] | tickets that are done, for whoever waits for many |
@@ -28,6 +29,7 @@ mod gather;
 mod nest;
 pub mod outcome;
 mod service;
+mod stream;
 mod submissions;
 mod table;
 mod ticket;
@@ -39,6 +41,7 @@ pub use self::{
         CallError, ConnectError, Find, Place, Service, Setup, SubmitError, Terms, Wait,
         parse_ticket,
     },
+    stream::{Stream, StreamError},
     ticket::{Ticket, WaitError},
     tray::Tray,
 };

@@ -31,6 +31,7 @@ use crate::{
     core::{Client, News, Order},
     nest::Nest,
     outcome::NoValue,
+    stream::Stream,
     submissions::Submission,
     table::{Cell, Table},
     ticket::{Ticket, WaitError},
@@ -204,6 +205,10 @@ impl Inner {
         self.handle.carry_in(Order::Cancel((id, id + 1)));
     }
 
+    pub fn follow(&self, id: UnitId) {
+        self.handle.carry_in(Order::Follow(id));
+    }
+
     pub fn text_of(&self, id: UnitId) -> String {
         format!("{:016x}/{id}", self.run().unwrap_or_default())
     }
@@ -318,6 +323,14 @@ impl Service {
     /// [`SubmitError`] when there is no worker, or the value can't be sent.
     pub fn submit(&self, value: &impl Serialize) -> Result<Ticket, SubmitError> {
         self.submit_with(value, &Terms::default(), Wait::default())
+    }
+
+    /// Submits a unit, and gives its outputs in their order, as they come if the stage streams.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub fn stream(&self, value: &impl Serialize) -> Result<Stream, SubmitError> {
+        Ok(self.submit(value)?.stream())
     }
 
     /// Submits a unit under these terms.

@@ -8,10 +8,11 @@ use std::{
     task::Waker,
 };
 
+use bytes::Bytes;
 use proto::{
     frame::{Refusal, RunId},
     ranges::RangeSet,
-    service::{CancelState, IdRange, Ticketed},
+    service::{CancelState, IdRange, Part, Ticketed},
     unit::UnitId,
 };
 
@@ -32,6 +33,8 @@ pub(crate) struct Cell {
 pub(crate) struct CellState {
     /// Its ticket, once it is accepted.
     pub ticket: Option<UnitId>,
+    /// Outputs that were shown before there was an outcome, from the first on.
+    pub shown: Vec<Bytes>,
     /// What became of it.
     pub outcome: Option<Outcome>,
     /// What became of the wish to cancel it.
@@ -75,6 +78,15 @@ impl Cell {
         }
         trays.into_iter().for_each(|(tray, number)| tray.put(number));
         wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Outputs were shown; each place counts once, and none behind a gap.
+    fn show(&self, part: &Part) {
+        self.change(|state| {
+            let known = state.shown.len().checked_sub(part.index as usize);
+            let new = known.into_iter().flat_map(|known| part.outputs().skip(known));
+            state.shown.extend(new);
+        });
     }
 
     fn end(&self, outcome: Outcome) {
@@ -198,6 +210,10 @@ impl Table {
                 cells.into_iter().for_each(|(cell, _)| cell.end(outcome.clone()));
             }
             News::Outcomes(outcomes) => self.ended(outcomes),
+            News::Part(part) => {
+                let cells = self.lock().by_ticket.get(&part.unit).cloned();
+                cells.into_iter().flatten().for_each(|cell| cell.show(&part));
+            }
             News::Undone(start, end, why) => {
                 let cells = self.cells_of(start..end);
                 cells.into_iter().for_each(|cell| cell.end(Outcome::Undone(why)));
@@ -290,8 +306,6 @@ impl Known {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
-
-    use bytes::Bytes;
 
     use super::*;
 

@@ -20,6 +20,7 @@ use thiserror::Error;
 use crate::{
     outcome::{Outcome, Undone},
     service::Inner,
+    stream::Stream,
     table::{Cell, CellState},
     tray::Tray,
 };
@@ -104,6 +105,18 @@ impl Ticket {
         Ok(outcome)
     }
 
+    /// The outputs of the unit in their order, each once, as they come if its stage streams.
+    pub fn stream(&self) -> Stream {
+        Stream::of(self.clone())
+    }
+
+    /// Has outputs shown as they come, once the unit is accepted.
+    pub(crate) fn follow(&self, timeout: Option<Duration>) -> Result<(), WaitError> {
+        let id = self.id(timeout)?;
+        self.service.follow(id);
+        Ok(())
+    }
+
     /// Waits until there is an outcome, at most so long, and leaves it at the service.
     ///
     /// # Errors
@@ -149,7 +162,7 @@ impl Ticket {
         Ok(state)
     }
 
-    fn wait_until<T>(
+    pub(crate) fn wait_until<T>(
         &self,
         timeout: Option<Duration>,
         mut found: impl FnMut(&mut CellState) -> Option<T>,
@@ -177,7 +190,7 @@ impl Ticket {
     }
 
     /// The program has the outcome, so the service needs not keep it.
-    fn take(&self) {
+    pub(crate) fn take(&self) {
         let mut state = self.cell.lock();
         let is_first = !std::mem::replace(&mut state.is_fetched, true);
         let is_undone = matches!(state.outcome, Some(Outcome::Undone(_)));

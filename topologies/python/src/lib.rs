@@ -32,7 +32,7 @@ mod _native {
     use crate::{
         cli::command_line,
         pool::{Engine, Feed, Results},
-        service::{Connection, Replies, Ticket, Tray, connect},
+        service::{Connection, Outputs, Replies, Ticket, Tray, connect},
         shelf::use_shelves,
         values::Raised,
         worker::{Units, current_unit, shared_source, work},

@@ -255,6 +255,17 @@ def serve(value):
     return iter(of) if what == "many" else None
 
 
+def counted(value):
+    """Numbers one by one, each but the first once there is a file of that name in the folder."""
+    folder, count = value
+    for number in range(count):
+        if number:
+            wait_for(os.path.join(folder, str(number)))
+        yield number
+    if count == 0:
+        raise ValueError("nothing to count")
+
+
 def kind(value):
     """The name of a value's type, and its length."""
     return [type(value).__name__, len(value) if hasattr(value, "__len__") else None]

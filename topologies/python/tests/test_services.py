@@ -7,9 +7,11 @@ import concurrent.futures
 import itertools
 import os
 import signal
+import tempfile
 import threading
 import unittest
 import unittest.mock
+from pathlib import Path
 
 import pipeline_zmq as pl
 from services import ServiceCase, service_is_there, topology
@@ -55,6 +57,29 @@ class Outcomes(ServiceCase):
         self.assertEqual(service.call(["many", 1, "two", [3]]), [1, "two", [3]])
         self.assertIsNone(service.call(["none"]))
         self.assertIsNone(service.call(["many"]))
+
+    def test_outputs_of_a_stage_that_streams_come_while_it_goes_on(self):
+        with tempfile.TemporaryDirectory(prefix="pipeline-test-") as folder:
+            path = Path(folder, "service.toml")
+            path.write_text(topology("counted") + "stream = true\n")
+            service = self.connect(self.up_file(path))
+            outputs = service.stream([folder, 4], LIMIT_SECONDS, wait_for_workers=True)
+            self.assertEqual(next(outputs), 0)
+            with self.assertRaises(TimeoutError):
+                next(service.submit([folder, 2]).stream(0))
+            for number in (1, 2, 3):
+                Path(folder, str(number)).touch()
+                self.assertEqual(next(outputs), number)
+            self.assertEqual(list(outputs), [])
+            ticket = service.submit([folder, 3])
+            self.assertEqual((list(ticket.stream()), ticket.get(), list(ticket.stream())), ([0, 1, 2],) * 3)
+            with self.assertRaisesRegex(pl.UnitError, "nothing to count"):
+                list(service.stream([folder, 0]))
+
+    def test_outputs_of_any_other_stage_come_with_the_outcome(self):
+        service = self.service()
+        self.assertEqual(list(service.stream(["many", 1, "two", [3]])), [1, "two", [3]])
+        self.assertEqual((list(service.stream(7)), list(service.stream(["none"]))), ([7], []))
 
     def test_a_unit_that_failed_raises_and_tells_its_story(self):
         service = self.service()

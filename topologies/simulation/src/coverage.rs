@@ -84,11 +84,13 @@ pub enum Seen {
     AcceptedUntold,
     /// Outcomes were kept though their clients had them.
     KeptAgain,
+    /// Outputs of a unit that was still worked on were sent.
+    Shown,
 }
 
 impl Seen {
     /// All of them.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::Lost,
         Self::Late,
         Self::Doubled,
@@ -125,6 +127,7 @@ impl Seen {
         Self::Declined,
         Self::AcceptedUntold,
         Self::KeptAgain,
+        Self::Shown,
     ];
 
     /// What is counted, in a few words.
@@ -166,6 +169,7 @@ impl Seen {
             Self::Declined => "units declined",
             Self::AcceptedUntold => "units accepted nobody was told of",
             Self::KeptAgain => "outcomes kept again",
+            Self::Shown => "outputs shown early",
         }
     }
 }
@@ -226,6 +230,7 @@ impl Coverage {
         match &envelope.frame {
             Frame::Reset => self.saw(Seen::Gap, 1),
             Frame::Retract(_) => self.saw(Seen::Retracted, 1),
+            Frame::Part(_) => self.saw(Seen::Shown, 1),
             Frame::Returned { .. } => self.saw(Seen::GivenBack, 1),
             Frame::Work(work) => self.saw(Seen::Retried, u64::from(work.attempt > 1)),
             Frame::Results(results) => {

@@ -263,7 +263,9 @@ impl Surroundings<'_> {
                 Box::new(Joined { role, helper, effects, load, knows, forger, deaf: None, doom })
             }
             None => {
-                let helper = Executor::new(index, retries, shape.shape);
+                let is_last = stage + 1 == self.scenario.stages.len();
+                let streams = is_last && self.scenario.service.is_some();
+                let helper = Executor::new(index, retries, shape.shape, streams);
                 Box::new(Joined { role, helper, effects, load, knows, forger, deaf: None, doom })
             }
         }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use clap::Args;
-use client::{Outcome, Service, SubmitError, Terms, Ticket, Undone, Wait, WaitError};
+use client::{Outcome, Service, StreamError, SubmitError, Terms, Ticket, Undone, Wait, WaitError};
 use proto::{
     cli::duration,
     process::exit_code,
@@ -112,6 +112,9 @@ pub(super) struct CallArgs {
     /// Wait no longer than this for each outcome
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     timeout: Option<Duration>,
+    /// Print outputs as they come, of a stage with `stream = true`
+    #[arg(long)]
+    stream: bool,
 }
 
 /// Submits units to a service and prints their tickets, once they are accepted
@@ -248,7 +251,7 @@ impl CallArgs {
 
     fn call(&self) -> Result<i32, Refusal> {
         let Submitting { values, service, terms, wait } = self.units.begin()?;
-        let mut printer = Printer::default();
+        let mut printer = Printer { streams: self.stream, ..Printer::default() };
         let mut open = VecDeque::new();
         for value in values {
             open.extend(service.submit_encoded(vec![value?], &terms, wait).map_err(refused)?);
@@ -397,10 +400,15 @@ const ANSWER: Duration = Duration::from_secs(1);
 #[derive(Default)]
 struct Printer {
     code: i32,
+    // Outputs as they come.
+    streams: bool,
 }
 
 impl Printer {
     fn print(&mut self, ticket: &Ticket, timeout: Option<Duration>) -> Result<(), Refusal> {
+        if self.streams && !self.follow(ticket, timeout)? {
+            return Ok(());
+        }
         let outcome = match ticket.get(timeout) {
             Ok(outcome) => outcome,
             Err(error) => {
@@ -411,16 +419,8 @@ impl Printer {
             }
         };
         let mut text = Vec::new();
-        let line = |text: &mut Vec<u8>, value: &[u8]| match to_json(value, text) {
-            Ok(()) => {
-                text.push(b'\n');
-                Ok(())
-            }
-            Err(error) => {
-                Err((exit::INPUT_OUTPUT, format!("a value without a JSON form: {error}")))
-            }
-        };
         match &outcome {
+            Outcome::Value(_) | Outcome::Values(_) if self.streams => {}
             Outcome::Value(value) => line(&mut text, value)?,
             Outcome::Values(values) => {
                 values.iter().try_for_each(|value| line(&mut text, value))?;
@@ -436,8 +436,30 @@ impl Printer {
                 self.code = self.code.max(NO_RESULT);
             }
         }
-        let mut out = io::stdout().lock();
-        written(out.write_all(&text).and_then(|()| out.flush()))
+        flushed(&text)
+    }
+
+    /// Prints outputs as they come; whether the outcome says how they end.
+    fn follow(&mut self, ticket: &Ticket, timeout: Option<Duration>) -> Result<bool, Refusal> {
+        let mut stream = ticket.stream();
+        while let Some(output) = stream.next_within(timeout) {
+            match output {
+                Ok(output) => {
+                    let mut text = Vec::new();
+                    line(&mut text, &output)?;
+                    flushed(&text)?;
+                }
+                Err(StreamError::Dead(_) | StreamError::Undone(_)) => return Ok(true),
+                Err(error) => {
+                    let told = ticket.text(Some(Duration::ZERO)).unwrap_or_default();
+                    complain(&format!("{told}: {error}"));
+                    let is_late = error == StreamError::Timeout;
+                    self.code = self.code.max(if is_late { exit::DRAINED } else { exit::DEAD });
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
     }
 
     fn cancel(&mut self, text: &str, ticket: &Ticket) -> Result<(), Refusal> {
@@ -488,6 +510,19 @@ impl TicketsArgs {
         };
         Ok(print(&text))
     }
+}
+
+/// A value as a line of JSON.
+fn line(text: &mut Vec<u8>, value: &[u8]) -> Result<(), Refusal> {
+    to_json(value, text)
+        .map_err(|error| (exit::INPUT_OUTPUT, format!("a value without a JSON form: {error}")))?;
+    text.push(b'\n');
+    Ok(())
+}
+
+fn flushed(text: &[u8]) -> Result<(), Refusal> {
+    let mut out = io::stdout().lock();
+    written(out.write_all(text).and_then(|()| out.flush()))
 }
 
 /// A reader that has gone wants no more.

@@ -189,7 +189,7 @@ fn source() -> Vec<Key> {
 }
 
 fn stage() -> Vec<Key> {
-    use Form::{Command, Duration, Integer, Map, Name, OneOf, Text, Texts};
+    use Form::{Boolean, Command, Duration, Integer, Map, Name, OneOf, Text, Texts};
     let builtins = worker::builtin::names().iter().map(|(name, _)| *name).collect();
     vec![
         key("name", Name, "What the stage is called, a name of its own"),
@@ -238,6 +238,11 @@ fn stage() -> Vec<Key> {
             "concurrency",
             Integer(1..=CONCURRENCY_CEILING.into()),
             "Units that one worker has open at once, for functions that wait; default: 1",
+        ),
+        key(
+            "stream",
+            Boolean,
+            "The last stage of a service: outputs of a unit that is still worked on go to whoever follows it",
         ),
         key(
             "answers",

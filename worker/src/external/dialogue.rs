@@ -99,6 +99,16 @@ impl Dialogue {
         self.exchange(question, self.surroundings.timeout)
     }
 
+    /// The same, where the answer may have parts before its last line: `part` says whether a line is one,
+    /// and has done with it what is to be done.
+    pub(super) fn ask_in_parts(
+        &mut self,
+        question: &[u8],
+        part: impl FnMut(&[u8]) -> Result<bool, Failure>,
+    ) -> Result<Vec<u8>, Failure> {
+        self.exchange_in_parts(question, self.surroundings.timeout, part)
+    }
+
     /// Asks several questions (each with its line end, which is at one of `ends`) before the first
     /// answer is read; the answers, or none if anything was not as it has to be.
     ///
@@ -193,6 +203,15 @@ impl Dialogue {
     }
 
     fn exchange(&mut self, line: &[u8], limit: Option<Duration>) -> Result<Vec<u8>, Failure> {
+        self.exchange_in_parts(line, limit, |_| Ok(false))
+    }
+
+    fn exchange_in_parts(
+        &mut self,
+        line: &[u8],
+        limit: Option<Duration>,
+        mut part: impl FnMut(&[u8]) -> Result<bool, Failure>,
+    ) -> Result<Vec<u8>, Failure> {
         let bounds = Bounds {
             deadline: limit.map(|limit| Instant::now() + limit),
             bytes_max: self.line_bytes_max,
@@ -201,15 +220,19 @@ impl Dialogue {
             self.program.as_mut().ok_or_else(|| Failure::new("the program is not running"))?;
         program.send(line);
         let name = self.command.program();
-        match self.hint.while_reading(name, program, bounds, Program::read_line) {
-            Ok(_) if !program.answer().is_empty() => Err(self.surplus()),
-            Ok(answer) => Ok(answer),
-            Err(halt) => {
-                let failure = halted(self.command.program(), program, halt, bounds, limit);
-                self.program = None;
-                Err(failure)
+        let failure = loop {
+            match self.hint.while_reading(name, program, bounds, Program::read_line) {
+                Ok(answer) => match part(&answer) {
+                    Ok(true) => {}
+                    Ok(false) if !program.answer().is_empty() => return Err(self.surplus()),
+                    Ok(false) => return Ok(answer),
+                    Err(failure) => break failure,
+                },
+                Err(halt) => break halted(name, program, halt, bounds, limit),
             }
-        }
+        };
+        self.program = None;
+        Err(failure)
     }
 
     fn surplus(&mut self) -> Failure {

@@ -43,6 +43,18 @@ def encode(value):
     return text.encode() + b"\n"
 
 
+def in_parts(result, answers):
+    """Gives each output of an iterator as it comes: `{"part": output}`, a line each."""
+    for index, output in enumerate(result):
+        line = encode_outputs([output], lambda said: {"part": said[0]} if isinstance(said, list) else said)
+        answers.write(line)
+        answers.flush()
+        if not line.startswith(b"{"):
+            # It says that this one has no form, which is the answer.
+            return False
+    return True
+
+
 def may_be_too_long(line):
     return LONG_NUMBER in line.translate(DIGITS)
 
@@ -82,7 +94,7 @@ def main():
     opening = json.loads(requests.readline() or b"null")
     if opening is None:
         return
-    outputs_max = opening["outputs_max"]
+    outputs_max, streams = opening["outputs_max"], opening["streams"]
     space = None
     try:
         loaded = load(
@@ -110,10 +122,13 @@ def main():
             at = request["unit"]
             space["PIPELINE_UNIT"] = request["unit"]
             space["PIPELINE_ATTEMPT"] = request["attempt"]
-            outputs = outputs_of(space["work"](request["value"]), outputs_max)
+            result = space["work"](request["value"])
+            if streams and hasattr(result, "__next__"):
+                answer = encode([]) if in_parts(result, answers) else b""
+            else:
+                answer = encode_outputs(outputs_of(result, outputs_max))
         except BaseException as error:
             answer = encode(with_words(remote(error, 1), words.end(at)))
         else:
-            answer = encode_outputs(outputs)
             words.end(at)
 

@@ -35,6 +35,9 @@ use crate::{Failure, Function, OutputLimits, Outputs, Unit};
 #[error("neither outputs nor an error")]
 struct NotAnAnswer;
 
+/// With this a line begins that is one output of several; the rest is its value, and a brace.
+const PART: &[u8] = br#"{"part":"#;
+
 /// Calls `work(value)` of Python source for each unit.
 #[derive(Debug)]
 pub struct Python {
@@ -47,6 +50,8 @@ pub struct Python {
 impl Python {
     /// Nothing is started before [`Function::set_up`] or the first unit.
     ///
+    /// If it `streams`, each output of an iterator comes by itself, before there is the next one.
+    ///
     /// # Errors
     /// [`EmptyCommand`] when the script's interpreter is.
     pub fn new(
@@ -54,9 +59,10 @@ impl Python {
         args: &[String],
         surroundings: Surroundings,
         limits: OutputLimits,
+        streams: bool,
     ) -> Result<Self, EmptyCommand> {
         let command = script.command("main()\n", args)?;
-        let opening = script.opening(limits.units_max);
+        let opening = script.opening(limits.units_max, streams);
         let opening = Opening { line: format!("{opening}\n").into_bytes() };
         let dialogue = Dialogue::new(command, surroundings, limits.unit_bytes_max);
         let dialogue = dialogue.with_opening(opening);
@@ -103,7 +109,13 @@ impl Python {
         Ok(())
     }
 
-    fn ask(&mut self, unit: &Unit<'_>, input: &[u8]) -> Result<Vec<u8>, Failure> {
+    /// The last line of the answer; the parts before it are outputs by then.
+    fn ask(
+        &mut self,
+        unit: &Unit<'_>,
+        input: &[u8],
+        out: &mut Outputs,
+    ) -> Result<Vec<u8>, Failure> {
         self.question.clear();
         let head = format!(r#"{{"unit":"{unit}","attempt":{},"value":"#, unit.attempt);
         self.question.extend_from_slice(head.as_bytes());
@@ -112,7 +124,16 @@ impl Python {
         self.dialogue.check()?;
         self.start()?;
         self.dialogue.is_at(unit);
-        self.dialogue.ask(&self.question)
+        let value = &mut self.answer;
+        self.dialogue.ask_in_parts(&self.question, |line| {
+            let Some(part) = line.strip_prefix(PART).and_then(|rest| rest.strip_suffix(b"}"))
+            else {
+                return Ok(false);
+            };
+            value.clear();
+            decode(part, value).map_err(|error| Failure::new(error.to_string()))?;
+            out.push_bytes(value).map(|()| true)
+        })
     }
 }
 
@@ -126,8 +147,7 @@ impl Function for Python {
 
     fn call(&mut self, unit: &Unit<'_>, input: &[u8], out: &mut Outputs) -> Result<(), Failure> {
         let before = out.len();
-        let line = self.ask(unit, input)?;
-        let pushed = self.read(&line, out);
+        let pushed = self.ask(unit, input, out).and_then(|line| self.read(&line, out));
         if pushed.is_err() {
             out.truncate(before);
         }
@@ -170,7 +190,8 @@ mod tests {
 
     fn python_in(source: &str, surroundings: Surroundings) -> Python {
         let args = ["first".to_owned(), "second".to_owned()];
-        Python::new(&Script::new(source), &args, surroundings, OutputLimits::default()).unwrap()
+        Python::new(&Script::new(source), &args, surroundings, OutputLimits::default(), false)
+            .unwrap()
     }
 
     #[test]
@@ -337,7 +358,8 @@ mod tests {
         let source = "import beside_it\ndef work(n):\n  if n == 0: raise ValueError(__file__)\n  return n * beside_it.factor";
         let script = Script { path: Some(path.clone()), ..Script::new(source) };
         let mut program =
-            Python::new(&script, &[], Surroundings::default(), OutputLimits::default()).unwrap();
+            Python::new(&script, &[], Surroundings::default(), OutputLimits::default(), false)
+                .unwrap();
         assert_eq!(call(&mut program, "2"), lines("6"));
         let text = call(&mut program, "0").unwrap_err();
         assert!(text.contains(&format!("File \"{path}\", line 3, in work\n    if n")), "{text}");
@@ -357,11 +379,13 @@ mod tests {
             ..Script::new("import os\ndef work(n): return os.environ['SNAKE']")
         };
         let mut program =
-            Python::new(&script, &[], Surroundings::default(), OutputLimits::default()).unwrap();
+            Python::new(&script, &[], Surroundings::default(), OutputLimits::default(), false)
+                .unwrap();
         assert_eq!(call(&mut program, "2"), lines(r#""7""#));
         let script = Script { interpreter: String::new(), ..script };
         assert!(
-            Python::new(&script, &[], Surroundings::default(), OutputLimits::default()).is_err()
+            Python::new(&script, &[], Surroundings::default(), OutputLimits::default(), false)
+                .is_err()
         );
     }
 
@@ -399,7 +423,7 @@ mod tests {
         let limits = OutputLimits { units_max: 10, ..OutputLimits::default() };
         let source = "import itertools\ndef work(v): return itertools.count()";
         let mut program =
-            Python::new(&Script::new(source), &[], Surroundings::default(), limits).unwrap();
+            Python::new(&Script::new(source), &[], Surroundings::default(), limits, false).unwrap();
         let text = call(&mut program, "1").unwrap_err();
         assert!(
             text.ends_with("more than 10 outputs of one unit (the limit expansion_units_max)"),

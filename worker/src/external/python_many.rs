@@ -87,7 +87,7 @@ impl PythonMany {
 
 impl Form for PythonMany {
     fn opening(&self, open: u32) -> Option<Vec<u8>> {
-        let mut opening = self.script.opening(self.outputs_max);
+        let mut opening = self.script.opening(self.outputs_max, false);
         opening["concurrency"] = open.into();
         Some(format!("{opening}\n").into_bytes())
     }

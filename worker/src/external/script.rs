@@ -54,8 +54,9 @@ impl Script {
     }
 
     /// The first line for the harness.
-    pub(super) fn opening(&self, outputs_max: u32) -> Value {
-        json!({"source": self.source, "path": self.path, "outputs_max": outputs_max})
+    pub(super) fn opening(&self, outputs_max: u32, streams: bool) -> Value {
+        let Self { source, path, .. } = self;
+        json!({"source": source, "path": path, "outputs_max": outputs_max, "streams": streams})
     }
 }
 

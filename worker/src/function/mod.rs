@@ -9,6 +9,7 @@ mod failure;
 mod mismatch;
 mod outputs;
 mod pairs;
+mod parts;
 mod typed;
 
 use std::fmt;
@@ -29,6 +30,7 @@ pub use mismatch::explain;
 pub(crate) use mismatch::is_result;
 pub use outputs::{OutputLimits, Outputs};
 pub(crate) use pairs::{paired, split_pair};
+pub(crate) use parts::{SharedParts, lock as lock_parts};
 pub(crate) use typed::decode_input;
 pub use typed::{Emit, Typed, Worker, decode};
 

@@ -9,7 +9,7 @@ use proto::limits::Limits;
 use proto::value::{push_uint, value_len};
 use serde::Serialize;
 
-use super::Failure;
+use super::{Failure, SharedParts, lock_parts};
 
 /// What an envelope may add to a value in its frame.
 const FRAME_SLACK_BYTES: u64 = 64 << 10;
@@ -94,12 +94,19 @@ pub struct Outputs {
     limits: OutputLimits,
     /// How many outputs there were when the current unit began.
     begun: usize,
+    // Where each is put as well, for whoever wants to see it at once.
+    parts: Option<SharedParts>,
 }
 
 impl Outputs {
     /// No outputs yet.
     pub fn new(limits: OutputLimits) -> Self {
         Self { limits, ..Self::default() }
+    }
+
+    /// Each output can be seen there as soon as it is given.
+    pub(crate) fn shown_in(self, parts: SharedParts) -> Self {
+        Self { parts: Some(parts), ..self }
     }
 
     /// Says that what follows are the outputs of another unit.
@@ -216,6 +223,15 @@ impl Outputs {
     fn close(&mut self) {
         let end = u32::try_from(self.payload.len());
         self.ends.push(end.expect("admitted only while the offset fits 32 bits"));
+        if self.parts.is_some() {
+            self.show();
+        }
+    }
+
+    #[cold]
+    fn show(&self) {
+        let start = self.end_of(self.ends.len() - 1);
+        self.parts.iter().for_each(|parts| lock_parts(parts).push(&self.payload[start..]));
     }
 
     /// Where the first `count` outputs end.

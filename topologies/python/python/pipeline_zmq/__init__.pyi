@@ -4,7 +4,9 @@ import concurrent.futures
 import os
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping
 from types import ModuleType, TracebackType
-from typing import Any, Generic, Literal, NamedTuple, ParamSpec, TypedDict, TypeVar, final, overload
+from typing import Any, Generic, Literal, NamedTuple, ParamSpec, TypedDict, TypeVar, overload
+
+from ._native import Ticket as Ticket
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -47,19 +49,6 @@ class ServiceStats(TypedDict):
     kept: int
     kept_bytes: int
 
-@final
-class Ticket:
-    @property
-    def id(self) -> int: ...
-    @property
-    def value(self) -> Any: ...
-    def ready(self) -> bool: ...
-    def get(self, timeout: float | None = None) -> Any: ...
-    def wait(self, timeout: float | None = None) -> bool: ...
-    def cancel(self, timeout: float | None = None) -> Literal["cancelled", "begun", "over"]: ...
-    def future(self) -> concurrent.futures.Future[Any]: ...
-    def __await__(self) -> Generator[Any, None, Any]: ...
-
 class Service:
     def submit(
         self,
@@ -99,6 +88,15 @@ class Service:
         *,
         window: int | None = None,
         priority: int = 0,
+        wait_for_workers: bool = False,
+    ) -> Iterator[Any]: ...
+    def stream(
+        self,
+        value: object,
+        timeout: float | None = None,
+        *,
+        priority: int = 0,
+        ttl: float | None = None,
         wait_for_workers: bool = False,
     ) -> Iterator[Any]: ...
     def ticket(self, text: str | Ticket) -> Ticket: ...

@@ -169,6 +169,19 @@ class Service:
         wishes = _Wishes(None, priority, None, None, True, wait_for_workers)
         return self._open().map(values, window, wishes)
 
+    def stream(self, value, timeout=None, *, priority=0, ttl=None, wait_for_workers=False):
+        """Submits a unit; an iterator over its outputs in their order, each once.
+
+        They come while the unit is still worked on, if its stage has ``stream = true``, else with the outcome.
+        A worker that dies meanwhile changes nothing, as long as whoever works on the unit again gives the same
+        outputs. Each is waited for ``timeout`` seconds at most.
+
+        Raises:
+            UnitError: It failed for good, which the iterator tells where it ends.
+            RuntimeError: It was worked on again, and gave other outputs than those that were told.
+        """
+        return self.submit(value, priority=priority, ttl=ttl, wait_for_workers=wait_for_workers).stream(timeout)
+
     def ticket(self, text):
         """The ticket of this text, which any client of the service may have.
 

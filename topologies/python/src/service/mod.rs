@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | `connection.rs` | finding a service, submitting units, and leaving it |
 //! | `ticket.rs` | one unit that was submitted |
+//! | `outputs.rs` | the outputs of one unit, as they come |
 //! | `replies.rs` | the outcomes of many, in their order, as an iterator that submits as it goes |
 //! | `tray.rs` | tickets that are done, for event loops and futures |
 //! | `outcome.rs` | objects into values, outcomes into objects or what to raise |
@@ -14,6 +15,7 @@
 
 mod connection;
 mod outcome;
+mod outputs;
 mod patience;
 mod replies;
 mod ticket;
@@ -21,6 +23,7 @@ mod tray;
 
 pub(crate) use self::{
     connection::{Connection, connect},
+    outputs::Outputs,
     replies::Replies,
     ticket::Ticket,
     tray::Tray,

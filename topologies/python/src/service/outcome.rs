@@ -99,7 +99,7 @@ pub(super) fn object<'py>(py: Python<'py>, outcome: &Outcome) -> PyResult<Bound<
 }
 
 #[inline]
-fn one<'py>(py: Python<'py>, value: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+pub(super) fn one<'py>(py: Python<'py>, value: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     let object = Decoder.object(py, value)?;
     if !object.is_exact_instance_of::<Raised>() {
         return Ok(object);
@@ -110,7 +110,7 @@ fn one<'py>(py: Python<'py>, value: &[u8]) -> PyResult<Bound<'py, PyAny>> {
 }
 
 #[cold]
-fn dead(py: Python<'_>, failure: &client::Failure) -> PyErr {
+pub(super) fn dead(py: Python<'_>, failure: &client::Failure) -> PyErr {
     let input = Decoder.object(py, &failure.input);
     let input = input.map_or_else(|_| py.None(), Bound::unbind);
     let told = (failure.unit, failure.stage, input, &failure.error, failure.attempts);
@@ -119,7 +119,7 @@ fn dead(py: Python<'_>, failure: &client::Failure) -> PyErr {
 }
 
 #[cold]
-fn undone(py: Python<'_>, why: Undone) -> PyErr {
+pub(super) fn undone(py: Python<'_>, why: Undone) -> PyErr {
     let name = match why {
         Undone::Expired | Undone::Unknown | Undone::OtherRun => "Expired",
         Undone::Declined(_) | Undone::Closed => "NoService",

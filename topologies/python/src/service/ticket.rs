@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use super::{
     connection::Connection,
     outcome::{forked, late, object, unmet},
+    outputs::Outputs,
     patience::{duration, patiently},
 };
 
@@ -116,6 +117,14 @@ impl Ticket {
             CancelState::Begun => "begun",
             CancelState::Over => "over",
         })
+    }
+
+    /// An iterator over its outputs in their order, each once: as they come, if the stage streams. Each is
+    /// waited for so many seconds at most.
+    #[pyo3(signature = (timeout=None))]
+    fn stream(slf: &Bound<'_, Self>, timeout: Option<f64>) -> PyResult<Outputs> {
+        let stream = slf.get().inner()?.stream();
+        Ok(Outputs::new(stream, slf.clone().unbind(), duration(timeout)?))
     }
 
     /// A ``concurrent.futures.Future`` of its value.

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use proto::service::Part;
 use worker::{
     core::{Busy, Reply, Request, Ticket},
     product::{Cursor, Product},
@@ -45,6 +46,8 @@ struct Parcel {
 /// A function of this shape.
 pub(crate) struct Executor {
     function: Function,
+    // Outputs of a unit under way can be seen.
+    streams: bool,
     parcel: Option<Parcel>,
     // The parcel before, whose end the worker may not know yet.
     ended: (Ticket, u32),
@@ -54,9 +57,10 @@ pub(crate) struct Executor {
 }
 
 impl Executor {
-    pub fn new(stage: u32, retries: u32, shape: Shape) -> Self {
+    pub fn new(stage: u32, retries: u32, shape: Shape, streams: bool) -> Self {
         Self {
             function: Function { stage, retries, shape },
+            streams,
             parcel: None,
             ended: (0, 0),
             answers: Answers::above(DEATH),
@@ -91,6 +95,20 @@ impl Executor {
         let took: Duration = units.map(|index| self.function.takes(&parcel.of, index)).sum();
         parcel.busy += took;
         context.later(took, GROUP_DONE);
+    }
+
+    /// What the function has given so far of the unit that it works on, which it had begun with the others
+    /// of its group.
+    fn part(&self, context: &mut Context<'_>) -> Option<Reply> {
+        let parcel = self.parcel.as_ref().filter(|_| self.streams)?;
+        let unit = parcel.of.units.iter().nth(parcel.first as usize);
+        let (unit, ..) = unit.filter(|(_, path, _)| path.is_empty())?;
+        let Work::Outputs(outputs) = self.function.work(&parcel.of, parcel.first) else {
+            return None;
+        };
+        let given = context.rng.usize(0..=outputs.len());
+        let values: Vec<u8> = outputs[..given].concat();
+        (given > 0).then(|| Reply::Part(Part { unit, index: 0, values: values.into() }))
     }
 
     fn group_done(&mut self, context: &mut Context<'_>) {
@@ -177,9 +195,15 @@ impl Helper for Executor {
             // The units of a shape name no code, and nobody reads a diary.
             Request::Define(_) | Request::Note(_) => {}
             Request::Collect => {
-                let parcel = self.parcel.as_mut().filter(|parcel| !parcel.ready.is_empty())?;
-                let product = parcel.ready.take();
-                return Some(Reply::Product { ticket: parcel.ticket, product, finished: None });
+                let part = self.part(context);
+                let parcel = self.parcel.as_mut().filter(|parcel| !parcel.ready.is_empty());
+                let product = parcel.map(|parcel| Reply::Product {
+                    ticket: parcel.ticket,
+                    product: parcel.ready.take(),
+                    finished: None,
+                });
+                let replies: Vec<_> = product.into_iter().chain(part).collect();
+                return (!replies.is_empty()).then_some(Reply::Several(replies));
             }
         }
         None

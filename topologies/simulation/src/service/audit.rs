@@ -3,8 +3,9 @@
 //! Owns what is compared with what; refuses to look into a process: what clients were told, the sink's
 //! disk and the queue's store count.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
+use bytes::Bytes;
 use client::outcome::{Outcome, Undone};
 use proto::unit::UnitId;
 use sink::entry::{Entry, Outcome as Recorded};
@@ -28,6 +29,26 @@ const RECORDS_PER_UNIT: usize = 8;
 pub(super) struct Told<'a> {
     pub unit: UnitId,
     pub outcome: &'a Outcome,
+}
+
+/// Whether outputs that a client was shown of a unit before its outcome are those of the outcome. The models'
+/// functions give the same each time; one that fails for good may have shown some.
+///
+/// # Errors
+/// Says what is wrong.
+pub(super) fn shown(
+    unit: UnitId,
+    shown: &BTreeMap<u32, Bytes>,
+    outcome: &Outcome,
+) -> Result<(), String> {
+    let all = match outcome {
+        Outcome::Value(value) => std::slice::from_ref(value),
+        Outcome::Values(values) => values,
+        Outcome::Filtered => &[],
+        Outcome::Dead(_) | Outcome::Undone(_) => return Ok(()),
+    };
+    let is_so = shown.iter().all(|(place, value)| all.get(*place as usize) == Some(value));
+    is_so.then_some(()).ok_or_else(|| format!("other outputs of unit {unit} were shown"))
 }
 
 /// Whether a client may be told this.

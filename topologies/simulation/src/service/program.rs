@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use client::{
     core::{News, Order, Submission},
     outcome::{Outcome, Undone},
@@ -63,6 +64,8 @@ pub(crate) struct Program {
     begun: bool,
     closed: bool,
     taken: Vec<IdRange>,
+    // Outputs that it was shown of units without an outcome, by their places.
+    shown: BTreeMap<UnitId, BTreeMap<u32, Bytes>>,
 }
 
 impl Program {
@@ -94,6 +97,7 @@ impl Program {
             begun: false,
             closed: false,
             taken: Vec::new(),
+            shown: BTreeMap::new(),
         }
     }
 
@@ -179,6 +183,9 @@ impl Program {
             let number = (self.name.clone(), number);
             let who = (self.index, *wish);
             self.premises.desk.borrow_mut().give(context.now, who, number, ticket)?;
+            if self.index.is_multiple_of(2) {
+                self.orders.push_back(Order::Follow(ticket));
+            }
         }
         Ok(())
     }
@@ -215,6 +222,8 @@ impl Program {
             let disk = self.disk.borrow();
             let told = Told { unit, outcome: &outcome };
             audit::told(&mut self.premises.desk.borrow_mut(), &told, &disk, &self.shapes)?;
+            let shown = self.shown.remove(&unit).unwrap_or_default();
+            audit::shown(unit, &shown, &outcome)?;
             self.taken.push((unit, unit + 1));
         }
         Ok(())
@@ -275,6 +284,10 @@ impl Program {
             News::Cancelled(told) => self.cancelled(&told),
             News::Collect => self.fetch(),
             News::Look => self.orders.push_back(Order::Found(vec![self.ventilator.clone()])),
+            News::Part(part) => {
+                let shown = self.shown.entry(part.unit).or_default();
+                shown.extend((part.index..).zip(part.outputs()));
+            }
             News::Vacant(_) | News::HeldUp(_) => {}
             News::Refused(refusal) => return Err(format!("is refused: {refusal}")),
             News::StartedOver => return Err("the service was started over".into()),

@@ -26,7 +26,7 @@ pub(super) use self::{
 use self::{
     reader::Reader,
     sink::SinkPart,
-    stage::{Staff, Taken},
+    stage::{Place, Staff, Taken},
 };
 use super::{
     StageSpec, Topology,
@@ -69,8 +69,8 @@ fn parts(
 ) -> Option<Topology> {
     let head = head(path, root, files, problems);
     let source = source(root, files, problems);
-    let stages = stages(root, files, problems, inquiries);
     let is_service = matches!(source, Some(SourceSpec::Service(_)));
+    let stages = stages(root, files, is_service || source.is_none(), problems, inquiries);
     let mut sink = match section(root, Section::Sink, "sink", problems) {
         Some(reader) => sink::sink(reader, files, is_service),
         None => SinkPart::default(),
@@ -236,6 +236,7 @@ fn source(root: &Table, files: &Files, problems: &mut Vec<Problem>) -> Option<So
 fn stages(
     root: &Table,
     files: &Files,
+    may_be_service: bool,
     problems: &mut Vec<Problem>,
     inquiries: &mut Vec<Inquiry>,
 ) -> Vec<StageSpec> {
@@ -267,11 +268,15 @@ fn stages(
     let mut taken = Taken::default();
     items
         .iter()
-        .filter_map(|item| match &item.value {
+        .enumerate()
+        .filter_map(|(index, item)| match &item.value {
             Value::Table(table) => {
+                let is_last = index + 1 == items.len();
+                let place =
+                    if is_last && may_be_service { Place::LastOfService } else { Place::Other };
                 let header = item.place.clone();
                 let reader = Reader::open(Section::Stage, table, header, problems);
-                let found = stage::stage(reader, files, staff, &mut taken)?;
+                let found = stage::stage(reader, files, (staff, place), &mut taken)?;
                 inquiries.extend(found.inquiry);
                 found.spec
             }

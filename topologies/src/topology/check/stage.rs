@@ -35,6 +35,15 @@ pub(super) enum Staff {
     Open,
 }
 
+/// Where it is among the stages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// The last one of a service: its outputs are for clients.
+    LastOfService,
+    /// Any other.
+    Other,
+}
+
 /// What was found of a stage.
 pub(super) struct Found {
     /// None where too much is wrong with it.
@@ -65,7 +74,7 @@ impl Means {
 pub(super) fn stage(
     mut reader: Reader<'_>,
     files: &Files,
-    staff: Staff,
+    (staff, place): (Staff, Place),
     taken: &mut Taken,
 ) -> Option<Found> {
     reader.require("name", "name = \"NAME\"; it shows in the progress and the summary");
@@ -75,6 +84,7 @@ pub(super) fn stage(
     failures(&mut reader, &mut stage);
     answers(&mut reader);
     concurrency(&mut reader, &mut stage);
+    stream(&mut reader, &mut stage, place);
     surroundings(&mut reader, &mut stage);
     stage.directory = Some(files.directory().to_string_lossy().into_owned());
     let least = if staff == Staff::Open { 0 } else { 1 };
@@ -157,6 +167,26 @@ fn concurrency(reader: &mut Reader<'_>, stage: &mut Stage) {
     }
     if !pipe {
         reader.idle("answers", "`pipe`", "use `pipe`");
+    }
+}
+
+/// Whether outputs are shown as they come; programs of others tell theirs at the end.
+fn stream(reader: &mut Reader<'_>, stage: &mut Stage, place: Place) {
+    stage.stream = reader.boolean("stream").unwrap_or_default();
+    if place == Place::Other {
+        reader.idle("stream", "clients that follow it", "use it in the last stage of a service");
+    } else if ["exec", "pipe"].into_iter().any(|key| reader.entry(key).is_some()) {
+        reader.idle(
+            "stream",
+            "a function that gives outputs one by one",
+            "use Python, or a `binary` of your own",
+        );
+    } else if stage.concurrency.is_some_and(|units| units > 1) {
+        reader.idle(
+            "stream",
+            "one unit at a time",
+            "leave `concurrency` out, and have more workers",
+        );
     }
 }
 
