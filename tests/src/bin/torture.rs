@@ -1,5 +1,6 @@
 //! Kills and stops every process of a run again and again, and compares its output with that of a
-//! calm run: `cargo run --release -p tests --bin torture -- --minutes 10`.
+//! calm run: `cargo run --release -p tests --bin torture -- --minutes 10`. With `--service`, of a service and its
+//! clients.
 //!
 //! Owns the flags, the rounds and the verdict's words.
 #![forbid(unsafe_code)]
@@ -8,11 +9,13 @@ use std::hash::{BuildHasher, RandomState};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use fastrand::Rng;
 use tests::place::Place;
 use tests::torture::network::Network;
 use tests::torture::remote::{self, Remote, SITES};
+use tests::torture::service::Torture;
+use tests::torture::service::client::{self, ClientArgs, ForgetArgs};
 use tests::torture::{Calm, Course, Faults, Tally, Torn, Trouble};
 
 /// The exit code when a run under faults differs from the calm one.
@@ -48,11 +51,39 @@ struct Args {
     /// Units in that run; their numbers are a hundred times larger
     #[arg(long, default_value_t = 60_000)]
     cut_units: u64,
+    /// A service instead: clients submit for so many minutes, and all are killed at random, they as well
+    #[arg(long)]
+    service: bool,
+    /// Clients of the service, each a process that comes back under its name
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..))]
+    clients: u64,
+    /// Units that they submit together, if the time suffices
+    #[arg(long, default_value_t = 10_000_000)]
+    submits: u64,
+    #[command(subcommand)]
+    part: Option<Part>,
+}
+
+/// What this program starts itself as.
+#[derive(Debug, Subcommand)]
+enum Part {
+    /// One client of the service
+    #[command(hide = true)]
+    Client(ClientArgs),
+    /// Who tells the service what the clients have
+    #[command(hide = true)]
+    Forget(ForgetArgs),
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if let Some(part) = &args.part {
+        return play(part);
+    }
     let mut place = Place::new();
+    if args.service {
+        return serve(&args, &mut place);
+    }
     match rounds(&args, &place) {
         Ok(()) => ExitCode::SUCCESS,
         Err((seed, trouble)) => {
@@ -63,8 +94,53 @@ fn main() -> ExitCode {
     }
 }
 
+fn play(part: &Part) -> ExitCode {
+    let done = match part {
+        Part::Client(args) => client::run(args),
+        Part::Forget(args) => client::forget(args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            eprintln!("{fault}");
+            ExitCode::from(DIFFERS)
+        }
+    }
+}
+
+/// Torture of a service.
+fn serve(args: &Args, place: &mut Place) -> ExitCode {
+    let torture = Torture {
+        clients: args.clients,
+        submits: args.submits,
+        lasts: Duration::from_secs_f64(args.minutes.max(0.0) * 60.0),
+        kills: args.kills,
+        seed: seed(args),
+    };
+    let Torture { clients, submits, kills, seed, .. } = torture;
+    println!(
+        "seed {seed}: {clients} clients, {submits} units, {kills} kills in {} min",
+        args.minutes
+    );
+    match torture.inflict(place, |told| println!("{told}")) {
+        Ok(survived) => {
+            println!("PASSED: {survived}");
+            ExitCode::SUCCESS
+        }
+        Err(trouble) => {
+            println!("FAILED with --seed {seed}: {trouble}");
+            println!("kept: {}", place.keep().display());
+            ExitCode::from(DIFFERS)
+        }
+    }
+}
+
+fn seed(args: &Args) -> u64 {
+    args.seed.unwrap_or_else(|| u64::from(RandomState::new().hash_one(0) as u32))
+}
+
 fn rounds(args: &Args, place: &Place) -> Result<(), (u64, Trouble)> {
-    let first = args.seed.unwrap_or_else(|| u64::from(RandomState::new().hash_one(0) as u32));
+    let first = seed(args);
     let course = Course {
         units: args.units,
         first: args.first,

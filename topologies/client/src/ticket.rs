@@ -100,7 +100,7 @@ impl Ticket {
     /// # Errors
     /// [`WaitError::Timeout`] when there is no outcome in time.
     pub fn get(&self, timeout: Option<Duration>) -> Result<Outcome, WaitError> {
-        let outcome = self.wait_until(timeout, |state| state.outcome.clone())?;
+        let outcome = self.look(timeout)?;
         self.take();
         Ok(outcome)
     }
@@ -115,6 +115,15 @@ impl Ticket {
         let id = self.id(timeout)?;
         self.service.follow(id);
         Ok(())
+    }
+
+    /// The same, and leaves the outcome at the service. A program that may be killed notes it first, and then
+    /// calls [`get`](Self::get): whenever it is killed, the outcome is in its notes or still to be had.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn look(&self, timeout: Option<Duration>) -> Result<Outcome, WaitError> {
+        self.wait_until(timeout, |state| state.outcome.clone())
     }
 
     /// Waits until there is an outcome, at most so long, and leaves it at the service.
