@@ -246,14 +246,7 @@ impl Recorder {
                     outcomes.left(link);
                 }
             }
-            Request::Expire => {
-                let here = self.here();
-                if let Some(outcomes) = &mut self.outcomes {
-                    outcomes.expire(here)?;
-                    let (units, bytes) = outcomes.weight();
-                    replies.push(Reply::Kept(units, bytes));
-                }
-            }
+            Request::Expire => self.expire(replies)?,
             Request::Begin { ventilator, committed, plan, stages, window_units } => {
                 let is_new = self.carried.joined(ventilator, committed);
                 let is_wider = window_units > self.window_units;
@@ -368,10 +361,24 @@ impl Recorder {
 
     fn fetched(&mut self, units: Vec<IdRange>) {
         if let (Some(outcomes), Some(durable)) = (&mut self.outcomes, &mut self.durable) {
-            // It travels with what is written next: a sink that does not know it keeps them for longer.
+            // It travels with what is written next, or is soon written alone: a sink that does not know it keeps them for longer.
             logged::append_fetched(&mut durable.log, &units);
             units.into_iter().for_each(|units| outcomes.fetched(units));
         }
+    }
+
+    /// Lets go what was kept long enough, and writes what was fetched since the last outcome: the next may
+    /// not come for long. How much is kept is told once that is safe.
+    fn expire(&mut self, replies: &mut Vec<Reply>) -> Result<(), RecordError> {
+        let here = self.here();
+        let (Some(outcomes), Some(durable)) = (&mut self.outcomes, &mut self.durable) else {
+            return Ok(());
+        };
+        outcomes.expire(here)?;
+        let (units, bytes) = outcomes.weight();
+        let (records, told) = (Some(durable.log.take()), vec![Reply::Kept(units, bytes)]);
+        self.sync(SyncJob { records, replies: told, ..SyncJob::default() }, replies);
+        Ok(())
     }
 
     fn is_checkpoint_due(&self) -> bool {

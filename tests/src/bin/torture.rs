@@ -15,7 +15,7 @@ use tests::place::Place;
 use tests::torture::network::Network;
 use tests::torture::remote::{self, Remote, SITES};
 use tests::torture::service::Torture;
-use tests::torture::service::client::{self, ClientArgs, ForgetArgs};
+use tests::torture::service::client::{self, ClientArgs};
 use tests::torture::{Calm, Course, Faults, Tally, Torn, Trouble};
 
 /// The exit code when a run under faults differs from the calm one.
@@ -70,9 +70,6 @@ enum Part {
     /// One client of the service
     #[command(hide = true)]
     Client(ClientArgs),
-    /// Who tells the service what the clients have
-    #[command(hide = true)]
-    Forget(ForgetArgs),
 }
 
 fn main() -> ExitCode {
@@ -95,11 +92,8 @@ fn main() -> ExitCode {
 }
 
 fn play(part: &Part) -> ExitCode {
-    let done = match part {
-        Part::Client(args) => client::run(args),
-        Part::Forget(args) => client::forget(args),
-    };
-    match done {
+    let Part::Client(args) = part;
+    match client::run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
             eprintln!("{fault}");

@@ -79,3 +79,27 @@ fn accepted_units_have_one_outcome_each_whoever_is_killed() {
         (counts == [Some(0), Some(UNITS as u64), Some(0)]).then_some(())
     });
 }
+
+/// The next outcome, with which that would be written, may not come for long.
+#[test]
+fn an_outcome_that_was_fetched_is_not_kept_again_by_a_sink_that_was_killed_since() {
+    let place = Place::new();
+    write(&place, "squares", "run = \"square\"", "");
+    let up = start(&place, "squares");
+    let ticket = pipeline(&place, &["submit", "squares", "7"]).stdout;
+    let keeps = |units: u64| {
+        wait::until("it is told how much is kept", || {
+            (standing(&place, "squares")["kept"].as_u64() == Some(units)).then_some(())
+        });
+    };
+    keeps(1);
+    assert_eq!(pipeline(&place, &["result", ticket.trim(), "--wait"]).stdout, "49\n");
+    keeps(0);
+    let sink = child_of(up.id(), "sink").and_then(|pid| Pid::from_raw(pid as i32));
+    let _ = kill_process(sink.expect("it has one"), Signal::KILL);
+    let told = wait::until("the next sink answers", || {
+        let told = pipeline(&place, &["result", ticket.trim()]);
+        (told.code != Some(75)).then_some(told)
+    });
+    assert_eq!(told.code, Some(66), "{}{}", told.stdout, told.stderr);
+}

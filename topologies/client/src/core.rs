@@ -18,6 +18,7 @@ use proto::{
 };
 
 use crate::{
+    fetched::Fetched,
     gather::Gather,
     outcome::{Outcome, Undone},
     submissions::Submissions,
@@ -98,6 +99,7 @@ pub struct Client {
     cancels: Vec<IdRange>,
     // Units without an outcome whose outputs the program wants as they come.
     followed: RangeSet,
+    fetched: Fetched,
     // Outcomes were told since the program was asked what it has taken.
     collect_at: Option<Time>,
     look_at: Option<Time>,
@@ -131,6 +133,7 @@ impl Client {
             awaited: RangeSet::new(),
             cancels: Vec::new(),
             followed: RangeSet::new(),
+            fetched: Fetched::default(),
             collect_at: None,
             look_at: None,
             vacant: false,
@@ -180,7 +183,16 @@ impl Client {
     }
 
     fn fetched(&mut self, turn: &mut Turn<'_>, ranges: &[IdRange]) {
-        let Some(sink) = self.sink else { return };
+        match self.sink.filter(|sink| self.mesh.is_open(*sink)) {
+            Some(sink) => {
+                self.fetched.told(turn.now, ranges);
+                self.tell_fetched(turn, sink, ranges);
+            }
+            None => self.fetched.keep(ranges),
+        }
+    }
+
+    fn tell_fetched(&mut self, turn: &mut Turn<'_>, sink: LinkId, ranges: &[IdRange]) {
         for part in ranges.chunks(RANGES_MAX) {
             self.mesh.send(sink, Frame::Fetched(part.to_vec()), turn.out);
         }
@@ -193,6 +205,7 @@ impl Client {
             MeshEvent::Broken { link, .. } if link == self.ventilator => {
                 self.look_at = Some(turn.now + LOOK_INTERVAL);
             }
+            MeshEvent::Broken { link, .. } if Some(link) == self.sink => self.fetched.lost(),
             MeshEvent::Frame { link, frame } => self.heard(turn, link, frame),
             MeshEvent::Asked { link, .. } => self.mesh.refuse(link, Refusal::OtherRun, turn.out),
             _ => {}
@@ -211,6 +224,8 @@ impl Client {
                 for unit in self.followed.iter().flatten() {
                     self.mesh.send(link, Frame::Follow(unit), turn.out);
                 }
+                let fetched = self.fetched.again(turn.now);
+                self.tell_fetched(turn, link, &fetched);
             }
             _ => {}
         }
@@ -225,6 +240,7 @@ impl Client {
         if before != 0 && before != run {
             (self.awaited, self.gather) = (RangeSet::new(), Gather::default());
             self.followed = RangeSet::new();
+            self.fetched = Fetched::default();
             turn.request(News::StartedOver);
         }
         turn.request(News::Opened(run));
@@ -327,19 +343,22 @@ impl Client {
         self.part(turn);
     }
 
-    /// Leaves once everything is accepted and both have said goodbye, or after a while.
+    /// Leaves once everything is accepted, the sink was told what is fetched, and both have said goodbye, or
+    /// after a while.
     fn part(&mut self, turn: &mut Turn<'_>) {
         let Some(since) = self.closing else { return };
         let peers = [Some(self.ventilator), self.sink].into_iter().flatten();
         let open: Vec<LinkId> = peers.filter(|link| self.mesh.is_open(*link)).collect();
-        if self.goodbyes == 0 && self.submissions.is_empty() {
+        let has_told = self.submissions.is_empty() && !self.fetched.is_untold();
+        if self.goodbyes == 0 && has_told {
             // Once: then nothing more is said.
             self.goodbyes = 1;
             for link in &open {
                 self.mesh.send(*link, Frame::Bye, turn.out);
             }
         }
-        let is_over = self.goodbyes > open.len() as u32 || open.is_empty();
+        let is_over =
+            self.goodbyes > open.len() as u32 || (open.is_empty() && !self.fetched.is_untold());
         if is_over || turn.now.since(since) >= GOODBYE {
             self.exit = true;
             turn.exit(0);

@@ -9,6 +9,7 @@
 //! | [`core`] | the client's part in the protocol, as a state machine without I/O |
 //! | `submissions.rs`, `gather.rs` | what is not accepted yet; outcomes whose parts come one by one |
 //! | [`Stream`] | the outputs of a unit as they come |
+//! | `fetched.rs` | what a sink that was lost is told again |
 //! | `nest.rs` | where a client's inbox lies |
 //! | `table.rs` | which ticket waits for what, between the two |
 //! | [`Tray`] | tickets that are done, for whoever waits for many |
@@ -25,6 +26,7 @@
 )]
 
 pub mod core;
+mod fetched;
 mod gather;
 mod nest;
 pub mod outcome;

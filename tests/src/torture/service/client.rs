@@ -5,17 +5,15 @@
 //! again it goes on where it was, under the same numbers. Refuses to know who is killed.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use client::{
     ConnectError, Outcome, Service, SubmitError, Terms, Ticket, Tray, Undone, Wait, WaitError,
 };
 use pipeline::runs::services::{Access, find};
-use proto::ranges::RangeSet;
 use thiserror::Error;
 
 use super::journal::{Journal, JournalError};
@@ -23,6 +21,11 @@ use crate::wait;
 
 /// Numbers that may be ahead of the first one without an outcome.
 const WINDOW: u64 = 4_096;
+/// A client that is killed has told the service of all outcomes but those of the last numbers, and these are more
+/// than it submits in the time that it takes to tell.
+const RECENT: u64 = 16 * WINDOW;
+/// So many are due at once.
+const BURST: u64 = WINDOW / 2;
 /// Units that are submitted together.
 const BATCH: u64 = 256;
 /// How long a service that is started again is looked for.
@@ -45,23 +48,18 @@ pub struct ClientArgs {
     /// How many units it submits
     #[arg(long)]
     quota: u64,
+    /// When all clients have begun, in milliseconds since 1970
+    #[arg(long)]
+    begun_ms: u64,
+    /// In so many milliseconds from then they submit all of it
+    #[arg(long)]
+    lasts_ms: u64,
     /// Where it keeps what it has to know when it comes back
     #[arg(long)]
     journal: PathBuf,
     /// Once this file is there, nothing new is submitted
     #[arg(long)]
     enough: PathBuf,
-}
-
-/// Whose outcomes the service need not keep any more.
-#[derive(Debug, Args)]
-pub struct ForgetArgs {
-    /// The service's name
-    #[arg(long)]
-    service: String,
-    /// Where all clients keep their journals
-    #[arg(long)]
-    journals: PathBuf,
 }
 
 /// What a client finds wrong.
@@ -159,26 +157,6 @@ pub fn run(args: &ClientArgs) -> Result<(), ClientFault> {
     Ok(())
 }
 
-/// Tells the service that the clients have all that their journals tell.
-///
-/// # Errors
-/// [`ClientFault`] when the service is not there, or a journal is contradicted.
-pub fn forget(args: &ForgetArgs) -> Result<(), ClientFault> {
-    let mut tickets = RangeSet::new();
-    for journal in fs::read_dir(&args.journals).into_iter().flatten().flatten() {
-        for (_, ticket) in Journal::open(&journal.path())?.tickets() {
-            tickets.insert(ticket..ticket + 1);
-        }
-    }
-    let setup = find(&args.service, Access::default());
-    let setup = setup.map_err(|error| ClientFault::Gone(error.to_string()))?;
-    let service = Service::connect(setup);
-    let service = service.map_err(|error| ClientFault::Gone(error.to_string()))?;
-    service.forget(tickets.iter().map(|range| (range.start, range.end)).collect());
-    service.close();
-    Ok(())
-}
-
 /// A connection, and what was submitted over it.
 struct Session<'a> {
     args: &'a ClientArgs,
@@ -204,6 +182,8 @@ impl<'a> Session<'a> {
                 Err(_) => wait::pace(LOOK_INTERVAL, || false),
             }
         };
+        // Whether the service was told of what was noted last is not known.
+        service.forget(journal.done_from(journal.submitted().saturating_sub(RECENT)));
         Ok(Self {
             args,
             journal,
@@ -229,11 +209,13 @@ impl<'a> Session<'a> {
             if !self.note_tickets()? {
                 return Ok(Course::Declined);
             }
-            let done = self.tray.take(LOOK_INTERVAL).unwrap_or_default();
+            let mut done = self.tray.take(LOOK_INTERVAL).unwrap_or_default();
+            done.sort_unstable();
             if !self.note_tickets()? || !self.note_outcomes(&done)? {
                 return Ok(Course::Declined);
             }
-            if self.moved.elapsed() > STANDSTILL {
+            let waits = !self.without_outcome.is_empty();
+            if waits && self.moved.elapsed() > STANDSTILL {
                 return Err(ClientFault::Standstill {
                     without_ticket: self.without_ticket.len(),
                     without_outcome: self.without_outcome.len(),
@@ -243,7 +225,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Once it is enough, only what may have been submitted before.
+    /// Numbers below this one are to be submitted. Once it is enough, only what may have been before.
     fn end(&self) -> u64 {
         match self.args.enough.exists() {
             true => self.journal.submitted(),
@@ -251,8 +233,17 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Numbers below this one are to be submitted now: thousands at once, every now and then.
+    fn due(&self) -> u64 {
+        let since = now_ms().saturating_sub(self.args.begun_ms) as f64;
+        let share = since / self.args.lasts_ms.max(1) as f64;
+        // Not all clients at the same time.
+        let phase = self.args.number * BURST / 7 % BURST;
+        ((share * self.args.quota as f64) as u64 + phase) / BURST * BURST + BURST
+    }
+
     fn submit(&mut self, end: u64) -> Result<(), ClientFault> {
-        let to = end.min(self.low + WINDOW);
+        let to = end.min(self.low + WINDOW).min(self.due());
         while self.next < to {
             let numbers = self.next..to.min(self.next + BATCH);
             self.journal.note_submitted(numbers.end);
@@ -264,6 +255,7 @@ impl<'a> Session<'a> {
             let values = values.map_err(SubmitError::Value)?;
             let tickets =
                 self.service.submit_encoded(values, &Terms::default(), Wait::ForWorkers)?;
+            self.moved = Instant::now();
             for (number, ticket) in numbers.clone().zip(tickets) {
                 ticket.deliver(self.tray.clone(), number);
                 self.without_ticket.push_back(number);
@@ -331,6 +323,11 @@ impl<'a> Session<'a> {
         let expected = self.case(number).expected();
         ClientFault::Outcome { number, ticket, found: found.into(), expected }
     }
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn connect(args: &ClientArgs, first_number: u64) -> Result<Service, String> {

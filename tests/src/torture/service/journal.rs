@@ -8,7 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use proto::ranges::RangeSet;
+use proto::{ranges::RangeSet, service::IdRange};
 use thiserror::Error;
 
 /// A kind, a number, how many, and the first one's ticket.
@@ -127,6 +127,16 @@ impl Journal {
         self.done.len()
     }
 
+    /// The tickets of numbers from this one on whose outcomes are noted.
+    pub fn done_from(&self, number: u64) -> Vec<IdRange> {
+        let mut found = RangeSet::new();
+        for number in (number..self.tickets.len() as u64).filter(|number| self.is_done(*number)) {
+            let ticket = self.tickets[number as usize];
+            found.insert(ticket..ticket + 1);
+        }
+        found.iter().map(|range| (range.start, range.end)).collect()
+    }
+
     /// All tickets, by number.
     pub fn tickets(&self) -> impl Iterator<Item = (u64, u64)> {
         (0..).zip(self.tickets.iter().copied()).filter(|(_, ticket)| *ticket != NO_TICKET)
@@ -233,6 +243,7 @@ mod tests {
         journal.write().unwrap();
         File::options().append(true).open(&path).unwrap().write_all(b"D123").unwrap();
         let mut journal = Journal::open(&path).unwrap();
+        assert_eq!(journal.done_from(1), [(8, 9), (21, 22)]);
         assert_eq!((journal.low(), journal.submitted(), journal.outcomes()), (2, 4, 3));
         assert_eq!(journal.tickets().collect::<Vec<_>>(), [(0, 7), (1, 8), (2, 20), (3, 21)]);
         journal.note_accepted(2, 20).unwrap();

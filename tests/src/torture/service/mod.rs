@@ -27,15 +27,16 @@ use self::ordeal::Ordeal;
 use self::schedule::Victim;
 use super::kin;
 use crate::place::Place;
-use crate::runs::pipeline;
 use crate::wait;
 
 /// The service's name.
 const NAME: &str = "squares";
 /// Once everything was fetched, the service is at rest within this time.
 const SETTLING: Duration = Duration::from_secs(60);
-/// A client's last words to the service have come within this time.
-const MOMENT: Duration = Duration::from_secs(2);
+/// The submits and the kills are spread over this share of the time, so that all are in before it is over.
+const SUBMITTING_SHARE: f64 = 0.9;
+/// How often the service is asked how it stands.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 /// What a run directory may have at rest: segments of logs that are not full, and what is known of clients.
 const RESTING_BYTES_MAX: u64 = 256 << 20;
 
@@ -63,8 +64,6 @@ pub struct Survived {
     pub took: Duration,
     /// Kills that came about.
     pub kills: BTreeMap<Victim, usize>,
-    /// Outcomes that the store kept although their clients had them: who was to be told was killed.
-    pub left: u64,
     /// The files of the run directory at rest, in bytes.
     pub resting: BTreeMap<String, u64>,
     /// The memory.
@@ -160,12 +159,6 @@ pub enum Trouble {
         /// Their ids.
         pids: Vec<u32>,
     },
-    /// `pipeline verify` found something.
-    #[error("`pipeline verify`: {findings}")]
-    Verify {
-        /// What it printed.
-        findings: String,
-    },
 }
 
 impl Torture {
@@ -179,12 +172,13 @@ impl Torture {
              [[stage]]\nname = \"square\"\nrun = \"square\"\nworkers = 2\nretries = 0\n[sink]\nretain = \"1h\"\n"
         );
         place.write(&format!("{NAME}.toml"), topology);
-        let kills = schedule::schedule(&mut Rng::with_seed(self.seed), self.kills, self.lasts);
+        let submitting = self.lasts.mul_f64(SUBMITTING_SHARE);
+        let kills = schedule::schedule(&mut Rng::with_seed(self.seed), self.kills, submitting);
         let mut ordeal = Ordeal::begin(place, self);
         ordeal.suffer(&kills, tell)?;
         let took = ordeal.elapsed();
         let tickets = self.audit(place)?;
-        let left = self.settle(place, &tickets)?;
+        settle(place, &tickets)?;
         let resting = files(place);
         let bytes = resting.values().sum();
         if bytes > RESTING_BYTES_MAX {
@@ -197,8 +191,8 @@ impl Torture {
             return Err(Trouble::Grown { roles, growth });
         }
         let kills = ordeal.end()?;
-        verify(place)?;
-        Ok(Survived { tickets: tickets.len(), took, kills, left, resting, growth })
+        depart(place)?;
+        Ok(Survived { tickets: tickets.len(), took, kills, resting, growth })
     }
 
     /// How many units a client submits.
@@ -227,46 +221,31 @@ impl Torture {
         }
         Ok(all)
     }
+}
 
-    /// Waits until the service is at rest. What its store keeps although the clients have it, because whoever was
-    /// to be told was killed, is forgotten; how much that was.
-    fn settle(&self, place: &Place, tickets: &RangeSet) -> Result<u64, Trouble> {
-        let is_done = || {
-            let standing = standing(place);
-            let counts = ["queued", "done"].map(|key| standing[key].as_u64());
-            counts == [Some(0), Some(tickets.len())]
-        };
-        let restless =
-            || Err(Trouble::Restless { standing: standing(place), tickets: tickets.len() });
-        if !wait::is_soon(SETTLING, is_done) {
-            return restless();
-        }
-        // What is told of them is as it was a moment ago.
-        wait::pace(MOMENT, || false);
-        let left = standing(place)["kept"].as_u64().unwrap_or_default();
-        let journals = place.path("journals").display().to_string();
-        let command = ordeal::user(place, &["forget", "--journals", &journals]);
-        let ended = place.start_command("forget", command).ends();
-        let is_empty = || standing(place)["kept"].as_u64() == Some(0);
-        match ended.code == Some(0) && wait::is_soon(SETTLING, is_empty) {
-            true => Ok(left),
-            false => restless(),
-        }
+/// Waits until the service is at rest: nothing in its queue, no outcome kept.
+fn settle(place: &Place, tickets: &RangeSet) -> Result<(), Trouble> {
+    let is_at_rest = || {
+        let standing = standing(place);
+        let counts = ["queued", "done", "kept"].map(|key| standing[key].as_u64());
+        counts == [Some(0), Some(tickets.len()), Some(0)]
+    };
+    match wait::is_soon(SETTLING, is_at_rest) {
+        true => Ok(()),
+        false => Err(Trouble::Restless { standing: standing(place), tickets: tickets.len() }),
     }
 }
 
 /// What the service tells of itself.
 fn standing(place: &Place) -> Value {
-    let told = pipeline(place, &["tickets", NAME, "--output", "json"]);
+    // Each look is a process.
+    wait::pace(LOOK_INTERVAL, || false);
+    let told = ordeal::pipeline(place, &["tickets", NAME, "--output", "json"]).ends();
     serde_json::from_str(&told.stdout).unwrap_or_default()
 }
 
-fn verify(place: &Place) -> Result<(), Trouble> {
-    let run_dir = place.path(&format!(".pipeline/{NAME}"));
-    let verified = place.run("pipeline", &["verify", &run_dir.display().to_string()]);
-    if verified.code != Some(0) {
-        return Err(Trouble::Verify { findings: verified.stdout + &verified.stderr });
-    }
+/// Nobody is left.
+fn depart(place: &Place) -> Result<(), Trouble> {
     match kin::dwellers(place.folder()) {
         none if none.is_empty() => Ok(()),
         pids => Err(Trouble::LeftBehind { pids }),
@@ -300,7 +279,6 @@ impl fmt::Display for Survived {
             self.kills.iter().map(|(victim, count)| format!("{victim} {count}")).collect();
         let all: usize = self.kills.values().sum();
         writeln!(f, "kills {all} ({})", kills.join(", "))?;
-        writeln!(f, "outcomes kept although their clients had them: {}", self.left)?;
         let files: Vec<String> =
             self.resting.iter().map(|(name, bytes)| format!("{name} {bytes}")).collect();
         writeln!(f, "at rest: {}", files.join(", "))?;

@@ -8,13 +8,13 @@ use std::env;
 use std::fs::{self, File};
 use std::io::Write;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::process::Signal;
 
 use super::memory::Sample;
 use super::schedule::{Kill, Victim};
-use super::{NAME, Torture, Trouble, journal_of};
+use super::{NAME, SUBMITTING_SHARE, Torture, Trouble, journal_of};
 use crate::memory::resident_bytes;
 use crate::place::Place;
 use crate::process::Process;
@@ -32,6 +32,8 @@ const DYING: Duration = Duration::from_secs(20);
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(500);
 const TELL_INTERVAL: Duration = Duration::from_secs(30);
+/// What a launcher ends with that was asked to: its source might have gone on.
+const STOPPED: i32 = 75;
 /// Once nothing new is submitted, what is under way is over within this time.
 const REST: Duration = Duration::from_secs(300);
 
@@ -91,7 +93,9 @@ impl<'a> Ordeal<'a> {
         let (mut due, mut told) = (kills.iter().peekable(), Instant::now());
         let (mut is_enough, lasts) = (false, self.torture.lasts);
         while self.clients.iter().any(Option::is_some) {
-            if let Some(kill) = due.next_if(|kill| kill.at <= self.began.elapsed()) {
+            // A client that is gone for good can't tell a sink once more what it has fetched.
+            let is_over = self.clients.iter().any(Option::is_none);
+            if let Some(kill) = due.next_if(|kill| kill.at <= self.began.elapsed() && !is_over) {
                 self.strike(kill)?;
             }
             if !is_enough && self.began.elapsed() >= lasts {
@@ -123,11 +127,11 @@ impl<'a> Ordeal<'a> {
     /// # Errors
     /// [`Trouble::Launcher`] when it does not end well.
     pub fn end(mut self) -> Result<BTreeMap<Victim, usize>, Trouble> {
-        self.launcher.terminate();
+        let down = pipeline(self.place, &["down", NAME]).ends();
         let ended = self.launcher.ends();
-        match ended.code {
-            Some(0) => Ok(self.kills),
-            code => Err(Trouble::Launcher { code, told: last_words(&ended.stderr) }),
+        match (down.code, ended.code) {
+            (Some(0), Some(STOPPED)) => Ok(self.kills),
+            (_, code) => Err(Trouble::Launcher { code, told: last_words(&ended.stderr) }),
         }
     }
 
@@ -259,7 +263,12 @@ impl<'a> Ordeal<'a> {
 
     fn client(&self, number: u64) -> Process {
         let (own, quota) = (number.to_string(), self.torture.quota().to_string());
+        let since = self.began.elapsed();
+        let begun = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let begun_ms = begun.saturating_sub(since).as_millis().to_string();
+        let lasts_ms = self.torture.lasts.mul_f64(SUBMITTING_SHARE).as_millis().to_string();
         let mut command = user(self.place, &["client", "--number", &own, "--quota", &quota]);
+        command.args(["--begun-ms", &begun_ms, "--lasts-ms", &lasts_ms]);
         command.arg("--journal").arg(journal_of(self.place, number));
         command.arg("--enough").arg(self.place.path("enough"));
         self.place.start_with(&format!("client-{number}"), command, Stdio::null())
@@ -274,8 +283,13 @@ pub(super) fn user(place: &Place, args: &[&str]) -> Command {
     command
 }
 
-fn launch(place: &Place) -> Process {
+/// `pipeline` in the place, whose runs are listed there.
+pub(super) fn pipeline(place: &Place, args: &[&str]) -> Process {
     let mut command = place.command(program("pipeline"));
-    command.env("XDG_RUNTIME_DIR", place.folder()).args(["up", &format!("{NAME}.toml")]);
-    place.start_command("up", command)
+    command.env("XDG_RUNTIME_DIR", place.folder()).args(args);
+    place.start_command(args.first().unwrap_or(&"pipeline"), command)
+}
+
+fn launch(place: &Place) -> Process {
+    pipeline(place, &["up", &format!("{NAME}.toml")])
 }
