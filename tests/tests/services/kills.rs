@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tests::place::Place;
-use tests::runs::child_of;
+use tests::runs::{child_of, pipeline};
 use tests::wait;
 
 use super::{client, fed, standing, start, write};
