@@ -169,10 +169,10 @@ pub struct Cancelled {
 /// See [`Cancelled`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CancelState {
-    /// It is queued no more, and dead; unless a worker had begun it before the ventilator was started the last
-    /// time, which its outcome tells then.
+    /// It is dead, and nobody works on it; unless a worker that was lost had finished it, or one had before
+    /// the ventilator was started the last time, which its outcome tells then.
     Cancelled,
-    /// A worker has it, and finishes it.
+    /// A worker has begun it, and finishes it.
     Begun,
     /// It has its outcome, or there is no such unit.
     Over,

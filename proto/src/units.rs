@@ -420,6 +420,15 @@ impl Units {
         left
     }
 
+    /// The units whose root is in `roots`, and the others.
+    pub fn divided(self, roots: &RangeSet) -> (Self, Self) {
+        let mut others = RangeSet::new();
+        for span in &self.spans {
+            roots.gaps(span.roots()).into_iter().for_each(|range| _ = others.insert(range));
+        }
+        (self.clone().without(&others), self.without(roots))
+    }
+
     /// Takes the units at the given ascending indices out, and leaves the others.
     pub fn extract(&mut self, indices: &[u32]) -> Vec<Self> {
         if indices.is_empty() {
@@ -514,6 +523,16 @@ mod tests {
         assert_eq!(taken[1].value(0), [3]);
         let ids: Vec<_> = units.iter().map(|(id, _, value)| (id, value[0])).collect();
         assert_eq!(ids, [(1, 1), (2, 2), (4, 4)]);
+    }
+
+    #[test]
+    fn units_are_divided_by_their_roots() {
+        let mut units = numbers(3, 4);
+        units.push(Span::one(9, vec![step(1, 0, 2)]), &[7]);
+        let (among, others) = units.clone().divided(&RangeSet::from_parts(0, [(4, 6), (9, 20)]));
+        let roots = |units: &Units| units.iter().map(|(root, ..)| root).collect::<Vec<_>>();
+        assert_eq!((roots(&among), roots(&others)), (vec![4, 5, 9], vec![3, 6]));
+        assert_eq!(units.divided(&RangeSet::new()).0, Units::new());
     }
 
     #[test]

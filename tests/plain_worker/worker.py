@@ -178,7 +178,10 @@ class Worker:
                 self.give_back(self.parcels[-1], 0)
         elif name == "Retract":
             for parcel in [one for one in self.parcels if one.session is session and one.number == content]:
-                self.give_back(parcel, parcel.begun and (parcel.begun + parcel.keep + 1) // 2)
+                keep = parcel.begun and (parcel.begun + parcel.keep) // 2
+                if keep == parcel.keep:  # all of it is begun
+                    session.say("Returned", [parcel.number, keep])
+                self.give_back(parcel, keep)
         elif name == "Leaving":
             self.run_ends = True
             self.leave()

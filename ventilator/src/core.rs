@@ -743,6 +743,7 @@ impl Ventilator {
             });
         }
         self.look_for_urgent();
+        self.look_for_recalled(turn);
         self.downstream.send(turn, &mut self.mesh);
         if self.commit_due().is_some_and(|due| due <= turn.now) {
             self.tell_commit(turn);

@@ -16,10 +16,11 @@ use crate::{
     frame::{Commit, Credit, Dead, Done, Frame, ParcelId, Results, Work},
     limits::Limits,
     plan::Stage,
+    ranges::RangeSet,
     role::{Effect, LinkId, Turn},
     rules::{
         commit::Committed,
-        dispatch::{Dispatch, Instruction},
+        dispatch::{Dispatch, Instruction, Recalled},
         mesh::{Loss, Mesh},
         outbox::Outbox,
     },
@@ -251,6 +252,31 @@ impl<W> Downstream<W> {
         if let Some(stage) = stage_of(stages, link) {
             stage.returned(link, parcel, keep, committed.set());
         }
+    }
+
+    /// These units for a stage shall not be worked on, as far as no worker has begun them. What comes of it
+    /// is told by [`settle`](Self::settle).
+    pub fn recall(&mut self, stage_index: u32, units: &RangeSet) {
+        if let Some(stage) = self.stages.get_mut(&stage_index) {
+            stage.recall(units, self.committed.set());
+        }
+    }
+
+    /// What has become known of units for that stage that shall not be worked on.
+    pub fn settle<Q>(
+        &mut self,
+        turn: &mut Turn<'_, Effect<Q>>,
+        mesh: &mut Mesh,
+        stage_index: u32,
+    ) -> Recalled
+    where
+        W: Witness<Q>,
+    {
+        let mut orders = Vec::new();
+        let stage = self.stages.get_mut(&stage_index);
+        let told = stage.map(|stage| stage.settle(&mut orders)).unwrap_or_default();
+        self.carry_out(turn, mesh, orders);
+        told
     }
 
     /// A worker may be stopped, or only late: others are given its units too.

@@ -57,6 +57,42 @@ fn a_higher_priority_overtakes_what_waits_and_a_delay_lets_others_pass() {
     assert!(told.stderr.contains("cancelled before a worker had begun it"), "{}", told.stderr);
 }
 
+/// What waits in the queue, what the ventilator has read ahead, and what the worker has and has not begun.
+#[test]
+fn whatever_no_worker_has_begun_is_cancelled_and_what_runs_is_not() {
+    let (place, _up) = held();
+    let lines: String = (1..=40).map(|number| format!("{number}\n")).collect();
+    let told = fed(&place, &["submit", "held", "--jsonl"], &lines);
+    let tickets: Vec<&str> = told.stdout.lines().collect();
+    let (run, _) = tickets[0].split_once('/').expect("a ticket");
+    let running = format!("{run}/0");
+    assert_eq!(begun(&place), [0]);
+    wait::until("the worker has more than what it runs", || {
+        let waiting = super::standing(&place, "held")["queued"].as_u64();
+        waiting.is_some_and(|waiting| waiting < 40).then_some(())
+    });
+    let all: Vec<&str> = [&[running.as_str()], &tickets[..]].concat();
+    let told = pipeline(&place, &[&["result", "--cancel"], &all[..]].concat());
+    let states: Vec<_> = told.stdout.lines().filter_map(|line| line.split_once(' ')).collect();
+    let begun_states = "begun: a worker has it and finishes it";
+    let expected: Vec<_> = all
+        .iter()
+        .map(|ticket| (*ticket, if *ticket == running { begun_states } else { "cancelled" }))
+        .collect();
+    assert_eq!(states, expected, "{}", told.stderr);
+    // Again: nothing has changed, but that the sink may have heard of it.
+    let told = pipeline(&place, &["result", "--cancel", &running]);
+    assert!(told.stdout.contains(begun_states), "{}{}", told.stdout, told.stderr);
+    place.write("go", "");
+    let told = pipeline(&place, &["result", &running, "--wait"]);
+    assert_eq!((told.code, told.stdout.as_str()), (Some(0), "0\n"), "{}", told.stderr);
+    let told = pipeline(&place, &["result", tickets[0], tickets[39], "--wait"]);
+    assert_eq!(told.code, Some(1), "{}", told.stderr);
+    let words = "cancelled before a worker had begun it";
+    assert_eq!(told.stderr.matches(words).count(), 2, "{}", told.stderr);
+    assert_eq!(begun(&place), [0], "nobody has begun them");
+}
+
 #[test]
 fn what_is_not_sent_in_time_is_dead() {
     let (place, _up) = held();

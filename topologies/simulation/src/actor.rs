@@ -11,6 +11,7 @@ use proto::{
     ranges::RangeSet,
     role::{Effect, Event, LinkId, Role},
     time::Time,
+    unit::UnitId,
 };
 
 use super::{
@@ -52,6 +53,8 @@ pub(super) enum Deed {
     Timer { after: Duration, token: u64 },
     /// Has been told what to be.
     Joined,
+    /// Has begun to work on a unit of the source.
+    Began(UnitId),
     /// Leaves.
     Exit(i32),
     /// Is killed by its own function.

@@ -26,6 +26,8 @@ pub(super) struct Load {
     pub copies: u64,
     pub lent: u64,
     pub pressed: u64,
+    /// Units that workers gave back since they shall not be worked on, so far.
+    pub recalled: u64,
     /// Frames that were more than this process had allowed.
     pub unallowed: u64,
 }
@@ -69,6 +71,7 @@ fn of<'a>(stages: impl Iterator<Item = &'a Dispatch>) -> Load {
         copies: sum.copies + stage.copies(),
         lent: sum.lent + stage.lent(),
         pressed: sum.pressed + stage.pressed(),
+        recalled: sum.recalled + stage.recalled(),
         ..sum
     })
 }
@@ -118,6 +121,7 @@ pub(super) fn most(scenario: &Scenario, is_sink: bool) -> Load {
         copies: u64::MAX,
         lent: u64::MAX,
         pressed: u64::MAX,
+        recalled: u64::MAX,
         unallowed: 0,
     }
 }

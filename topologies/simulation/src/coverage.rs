@@ -76,6 +76,12 @@ pub enum Seen {
     Joined,
     /// A client was told that a unit was cancelled.
     Cancelled,
+    /// A unit was cancelled that the queue had given out.
+    CancelledOut,
+    /// A worker gave a unit back that shall not be worked on.
+    Recalled,
+    /// A client was told that a unit which it wanted cancelled was begun.
+    Begun,
     /// The answer to a client was that the outcome is not kept any more.
     OutcomeExpired,
     /// Units of clients were declined.
@@ -90,7 +96,7 @@ pub enum Seen {
 
 impl Seen {
     /// All of them.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 40] = [
         Self::Lost,
         Self::Late,
         Self::Doubled,
@@ -123,6 +129,9 @@ impl Seen {
         Self::TicketAgain,
         Self::Joined,
         Self::Cancelled,
+        Self::CancelledOut,
+        Self::Recalled,
+        Self::Begun,
         Self::OutcomeExpired,
         Self::Declined,
         Self::AcceptedUntold,
@@ -165,6 +174,9 @@ impl Seen {
             Self::TicketAgain => "tickets told again",
             Self::Joined => "units joined by their keys",
             Self::Cancelled => "units told to be cancelled",
+            Self::CancelledOut => "units cancelled that were given out",
+            Self::Recalled => "units given back by workers to be cancelled",
+            Self::Begun => "units told to be begun",
             Self::OutcomeExpired => "outcomes told to be expired",
             Self::Declined => "units declined",
             Self::AcceptedUntold => "units accepted nobody was told of",

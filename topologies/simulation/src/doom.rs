@@ -33,6 +33,8 @@ pub enum Job {
     Submit,
     /// The ventilator of a service: queued units are cancelled.
     Cancel,
+    /// The ventilator of a service: units came back that shall not be worked on.
+    Recalled,
     /// The ventilator of a service: queued units are given out.
     GiveOut,
     /// The ventilator of a service: its queue hears of something.
@@ -59,7 +61,7 @@ pub enum Job {
 
 impl Job {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Begin,
         Self::Record,
         Self::LogWaiting,
@@ -70,6 +72,7 @@ impl Job {
         Self::Note,
         Self::Submit,
         Self::Cancel,
+        Self::Recalled,
         Self::GiveOut,
         Self::Queue,
         Self::Await,
@@ -96,6 +99,7 @@ impl Job {
             Self::Note => "noting for people",
             Self::Submit => "accepting units",
             Self::Cancel => "cancelling units",
+            Self::Recalled => "cancelling what came back",
             Self::GiveOut => "giving units out",
             Self::Queue => "telling the queue",
             Self::Await => "answering a client",
@@ -116,6 +120,7 @@ impl Job {
             Duty::Ventilator if serves => &[
                 (Self::Submit, 16),
                 (Self::Cancel, 2),
+                (Self::Recalled, 2),
                 (Self::GiveOut, 16),
                 (Self::Queue, 16),
                 (Self::Note, 4),

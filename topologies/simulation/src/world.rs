@@ -531,6 +531,7 @@ impl<'a> World<'a> {
         self.coverage.saw(Seen::Speculated, load.copies.saturating_sub(before.copies));
         self.coverage.saw(Seen::Lent, load.lent.saturating_sub(before.lent));
         self.coverage.saw(Seen::Pressed, load.pressed.saturating_sub(before.pressed));
+        self.coverage.saw(Seen::Recalled, load.recalled.saturating_sub(before.recalled));
         if process == SINK {
             self.widest = self.widest.max(load.in_flight);
         }
@@ -555,7 +556,10 @@ impl<'a> World<'a> {
         let frame = match happening {
             Happening::Frame(bytes) => Envelope::decode(bytes.clone()).ok(),
             Happening::LaneDown { link } => {
-                self.losses.lane_down(self.now, self.incarnation(process), *link);
+                let link = *link;
+                self.note_loss(process);
+                let name = &self.processes[process].name;
+                self.losses.lane_down(self.now, self.incarnation(process), link);
                 return self.trace.say(self.now, || format!("{name} : {happening:?}"));
             }
             other => return self.trace.say(self.now, || format!("{name} : {other:?}")),
@@ -595,12 +599,16 @@ impl<'a> World<'a> {
                 let at = self.now + self.some(Duration::from_millis(3));
                 self.put(at, Occurrence::Connect(who, link));
             }
-            Deed::Close { link } => self.network.close(process, link),
+            Deed::Close { link } => {
+                self.note_loss(process);
+                self.network.close(process, link);
+            }
             Deed::Send { link, envelope } => self.send(process, link, envelope),
             Deed::Timer { after, token } => {
                 self.put(self.now + after, Occurrence::Tell(who, Happening::Timer(token)));
             }
             Deed::Joined => self.processes[process].joined = true,
+            Deed::Began(unit) => self.note_begun(unit),
             Deed::Exit(code) => self.end(process, Life::Left(code)),
             Deed::Die => {
                 self.end(process, Life::Down);

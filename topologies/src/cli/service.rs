@@ -395,6 +395,8 @@ impl ResultArgs {
 
 /// How long a service has to answer that there is no outcome yet.
 const ANSWER: Duration = Duration::from_secs(1);
+/// How long it may take to find out who has a unit: a worker that is not heard is given up before.
+const CANCELLED: Duration = Duration::from_secs(15);
 
 /// What comes of units, a line each.
 #[derive(Default)]
@@ -463,7 +465,7 @@ impl Printer {
     }
 
     fn cancel(&mut self, text: &str, ticket: &Ticket) -> Result<(), Refusal> {
-        let word = match ticket.cancel(Some(ANSWER)) {
+        let word = match ticket.cancel(Some(CANCELLED)) {
             Ok(CancelState::Cancelled) => "cancelled",
             Ok(CancelState::Begun) => "begun: a worker has it and finishes it",
             Ok(CancelState::Over) => "over: it has its outcome",

@@ -5,6 +5,7 @@
 
 use proto::{
     frame::{Frame, Results, Welcome},
+    ranges::RangeSet,
     role::LinkId,
     service::Submit,
     unit::UnitId,
@@ -13,7 +14,7 @@ use tracing::warn;
 
 use super::{FIRST_STAGE, Ventilator};
 use crate::{
-    queue::News,
+    queue::{Ask, News},
     request::{Request, Turn},
 };
 
@@ -61,21 +62,34 @@ impl Ventilator {
         if let Some(units) = news.units {
             self.reading.answered();
             self.reading.read(units.len() as u64);
-            // What is read too late is left for whoever goes on.
+            let committed = self.downstream.committed().set();
+            let units = units.without(committed);
+            // What is read too late is sent to nobody, and left for whoever goes on.
             if self.reading.end().is_none() {
-                let committed = self.downstream.committed().set();
-                let units = units.without(committed);
                 self.seniority.read(units.spans(), committed);
-                self.downstream.add(FIRST_STAGE, units);
             }
+            self.downstream.add(FIRST_STAGE, units);
+        }
+        if !news.recall.is_empty() {
+            let units = RangeSet::from_parts(0, news.recall);
+            self.downstream.recall(FIRST_STAGE, &units);
         }
         // What is dead behind the end of a run that was asked to end is not of this run: the sink takes
         // nothing of it, and whoever goes on is told once more.
         let end = self.reading.end().map_or(UnitId::MAX, |end| end.units);
-        let dead: Vec<_> = news.dead.into_iter().filter(|dead| dead.root < end).collect();
+        let mut dead: Vec<_> = news.dead.into_iter().filter(|dead| dead.root < end).collect();
+        self.reading.read(dead.len() as u64);
+        dead.extend(news.back.into_iter().filter(|dead| dead.root < end));
         if !dead.is_empty() {
-            self.reading.read(dead.len() as u64);
             self.downstream.push(Results { dead, ..Results::default() });
+        }
+    }
+
+    /// The queue learns what became of units that were called back.
+    pub(super) fn look_for_recalled(&mut self, turn: &mut Turn<'_>) {
+        let recalled = self.downstream.settle(turn, &mut self.mesh, FIRST_STAGE);
+        if !recalled.is_empty() {
+            turn.request(Request::Queue(Ask::Recalled(Box::new(recalled))));
         }
     }
 

@@ -3,7 +3,10 @@
 //! Owns what follows from a record, whoever has it: the units in their order, the tickets of the clients, the
 //! keys, and what of each segment is needed. Refuses to know what is committed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Range,
+};
 
 use proto::{
     ranges::RangeSet,
@@ -52,11 +55,37 @@ impl Contents {
         self.next = self.next.max(first + count);
         self.live.entry(place.segment).or_default().insert(first..first + count);
         if let Some(key) = &treatment.unique {
-            self.unique.insert(key.clone(), first);
+            // One of before that nobody joins any more may have been moved behind.
+            let newest = self.unique.entry(key.clone()).or_insert(first);
+            *newest = first.max(*newest);
             self.keys.insert(first, key.clone());
         }
         let turn = self.order.draw();
         self.order.add(first, Run { count, place, bytes, treatment, turn });
+    }
+
+    /// Nobody joins these units any more.
+    pub fn free_keys(&mut self, units: Range<UnitId>) {
+        let known: Vec<UnitId> = self.keys.range(units).map(|(unit, _)| *unit).collect();
+        for unit in known {
+            if let Some(key) = self.keys.remove(&unit)
+                && self.unique.get(&key) == Some(&unit)
+            {
+                self.unique.remove(&key);
+            }
+        }
+    }
+
+    /// Which of these units several clients may have, by a key.
+    pub fn joinable(&self, units: &RangeSet) -> RangeSet {
+        let mut found = RangeSet::new();
+        for range in units.iter() {
+            self.keys.range(range).for_each(|(unit, _)| _ = found.insert(*unit..unit + 1));
+        }
+        for range in self.numbers.tickets_by_key() {
+            found.insert(range);
+        }
+        found
     }
 }
 

@@ -7,11 +7,13 @@
 //! sockets: the ventilator asks, and all that follows is told in [`News`].
 //!
 //! - `contents`: what is held, as it grows and as it is read again
+//! - `cancelling`: what shall not be worked on, and is queued or was given out
 //! - [`order`]: whose turn it is
 //! - [`numbers`]: which client was given which tickets
 //! - [`record`], [`store`], `disk`, `values`: what is written down, and where
 //! - `runner`: all of it on a thread
 
+mod cancelling;
 mod contents;
 #[cfg(feature = "cli")]
 pub mod disk;
@@ -24,16 +26,18 @@ pub mod runner;
 pub mod store;
 mod values;
 
-use std::{collections::VecDeque, ops::Range, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    ops::Range,
+    time::Duration,
+};
 
 use proto::{
     frame::{Commit, Dead},
     ranges::RangeSet,
     role::LinkId,
-    service::{
-        CancelState, Cancelled, Declined, IdRange, RANGES_MAX, Reason, Submit, Terms, Ticketed,
-        VALUE_BYTES_MAX,
-    },
+    rules::dispatch::Recalled,
+    service::{Cancelled, Declined, IdRange, Reason, Submit, Terms, Ticketed, VALUE_BYTES_MAX},
     unit::UnitId,
     units::{Span, Units},
     value::value_len,
@@ -41,7 +45,7 @@ use proto::{
 
 use self::{
     contents::{Contents, Replay},
-    numbers::Part,
+    numbers::{KEYED, Part},
     order::{Place, Run, Treatment},
     record::Head,
     store::{Safety, Store, StoreError},
@@ -98,6 +102,8 @@ pub enum Ask {
         /// Which units.
         tickets: Vec<IdRange>,
     },
+    /// What became of units that were given out and shall not be worked on: the answer to [`News::recall`].
+    Recalled(Box<Recalled>),
     /// What was committed before has been told: it is known which ids are free, so units are taken in.
     Begin,
     /// Give up to so many units out, as soon as there are any.
@@ -125,6 +131,10 @@ pub struct News {
     pub units: Option<Units>,
     /// Units that nobody shall work on, whose outcome this is.
     pub dead: Vec<Dead>,
+    /// The same of units that were given out and came back.
+    pub back: Vec<Dead>,
+    /// Units that were given out and shall not be worked on, as far as nobody has begun them.
+    pub recall: Vec<IdRange>,
     /// Ids below this one were given.
     pub next: UnitId,
     /// Units that wait, and their bytes.
@@ -167,9 +177,18 @@ impl Submitted {
 #[derive(Debug)]
 struct Doomed {
     units: Range<UnitId>,
-    // Where their values lie, unless they are lost.
-    place: Option<Place>,
+    input: Input,
     reason: &'static str,
+}
+
+/// The values of units that nobody shall work on.
+#[derive(Debug)]
+enum Input {
+    /// They lie there.
+    Stored(Place),
+    /// They were given out, and came back.
+    Back(Units),
+    Lost,
 }
 
 /// See the module.
@@ -184,6 +203,13 @@ pub struct Queue<S> {
     // What shall be told dead, and what of it was told and is not committed as well.
     doomed: VecDeque<Doomed>,
     dead: RangeSet,
+    // What of that is dead since somebody wanted it to be.
+    cancelled: RangeSet,
+    // What was given out and shall come back, and who wants to know of which unit.
+    recalled: RangeSet,
+    askers: BTreeMap<UnitId, Vec<LinkId>>,
+    // Who wants what cancelled, before it has begun.
+    early: Vec<(LinkId, Vec<IdRange>)>,
     asked: Option<u64>,
     closed: bool,
     // Something was appended and is not kept.
@@ -209,11 +235,18 @@ impl<S: Store> Queue<S> {
             crowd: VecDeque::new(),
             doomed: VecDeque::new(),
             dead: RangeSet::new(),
+            cancelled: RangeSet::new(),
+            recalled: RangeSet::new(),
+            askers: BTreeMap::new(),
+            early: Vec::new(),
             asked: None,
             closed: false,
             appended: false,
         };
-        cancelled.into_iter().try_for_each(|(start, end)| queue.doom(start..end, CANCELLED))?;
+        for (start, end) in cancelled {
+            queue.doom(start..end, CANCELLED)?;
+            queue.cancelled.insert(start..end);
+        }
         Ok(queue)
     }
 
@@ -247,23 +280,30 @@ impl<S: Store> Queue<S> {
                 self.contents.numbers.heard(&client, submit.known, now);
                 self.crowd.push_back(Submitted { link, client, submit });
             }
-            Ask::Left(link) => self.crowd.retain(|submitted| submitted.link != link),
+            Ask::Left(link) => {
+                self.crowd.retain(|submitted| submitted.link != link);
+                self.asks_no_more(link);
+            }
             Ask::Gone { client, cancels } => {
                 if cancels {
-                    let own = self.own_alone(&client);
-                    self.cancel(own)?;
+                    self.gone(&client, news)?;
                 }
                 self.contents.numbers.forget(&client);
             }
-            Ask::Cancel { link, tickets } => {
-                for state in self.states(&tickets) {
-                    news.cancelled.push((link, state));
-                }
-                self.cancel(tickets)?;
+            // Before it has begun, nobody knows what is over.
+            Ask::Cancel { link, tickets } if self.known.is_some() => {
+                self.early.push((link, tickets));
             }
-            Ask::Begin => self.find_lost(),
+            Ask::Cancel { link, tickets } => self.wish(link, tickets, news)?,
+            Ask::Recalled(recalled) => self.came_back(*recalled, news),
+            Ask::Begin => {
+                self.find_lost();
+                for (link, tickets) in std::mem::take(&mut self.early) {
+                    self.wish(link, tickets, news)?;
+                }
+            }
             Ask::Read(units) => self.asked = Some(units),
-            Ask::Committed(commit) => self.forget(&commit)?,
+            Ask::Committed(commit) => self.forget(&commit, news)?,
             Ask::Close => self.closed = true,
             Ask::Look => {}
         }
@@ -391,64 +431,19 @@ impl<S: Store> Queue<S> {
         Ok(())
     }
 
-    /// What a wish to cancel will come to.
-    fn states(&self, tickets: &[IdRange]) -> Vec<Cancelled> {
-        let mut states = Vec::new();
-        for (start, end) in tickets {
-            for ticket in (*start..*end).take(RANGES_MAX) {
-                let is_queued = !self.contents.order.within(ticket..ticket + 1).is_empty();
-                let state = match () {
-                    () if is_queued => CancelState::Cancelled,
-                    () if ticket < self.contents.next && !self.committed.contains(ticket) => {
-                        CancelState::Begun
-                    }
-                    () => CancelState::Over,
-                };
-                states.push(Cancelled { ticket, state });
-            }
-        }
-        states
-    }
-
-    /// What is queued of a client, but for units that others may have joined.
-    fn own_alone(&self, client: &str) -> Vec<IdRange> {
-        let mut own = Vec::new();
-        for tickets in self.contents.numbers.tickets(client) {
-            let parts = self.contents.order.parts(tickets);
-            own.extend(
-                parts.filter(|(_, run)| run.treatment.unique.is_none()).map(|(part, _)| part),
-            );
-        }
-        own
-    }
-
-    /// What of these units is queued is told dead.
-    fn cancel(&mut self, tickets: Vec<IdRange>) -> Result<(), StoreError> {
-        let mut found = Vec::new();
-        for (start, end) in tickets {
-            found.extend(self.contents.order.parts(start..end).map(|(part, _)| part));
-        }
-        if found.is_empty() {
-            return Ok(());
-        }
-        let segment = self.store.append(&Head::Cancelled(found.clone()), &[]).segment;
-        self.appended = true;
-        for (start, end) in found {
-            // Until they are committed, nobody else knows that they are cancelled.
-            self.contents.live.entry(segment).or_default().insert(start..end);
-            self.doom(start..end, CANCELLED)?;
-        }
-        Ok(())
-    }
-
     /// What of these units is queued is queued no more, and will be told dead.
     fn doom(&mut self, units: Range<UnitId>, reason: &'static str) -> Result<(), StoreError> {
         for (first, run) in self.cut(units)? {
-            let (units, place) = (first..first + run.count, Some(run.place));
-            self.dead.insert(units.clone());
-            self.doomed.push_back(Doomed { units, place, reason });
+            self.bewail(first..first + run.count, Input::Stored(run.place), reason);
         }
         Ok(())
+    }
+
+    /// These units will be told dead; nobody joins them any more.
+    fn bewail(&mut self, units: Range<UnitId>, input: Input, reason: &'static str) {
+        self.dead.insert(units.clone());
+        self.contents.free_keys(units.clone());
+        self.doomed.push_back(Doomed { units, input, reason });
     }
 
     /// What has waited too long is told dead. A queue that is opened again finds it overdue as well.
@@ -465,23 +460,23 @@ impl<S: Store> Queue<S> {
     /// committed.
     fn bury(&mut self, news: &mut News) -> Result<(), StoreError> {
         while self.known.is_none()
-            && news.dead.len() < DEAD_MAX
-            && let Some(Doomed { units, place, reason }) = self.doomed.pop_front()
+            && let room = DEAD_MAX.saturating_sub(news.dead.len() + news.back.len()) as u64
+            && room > 0
+            && let Some(Doomed { units, mut input, reason }) = self.doomed.pop_front()
         {
-            let room = (DEAD_MAX - news.dead.len()) as u64;
             let end = units.end.min(units.start.saturating_add(room));
-            let mut place = place;
             for unit in units.start..end {
-                let value = match &mut place {
-                    Some(place) => self.value_at(place)?,
-                    None => Vec::new(),
+                let (value, told) = match &mut input {
+                    Input::Stored(place) => (self.value_at(place)?, &mut news.dead),
+                    Input::Back(values) => (first_of(values), &mut news.back),
+                    Input::Lost => (Vec::new(), &mut news.dead),
                 };
                 if !self.committed.contains(unit) {
-                    news.dead.push(dead(unit, value, reason));
+                    told.push(dead(unit, value, reason));
                 }
             }
             if end < units.end {
-                self.doomed.push_front(Doomed { units: end..units.end, place, reason });
+                self.doomed.push_front(Doomed { units: end..units.end, input, reason });
             }
         }
         Ok(())
@@ -592,13 +587,12 @@ impl<S: Store> Queue<S> {
         self.contents.next =
             self.contents.next.max(known.iter().last().map_or(0, |range| range.end));
         for units in known.gaps(0..self.contents.next) {
-            self.dead.insert(units.clone());
-            self.doomed.push_back(Doomed { units, place: None, reason: LOST });
+            self.bewail(units, Input::Lost, LOST);
         }
     }
 
     /// What is committed needs not be kept.
-    fn forget(&mut self, commit: &Commit) -> Result<(), StoreError> {
+    fn forget(&mut self, commit: &Commit, news: &mut News) -> Result<(), StoreError> {
         let ranges = [(0, commit.watermark)].into_iter().chain(commit.above.iter().copied());
         for (start, end) in ranges {
             if self.committed.contains_range(start..end) {
@@ -608,14 +602,10 @@ impl<S: Store> Queue<S> {
             drop(self.cut(start..end)?);
             self.committed.insert(start..end);
             self.dead.remove(start..end);
+            self.cancelled.remove(start..end);
+            self.over(start..end, news);
             self.contents.live.values_mut().for_each(|units| units.remove(start..end));
-            let keys: Vec<UnitId> =
-                self.contents.keys.range(start..end).map(|(unit, _)| *unit).collect();
-            for unit in keys {
-                if let Some(key) = self.contents.keys.remove(&unit) {
-                    self.contents.unique.remove(&key);
-                }
-            }
+            self.contents.free_keys(start..end);
         }
         Ok(())
     }
@@ -681,13 +671,14 @@ impl<S: Store> Queue<S> {
     }
 }
 
-/// Under what name it is remembered which unit was submitted with a key: no client has it.
+/// Under what name it is remembered which unit was submitted with a key.
 fn scope_of(key: &str) -> String {
-    format!("!{key}")
+    format!("{KEYED}{key}")
 }
 
 /// Why a unit is dead that nobody has worked on.
 const CANCELLED: &str = "cancelled before a worker had begun it";
+const CANCELLED_AGAIN: &str = "cancelled before it was tried again";
 const EXPIRED: &str = "waited longer than its ttl";
 const LOST: &str = "lost with the machine: it was accepted in memory only";
 
@@ -698,6 +689,13 @@ fn treatment(now: u64, terms: &Terms) -> Treatment {
         deadline: terms.ttl_ms.map(|ttl| now.saturating_add(ttl)),
         unique: terms.unique.clone(),
     }
+}
+
+/// Takes the first value.
+fn first_of(values: &mut Units) -> Vec<u8> {
+    let first = values.value(0).to_vec();
+    *values = values.slice(1..values.len());
+    first
 }
 
 fn dead(root: UnitId, input: Vec<u8>, error: &str) -> Dead {

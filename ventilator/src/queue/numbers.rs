@@ -10,6 +10,10 @@ use std::{collections::BTreeMap, ops::Range};
 use proto::{service::Ticketed, unit::UnitId};
 use serde::{Deserialize, Serialize};
 
+/// With this begin the names under which units are remembered that were submitted with a key; no client's
+/// name does.
+pub const KEYED: &str = "!";
+
 /// What is known of one client.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Known {
@@ -105,6 +109,14 @@ impl Numbers {
     pub fn tickets(&self, client: &str) -> Vec<Range<UnitId>> {
         let known = self.clients.get(client).into_iter().flat_map(|known| known.given.values());
         known.map(|(count, ticket)| *ticket..ticket + count).collect()
+    }
+
+    /// The tickets that were given by a key, to whoever had it.
+    pub fn tickets_by_key(&self) -> impl Iterator<Item = Range<UnitId>> {
+        let known =
+            self.clients.range(KEYED.to_owned()..).take_while(|(name, _)| name.starts_with(KEYED));
+        let given = known.flat_map(|(_, known)| known.given.values());
+        given.map(|(count, ticket)| *ticket..ticket + count)
     }
 
     /// A client will not come back.

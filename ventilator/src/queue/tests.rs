@@ -1,5 +1,7 @@
 //! What becomes of units that clients submit, as stories: what is asked, and what follows.
 
+use proto::service::CancelState;
+
 use super::{disk::Disk, *};
 
 /// A queue in a folder.
@@ -89,6 +91,33 @@ fn dead(news: &News) -> Vec<(UnitId, &str)> {
     news.dead.iter().map(|dead| (dead.root, dead.error.as_str())).collect()
 }
 
+/// To whom, of which unit, and what.
+fn states(news: &News) -> Vec<(LinkId, UnitId, CancelState)> {
+    news.cancelled.iter().map(|(link, told)| (*link, told.ticket, told.state)).collect()
+}
+
+const CANCEL: CancelState = CancelState::Cancelled;
+const BEGUN: CancelState = CancelState::Begun;
+const OVER: CancelState = CancelState::Over;
+
+fn cancel(link: LinkId, ticket: u64) -> Ask {
+    Ask::Cancel { link, tickets: vec![(ticket, ticket + 1)] }
+}
+
+/// What came back from the ventilator's stocks and the workers, and what had been begun.
+fn recalled(idle: &[u64], tried: &[u64], begun: &[u64]) -> Ask {
+    let units = |ids: &[u64]| {
+        let mut units = Units::new();
+        for id in ids {
+            units.push(Span::one(*id, Vec::new()), &[*id as u8]);
+        }
+        units
+    };
+    let mut set = RangeSet::new();
+    begun.iter().for_each(|id| _ = set.insert(*id..id + 1));
+    Ask::Recalled(Box::new(Recalled { idle: units(idle), tried: units(tried), begun: set }))
+}
+
 fn committed(ranges: &[(u64, u64)]) -> Ask {
     Ask::Committed(Commit { above: ranges.to_vec(), ..Commit::default() })
 }
@@ -172,10 +201,8 @@ fn what_is_cancelled_in_the_queue_is_dead_and_the_rest_is_told_apart() {
     let mut story = Story::new();
     story.ask([Ask::Read(1), plain("a", 0..5)]);
     let news = story.ask([Ask::Cancel { link: 3, tickets: vec![(0, 1), (2, 4), (99, 100)] }]);
-    let states: Vec<_> = news.cancelled.iter().map(|(_, c)| (c.ticket, c.state)).collect();
-    let cancelled = CancelState::Cancelled;
-    let (begun, over) = (CancelState::Begun, CancelState::Over);
-    assert_eq!(states, [(0, begun), (2, cancelled), (3, cancelled), (99, over)]);
+    assert_eq!(states(&news), [(3, 2, CANCEL), (3, 3, CANCEL), (3, 99, OVER)]);
+    assert_eq!(news.recall, [(0, 1)], "it was given out");
     assert_eq!(dead(&news), [(2, CANCELLED), (3, CANCELLED)]);
     assert_eq!(story.given(), [(1, 1), (4, 4)]);
     // The sink has not heard of it.
@@ -185,6 +212,111 @@ fn what_is_cancelled_in_the_queue_is_dead_and_the_rest_is_told_apart() {
     // Now it has.
     let (_, news) = story.resumed(&[(2, 4)]);
     assert_eq!(dead(&news), []);
+}
+
+#[test]
+fn what_was_given_out_is_called_back_and_dead_if_nobody_has_begun_it() {
+    let mut story = Story::new();
+    story.ask([plain("a", 0..5)]);
+    assert_eq!(story.given().len(), 5);
+    let news = story.ask([cancel(3, 0), cancel(4, 1), cancel(4, 2), cancel(5, 0)]);
+    assert_eq!((states(&news), news.recall), (vec![], vec![(0, 1), (1, 2), (2, 3)]));
+    let news = story.ask([cancel(4, 1)]);
+    assert_eq!((states(&news), news.recall), (vec![], vec![]), "it was called back");
+    let news = story.ask([recalled(&[0], &[2], &[1])]);
+    let told = [(3, 0, CANCEL), (5, 0, CANCEL), (4, 2, CANCEL), (4, 1, BEGUN)];
+    assert_eq!(states(&news), told, "everybody who asked, once");
+    assert_eq!(news.dead, []);
+    let back: Vec<_> = news.back.iter().map(|dead| (dead.root, &dead.input[..])).collect();
+    assert_eq!(back, [(0, &[0][..]), (2, &[2][..])]);
+    assert_eq!([&news.back[0].error, &news.back[1].error], [CANCELLED, CANCELLED_AGAIN]);
+    assert_eq!(states(&story.ask([cancel(3, 2)])), [(3, 2, CANCEL)], "it is dead already");
+    let news = story.ask([cancel(3, 1)]);
+    assert_eq!(news.recall, [(1, 2)], "its worker may have failed meanwhile");
+    // A kill: what was told stays so, and the rest is queued again. Before it is known what is over, nobody
+    // is told anything.
+    let mut story = story.restarted();
+    assert_eq!(states(&story.ask([cancel(3, 0), cancel(9, 2), Ask::Left(9)])), []);
+    let news = story.ask([Ask::Begin]);
+    assert_eq!(states(&news), [(3, 0, CANCEL)]);
+    assert_eq!(dead(&news), [(0, CANCELLED), (2, CANCELLED)]);
+    let given: Vec<_> = story.given().into_iter().map(|(id, _)| id).collect();
+    assert_eq!(given, [1, 3, 4]);
+    let (mut story, news) = story.resumed(&[(0, 1), (2, 3)]);
+    assert_eq!(dead(&news), []);
+    assert_eq!(states(&story.ask([cancel(3, 0)])), [(3, 0, OVER)]);
+}
+
+/// Before that is in the store, nobody is told.
+#[test]
+fn a_kill_while_a_unit_is_called_back_leaves_it_queued() {
+    let mut story = Story::new();
+    story.ask([plain("a", 0..2)]);
+    assert_eq!(story.given().len(), 2);
+    assert_eq!(story.ask([cancel(3, 0)]).recall, [(0, 1)]);
+    let (mut story, news) = story.resumed(&[]);
+    assert_eq!(dead(&news), []);
+    let news = story.ask([cancel(3, 0)]);
+    assert_eq!(states(&news), [(3, 0, CANCEL)], "the client asks again");
+    assert_eq!(story.given(), [(1, 1)]);
+}
+
+#[test]
+fn what_is_committed_while_it_is_called_back_is_over_and_who_has_gone_is_told_nothing() {
+    let mut story = Story::new();
+    story.ask([plain("a", 0..3)]);
+    assert_eq!(story.given().len(), 3);
+    story.ask([cancel(3, 0), cancel(3, 1), cancel(4, 1), Ask::Left(4)]);
+    let news = story.ask([committed(&[(0, 1)])]);
+    assert_eq!(states(&news), [(3, 0, OVER)]);
+    let news = story.ask([recalled(&[0, 1], &[], &[])]);
+    assert_eq!(states(&news), [(3, 1, CANCEL)]);
+    assert_eq!(news.back.len(), 1, "one of them has its outcome");
+}
+
+#[test]
+fn of_one_who_is_gone_what_was_given_out_is_called_back_too_unless_others_may_have_it() {
+    let by_key = |once: Option<&str>, unique: Option<&str>| {
+        let own = |key: Option<&str>| key.map(str::to_owned);
+        Terms { once: own(once), unique: own(unique), ..Terms::default() }
+    };
+    let mut story = Story::new();
+    story.ask([
+        plain("a", 0..2),
+        submit("a", 2..3, by_key(None, Some("k"))),
+        submit("a", 3..4, by_key(Some("k"), None)),
+        plain("b", 0..1),
+    ]);
+    assert_eq!(story.given().len(), 5);
+    let later = Terms { delay_ms: 1_000, ..Terms::default() };
+    let once = Terms { once: Some("l".into()), ..later.clone() };
+    story.ask([submit("a", 4..5, once), submit("a", 5..6, later)]);
+    story.ask([committed(&[(0, 1)])]);
+    let news = story.ask([Ask::Gone { client: "a".into(), cancels: true }]);
+    assert_eq!(news.recall, [(1, 2)]);
+    assert_eq!(dead(&news), [(6, CANCELLED)]);
+    let news = story.ask([recalled(&[1], &[], &[])]);
+    assert_eq!((states(&news), news.back.len()), (vec![], 1));
+}
+
+/// Whoever submits with the key of a cancelled unit wants it done.
+#[test]
+fn nobody_joins_a_unit_that_is_cancelled() {
+    let terms = || Terms { unique: Some("k".into()), ..Terms::default() };
+    let mut story = Story::new();
+    story.ask([submit("a", 0..1, terms())]);
+    story.ask([cancel(1, 0)]);
+    assert_eq!(tickets(&story.ask([submit("a", 1..2, terms())])), [(1, 1, 1)]);
+    assert_eq!(story.given().len(), 1);
+    story.ask([cancel(1, 1)]);
+    assert_eq!(tickets(&story.ask([submit("b", 0..1, terms())])), [(0, 1, 1)], "it may be begun");
+    story.ask([recalled(&[1], &[], &[])]);
+    assert_eq!(tickets(&story.ask([submit("b", 1..2, terms())])), [(1, 1, 2)]);
+    let (mut story, news) = story.resumed(&[(0, 1)]);
+    assert_eq!(dead(&news), [(1, CANCELLED)]);
+    assert_eq!(tickets(&story.ask([submit("c", 0..1, terms())])), [(0, 1, 2)]);
+    story.ask([committed(&[(1, 2)])]);
+    assert_eq!(tickets(&story.ask([submit("c", 1..2, terms())])), [(1, 1, 2)], "it is not over");
 }
 
 #[test]

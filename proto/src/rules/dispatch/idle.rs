@@ -86,6 +86,7 @@ impl Dispatch {
                 if turn.now.since(sent.at) >= patience
                     && sent.holding.may_double()
                     && !sent.history.is_suspect()
+                    && !self.recalls.asks(link, *parcel)
                 {
                     late.push((sent.at, link, *parcel));
                 }

@@ -99,6 +99,15 @@ impl KeptParcels {
         Some(kept.sent)
     }
 
+    /// Which of these roots it has.
+    pub fn among(&self, roots: &RangeSet) -> RangeSet {
+        let open = self.open.iter().map(|((start, _), end)| *start..*end);
+        let mut found = RangeSet::new();
+        open.filter(|range| roots.intersects(range.clone()))
+            .for_each(|range| _ = found.insert(range));
+        found
+    }
+
     /// Gives up what is committed by now; `news` are the ranges of `committed` that have grown.
     pub fn settle(&mut self, committed: &RangeSet, news: &[Range<UnitId>]) -> Vec<Sent> {
         let mut settled = Vec::new();

@@ -12,20 +12,22 @@ mod failing;
 mod idle;
 mod kept;
 mod quiet;
+mod recall;
 mod sent;
 mod stocks;
 mod workers;
 
 use std::{collections::BTreeMap, ops::Range, time::Duration};
 
-pub use self::workers::PARCELS_PER_PEER;
 use self::{
     failing::Death,
     kept::KeptParcels,
+    recall::Recalls,
     sent::{History, Sent},
     stocks::{Stock, Stocks},
     workers::{Peer, Workers},
 };
+pub use self::{recall::Recalled, workers::PARCELS_PER_PEER};
 
 use crate::{
     frame::{Credit, Dead, Done, ParcelId, Work},
@@ -69,6 +71,7 @@ struct Counts {
     copies: u64,
     lent: u64,
     pressed: u64,
+    recalled: u64,
 }
 
 /// How long it takes until the units of workers that are gone, or not heard, are with others.
@@ -85,6 +88,7 @@ pub struct Dispatch {
     stocks: Stocks,
     workers: Workers,
     kept: KeptParcels,
+    recalls: Recalls,
     next_parcel: ParcelId,
     // No further units will be added.
     ending: bool,
@@ -112,6 +116,7 @@ impl Dispatch {
             stocks: Stocks::default(),
             workers: Workers::default(),
             kept: KeptParcels::default(),
+            recalls: Recalls::default(),
             next_parcel: 0,
             ending: false,
             looked: Time::default(),
@@ -169,6 +174,11 @@ impl Dispatch {
     /// How many parcels went without credit, since everything may have waited for them.
     pub fn pressed(&self) -> u64 {
         self.counts.pressed
+    }
+
+    /// How many units came back from workers that shall not be worked on.
+    pub fn recalled(&self) -> u64 {
+        self.counts.recalled
     }
 
     /// The longest time from the loss of a worker, or from the last that was heard of one that is
@@ -267,6 +277,7 @@ impl Dispatch {
             self.take_back(sent, committed);
         }
         self.stocks.forget_loans(link);
+        self.recalls.lost(link);
         self.recovery.begin(turn.now, &self.stocks);
     }
 
@@ -289,6 +300,7 @@ impl Dispatch {
             Some(back)
         });
         if let Some(mut back) = back.flatten() {
+            self.answered(link, parcel, &back.units);
             self.untry(&mut back);
             self.take_back(back, committed);
         }
@@ -337,6 +349,7 @@ impl Dispatch {
             Some((sent, peer.name.clone()))
         });
         let Some((mut sent, worker)) = executed.flatten() else { return };
+        self.has_begun(&roots_of(&sent.units));
         // A peer may say anything: each unit fails once, and none that is not in the parcel.
         let count = sent.units.len() as u32;
         let failures: BTreeMap<u32, &str> = done
@@ -366,6 +379,7 @@ impl Dispatch {
         for sent in self.kept.settle(committed, news) {
             self.settled(now, &sent);
         }
+        self.recalled_too_late(news);
     }
 
     fn settled(&mut self, now: Time, sent: &Sent) {
@@ -459,6 +473,13 @@ impl Dispatch {
             self.stocks.put_back(Stock::new(units, sent.history));
         }
     }
+}
+
+/// The roots of units.
+fn roots_of(units: &Units) -> RangeSet {
+    let mut roots = RangeSet::new();
+    units.spans().iter().for_each(|span| _ = roots.insert(span.roots()));
+    roots
 }
 
 /// How many units a worker has that are not committed, but for copies.

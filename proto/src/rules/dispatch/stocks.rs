@@ -47,6 +47,11 @@ impl Stock {
         Self { loan: Some(loan), ..Self::new(units, history) }
     }
 
+    /// Whether a worker has executed it that is not heard.
+    fn is_executed(&self) -> bool {
+        self.loan.is_some_and(|loan| loan.parcel.is_none())
+    }
+
     /// What of it waits.
     pub fn rest(&self) -> Units {
         self.units.slice(self.next..self.units.len())
@@ -92,12 +97,16 @@ pub(super) struct Stocks {
     // Counts what came; and the root and count when nothing here was part of that root.
     came: u64,
     searched: Option<(UnitId, u64)>,
+    // Of these roots nothing is sent, and what is here of them.
+    withheld: RangeSet,
+    held: Vec<Stock>,
 }
 
 impl Stocks {
     /// Bytes of values that wait.
     pub fn bytes(&self) -> usize {
-        self.ready_bytes + self.delayed_bytes
+        let held: usize = self.held.iter().map(|stock| stock.units.bytes()).sum();
+        self.ready_bytes + self.delayed_bytes + held
     }
 
     pub fn ready_units(&self) -> usize {
@@ -111,7 +120,8 @@ impl Stocks {
     /// Units that wait, those that are not due included.
     pub fn units(&self) -> usize {
         let delayed = self.delayed.iter().map(|Reverse(delayed)| delayed.stock.units.len());
-        self.ready_units + delayed.sum::<usize>()
+        let held = self.held.iter().map(|stock| stock.units.len());
+        self.ready_units + delayed.chain(held).sum::<usize>()
     }
 
     /// How many places they take that are not due.
@@ -121,7 +131,7 @@ impl Stocks {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.ready_units == 0 && self.delayed.is_empty()
+        self.ready_units == 0 && self.delayed.is_empty() && self.held.is_empty()
     }
 
     /// Whether units wait that were sent before.
@@ -142,12 +152,14 @@ impl Stocks {
 
     /// Puts units in front of those that were never sent.
     pub fn put_back(&mut self, stock: Stock) {
+        let Some(stock) = self.hold(stock) else { return };
         self.came(&stock.units);
         self.again.push_back(stock);
     }
 
     /// Takes units in that may not be sent before `due`.
     pub fn delay(&mut self, due: Time, order: u64, stock: Stock) {
+        let Some(stock) = self.hold(stock) else { return };
         self.delayed_bytes += stock.units.bytes();
         self.delayed.push(Reverse(Delayed { due, order, stock }));
     }
@@ -279,6 +291,79 @@ impl Stocks {
         let rest = stock.rest();
         self.went(&rest);
         Some((rest, stock.history))
+    }
+
+    /// Of which roots nothing is sent.
+    pub fn withheld(&self) -> &RangeSet {
+        &self.withheld
+    }
+
+    /// Of these roots nothing is sent from now on, neither what is here nor what comes back; but for what a
+    /// worker has executed that is not heard: the roots of that.
+    pub fn withhold(&mut self, roots: &RangeSet) -> RangeSet {
+        self.withheld.insert_all(roots);
+        let mut executed = RangeSet::new();
+        let (again, fresh) = (std::mem::take(&mut self.again), std::mem::take(&mut self.fresh));
+        self.again = self.held_back(again, &mut executed);
+        self.fresh = self.held_back(fresh, &mut executed);
+        for Reverse(Delayed { due, order, stock }) in std::mem::take(&mut self.delayed) {
+            self.delayed_bytes -= stock.units.bytes();
+            self.delay(due, order, stock);
+        }
+        executed
+    }
+
+    fn held_back(&mut self, queue: VecDeque<Stock>, executed: &mut RangeSet) -> VecDeque<Stock> {
+        let mut left = VecDeque::new();
+        for stock in queue {
+            if !stock.units.spans().iter().any(|span| self.withheld.intersects(span.roots())) {
+                left.push_back(stock);
+            } else if stock.is_executed() {
+                let roots = stock.units.spans().iter().map(Span::roots);
+                roots.for_each(|roots| _ = executed.insert(roots));
+                left.push_back(stock);
+            } else {
+                let units = stock.rest();
+                self.went(&units);
+                let rest = self.hold(Stock { units, next: 0, ..stock });
+                if let Some(rest) = rest {
+                    self.ready_units += rest.units.len();
+                    self.ready_bytes += rest.units.bytes();
+                    left.push_back(rest);
+                }
+            }
+        }
+        left
+    }
+
+    /// Holds what is withheld of this; the rest, if there is any.
+    fn hold(&mut self, stock: Stock) -> Option<Stock> {
+        if self.withheld.is_empty() || stock.is_executed() {
+            return Some(stock);
+        }
+        let Stock { units, history, loan, .. } = stock;
+        let (held, units) = units.divided(&self.withheld);
+        if !held.is_empty() {
+            self.held.push(Stock::new(held, history));
+        }
+        (!units.is_empty()).then_some(Stock { units, next: 0, history, loan })
+    }
+
+    /// These roots are as all others again; what was held of them.
+    pub fn let_go(&mut self, roots: &RangeSet) -> Vec<(Units, History)> {
+        roots.iter().for_each(|range| self.withheld.remove(range));
+        let mut taken = Vec::new();
+        for stock in std::mem::take(&mut self.held) {
+            let Stock { units, history, .. } = stock;
+            let (among, rest) = units.divided(roots);
+            if !among.is_empty() {
+                taken.push((among, history));
+            }
+            if !rest.is_empty() {
+                self.held.push(Stock::new(rest, history));
+            }
+        }
+        taken
     }
 
     /// A worker is gone, and no longer has what waits for others.

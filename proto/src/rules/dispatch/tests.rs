@@ -1,5 +1,6 @@
 //! Scripts: what happens, and what the dispatcher orders.
 
+mod recall;
 mod tries;
 
 use std::collections::VecDeque;

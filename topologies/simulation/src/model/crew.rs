@@ -75,7 +75,7 @@ impl Crew {
             let Some((ticket, parcel)) = next else { return };
             let (ticket, index) = (*ticket, parcel.begun);
             parcel.begun += 1;
-            let takes = self.function.takes(&parcel.of, index);
+            let takes = self.function.begin(&parcel.of, index, context);
             let token = self.answers.token();
             self.open.insert(token, (ticket, index));
             context.later(takes, token);

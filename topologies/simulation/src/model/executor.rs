@@ -92,7 +92,8 @@ impl Executor {
             return self.answers.answer(reply, context);
         }
         let units = parcel.first..parcel.begun;
-        let took: Duration = units.map(|index| self.function.takes(&parcel.of, index)).sum();
+        let function = self.function;
+        let took: Duration = units.map(|index| function.begin(&parcel.of, index, context)).sum();
         parcel.busy += took;
         context.later(took, GROUP_DONE);
     }

@@ -11,6 +11,7 @@ use worker::{
 };
 
 use crate::{
+    actor::{Context, Deed},
     doom::Job,
     shape::{Shape, Work},
 };
@@ -49,8 +50,15 @@ impl Function {
         self.shape.work(self.stage, value, of.attempt, self.retries)
     }
 
-    /// How long it takes for a unit.
-    pub fn takes(&self, of: &Attempt, index: u32) -> std::time::Duration {
+    /// A unit is begun; how long it takes.
+    pub fn begin(
+        &self,
+        of: &Attempt,
+        index: u32,
+        context: &mut Context<'_>,
+    ) -> std::time::Duration {
+        let unit = of.units.slice(index as usize..index as usize + 1);
+        context.deeds.extend(unit.spans().first().map(|span| Deed::Began(span.first)));
         self.shape.takes(self.stage, of.units.value(index as usize))
     }
 }

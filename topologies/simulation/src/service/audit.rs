@@ -99,8 +99,10 @@ fn right(
     shapes: &[(Shape, u32)],
 ) -> Result<(), String> {
     let Some(ticket) = desk.tickets.get(&unit) else { return Ok(()) };
-    // A ventilator that was started anew does not know what the one before had given out.
-    let is_certain = desk.cancelled.contains(unit) && !desk.is_resumed;
+    // A ventilator that was started anew does not know what the one before had given out, nor one that has
+    // lost a worker what that had begun.
+    let may_be_lost = desk.begun.contains(unit) && (desk.is_resumed || desk.is_disturbed);
+    let is_certain = desk.cancelled.contains(unit) && !may_be_lost;
     let is_cancelled = error.is_some_and(|error| error.starts_with("cancelled before"));
     if is_certain && !is_cancelled {
         return Err(format!("unit {unit} was said to be cancelled, and came out as {found:?}"));
@@ -229,6 +231,8 @@ pub(crate) fn note(premises: &Premises, coverage: &mut Coverage) {
     coverage.saw(Seen::TicketAgain, desk.again);
     coverage.saw(Seen::Joined, desk.joined);
     coverage.saw(Seen::Cancelled, desk.cancelled.len());
+    coverage.saw(Seen::CancelledOut, vault.cancelled_out);
+    coverage.saw(Seen::Begun, desk.told_begun);
     coverage.saw(Seen::OutcomeExpired, desk.expired);
     coverage.saw(Seen::Declined, desk.declined);
     coverage.saw(Seen::AcceptedUntold, vault.untold);

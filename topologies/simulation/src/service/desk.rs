@@ -82,6 +82,12 @@ pub(crate) struct Desk {
     pub(super) fetched: RangeSet,
     /// Told to be cancelled before anybody had begun it.
     pub(super) cancelled: RangeSet,
+    /// A worker has begun it, wherever that was.
+    pub(crate) begun: RangeSet,
+    /// How often it was told that a unit can't be cancelled since that is so.
+    pub(super) told_begun: u64,
+    /// A worker was lost, or a session was.
+    pub(crate) is_disturbed: bool,
     /// A ventilator went on with the queue of another one.
     pub(super) is_resumed: bool,
     /// Tickets that were told again, and those that several numbers have.
@@ -104,6 +110,9 @@ impl Desk {
             told: BTreeMap::new(),
             fetched: RangeSet::new(),
             cancelled: RangeSet::new(),
+            begun: RangeSet::new(),
+            told_begun: 0,
+            is_disturbed: false,
             is_resumed: false,
             again: 0,
             joined: 0,

@@ -244,12 +244,19 @@ impl Program {
         waits.then_some(()).ok_or_else(problem)
     }
 
-    fn cancelled(&mut self, told: &[Cancelled]) {
+    fn cancelled(&mut self, told: &[Cancelled]) -> Result<(), String> {
+        let mut desk = self.premises.desk.borrow_mut();
         for Cancelled { ticket, state } in told {
-            if *state == CancelState::Cancelled {
-                self.premises.desk.borrow_mut().cancelled.insert(*ticket..*ticket + 1);
+            match state {
+                CancelState::Cancelled => _ = desk.cancelled.insert(*ticket..*ticket + 1),
+                CancelState::Begun if !desk.begun.contains(*ticket) => {
+                    return Err(format!("is told that unit {ticket} was begun, and nobody has"));
+                }
+                CancelState::Begun => desk.told_begun += 1,
+                CancelState::Over => {}
             }
         }
+        Ok(())
     }
 
     fn fetch(&mut self) {
@@ -281,7 +288,7 @@ impl Program {
             News::Undone(start, end, why) => {
                 return (start..end).try_for_each(|unit| self.undone(unit, why, context));
             }
-            News::Cancelled(told) => self.cancelled(&told),
+            News::Cancelled(told) => return self.cancelled(&told),
             News::Collect => self.fetch(),
             News::Look => self.orders.push_back(Order::Found(vec![self.ventilator.clone()])),
             News::Part(part) => {

@@ -111,6 +111,7 @@ impl Spool {
         let news = self.queue.serve(self.now, asks).ok();
         let mut vault = self.premises.vault.borrow_mut();
         vault.next = news.as_ref().map(|news| news.next);
+        vault.cancelled_out += news.as_ref().map_or(0, |news| news.back.len() as u64);
         vault.look();
         news
     }
@@ -136,7 +137,8 @@ impl Spool {
 }
 
 fn writes(ask: &Ask) -> bool {
-    matches!(ask, Ask::Submit { .. } | Ask::Cancel { .. } | Ask::Gone { .. })
+    use Ask::{Cancel, Gone, Recalled, Submit};
+    matches!(ask, Submit { .. } | Cancel { .. } | Gone { .. } | Recalled(_))
 }
 
 fn ms(now: Moment) -> u64 {
@@ -166,6 +168,7 @@ impl Helper for Spool {
         match request {
             Request::Queue(Ask::Submit { .. }) => Job::Submit,
             Request::Queue(Ask::Cancel { .. } | Ask::Gone { .. }) => Job::Cancel,
+            Request::Queue(Ask::Recalled(_)) => Job::Recalled,
             Request::Queue(Ask::Read(_)) => Job::GiveOut,
             Request::Queue(_) => Job::Queue,
             Request::Note(_) | Request::Seek { .. } | Request::Read(_) => Job::Note,

@@ -18,6 +18,8 @@ pub(crate) struct Vault {
     pub(super) next: Option<UnitId>,
     /// What was kept when the ventilator died, and nobody was told.
     pub(super) untold: u64,
+    /// Units that were given out, came back, and were cancelled.
+    pub(super) cancelled_out: u64,
     /// The most records that there were at once.
     pub(super) records_max: usize,
 }

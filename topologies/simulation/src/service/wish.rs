@@ -43,7 +43,7 @@ pub(super) fn draw(rng: &mut Rng, client: u32, service: &Service) -> Vec<Wish> {
             let soon = |rng: &mut Rng, part: u8| {
                 (rng.u8(0..part) == 0).then(|| service.stay.mul_f64(rng.f64() / 4.0))
             };
-            let (again, cancel) = (soon(rng, 8), soon(rng, 8).filter(|_| key.is_none()));
+            let (again, cancel) = (soon(rng, 8), soon(rng, 4));
             let value = key.map_or(own, |key| KEYED + key);
             wishes.push(Wish { value, at, terms: terms.clone(), again, cancel });
         }

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use proto::unit::UnitId;
+
 use super::World;
 use crate::{
     actor::Happening,
@@ -50,6 +52,20 @@ impl World<'_> {
                 Some(what) if had_time => self.broken = self.broken.take().or(Some(seen(what))),
                 Some(_) => {}
             }
+        }
+    }
+
+    /// A worker has begun a unit.
+    pub(super) fn note_begun(&self, unit: UnitId) {
+        if let Some(premises) = &self.premises {
+            premises.desk.borrow_mut().begun.insert(unit..unit + 1);
+        }
+    }
+
+    /// A process has no lane any more to one that it may have given units.
+    pub(super) fn note_loss(&self, process: usize) {
+        if let Some(premises) = self.premises.as_ref().filter(|_| process == VENTILATOR) {
+            premises.desk.borrow_mut().is_disturbed = true;
         }
     }
 
