@@ -118,7 +118,7 @@ pub struct Outcomes {
     pub dead: Vec<Dead>,
     /// Those whose outcome is not kept any more: it was fetched, or nobody did in time.
     pub expired: Vec<IdRange>,
-    /// No such unit was ever let be worked on.
+    /// No such unit was ever accepted; told by the ventilator only.
     pub unknown: Vec<IdRange>,
 }
 

@@ -10,7 +10,7 @@ use proto::{
     limits::Limits,
     role::LinkId,
     rules::credit::Intake,
-    service::{Cancelled, Declined, RANGES_MAX, Standing, Submit, Ticketed},
+    service::{Declined, Outcomes, RANGES_MAX, Standing, Submit, Ticketed},
     time::Time,
 };
 
@@ -137,8 +137,12 @@ impl Clients {
             self.intake.processed(link, units, bytes);
         }
         let mut frames = Vec::new();
-        in_frames(std::mem::take(&mut news.accepted), &mut frames, merge, Frame::Accepted);
         in_frames(std::mem::take(&mut news.cancelled), &mut frames, apart, Frame::Cancelled);
+        let unknown =
+            |unknown| Frame::Outcomes(Box::new(Outcomes { unknown, ..Outcomes::default() }));
+        // It was asked before what is accepted now.
+        in_frames(std::mem::take(&mut news.unknown), &mut frames, apart, unknown);
+        in_frames(std::mem::take(&mut news.accepted), &mut frames, merge, Frame::Accepted);
         let declined = news.declined.drain(..);
         frames.extend(
             declined.map(|(link, declined): (LinkId, Declined)| (link, Frame::Declined(declined))),
@@ -236,7 +240,7 @@ fn merge(last: &mut Ticketed, next: Ticketed) -> Option<Ticketed> {
     (!continues).then_some(next)
 }
 
-fn apart(_: &mut Cancelled, next: Cancelled) -> Option<Cancelled> {
+fn apart<T>(_: &mut T, next: T) -> Option<T> {
     Some(next)
 }
 
@@ -260,6 +264,18 @@ mod tests {
                 (2, Frame::Accepted(vec![one(0, 1), one(1, 3)])),
             ]
         );
+    }
+
+    /// Otherwise a client that guesses a ticket, and is given it, would wait for it no longer.
+    #[test]
+    fn a_ticket_that_was_not_given_is_told_before_it_is() {
+        let mut clients = Clients::new(&Limits::default(), 1_000);
+        let accepted = vec![(1, Ticketed { number: 0, count: 1, ticket: 7 })];
+        let mut news = News { accepted, unknown: vec![(1, (7, 8))], ..News::default() };
+        let told = clients.told(Time::default(), &mut news);
+        let kinds: Vec<_> =
+            told.iter().map(|(_, frame)| matches!(frame, Frame::Outcomes(_))).collect();
+        assert_eq!(kinds, [true, false]);
     }
 
     #[test]

@@ -256,6 +256,9 @@ impl Ventilator {
                 self.say_goodbye(turn, link);
             }
             (Speaker::Client, Frame::Submit(submit)) => self.submitted(turn, link, submit),
+            (Speaker::Client, Frame::Await(tickets)) => {
+                turn.request(Request::Queue(Ask::Known { link, tickets }));
+            }
             (Speaker::Client, Frame::Cancel(tickets)) => {
                 turn.request(Request::Queue(Ask::Cancel { link, tickets }));
             }

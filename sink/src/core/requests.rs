@@ -47,14 +47,12 @@ pub enum Request {
         /// How many units there were, unless the run only pauses.
         units: Option<u64>,
     },
-    /// A client waits for the outcomes of these units; ids from `below` on were never let be worked on.
+    /// A client waits for the outcomes of these units.
     Await {
         /// Its session.
         link: LinkId,
         /// Which units.
         units: Vec<IdRange>,
-        /// So far ids go.
-        below: UnitId,
     },
     /// A client has the outcomes of these units.
     Fetched(Vec<IdRange>),

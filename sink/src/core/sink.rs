@@ -215,8 +215,7 @@ impl Sink {
             (Sender::Ventilator, Frame::Tally(tally)) => self.ending.tally = Some(*tally),
             (Sender::Ventilator, Frame::Bye) => self.ventilator_leaves(link, turn),
             (Sender::Client, Frame::Await(units)) => {
-                let below = self.takes_below();
-                turn.request(Request::Await { link, units, below });
+                turn.request(Request::Await { link, units });
             }
             (Sender::Client, Frame::Fetched(units)) => turn.request(Request::Fetched(units)),
             (Sender::Client, Frame::Follow(unit)) => self.follow(link, unit, turn),

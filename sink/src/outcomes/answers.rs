@@ -68,11 +68,6 @@ impl Answers {
         room_in(self.told.entry(link).or_default()).expired.push((units.start, units.end));
     }
 
-    /// A client is told that there are no such units.
-    pub fn unknown(&mut self, link: LinkId, units: Range<UnitId>) {
-        room_in(self.told.entry(link).or_default()).unknown.push((units.start, units.end));
-    }
-
     /// All of it.
     pub fn take(&mut self) -> Vec<(LinkId, Outcomes)> {
         let told = std::mem::take(&mut self.told).into_iter();
@@ -86,7 +81,7 @@ fn room_in(frames: &mut Vec<Outcomes>) -> &mut Outcomes {
         let dead: usize = last.dead.iter().map(|dead| dead.input.len() + dead.error.len()).sum();
         last.units.bytes() + dead >= FRAME_BYTES
             || last.units.len() >= FRAME_UNITS
-            || [last.filtered.len(), last.dead.len(), last.expired.len(), last.unknown.len()]
+            || [last.filtered.len(), last.dead.len(), last.expired.len()]
                 .into_iter()
                 .any(|parts| parts >= RANGES_MAX / 2)
     };

@@ -114,8 +114,8 @@ impl Outcomes {
         self.keep(Kept { entry, at });
     }
 
-    /// A client waits for these units; `taken` have outcomes, and ids from `below` on were never let be
-    /// worked on.
+    /// A client waits for these units; `taken` have outcomes. Whether there are such units is not known here:
+    /// for one that was never accepted nothing comes.
     ///
     /// # Errors
     /// [`rusqlite::Error`] when the shelf can't be read.
@@ -123,14 +123,10 @@ impl Outcomes {
         &mut self,
         link: LinkId,
         units: IdRange,
-        (taken, below): (&RangeSet, UnitId),
+        taken: &RangeSet,
         answers: &mut Answers,
     ) -> rusqlite::Result<()> {
-        let range = units.0..units.1.min(below);
-        let beyond = units.0.max(range.end)..units.1;
-        if !beyond.is_empty() {
-            answers.unknown(link, beyond);
-        }
+        let range = units.0..units.1.max(units.0);
         let mut told = RangeSet::new();
         for kept in self.within(range.clone()) {
             let part = overlap(&kept.entry, &range);

@@ -237,8 +237,8 @@ impl Recorder {
         match request {
             Request::Record { .. } => {}
             Request::LogWaiting => self.log_waiting(replies),
-            Request::Await { link, units, below } => {
-                self.answer_client(link, units, below, replies)?;
+            Request::Await { link, units } => {
+                self.answer_client(link, units, replies)?;
             }
             Request::Fetched(units) => self.fetched(units),
             Request::ClientLeft(link) => {
@@ -346,13 +346,12 @@ impl Recorder {
         &mut self,
         link: LinkId,
         units: Vec<IdRange>,
-        below: UnitId,
         replies: &mut Vec<Reply>,
     ) -> Result<(), RecordError> {
         let Some(outcomes) = &mut self.outcomes else { return Ok(()) };
         let mut answers = Answers::default();
         for units in units {
-            outcomes.asked(link, units, (self.ledger.taken(), below), &mut answers)?;
+            outcomes.asked(link, units, self.ledger.taken(), &mut answers)?;
         }
         let job = SyncJob { replies: told(&mut answers), ..SyncJob::default() };
         self.sync(job, replies);

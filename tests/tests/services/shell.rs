@@ -34,6 +34,13 @@ fn a_ticket_is_good_in_another_process_after_every_process_was_started_again() {
     let told = pipeline(&place, &["result", tickets[0]]);
     assert_eq!(told.code, Some(66), "it was fetched: {}{}", told.stdout, told.stderr);
     assert!(told.stderr.contains("not kept any more"), "{}", told.stderr);
+    let (run, _) = tickets[0].split_once('/').expect("a ticket");
+    for never in [&["3"][..], &["99999"], &["99999", "--wait"]] {
+        let ticket = format!("{run}/{}", never[0]);
+        let told = pipeline(&place, &[&["result", &ticket], &never[1..]].concat());
+        assert_eq!(told.code, Some(66), "{ticket}: {}{}", told.stdout, told.stderr);
+        assert!(told.stderr.contains("the service knows no such ticket"), "{}", told.stderr);
+    }
 }
 
 #[test]

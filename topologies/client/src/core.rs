@@ -12,7 +12,7 @@ use proto::{
     ranges::RangeSet,
     role::{self, Effect, Event, LinkId, Role},
     rules::mesh::{Mesh, MeshEvent},
-    service::{Access, Cancelled, Declined, IdRange, Part, RANGES_MAX, Ticketed},
+    service::{Access, Cancelled, Declined, IdRange, Outcomes, Part, RANGES_MAX, Ticketed},
     time::Time,
     unit::UnitId,
 };
@@ -148,7 +148,14 @@ impl Client {
     fn ordered(&mut self, turn: &mut Turn<'_>, order: Order) {
         match order {
             Order::Submit(submission) => self.submissions.push(submission),
-            Order::Await((start, end)) => self.wait_for(turn, start, end),
+            Order::Await((start, end)) => {
+                // Whether there is such a unit, only the ventilator knows.
+                if self.mesh.is_open(self.ventilator) {
+                    let range = vec![(start, end)];
+                    self.mesh.send(self.ventilator, Frame::Await(range), turn.out);
+                }
+                self.wait_for(turn, start, end);
+            }
             Order::Fetched(ranges) => self.fetched(turn, &ranges),
             Order::Follow(unit) => self.follow(turn, unit),
             Order::Cancel(range) => {
@@ -216,11 +223,7 @@ impl Client {
         match welcome {
             Welcome::Access(access) if link == self.ventilator => self.admitted(turn, *access, run),
             Welcome::Peer if Some(link) == self.sink && run == self.mesh.run() => {
-                let ranges: Vec<_> =
-                    self.awaited.iter().map(|range| (range.start, range.end)).collect();
-                for part in ranges.chunks(RANGES_MAX) {
-                    self.mesh.send(link, Frame::Await(part.to_vec()), turn.out);
-                }
+                self.tell_awaited(turn, link);
                 for unit in self.followed.iter().flatten() {
                     self.mesh.send(link, Frame::Follow(unit), turn.out);
                 }
@@ -228,6 +231,14 @@ impl Client {
                 self.tell_fetched(turn, link, &fetched);
             }
             _ => {}
+        }
+    }
+
+    /// A session begins with whoever has to know what is waited for.
+    fn tell_awaited(&mut self, turn: &mut Turn<'_>, link: LinkId) {
+        let ranges: Vec<_> = self.awaited.iter().map(|range| (range.start, range.end)).collect();
+        for part in ranges.chunks(RANGES_MAX) {
+            self.mesh.send(link, Frame::Await(part.to_vec()), turn.out);
         }
     }
 
@@ -246,6 +257,7 @@ impl Client {
         turn.request(News::Opened(run));
         self.vacant(turn, access.vacant);
         self.submissions.opened();
+        self.tell_awaited(turn, self.ventilator);
         for range in std::mem::take(&mut self.cancels) {
             self.mesh.send(self.ventilator, Frame::Cancel(vec![range]), turn.out);
             self.cancels.push(range);
@@ -280,12 +292,9 @@ impl Client {
                 turn.request(News::Cancelled(told));
             }
             Frame::Vacant(vacant) if is_ventilator => self.vacant(turn, vacant),
+            Frame::Outcomes(outcomes) if is_ventilator => self.undone(turn, &outcomes),
             Frame::Outcomes(outcomes) if Some(link) == self.sink => {
-                for (start, end, why) in Gather::undone(&outcomes) {
-                    self.awaited.remove(start..end);
-                    self.followed.remove(start..end);
-                    turn.request(News::Undone(start, end, why));
-                }
+                self.undone(turn, &outcomes);
                 let mut told = self.gather.take(*outcomes);
                 told.retain(|(unit, _)| self.awaited.contains(*unit));
                 for (unit, _) in &told {
@@ -302,6 +311,15 @@ impl Client {
             }
             Frame::Bye => self.goodbyes += 1,
             _ => {}
+        }
+    }
+
+    /// Of some units nothing will be told.
+    fn undone(&mut self, turn: &mut Turn<'_>, outcomes: &Outcomes) {
+        for (start, end, why) in Gather::undone(outcomes) {
+            self.awaited.remove(start..end);
+            self.followed.remove(start..end);
+            turn.request(News::Undone(start, end, why));
         }
     }
 

@@ -82,6 +82,8 @@ pub enum Seen {
     Recalled,
     /// A client was told that a unit which it wanted cancelled was begun.
     Begun,
+    /// The answer to a client was that its ticket was never given.
+    Unknown,
     /// The answer to a client was that the outcome is not kept any more.
     OutcomeExpired,
     /// Units of clients were declined.
@@ -132,6 +134,7 @@ impl Seen {
         Self::CancelledOut,
         Self::Recalled,
         Self::Begun,
+        Self::Unknown,
         Self::OutcomeExpired,
         Self::Declined,
         Self::AcceptedUntold,
@@ -177,6 +180,7 @@ impl Seen {
             Self::CancelledOut => "units cancelled that were given out",
             Self::Recalled => "units given back by workers to be cancelled",
             Self::Begun => "units told to be begun",
+            Self::Unknown => "tickets that were never given",
             Self::OutcomeExpired => "outcomes told to be expired",
             Self::Declined => "units declined",
             Self::AcceptedUntold => "units accepted nobody was told of",

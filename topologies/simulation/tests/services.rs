@@ -3,7 +3,7 @@
 mod scenes;
 
 use proto::limits::Limits;
-use simulation::{Faults, Mutation, Scenario, Service, Shape, run};
+use simulation::{Coverage, Faults, Mutation, Scenario, Seen, Service, Shape, run};
 
 /// Clients come and go for a day, under a clock a thousand times as fast as the other runs'.
 fn all_day() -> Scenario {
@@ -65,6 +65,30 @@ fn fifty_days_come_through() {
     for seed in 0..50 {
         let outcome = run(seed, &all_day());
         assert!(outcome.is_clean(), "{outcome}");
+    }
+}
+
+/// What a client wants cancelled is in the queue, in the ventilator's stocks, or with a worker that has not
+/// begun it; or one has. Without faults nobody is told anything that does not come true.
+#[test]
+fn units_that_were_given_out_are_cancelled_if_nobody_has_begun_them() {
+    let scenarios = || {
+        let slow = |open| Scenario::new(&[(2, Shape::slow())]).with_concurrency(open);
+        [slow(1), slow(7)].map(|scenario| scenario.with_service(Service::new(4, 60)))
+    };
+    for faults in [Faults::none(), Faults::all()] {
+        let mut coverage = Coverage::default();
+        for scenario in scenarios() {
+            let scenario = scenario.with_faults(faults.clone());
+            for seed in 0..40 {
+                let outcome = run(seed, &scenario);
+                assert!(outcome.is_clean(), "{:?}\n{outcome}", scenario.stages);
+                coverage.add(&outcome.coverage);
+            }
+        }
+        for seen in [Seen::Cancelled, Seen::CancelledOut, Seen::Recalled, Seen::Begun] {
+            assert!(coverage.of(seen) > 20, "{}:\n{coverage}", seen.name());
+        }
     }
 }
 

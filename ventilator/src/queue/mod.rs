@@ -102,6 +102,13 @@ pub enum Ask {
         /// Which units.
         tickets: Vec<IdRange>,
     },
+    /// A client waits for outcomes: does it know of units that there are?
+    Known {
+        /// Its session.
+        link: LinkId,
+        /// Which units.
+        tickets: Vec<IdRange>,
+    },
     /// What became of units that were given out and shall not be worked on: the answer to [`News::recall`].
     Recalled(Box<Recalled>),
     /// What was committed before has been told: it is known which ids are free, so units are taken in.
@@ -127,6 +134,8 @@ pub struct News {
     pub processed: Vec<(LinkId, usize, usize)>,
     /// What became of the wish to cancel.
     pub cancelled: Vec<(LinkId, Cancelled)>,
+    /// Clients wait for units that were never accepted.
+    pub unknown: Vec<(LinkId, IdRange)>,
     /// Units to be worked on: the answer to [`Ask::Read`].
     pub units: Option<Units>,
     /// Units that nobody shall work on, whose outcome this is.
@@ -208,8 +217,8 @@ pub struct Queue<S> {
     // What was given out and shall come back, and who wants to know of which unit.
     recalled: RangeSet,
     askers: BTreeMap<UnitId, Vec<LinkId>>,
-    // Who wants what cancelled, before it has begun.
-    early: Vec<(LinkId, Vec<IdRange>)>,
+    // What clients want to know before it has begun.
+    early: Vec<(LinkId, Ask)>,
     asked: Option<u64>,
     closed: bool,
     // Something was appended and is not kept.
@@ -290,16 +299,22 @@ impl<S: Store> Queue<S> {
                 }
                 self.contents.numbers.forget(&client);
             }
-            // Before it has begun, nobody knows what is over.
-            Ask::Cancel { link, tickets } if self.known.is_some() => {
-                self.early.push((link, tickets));
+            // Before it has begun, nobody knows what is over, and which ids were given.
+            Ask::Cancel { link, .. } | Ask::Known { link, .. } if self.known.is_some() => {
+                self.early.push((link, ask));
+            }
+            Ask::Known { link, tickets } => {
+                let next = self.contents.next;
+                let beyond = tickets.into_iter().map(|(start, end)| (start.max(next), end));
+                news.unknown
+                    .extend(beyond.filter(|(start, end)| start < end).map(|range| (link, range)));
             }
             Ask::Cancel { link, tickets } => self.wish(link, tickets, news)?,
             Ask::Recalled(recalled) => self.came_back(*recalled, news),
             Ask::Begin => {
                 self.find_lost();
-                for (link, tickets) in std::mem::take(&mut self.early) {
-                    self.wish(link, tickets, news)?;
+                for (_, ask) in std::mem::take(&mut self.early) {
+                    self.take(now, ask, news)?;
                 }
             }
             Ask::Read(units) => self.asked = Some(units),

@@ -299,6 +299,20 @@ fn of_one_who_is_gone_what_was_given_out_is_called_back_too_unless_others_may_ha
     assert_eq!((states(&news), news.back.len()), (vec![], 1));
 }
 
+#[test]
+fn a_ticket_that_was_never_given_is_told_to_be_so_once_it_is_known_which_were() {
+    let known = |link, start, end| Ask::Known { link, tickets: vec![(start, end)] };
+    let mut story = Story::new();
+    story.ask([plain("a", 0..3)]);
+    assert_eq!(story.ask([known(1, 0, 3)]).unknown, []);
+    let told = story.ask([known(1, 2, 5), known(2, 7, 8)]).unknown;
+    assert_eq!(told, [(1, (3, 5)), (2, (7, 8))]);
+    let mut story = story.restarted();
+    let news = story.ask([known(1, 4, 9), known(2, 9, 10), Ask::Left(2)]);
+    assert_eq!(news.unknown, [], "the sink may know of more");
+    assert_eq!(story.ask([committed(&[(5, 6)]), Ask::Begin]).unknown, [(1, (6, 9))]);
+}
+
 /// Whoever submits with the key of a cancelled unit wants it done.
 #[test]
 fn nobody_joins_a_unit_that_is_cancelled() {

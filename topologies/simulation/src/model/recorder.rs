@@ -41,7 +41,7 @@ enum Task {
 /// What is done for clients, in turn with what is recorded.
 #[derive(Clone)]
 enum Served {
-    Await { link: LinkId, units: Vec<IdRange>, below: UnitId },
+    Await { link: LinkId, units: Vec<IdRange> },
     Fetched(Vec<IdRange>),
     Left(LinkId),
     Expire,
@@ -230,7 +230,7 @@ impl Recorder {
     fn serve(&mut self, served: Served, context: &Context<'_>) {
         let Some(counter) = &mut self.counter else { return };
         match served {
-            Served::Await { link, units, below } => counter.asked(link, &units, below),
+            Served::Await { link, units } => counter.asked(link, &units),
             Served::Fetched(units) => counter.fetched(&units),
             Served::Left(link) => counter.left(link),
             Served::Expire => counter.expire(context.now),
@@ -327,9 +327,7 @@ impl Helper for Recorder {
                 (Task::Record(number, entries), reply)
             }
             Request::LogWaiting => (Task::LogWaiting, None),
-            Request::Await { link, units, below } => {
-                (Task::Serve(Served::Await { link, units, below }), None)
-            }
+            Request::Await { link, units } => (Task::Serve(Served::Await { link, units }), None),
             Request::Fetched(units) => (Task::Serve(Served::Fetched(units)), None),
             Request::ClientLeft(link) => (Task::Serve(Served::Left(link)), None),
             Request::Expire => (Task::Serve(Served::Expire), None),

@@ -233,6 +233,7 @@ pub(crate) fn note(premises: &Premises, coverage: &mut Coverage) {
     coverage.saw(Seen::Cancelled, desk.cancelled.len());
     coverage.saw(Seen::CancelledOut, vault.cancelled_out);
     coverage.saw(Seen::Begun, desk.told_begun);
+    coverage.saw(Seen::Unknown, desk.unknown);
     coverage.saw(Seen::OutcomeExpired, desk.expired);
     coverage.saw(Seen::Declined, desk.declined);
     coverage.saw(Seen::AcceptedUntold, vault.untold);

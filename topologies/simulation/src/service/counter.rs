@@ -68,12 +68,11 @@ impl Counter {
         }
     }
 
-    /// A client waits for these; ids from `below` on were never let be worked on.
-    pub fn asked(&mut self, link: LinkId, units: &[IdRange], below: UnitId) {
+    /// A client waits for these.
+    pub fn asked(&mut self, link: LinkId, units: &[IdRange]) {
         for unit in units.iter().flat_map(|(start, end)| *start..*end) {
             let (disk, shelf) = (self.disk.borrow(), self.premises.shelf.borrow());
             match disk.outcome_of(unit) {
-                _ if unit >= below => self.answers.unknown(link, unit..unit + 1),
                 None => self.waiting.add(link, unit..unit + 1),
                 Some(_) if !shelf.keeps(unit) => self.answers.expired(link, unit..unit + 1),
                 Some(entry) if self.has_bug(Mutation::OutcomeOfAnother) => {

@@ -86,6 +86,8 @@ pub(crate) struct Desk {
     pub(crate) begun: RangeSet,
     /// How often it was told that a unit can't be cancelled since that is so.
     pub(super) told_begun: u64,
+    /// How often it was told that a ticket was never given.
+    pub(super) unknown: u64,
     /// A worker was lost, or a session was.
     pub(crate) is_disturbed: bool,
     /// A ventilator went on with the queue of another one.
@@ -112,6 +114,7 @@ impl Desk {
             cancelled: RangeSet::new(),
             begun: RangeSet::new(),
             told_begun: 0,
+            unknown: 0,
             is_disturbed: false,
             is_resumed: false,
             again: 0,

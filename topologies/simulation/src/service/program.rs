@@ -61,6 +61,8 @@ pub(crate) struct Program {
     numbers: BTreeMap<u64, usize>,
     // Tickets that this start has been told, or has noted.
     tickets: RangeSet,
+    // Tickets that it has guessed and was told nothing of, and whether they had been given to somebody then.
+    guesses: BTreeMap<UnitId, bool>,
     begun: bool,
     closed: bool,
     taken: Vec<IdRange>,
@@ -94,6 +96,7 @@ impl Program {
             orders: VecDeque::new(),
             numbers: BTreeMap::new(),
             tickets: RangeSet::new(),
+            guesses: BTreeMap::new(),
             begun: false,
             closed: false,
             taken: Vec::new(),
@@ -131,6 +134,26 @@ impl Program {
         for (wish, at) in fresh {
             self.later(at.since(context.now), wish, Due::Submit, context);
         }
+        if context.rng.bool() {
+            self.guess(context);
+        }
+    }
+
+    /// Asks for a ticket that it was not given; mostly nobody was.
+    fn guess(&mut self, context: &mut Context<'_>) {
+        let desk = self.premises.desk.borrow();
+        let given = desk.tickets.last_key_value().map_or(0, |(last, _)| last + 1);
+        let unit = given.saturating_sub(2) + context.rng.u64(0..30);
+        if !self.tickets.contains(unit) {
+            self.guesses.insert(unit, desk.tickets.contains_key(&unit));
+            self.orders.push_back(Order::Await((unit, unit + 1)));
+        }
+    }
+
+    /// Whether this is told of a ticket that was guessed, and not given to this client meanwhile.
+    fn is_guess(&mut self, unit: UnitId) -> Option<bool> {
+        let was_given = self.guesses.remove(&unit)?;
+        (!self.tickets.contains(unit)).then_some(was_given)
     }
 
     fn later(&self, after: Duration, wish: usize, due: Due, context: &mut Context<'_>) {
@@ -218,18 +241,31 @@ impl Program {
 
     fn outcomes(&mut self, told: Vec<(UnitId, Outcome)>) -> Result<(), String> {
         for (unit, outcome) in told {
-            self.note(unit)?;
+            if self.is_guess(unit).is_none() {
+                self.note(unit)?;
+            }
             let disk = self.disk.borrow();
             let told = Told { unit, outcome: &outcome };
             audit::told(&mut self.premises.desk.borrow_mut(), &told, &disk, &self.shapes)?;
             let shown = self.shown.remove(&unit).unwrap_or_default();
             audit::shown(unit, &shown, &outcome)?;
-            self.taken.push((unit, unit + 1));
+            if self.tickets.contains(unit) {
+                self.taken.push((unit, unit + 1));
+            }
         }
         Ok(())
     }
 
     fn undone(&mut self, unit: UnitId, why: Undone, context: &Context<'_>) -> Result<(), String> {
+        match (self.is_guess(unit), why) {
+            (Some(false), Undone::Unknown) => {
+                self.premises.desk.borrow_mut().unknown += 1;
+                return Ok(());
+            }
+            (Some(_), Undone::Expired) => return Ok(()),
+            (Some(true), _) => return Err(format!("was told that there is no unit {unit}")),
+            _ => {}
+        }
         self.note(unit)?;
         audit::undone(&self.premises, unit, why, context.now)
     }
@@ -272,7 +308,7 @@ impl Program {
     fn close_if_done(&mut self) {
         let is_done =
             self.premises.desk.borrow().person(self.index).notes.iter().all(|note| note.is_done);
-        if self.begun && is_done && !self.closed {
+        if self.begun && is_done && self.guesses.is_empty() && !self.closed {
             self.fetch();
             self.closed = true;
             self.orders.push_back(Order::Close);
