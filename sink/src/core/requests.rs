@@ -9,7 +9,6 @@ use proto::{
     role::LinkId,
     service::{IdRange, Outcomes},
     turned_away::TurnedAway,
-    unit::UnitId,
 };
 
 use crate::accept::entry::Entry;

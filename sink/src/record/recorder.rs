@@ -12,7 +12,6 @@ use proto::{
     net::driver::{Handle, JobQueue, Performed, Runner},
     role::LinkId,
     service::IdRange,
-    unit::UnitId,
 };
 
 use super::{

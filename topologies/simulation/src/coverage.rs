@@ -98,7 +98,7 @@ pub enum Seen {
 
 impl Seen {
     /// All of them.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 41] = [
         Self::Lost,
         Self::Late,
         Self::Doubled,

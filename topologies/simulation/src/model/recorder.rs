@@ -7,7 +7,7 @@
 
 use std::{cell::RefCell, collections::VecDeque, mem, rc::Rc, time::Duration};
 
-use proto::{role::LinkId, service::IdRange, unit::UnitId};
+use proto::{role::LinkId, service::IdRange};
 use sink::{
     core::{Reply, Request},
     entry::Entry,

@@ -5,7 +5,7 @@
 
 use std::{cell::RefCell, collections::VecDeque, rc::Rc};
 
-use proto::{role::LinkId, service::IdRange, unit::UnitId};
+use proto::{role::LinkId, service::IdRange};
 use sink::{
     core::Reply,
     entry::Entry,
