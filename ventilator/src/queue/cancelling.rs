@@ -112,7 +112,7 @@ impl<S: Store> Queue<S> {
     }
 
     /// It is written down that these are cancelled: until they are committed, nobody else knows that.
-    fn note(&mut self, units: &[IdRange]) {
+    pub(super) fn note(&mut self, units: &[IdRange]) {
         if units.is_empty() {
             return;
         }

@@ -32,6 +32,8 @@ const SEGMENT_BYTES: u64 = 16 << 20;
 pub struct Disk {
     folder: PathBuf,
     log: Log,
+    // The records of the last one, which were read when it was opened, until they are replayed.
+    last: Vec<Vec<u8>>,
     // Those that were read from.
     files: BTreeMap<u64, File>,
     // How long each of those is that are not written any more.
@@ -46,13 +48,15 @@ impl Disk {
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
         let mut found = segments(QUEUE_LOG, folder);
         let last = found.pop().unwrap_or(1);
-        let log = Log::go_on(QUEUE_LOG, folder, last, |_| {})?;
+        let mut records = Vec::new();
+        let log = Log::go_on(QUEUE_LOG, folder, last, |record| records.push(record.to_vec()))?;
         let length = |number: u64| {
             let path = segment_path(QUEUE_LOG, folder, number);
             (number, path.metadata().map_or(0, |data| data.len()))
         };
         let older = found.into_iter().map(length).collect();
-        Ok(Self { folder: folder.into(), log, files: BTreeMap::new(), older })
+        let (folder, files) = (folder.into(), BTreeMap::new());
+        Ok(Self { folder, log, last: records, files, older })
     }
 
     fn read_all(
@@ -62,21 +66,30 @@ impl Disk {
     ) -> Result<(), StoreError> {
         let mut offset = HEADER_BYTES;
         read_segment(QUEUE_LOG, &self.folder, segment, |record| {
-            offset += FRAME_BYTES as u64;
-            if let Some((head, values)) = Head::read(record) {
-                let before = (record.len() - values.len()) as u64;
-                each(head, Place { segment, offset: offset + before }, values);
-            }
-            offset += record.len() as u64;
+            give(record, segment, &mut offset, each);
         })?;
         Ok(())
     }
 }
 
+/// Gives a record that begins at this offset, which is behind it then.
+fn give(record: &[u8], segment: u64, offset: &mut u64, each: &mut dyn FnMut(Head, Place, &[u8])) {
+    *offset += FRAME_BYTES as u64;
+    if let Some((head, values)) = Head::read(record) {
+        let before = (record.len() - values.len()) as u64;
+        each(head, Place { segment, offset: *offset + before }, values);
+    }
+    *offset += record.len() as u64;
+}
+
 impl Store for Disk {
     fn replay(&mut self, each: &mut dyn FnMut(Head, Place, &[u8])) -> Result<(), StoreError> {
-        let all: Vec<u64> = self.older.keys().copied().chain([self.log.segment()]).collect();
-        all.into_iter().try_for_each(|segment| self.read_all(segment, each))
+        self.older.keys().try_for_each(|segment| self.read_all(*segment, each))?;
+        let (segment, mut offset) = (self.log.segment(), HEADER_BYTES);
+        for record in std::mem::take(&mut self.last) {
+            give(&record, segment, &mut offset, each);
+        }
+        Ok(())
     }
 
     fn append(&mut self, head: &Head, values: &[u8]) -> Place {

@@ -660,7 +660,7 @@ impl<S: Store> Queue<S> {
     /// Writes what is left of a segment once more, and removes it.
     fn move_rest(&mut self, segment: u64) -> Result<(), StoreError> {
         let Some(live) = self.contents.live.remove(&segment) else { return Ok(()) };
-        let mut left = Vec::new();
+        let (mut left, mut cancelled) = (Vec::new(), RangeSet::new());
         self.store.again(segment, &mut |head, values| match head {
             Head::Accepted { first, treatment, of } => {
                 let count = of.iter().map(|(_, _, count)| count).sum();
@@ -669,8 +669,18 @@ impl<S: Store> Queue<S> {
             Head::Moved { first, count, treatment } => {
                 pieces(first, count, values, &live, |piece| left.push((piece, treatment.clone())));
             }
-            _ => {}
+            Head::Cancelled(units) => {
+                units.into_iter().for_each(|(start, end)| _ = cancelled.insert(start..end));
+            }
+            Head::Numbers(_) | Head::Joined { .. } | Head::Next(_) => {}
         })?;
+        // Their clients may have been told, and nobody else knows it yet.
+        let cancelled: Vec<IdRange> = cancelled
+            .iter()
+            .flat_map(|units| self.committed.gaps(units))
+            .map(|units| (units.start, units.end))
+            .collect();
+        self.note(&cancelled);
         for ((first, count, values), treatment) in left {
             let head = Head::Moved { first, count, treatment };
             let place = self.store.append(&head, &values);

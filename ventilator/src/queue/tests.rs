@@ -433,6 +433,38 @@ fn segments_go_once_everything_in_them_is_committed_and_one_old_unit_is_moved() 
     assert_eq!(tickets(&story.ask([large(199)])), [(199, 1, 199)], "its number is remembered");
 }
 
+/// The sink may not have heard of it when the ventilator is killed.
+#[test]
+fn what_is_cancelled_stays_so_when_its_segment_is_moved() {
+    const UNITS: u64 = 110;
+    let mut story = Story::with(QueueLimits { bytes_max: 1 << 40, ..LIMITS });
+    let large = |number: u64| {
+        let mut payload = vec![0xc6];
+        payload.extend_from_slice(&(1u32 << 20).to_be_bytes());
+        payload.resize(payload.len() + (1 << 20), number as u8);
+        let end = payload.len() as u32;
+        let units = Units::from_source(number, payload, vec![end]);
+        let submit = Box::new(Submit { known: number, terms: Terms::default(), units });
+        Ask::Submit { link: 1, client: "a".into(), submit }
+    };
+    let is_cancelled = |number: &u64| number.is_multiple_of(8);
+    for number in 0..UNITS {
+        story.ask([large(number)]);
+        match is_cancelled(&number) {
+            true => assert_eq!(states(&story.ask([cancel(1, number)])), [(1, number, CANCEL)]),
+            false => drop(story.ask([committed(&[(number, number + 1)])])),
+        }
+    }
+    let older = story.queue.store.older();
+    assert!(older.first().is_some_and(|(segment, _)| *segment > 1), "{older:?}");
+    let over: Vec<_> = (0..UNITS).filter(|n| !is_cancelled(n)).map(|n| (n, n + 1)).collect();
+    let (mut story, news) = story.resumed(&over);
+    let cancelled: Vec<_> = (0..UNITS).filter(is_cancelled).collect();
+    let told: std::collections::BTreeSet<_> = news.dead.iter().map(|dead| dead.root).collect();
+    assert!(told.iter().eq(&cancelled), "{told:?}");
+    assert_eq!(story.ask([Ask::Read(100)]).units, None);
+}
+
 #[test]
 fn what_the_machine_has_lost_is_told_so_that_nobody_waits_for_it() {
     let mut story = Story::new();
