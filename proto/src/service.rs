@@ -191,4 +191,6 @@ pub struct Standing {
     pub kept: u64,
     /// Bytes that they take.
     pub kept_bytes: u64,
+    /// For how many milliseconds the oldest unit has waited that may be sent now; nil if none waits.
+    pub oldest_ms: Option<u64>,
 }

@@ -39,6 +39,7 @@ pub(crate) struct Clients {
     intake: Intake,
     // What the queue has told last.
     waiting: (u64, u64),
+    oldest: Option<(Time, Duration)>,
     due: Option<Time>,
     // What the sink had committed before is known.
     begun: bool,
@@ -58,6 +59,7 @@ impl Clients {
             missed: BTreeMap::new(),
             intake: Intake::new(units_max, limits.intake_bytes_max),
             waiting: (0, 0),
+            oldest: None,
             due: None,
             begun: false,
             vacant: false,
@@ -132,6 +134,7 @@ impl Clients {
     /// The queue has news; what its clients are told of it.
     pub fn told(&mut self, now: Time, news: &mut News) -> Vec<(LinkId, Frame)> {
         self.waiting = news.waiting;
+        self.oldest = news.oldest.map(|waits| (now, waits));
         self.due = news.due.map(|due| now + due);
         for (link, units, bytes) in news.processed.drain(..) {
             self.intake.processed(link, units, bytes);
@@ -199,10 +202,12 @@ impl Clients {
     }
 
     /// For observers.
-    pub fn standing(&self) -> Standing {
+    pub fn standing(&self, now: Time) -> Standing {
         let (queued, queued_bytes) = self.waiting;
         let clients = u32::try_from(self.present.len()).unwrap_or(u32::MAX);
-        Standing { clients, queued, queued_bytes, ..Standing::default() }
+        let oldest = self.oldest.map(|(told, waits)| waits + now.since(told));
+        let oldest_ms = oldest.map(|waits| u64::try_from(waits.as_millis()).unwrap_or(u64::MAX));
+        Standing { clients, queued, queued_bytes, oldest_ms, ..Standing::default() }
     }
 }
 
@@ -264,6 +269,17 @@ mod tests {
                 (2, Frame::Accepted(vec![one(0, 1), one(1, 3)])),
             ]
         );
+    }
+
+    #[test]
+    fn the_oldest_unit_grows_older_while_the_queue_says_nothing() {
+        let mut clients = Clients::new(&Limits::default(), 1_000);
+        assert_eq!(clients.standing(Time::from_ms(50)).oldest_ms, None);
+        let mut news = News { oldest: Some(Duration::from_secs(3)), ..News::default() };
+        clients.told(Time::from_ms(100), &mut news);
+        assert_eq!(clients.standing(Time::from_ms(1_100)).oldest_ms, Some(4_000));
+        clients.told(Time::from_ms(1_200), &mut News::default());
+        assert_eq!(clients.standing(Time::from_ms(1_300)).oldest_ms, None);
     }
 
     /// Otherwise a client that guesses a ticket, and is given it, would wait for it no longer.

@@ -505,6 +505,7 @@ impl TicketsArgs {
                 "{}\n",
                 serde_json::json!({
                     "queued": standing.queued, "queued_bytes": standing.queued_bytes,
+                    "oldest_ms": standing.oldest_ms,
                     "clients": standing.clients, "done": done,
                     "kept": standing.kept, "kept_bytes": standing.kept_bytes,
                 })

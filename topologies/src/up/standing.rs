@@ -36,8 +36,8 @@ impl Standing {
                 self.ventilator |= has_met;
                 if let Some(told) = report.service {
                     let known = self.service.get_or_insert_default();
-                    let service::Standing { clients, queued, queued_bytes, .. } = told;
-                    *known = service::Standing { clients, queued, queued_bytes, ..*known };
+                    let service::Standing { kept, kept_bytes, .. } = *known;
+                    *known = service::Standing { kept, kept_bytes, ..told };
                 }
             }
             Reporter::Sink => {
@@ -125,6 +125,26 @@ mod tests {
         }
         let status = standing.status(State::Running, &progress(554));
         assert_eq!((status.rate, status.left_s), (1.0, Some(446)));
+    }
+
+    #[test]
+    fn of_a_service_each_of_the_two_tells_its_own() {
+        let mut standing = Standing::default();
+        let told = |service| Report { read: 1, service: Some(service), ..Report::default() };
+        let ventilator = service::Standing {
+            clients: 2,
+            queued: 7,
+            queued_bytes: 70,
+            oldest_ms: Some(1_500),
+            ..service::Standing::default()
+        };
+        let sink = service::Standing { clients: 9, kept: 3, kept_bytes: 30, ..Default::default() };
+        for _ in 0..2 {
+            standing.note(Time::default(), Reporter::Ventilator, &told(ventilator));
+            standing.note(Time::default(), Reporter::Sink, &told(sink));
+        }
+        let all = service::Standing { kept: 3, kept_bytes: 30, ..ventilator };
+        assert_eq!(standing.status(State::Running, &progress(0)).service, Some(all));
     }
 
     #[test]

@@ -148,6 +148,8 @@ pub struct News {
     pub next: UnitId,
     /// Units that wait, and their bytes.
     pub waiting: (u64, u64),
+    /// How long the oldest waits of those that may be given out.
+    pub oldest: Option<Duration>,
     /// When [`Ask::Look`] is due at the latest.
     pub due: Option<Duration>,
 }
@@ -277,6 +279,8 @@ impl<S: Store> Queue<S> {
         self.clean(now)?;
         news.next = self.contents.next;
         news.waiting = (self.contents.order.units(), self.contents.order.bytes());
+        let oldest = self.contents.order.oldest();
+        news.oldest = oldest.map(|since| Duration::from_millis(now.saturating_sub(since)));
         let due =
             self.contents.order.due().map(|due| Duration::from_millis(due.saturating_sub(now)));
         news.due = if self.doomed.is_empty() { due } else { Some(Duration::ZERO) };
@@ -709,6 +713,7 @@ const LOST: &str = "lost with the machine: it was accepted in memory only";
 
 fn treatment(now: u64, terms: &Terms) -> Treatment {
     Treatment {
+        since: now.saturating_add(terms.delay_ms),
         priority: terms.priority,
         not_before: if terms.delay_ms == 0 { 0 } else { now.saturating_add(terms.delay_ms) },
         deadline: terms.ttl_ms.map(|ttl| now.saturating_add(ttl)),

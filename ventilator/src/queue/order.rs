@@ -40,6 +40,9 @@ pub struct Treatment {
     pub deadline: Option<u64>,
     /// By what a unit is joined.
     pub unique: Option<String>,
+    /// Since when it may be given out.
+    #[serde(default)]
+    pub since: u64,
 }
 
 /// Consecutive units that wait together.
@@ -64,6 +67,8 @@ pub struct Order {
     runs: BTreeMap<UnitId, Run>,
     ready: BTreeSet<(Reverse<u8>, u64, UnitId)>,
     later: BTreeSet<(u64, UnitId)>,
+    // Those that are ready, by the time since which they are.
+    ages: BTreeSet<(u64, UnitId)>,
     deadlines: BTreeSet<(u64, UnitId)>,
     turns: u64,
     units: u64,
@@ -92,7 +97,10 @@ impl Order {
         self.units += run.count;
         self.bytes += run.bytes;
         match run.treatment.not_before {
-            0 => _ = self.ready.insert(place_of(first, &run)),
+            0 => {
+                self.ready.insert(place_of(first, &run));
+                self.ages.insert((run.treatment.since, first));
+            }
             at => _ = self.later.insert((at, first)),
         }
         if let Some(deadline) = run.treatment.deadline {
@@ -107,6 +115,7 @@ impl Order {
         self.units -= run.count;
         self.bytes -= run.bytes;
         self.ready.remove(&place_of(first, &run));
+        self.ages.remove(&(run.treatment.since, first));
         self.later.remove(&(run.treatment.not_before, first));
         if let Some(deadline) = run.treatment.deadline {
             self.deadlines.remove(&(deadline, first));
@@ -150,8 +159,14 @@ impl Order {
             if let Some(run) = self.runs.get_mut(&first) {
                 (run.treatment.not_before, run.turn) = (0, turn);
                 self.ready.insert(place_of(first, run));
+                self.ages.insert((run.treatment.since, first));
             }
         }
+    }
+
+    /// Since when the oldest unit waits that may be given out.
+    pub fn oldest(&self) -> Option<u64> {
+        self.ages.first().map(|(since, _)| *since)
     }
 
     /// A run that waits longer than it may.
@@ -214,6 +229,27 @@ mod tests {
         add(&mut order, 20, 0, 0);
         assert_eq!(order.due(), None);
         assert_eq!(taken(&mut order), [10, 0, 20]);
+    }
+
+    #[test]
+    fn the_oldest_is_the_one_that_waits_longest_since_it_may_be_given_out() {
+        let mut order = Order::default();
+        for (first, priority, since, not_before) in [(0, 9, 70, 0), (10, 0, 50, 0), (20, 0, 60, 60)]
+        {
+            let treatment = Treatment { priority, since, not_before, ..Treatment::default() };
+            let run = run(&mut order, 10, treatment);
+            order.add(first, run);
+        }
+        let oldest = |order: &mut Order, taken| {
+            order.take(taken);
+            order.oldest()
+        };
+        assert_eq!(order.oldest(), Some(50));
+        assert_eq!(oldest(&mut order, 10), Some(70), "what is delayed does not count");
+        order.ripen(65);
+        assert_eq!(order.oldest(), Some(60));
+        assert_eq!(oldest(&mut order, 20), Some(70));
+        assert_eq!(oldest(&mut order, 0), None);
     }
 
     #[test]

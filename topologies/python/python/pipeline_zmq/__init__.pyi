@@ -44,6 +44,7 @@ class Stats(TypedDict):
 class ServiceStats(TypedDict):
     queued: int
     queued_bytes: int
+    oldest_ms: int | None
     clients: int
     done: int
     kept: int

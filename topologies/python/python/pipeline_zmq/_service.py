@@ -192,8 +192,8 @@ class Service:
         return self._open().ticket(str(text))
 
     def stats(self):
-        """What the service has to do, as a dict: ``queued``, ``queued_bytes``, ``clients``, ``done``, ``kept``
-        and ``kept_bytes``.
+        """What the service has to do, as a dict: ``queued``, ``queued_bytes``, ``oldest_ms``, ``clients``, ``done``,
+        ``kept`` and ``kept_bytes``.
 
         Raises:
             NoService: It is not one of this user's on this machine.

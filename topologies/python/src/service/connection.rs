@@ -253,6 +253,7 @@ impl Connection {
         let told = PyDict::new(py);
         told.set_item("queued", standing.queued)?;
         told.set_item("queued_bytes", standing.queued_bytes)?;
+        told.set_item("oldest_ms", standing.oldest_ms)?;
         told.set_item("clients", standing.clients)?;
         told.set_item("done", status.done)?;
         told.set_item("kept", standing.kept)?;

@@ -87,11 +87,13 @@ impl Picture<'_> {
 
 /// What a service has, in place of how much there is left.
 fn served(service: &Standing) -> String {
-    let Standing { clients, queued, kept, .. } = *service;
+    let Standing { clients, queued, kept, oldest_ms, .. } = *service;
+    let oldest = oldest_ms.map(|ms| format!(", the oldest for {}", lasted(ms)));
     format!(
-        "{}, {} waiting, {} kept",
+        "{}, {} waiting{}, {} kept",
         counted(clients.into(), ["client", "clients"]),
         counted(queued, ["unit", "units"]),
+        oldest.unwrap_or_default(),
         counted(kept, ["outcome", "outcomes"]),
     )
 }
@@ -199,6 +201,15 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+
+    #[test]
+    fn of_a_service_it_is_told_how_long_the_oldest_unit_waits() {
+        let idle = Standing { clients: 1, kept: 2, ..Standing::default() };
+        assert_eq!(served(&idle), "1 client, 0 units waiting, 2 outcomes kept");
+        let busy = Standing { queued: 1_200, oldest_ms: Some(75_000), ..idle };
+        let told = "1 client, 1,200 units waiting, the oldest for 1 min 15 s, 2 outcomes kept";
+        assert_eq!(served(&busy), told);
+    }
 
     fn details() -> Value {
         json!({

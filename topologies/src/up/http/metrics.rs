@@ -51,6 +51,13 @@ fn whole(out: &mut Text, picture: &Picture<'_>) {
             out.family(&family, "gauge", help);
             out.sample(&family, "", "", value);
         }
+        let oldest = "pipeline_service_oldest_seconds";
+        out.family(
+            oldest,
+            "gauge",
+            "How long the oldest unit waits that may be sent; 0 if none does.",
+        );
+        out.sample(oldest, "", "", service.oldest_ms.unwrap_or_default() as f64 / 1e3);
     }
     out.family("pipeline_paused", "gauge", "1 while no further units are sent.");
     out.sample("pipeline_paused", "", "", u8::from(status.state == State::Paused));

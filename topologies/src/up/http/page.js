@@ -95,6 +95,7 @@ function showProgress({ status, read, awaited }) {
     ...(status.service ? [
       ["clients", whole(status.service.clients)],
       ["waiting", whole(status.service.queued)],
+      ["oldest waits", status.service.oldest_ms === null ? "–" : lasted(status.service.oldest_ms / 1000)],
       ["outcomes kept", whole(status.service.kept)],
     ] : []),
   ];
