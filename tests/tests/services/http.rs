@@ -1,8 +1,11 @@
 //! A service over HTTP, for those who have its key.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tests::http::{Answer, Page};
 use tests::place::Place;
+use tests::plain::PYTHON_VARIABLE;
 use tests::process::Process;
 
 use super::write;
@@ -55,6 +58,40 @@ fn units_are_called_submitted_fetched_and_forgotten() {
     }
 }
 
+/// Requests that the document allows, and such that it does not, made up by schemathesis. It does not know
+/// which values a function takes, so one that it may send can fail.
+#[test]
+fn what_a_fuzzer_sends_is_answered_as_the_document_says() {
+    const FUZZER: &str = "from schemathesis.cli import schemathesis; schemathesis()";
+    let python = std::env::var(PYTHON_VARIABLE).unwrap_or_else(|_| "python3".into());
+    let place = Place::new();
+    let fuzz = |args: &[&str]| {
+        let mut command = place.command(&python);
+        command.args([&["-c", FUZZER], args].concat());
+        place.start_command("fuzzer", command).ends_within(Duration::from_secs(60))
+    };
+    if fuzz(&["--version"]).code != Some(0) {
+        eprintln!("SKIPPED: {python} has no schemathesis; {PYTHON_VARIABLE} names one that has");
+        return;
+    }
+    let (_up, page, bearer) = served(&place, "run = \"square\"");
+    let document = format!("http://{}/openapi.json", page.host);
+    let header = format!("Authorization: {bearer}");
+    let told = fuzz(&[
+        "run",
+        &document,
+        "--header",
+        &header,
+        "--max-examples=20",
+        "--max-time=30",
+        "--seed=1",
+        "--exclude-checks=positive_data_acceptance",
+        "--continue-on-failure",
+        "--no-color",
+    ]);
+    assert_eq!(told.code, Some(0), "{}{}", told.stdout, told.stderr);
+}
+
 #[test]
 fn what_is_wrong_is_told_with_a_code() {
     let place = Place::new();
@@ -67,6 +104,10 @@ fn what_is_wrong_is_told_with_a_code() {
         ("POST", "/call", &key[..], "{", 400, "the body is not JSON"),
         ("POST", "/call?priority=10", &key[..], "1", 400, "a priority is 0 to 9"),
         ("POST", "/call?wait=soon", &key[..], "1", 400, "soon"),
+        ("POST", "/call?wait=1s&wait=2s", &key[..], "1", 400, "\"error\":"),
+        ("POST", "/submit?when=now", &key[..], "1", 400, "\"error\":"),
+        ("POST", "/submit?unique=", &key[..], "1", 400, "1 to 200 characters"),
+        ("GET", "/result/%ff/1", &key[..], "", 404, "no such ticket"),
         ("POST", "/call", &key[..], "\"x\"", 422, "error"),
         ("GET", "/result/0123456789abcdef/1", &key[..], "", 404, "another run"),
         ("GET", "/result/none/1", &key[..], "", 404, "no such ticket"),

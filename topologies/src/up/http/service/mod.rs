@@ -20,7 +20,10 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, Path, Query, Request, State},
+    extract::{
+        DefaultBodyLimit, Path, Query, Request, State,
+        rejection::{PathRejection, QueryRejection},
+    },
     http::{HeaderMap, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -28,7 +31,7 @@ use axum::{
 };
 use client::{Service, Setup, SubmitError, Terms, Ticket, Wait};
 use constant_time_eq::constant_time_eq;
-use proto::{cli::duration, value::from_json};
+use proto::{cli::duration, service::UNIQUE_BYTES_MAX, value::from_json};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
@@ -45,6 +48,8 @@ const CALL_WAIT: Duration = Duration::from_secs(30);
 const ACCEPT_WAIT: Duration = Duration::from_secs(30);
 /// How long it may take to say that there is no outcome yet.
 const ANSWER_WAIT: Duration = Duration::from_millis(200);
+/// Characters of a key by which a unit is joined, at most.
+const UNIQUE_CHARS_MAX: usize = 200;
 /// The header by which a unit that is submitted again is the same unit.
 const ONCE: &str = "idempotency-key";
 
@@ -94,14 +99,30 @@ struct Asked {
     wait: Option<String>,
 }
 
+/// A query; what is wrong with one is told as all else is.
+type Given = Result<Query<Asked>, QueryRejection>;
+/// Run and unit.
+type Named = Result<Path<(String, String)>, PathRejection>;
+
 impl Asked {
+    fn of(given: Given) -> Result<Self, Answer> {
+        given.map(|Query(asked)| asked).map_err(|error| Answer::wrong(&error.body_text()))
+    }
+
     fn terms(&self, headers: &HeaderMap) -> Result<Terms, Answer> {
         let time = |text: &Option<String>| text.as_deref().map(duration).transpose();
         let once = match headers.get(ONCE).map(|key| key.to_str()) {
             None => None,
-            Some(Ok(key)) if !key.is_empty() => Some(key.to_owned()),
-            Some(_) => return Err(Answer::wrong("Idempotency-Key is no text")),
+            Some(Ok(key)) if is_key(key) => Some(key.to_owned()),
+            Some(_) => {
+                let words = "an Idempotency-Key is 1 to 1024 visible ASCII characters";
+                return Err(Answer::wrong(words));
+            }
         };
+        let is_wrong = |key: &String| key.is_empty() || key.chars().count() > UNIQUE_CHARS_MAX;
+        if self.unique.as_ref().is_some_and(is_wrong) {
+            return Err(Answer::wrong("`unique` is 1 to 200 characters"));
+        }
         Ok(Terms {
             priority: self.priority.unwrap_or_default(),
             delay: time(&self.delay).map_err(|error| Answer::wrong(&error))?.unwrap_or_default(),
@@ -116,6 +137,10 @@ impl Asked {
         let wait = wait.map_err(|error| Answer::wrong(&error))?;
         Ok(wait.unwrap_or(default).min(WAIT_MAX))
     }
+}
+
+fn is_key(text: &str) -> bool {
+    (1..=UNIQUE_BYTES_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// All paths.
@@ -146,11 +171,11 @@ async fn admit(State(shared): State<Arc<Shared>>, request: Request, next: Next) 
 
 async fn submit(
     State(shared): State<Arc<Shared>>,
-    Query(asked): Query<Asked>,
+    given: Given,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Answer, Answer> {
-    let (ticket, text) = taken_in(&shared, &asked, &headers, &body).await?;
+    let (ticket, text) = taken_in(&shared, &Asked::of(given)?, &headers, &body).await?;
     // The outcome is for whoever asks with the ticket.
     drop(ticket);
     Ok(Answer::accepted(&text))
@@ -158,10 +183,11 @@ async fn submit(
 
 async fn call(
     State(shared): State<Arc<Shared>>,
-    Query(asked): Query<Asked>,
+    given: Given,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Answer, Answer> {
+    let asked = Asked::of(given)?;
     let wait = asked.wait(CALL_WAIT)?;
     let (ticket, text) = taken_in(&shared, &asked, &headers, &body).await?;
     Ok(match tokio::time::timeout(wait, ticket.into_future()).await {
@@ -203,11 +229,11 @@ fn refused(error: SubmitError) -> Answer {
 
 async fn result(
     State(shared): State<Arc<Shared>>,
-    Path((run, id)): Path<(String, String)>,
-    Query(asked): Query<Asked>,
+    named: Named,
+    given: Given,
 ) -> Result<Answer, Answer> {
-    let wait = asked.wait(ANSWER_WAIT)?.max(ANSWER_WAIT);
-    let (service, id, text) = named(&shared, &run, &id).await?;
+    let wait = Asked::of(given)?.wait(ANSWER_WAIT)?.max(ANSWER_WAIT);
+    let (service, id, text) = meant(&shared, named).await?;
     // It stays where it is: whoever asks may lose the answer, and ask again.
     let ticket = service.look_at(id);
     Ok(match tokio::time::timeout(wait, ticket.into_future()).await {
@@ -216,20 +242,19 @@ async fn result(
     })
 }
 
-async fn forget(
-    State(shared): State<Arc<Shared>>,
-    Path((run, id)): Path<(String, String)>,
-) -> Result<Answer, Answer> {
-    let (service, id, _) = named(&shared, &run, &id).await?;
+async fn forget(State(shared): State<Arc<Shared>>, named: Named) -> Result<Answer, Answer> {
+    let (service, id, _) = meant(&shared, named).await?;
     service.cancel(id);
     service.forget(vec![(id, id.saturating_add(1))]);
     Ok(Answer::nothing())
 }
 
 /// The unit that is meant, if its ticket is of this service.
-async fn named(shared: &Shared, run: &str, id: &str) -> Result<(Service, u64, String), Answer> {
+async fn meant(shared: &Shared, named: Named) -> Result<(Service, u64, String), Answer> {
+    let missing = || Answer::missing("no such ticket");
+    let Path((run, id)) = named.map_err(|_| missing())?;
     let text = format!("{run}/{id}");
-    let (run, id) = client::parse_ticket(&text).ok_or_else(|| Answer::missing("no such ticket"))?;
+    let (run, id) = client::parse_ticket(&text).ok_or_else(missing)?;
     let service = shared.service().await?;
     match service.run() == Some(run) {
         true => Ok((service, id, text)),
