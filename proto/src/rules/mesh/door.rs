@@ -12,7 +12,7 @@ use crate::{
 
 /// Hellos of strangers that are taken at once; from then on one an interval.
 const HELLOS_AT_ONCE: u32 = 64;
-const HELLO_INTERVAL: Duration = Duration::from_millis(20);
+const HELLO_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Who says Hello, in which session of its own counting.
 #[derive(Debug, Clone, Copy)]
