@@ -38,6 +38,8 @@ pub struct Disk {
     files: BTreeMap<u64, File>,
     // How long each of those is that are not written any more.
     older: BTreeMap<u64, u64>,
+    // Bytes with which the last one began.
+    begun: u64,
 }
 
 impl Disk {
@@ -56,7 +58,7 @@ impl Disk {
         };
         let older = found.into_iter().map(length).collect();
         let (folder, files) = (folder.into(), BTreeMap::new());
-        Ok(Self { folder, log, last: records, files, older })
+        Ok(Self { folder, log, last: records, files, older, begun: 0 })
     }
 
     fn read_all(
@@ -126,13 +128,19 @@ impl Store for Disk {
     }
 
     fn is_full(&self) -> bool {
-        self.log.bytes() >= SEGMENT_BYTES
+        // What is known of clients may be more than a segment, and is written once for as much that follows.
+        self.log.bytes() - self.begun >= SEGMENT_BYTES.max(self.begun)
     }
 
     fn rotate(&mut self) -> Result<(), StoreError> {
         self.keep(Safety::Power)?;
         self.older.insert(self.log.segment(), self.log.bytes());
+        self.begun = 0;
         Ok(self.log.rotate()?)
+    }
+
+    fn begun(&mut self) {
+        self.begun = self.log.bytes();
     }
 
     fn older(&self) -> Vec<(u64, u64)> {

@@ -638,6 +638,7 @@ impl<S: Store> Queue<S> {
             self.store.append(&Head::Numbers(self.contents.numbers.clone()), &[]);
             self.store.append(&Head::Next(self.contents.next), &[]);
             self.store.keep(Safety::Power)?;
+            self.store.begun();
         }
         let (mut oldest, mut kept) = (None, 0);
         for (segment, bytes) in self.store.older() {

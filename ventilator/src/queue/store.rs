@@ -65,6 +65,9 @@ pub trait Store: Send {
     /// [`StoreError`] when it can't be made.
     fn rotate(&mut self) -> Result<(), StoreError>;
 
+    /// What was written of this segment so far is what all need that follow: it does not fill it.
+    fn begun(&mut self) {}
+
     /// The segments before the one that is written, and the bytes of each.
     fn older(&self) -> Vec<(u64, u64)>;
 

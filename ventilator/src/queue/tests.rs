@@ -474,3 +474,22 @@ fn what_the_machine_has_lost_is_told_so_that_nobody_waits_for_it() {
     assert_eq!(dead(&news), [(2, LOST), (3, LOST)]);
     assert_eq!(tickets(&story.ask([plain("b", 0..1)])), [(0, 1, 5)]);
 }
+
+/// Each turn of the queue began a segment once what is known of the clients was more than one holds.
+#[test]
+fn what_every_segment_begins_with_does_not_fill_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut disk = Disk::open(folder.path()).unwrap();
+    let known = vec![1; 17 << 20];
+    disk.append(&Head::Next(0), &known);
+    assert!(disk.is_full());
+    disk.rotate().unwrap();
+    disk.append(&Head::Next(0), &known);
+    disk.keep(Safety::Kill).unwrap();
+    disk.begun();
+    assert!(!disk.is_full());
+    disk.append(&Head::Next(0), &known[..16 << 20]);
+    assert!(!disk.is_full(), "as much follows as it began with");
+    disk.append(&Head::Next(0), &known);
+    assert!(disk.is_full());
+}
