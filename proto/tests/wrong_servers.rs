@@ -8,7 +8,10 @@ use std::{
     net::TcpListener,
     os::unix::net::UnixListener,
     path::Path,
-    sync::mpsc,
+    sync::{
+        atomic::{AtomicU16, Ordering},
+        mpsc,
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -204,9 +207,17 @@ fn wrongs() -> Vec<(&'static str, Wrong)> {
     all
 }
 
+/// A port of its own, below those that the system gives to whoever connects: of these, one who dials and is
+/// not answered may meet itself.
 fn free_port() -> Endpoint {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    format!("tcp://{}", listener.local_addr().unwrap()).parse().unwrap()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = std::process::id() % 10_000;
+    loop {
+        let port = 20_000 + (start + u32::from(NEXT.fetch_add(1, Ordering::Relaxed))) % 12_000;
+        if TcpListener::bind(format!("127.0.0.1:{port}")).is_ok() {
+            return format!("tcp://127.0.0.1:{port}").parse().unwrap();
+        }
+    }
 }
 
 /// Each in a thread of its own, since some take as long as the lane's patience.
