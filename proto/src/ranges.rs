@@ -149,6 +149,23 @@ impl RangeSet {
         self.len = self.len.saturating_sub(end.saturating_sub(start));
     }
 
+    /// The parts of `range` that are in the set, lowest first.
+    pub fn within(&self, range: Range<UnitId>) -> Vec<Range<UnitId>> {
+        let before = self.ranges.range(..=range.start).next_back().map(|(start, _)| *start);
+        let near = self.ranges.range(before.unwrap_or(range.start)..range.end.max(range.start));
+        let parts = near.map(|(&start, &end)| start.max(range.start)..end.min(range.end));
+        parts.filter(|part| !part.is_empty()).collect()
+    }
+
+    /// What of these ids is in the set.
+    pub fn common(&self, ids: &Self) -> Self {
+        let mut common = Self::new();
+        for part in ids.iter().flat_map(|range| self.within(range)) {
+            common.insert(part);
+        }
+        common
+    }
+
     /// The parts of `range` that are not in the set, lowest first.
     pub fn gaps(&self, range: Range<UnitId>) -> Vec<Range<UnitId>> {
         let mut gaps = Vec::new();
@@ -225,6 +242,10 @@ mod tests {
                 let range = start..end;
                 assert_eq!(set.contains_range(range.clone()), missing.is_empty());
                 assert_eq!(set.intersects(range.clone()), missing.len() < (end - start) as usize);
+                let there: Vec<_> = range.clone().filter(|id| plain.contains(id)).collect();
+                let within = set.within(range.clone());
+                assert!(within.windows(2).all(|pair| pair[0].end < pair[1].start), "{within:?}");
+                assert_eq!(within.into_iter().flatten().collect::<Vec<_>>(), there);
                 assert_eq!(set.gaps(range).into_iter().flatten().collect::<Vec<_>>(), missing);
             }
         }

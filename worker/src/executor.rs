@@ -528,7 +528,9 @@ impl Operator {
             worked = Some(Worked { us, execution: parcel.execution });
             self.group = next_group(self.group, took, together);
         }
-        lock_parts(&self.parts).begin(None);
+        if loaded.streams {
+            lock_parts(&self.parts).begin(None);
+        }
         let product = lock(&self.progress).ready.take();
         let finished = Some(Busy::alone(u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX)));
         Some(Reply::Product { ticket: parcel.ticket, product, finished })

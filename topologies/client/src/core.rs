@@ -318,10 +318,7 @@ impl Client {
     fn undone(&mut self, turn: &mut Turn<'_>, outcomes: &Outcomes) {
         for (start, end, why) in Gather::undone(outcomes) {
             // The ventilator and the sink answer each at its time: there may have been an outcome since.
-            let awaited =
-                self.awaited.iter().map(|range| range.start.max(start)..range.end.min(end));
-            let told: Vec<_> = awaited.filter(|range| !range.is_empty()).collect();
-            for range in told {
+            for range in self.awaited.within(start..end) {
                 self.awaited.remove(range.clone());
                 self.followed.remove(range.clone());
                 turn.request(News::Undone(range.start, range.end, why));

@@ -45,7 +45,7 @@ def encode(value):
 
 def in_parts(result, answers):
     """Gives each output of an iterator as it comes: `{"part": output}`, a line each."""
-    for index, output in enumerate(result):
+    for output in result:
         line = encode_outputs([output], lambda said: {"part": said[0]} if isinstance(said, list) else said)
         answers.write(line)
         answers.flush()

@@ -349,7 +349,7 @@ impl Dispatch {
             Some((sent, peer.name.clone()))
         });
         let Some((mut sent, worker)) = executed.flatten() else { return };
-        self.has_begun(&roots_of(&sent.units));
+        self.has_executed(&sent.units);
         // A peer may say anything: each unit fails once, and none that is not in the parcel.
         let count = sent.units.len() as u32;
         let failures: BTreeMap<u32, &str> = done

@@ -114,13 +114,9 @@ impl Dispatch {
         let pending = self.workers.iter().flat_map(|(link, peer)| {
             peer.pending.iter().map(move |(parcel, sent)| (link, *parcel, sent))
         });
-        let holding = pending.filter(|(_, _, sent)| which(sent)).map(|(link, parcel, sent)| {
-            let mut roots = roots_of(&sent.units);
-            roots.clone().iter().for_each(|range| {
-                withheld.gaps(range).into_iter().for_each(|gap| roots.remove(gap));
-            });
-            (link, parcel, roots)
-        });
+        let holding = pending
+            .filter(|(_, _, sent)| which(sent))
+            .map(|(link, parcel, sent)| (link, parcel, withheld.common(&roots_of(&sent.units))));
         holding.filter(|(_, _, roots)| !roots.is_empty()).collect()
     }
 
@@ -154,16 +150,16 @@ impl Dispatch {
         self.counts.recalled += came as u64;
     }
 
+    /// A worker has executed these. Mostly nothing is withheld, and then nothing is looked at.
+    pub(super) fn has_executed(&mut self, units: &Units) {
+        if !self.stocks.withheld().is_empty() {
+            self.has_begun(&roots_of(units));
+        }
+    }
+
     /// A worker has begun these: what else is here of those that are withheld is as before.
     pub(super) fn has_begun(&mut self, roots: &RangeSet) {
-        let withheld = self.stocks.withheld();
-        if withheld.is_empty() {
-            return;
-        }
-        let mut begun = roots.clone();
-        for gap in roots.iter().flat_map(|range| withheld.gaps(range)) {
-            begun.remove(gap);
-        }
+        let begun = self.stocks.withheld().common(roots);
         if begun.is_empty() {
             return;
         }
