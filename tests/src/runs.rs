@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::place::Place;
@@ -73,6 +74,12 @@ pub fn entries(place: &Place) -> Vec<PathBuf> {
 /// The child of a process that plays this role, the first if there are several.
 pub fn child_of(pid: u32, role: &str) -> Option<u32> {
     children_of(pid, role).into_iter().next()
+}
+
+/// Kills a process that this test has started, or that was started by one.
+pub fn kill(pid: u32) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process");
+    kill_process(pid, Signal::KILL).expect("it is ours");
 }
 
 /// All children of a process that play this role.

@@ -1,10 +1,10 @@
 //! What the programs of a run write is never lost: it is shown as whole lines with the worker and the unit,
 //! whether the program succeeds or not.
 
-use rustix::process::{Pid, Signal};
 use tests::place::Place;
 use tests::process::{Ended, Process};
 use tests::programs::program;
+use tests::runs::{child_of, kill};
 use tests::torture::disk::Disk;
 use tests::wait;
 
@@ -140,15 +140,7 @@ fn logs_that_are_followed_show_a_killed_workers_last_lines_and_its_successors() 
 
 /// Kills the worker below this launcher with SIGKILL.
 fn kill_worker(launcher: u32) {
-    let children = std::fs::read_to_string(format!("/proc/{launcher}/task/{launcher}/children"));
-    let children = children.expect("the launcher runs");
-    let is_worker = |pid: &&str| {
-        let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        command.split(|byte| *byte == 0).any(|word| word == b"worker")
-    };
-    let pid = children.split_whitespace().find(is_worker).and_then(|pid| pid.parse().ok());
-    let pid = pid.and_then(Pid::from_raw).expect("there is a worker");
-    rustix::process::kill_process(pid, Signal::KILL).expect("it can be killed");
+    kill(child_of(launcher, "worker").expect("there is a worker"));
 }
 
 #[test]

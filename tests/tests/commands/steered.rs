@@ -95,8 +95,7 @@ fn a_paused_run_begins_nothing_until_it_goes_on_also_after_the_ventilators_death
         (std::mem::replace(&mut before, now) == now).then_some(())
     });
     let ventilator = child_of(up.id(), "ventilator").expect("it is there");
-    let pid = rustix::process::Pid::from_raw(ventilator as i32).expect("no zero");
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it is there");
+    tests::runs::kill(ventilator);
     wait::until("another one is there", || {
         let now = child_of(up.id(), "ventilator");
         now.is_some_and(|now| now != ventilator).then_some(())

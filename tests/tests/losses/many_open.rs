@@ -235,8 +235,7 @@ fn workers_started_together_are_replaced_when_killed_and_leave_together() {
     };
     let before = wait::until("three workers", three);
     wait::until("the first results", || (hand.lines_so_far() > 0).then_some(()));
-    let pid = rustix::process::Pid::from_raw(before[0] as i32).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    tests::runs::kill(before[0]);
     let replaced = || three().filter(|now| now != &before && !now.contains(&before[0]));
     let now = wait::until("another one in its place", replaced);
     for process in [&mut sink, &mut ventilator] {

@@ -2,9 +2,8 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use rustix::process::{Pid, Signal, kill_process};
 use tests::place::Place;
-use tests::runs::{child_of, pipeline};
+use tests::runs::{child_of, kill, pipeline};
 use tests::wait;
 
 use super::{client, fed, standing, start, write};
@@ -63,8 +62,7 @@ fn accepted_units_have_one_outcome_each_whoever_is_killed() {
             up.kill();
             up = start(&place, "slow");
         } else {
-            let pid = child_of(up.id(), victim).and_then(|pid| Pid::from_raw(pid as i32));
-            let _ = kill_process(pid.expect("it has one"), Signal::KILL);
+            kill(child_of(up.id(), victim).expect("it has one"));
         }
     }
     let told = client.ends_within(Duration::from_secs(60));
@@ -95,8 +93,7 @@ fn an_outcome_that_was_fetched_is_not_kept_again_by_a_sink_that_was_killed_since
     keeps(1);
     assert_eq!(pipeline(&place, &["result", ticket.trim(), "--wait"]).stdout, "49\n");
     keeps(0);
-    let sink = child_of(up.id(), "sink").and_then(|pid| Pid::from_raw(pid as i32));
-    let _ = kill_process(sink.expect("it has one"), Signal::KILL);
+    kill(child_of(up.id(), "sink").expect("it has one"));
     let told = wait::until("the next sink answers", || {
         let told = pipeline(&place, &["result", ticket.trim()]);
         (told.code != Some(75)).then_some(told)

@@ -1,9 +1,8 @@
 //! Outputs of a unit that is still worked on, for whoever follows it.
 
-use rustix::process::{Pid, Signal, kill_process};
 use tests::place::Place;
 use tests::process::Process;
-use tests::runs::{children_of, pipeline};
+use tests::runs::{self, children_of, pipeline};
 use tests::wait;
 
 use super::{call, start, write};
@@ -38,10 +37,7 @@ fn prints(following: &Process, expected: &str) {
 fn kill(up: &Process, role: &str) {
     let all = children_of(up.id(), role);
     assert!(!all.is_empty(), "{role}");
-    for one in all {
-        let one = Pid::from_raw(i32::try_from(one).expect("a process")).expect("a process");
-        kill_process(one, Signal::KILL).expect("it is ours");
-    }
+    all.into_iter().for_each(runs::kill);
 }
 
 #[test]

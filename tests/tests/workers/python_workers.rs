@@ -129,8 +129,7 @@ fn workers_that_were_replaced_are_killed_and_started_again_without_a_loss() {
     for kills in 0..3 {
         let known = noted(&place, 2 + kills);
         let victim = known.iter().map(|note| &note["pid"]).find(|pid| lives(pid)).unwrap();
-        let pid = victim.as_i64().and_then(|pid| rustix::process::Pid::from_raw(pid as i32));
-        rustix::process::kill_process(pid.unwrap(), rustix::process::Signal::KILL).unwrap();
+        tests::runs::kill(victim.as_u64().and_then(|pid| u32::try_from(pid).ok()).unwrap());
         noted(&place, 3 + kills);
     }
     let ended = up.ends();

@@ -407,18 +407,20 @@ fn what_others_may_have_joined_is_not_cancelled_with_the_one_who_came_first() {
     assert_eq!(story.given(), [(0, 0)]);
 }
 
+/// A unit of 1 MiB, of a client that knows the tickets of all before.
+fn large(number: u64) -> Ask {
+    let mut payload = vec![0xc6];
+    payload.extend_from_slice(&(1u32 << 20).to_be_bytes());
+    payload.resize(payload.len() + (1 << 20), number as u8);
+    let end = payload.len() as u32;
+    let units = Units::from_source(number, payload, vec![end]);
+    let submit = Box::new(Submit { known: number, terms: Terms::default(), units });
+    Ask::Submit { link: 1, client: "a".into(), submit }
+}
+
 #[test]
 fn segments_go_once_everything_in_them_is_committed_and_one_old_unit_is_moved() {
     let mut story = Story::with(QueueLimits { bytes_max: 1 << 40, ..LIMITS });
-    let large = |number: u64| {
-        let mut payload = vec![0xc6];
-        payload.extend_from_slice(&(1u32 << 20).to_be_bytes());
-        payload.resize(payload.len() + (1 << 20), number as u8);
-        let end = payload.len() as u32;
-        let units = Units::from_source(number, payload, vec![end]);
-        let submit = Box::new(Submit { known: number, terms: Terms::default(), units });
-        Ask::Submit { link: 1, client: "a".into(), submit }
-    };
     story.ask([large(0)]);
     for number in 1..200 {
         story.ask([large(number)]);
@@ -438,15 +440,6 @@ fn segments_go_once_everything_in_them_is_committed_and_one_old_unit_is_moved() 
 fn what_is_cancelled_stays_so_when_its_segment_is_moved() {
     const UNITS: u64 = 110;
     let mut story = Story::with(QueueLimits { bytes_max: 1 << 40, ..LIMITS });
-    let large = |number: u64| {
-        let mut payload = vec![0xc6];
-        payload.extend_from_slice(&(1u32 << 20).to_be_bytes());
-        payload.resize(payload.len() + (1 << 20), number as u8);
-        let end = payload.len() as u32;
-        let units = Units::from_source(number, payload, vec![end]);
-        let submit = Box::new(Submit { known: number, terms: Terms::default(), units });
-        Ask::Submit { link: 1, client: "a".into(), submit }
-    };
     let is_cancelled = |number: &u64| number.is_multiple_of(8);
     for number in 0..UNITS {
         story.ask([large(number)]);

@@ -137,10 +137,8 @@ impl<'a> Ordeal<'a> {
 
     fn strike(&mut self, kill: &Kill) -> Result<(), Trouble> {
         let role = match kill.victim {
-            Victim::Ventilator => Role::Ventilator,
-            Victim::Sink => Role::Sink,
-            Victim::Worker => Role::Worker,
-            Victim::Launcher => return self.strike_launcher(kill.pick),
+            Victim::Process(Role::Launcher) => return self.strike_launcher(kill.pick),
+            Victim::Process(role) => role,
             Victim::Client => {
                 self.strike_client(kill.pick);
                 return Ok(());
@@ -178,7 +176,7 @@ impl<'a> Ordeal<'a> {
         self.notice();
         let pid = self.launcher.id();
         self.launcher.kill();
-        self.note(Victim::Launcher, pid);
+        self.note(Victim::Process(Role::Launcher), pid);
         // The same command at once, or when all is quiet: both must do.
         if pick.is_multiple_of(2) {
             self.await_death()?;

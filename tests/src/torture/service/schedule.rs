@@ -7,17 +7,13 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
+use crate::torture::schedule::Role;
+
 /// Who is killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Victim {
-    /// What keeps the queue.
-    Ventilator,
-    /// What keeps the outcomes.
-    Sink,
-    /// Any worker.
-    Worker,
-    /// `pipeline up` itself.
-    Launcher,
+    /// A process of the service.
+    Process(Role),
     /// Any client.
     Client,
 }
@@ -36,15 +32,15 @@ pub struct Kill {
 /// How kills are dealt. Launchers are few, since everything dies with them.
 const DEAL: [Victim; 10] = [
     Victim::Client,
-    Victim::Ventilator,
-    Victim::Worker,
-    Victim::Sink,
+    Victim::Process(Role::Ventilator),
+    Victim::Process(Role::Worker),
+    Victim::Process(Role::Sink),
     Victim::Client,
-    Victim::Launcher,
+    Victim::Process(Role::Launcher),
     Victim::Client,
-    Victim::Ventilator,
-    Victim::Worker,
-    Victim::Sink,
+    Victim::Process(Role::Ventilator),
+    Victim::Process(Role::Worker),
+    Victim::Process(Role::Sink),
 ];
 
 /// So many kills within so much time, in their order.
@@ -59,13 +55,10 @@ pub fn schedule(rng: &mut Rng, kills: usize, within: Duration) -> Vec<Kill> {
 
 impl fmt::Display for Victim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Ventilator => "ventilator",
-            Self::Sink => "sink",
-            Self::Worker => "worker",
-            Self::Launcher => "launcher",
-            Self::Client => "client",
-        })
+        match self {
+            Self::Process(role) => role.fmt(f),
+            Self::Client => f.write_str("client"),
+        }
     }
 }
 
@@ -81,7 +74,12 @@ mod tests {
         assert_ne!(one, schedule(&mut Rng::with_seed(8), 20, minute));
         assert!(one.is_sorted_by_key(|kill| kill.at) && one[19].at < minute);
         let count = |victim| one.iter().filter(|kill| kill.victim == victim).count();
-        let counts = [Victim::Client, Victim::Ventilator, Victim::Worker, Victim::Launcher];
+        let counts = [
+            Victim::Client,
+            Victim::Process(Role::Ventilator),
+            Victim::Process(Role::Worker),
+            Victim::Process(Role::Launcher),
+        ];
         assert_eq!(counts.map(count), [6, 4, 4, 2]);
     }
 }
