@@ -10,6 +10,7 @@
 //! - `cancelling`: what shall not be worked on, and is queued or was given out
 //! - [`order`]: whose turn it is
 //! - [`numbers`]: which client was given which tickets
+//! - `together`: what enters as one
 //! - [`record`], [`store`], `disk`, `values`: what is written down, and where
 //! - `runner`: all of it on a thread
 
@@ -24,6 +25,7 @@ pub mod record;
 #[cfg(feature = "cli")]
 pub mod runner;
 pub mod store;
+mod together;
 mod values;
 
 use std::{
@@ -49,6 +51,7 @@ use self::{
     order::{Place, Run, Treatment},
     record::Head,
     store::{Safety, Store, StoreError},
+    together::Together,
     values::{holds_one, length, pieces, skip},
 };
 
@@ -207,6 +210,8 @@ pub struct Queue<S> {
     store: S,
     limits: QueueLimits,
     contents: Contents,
+    // What has its tickets, and is neither in the store nor in the contents yet.
+    together: Option<Together>,
     committed: RangeSet,
     // Before it has begun: the ids that the store knows; of others below `next` nothing is left.
     known: Option<RangeSet>,
@@ -241,6 +246,7 @@ impl<S: Store> Queue<S> {
             store,
             limits,
             contents,
+            together: None,
             committed: RangeSet::new(),
             known: Some(known),
             crowd: VecDeque::new(),
@@ -271,6 +277,7 @@ impl<S: Store> Queue<S> {
             self.take(now, ask, &mut news)?;
         }
         self.let_in(now, &mut news);
+        self.enter();
         self.keep()?;
         self.contents.order.ripen(now);
         self.expire(now)?;
@@ -352,10 +359,13 @@ impl<S: Store> Queue<S> {
     /// So many units may be accepted: the sink lets be sent, and knows, no ids that are further ahead of
     /// what is committed and with workers.
     fn room(&self) -> u64 {
-        if self.contents.order.bytes() >= self.limits.bytes_max {
+        let entering = self.together.as_ref().map_or(0, |together| together.values.len() as u64);
+        if self.contents.order.bytes() + entering >= self.limits.bytes_max {
             return 0;
         }
-        self.limits.units_max.saturating_sub(self.contents.order.units() + self.dead.len())
+        let entering = self.together.as_ref().map_or(0, |together| together.count);
+        let waiting = self.contents.order.units() + entering + self.dead.len();
+        self.limits.units_max.saturating_sub(waiting)
     }
 
     fn accept(&mut self, now: u64, submitted: Submitted, news: &mut News) {
@@ -412,31 +422,46 @@ impl<S: Store> Queue<S> {
         units: &Units,
     ) -> Ticketed {
         let count = units.len() as u64;
+        if terms.unique.is_some() {
+            self.enter();
+        }
         let joined = terms.unique.as_ref().and_then(|key| self.contents.unique.get(key)).copied();
         if let Some(ticket) = joined {
             let ticketed = Ticketed { number, count: 1, ticket };
             self.join(client, ticketed);
             return ticketed;
         }
-        let (first, treatment) = (self.contents.next, treatment(now, terms));
-        let of = vec![(client.to_owned(), number, count)];
-        let values = units.values(0..units.len());
-        let head = Head::Accepted { of, first, treatment: treatment.clone() };
-        let place = self.store.append(&head, values);
-        self.appended = true;
-        self.contents.enter(first, count, (place, values.len() as u64), treatment);
-        let ticketed = Ticketed { number, count, ticket: first };
+        let treatment = treatment(now, terms);
+        if self.together.as_ref().is_some_and(|together| !together.admits(&treatment)) {
+            self.enter();
+        }
+        let first = self.contents.next;
+        let together = self.together.get_or_insert_with(|| Together::new(first, treatment));
+        let ticket = together.add(client, number, count, units.values(0..units.len()));
+        let ticketed = Ticketed { number, count, ticket };
         self.contents.numbers.give(client, ticketed);
         if let Some(key) = &terms.once {
             let scope = scope_of(key);
             self.contents.numbers.heard(&scope, 0, now);
-            self.join(&scope, Ticketed { number: 0, count: 1, ticket: first });
+            self.join(&scope, Ticketed { number: 0, count: 1, ticket });
         }
         ticketed
     }
 
+    /// What has tickets gets its place in the store and in the order.
+    fn enter(&mut self) {
+        let Some(Together { first, count, of, treatment, values }) = self.together.take() else {
+            return;
+        };
+        let head = Head::Accepted { of, first, treatment: treatment.clone() };
+        let place = self.store.append(&head, &values);
+        self.appended = true;
+        self.contents.enter(first, count, (place, values.len() as u64), treatment);
+    }
+
     /// A client's number is a unit that has its ticket already.
     fn join(&mut self, client: &str, ticketed: Ticketed) {
+        self.enter();
         let Ticketed { number, ticket, .. } = ticketed;
         self.store.append(&Head::Joined { client: client.to_owned(), number, ticket }, &[]);
         self.appended = true;

@@ -132,6 +132,46 @@ fn units_get_tickets_one_after_the_other_and_are_given_out_in_that_order() {
     assert_eq!(story.ask([]).waiting, (0, 0));
 }
 
+/// A full queue of a crowd must not take the memory of as many runs.
+#[test]
+fn what_a_crowd_submits_at_once_is_one_run_unless_its_terms_differ() {
+    let mut story = Story::new();
+    let keyed = Terms { unique: Some("k".into()), ..Terms::default() };
+    let once = Terms { once: Some("o".into()), ..Terms::default() };
+    let asked = [
+        plain("a", 0..2),
+        plain("b", 0..1),
+        plain("a", 1..3),
+        submit("c", 0..1, keyed.clone()),
+        submit("d", 0..1, keyed),
+        plain("b", 1..2),
+        submit("e", 0..1, once.clone()),
+        submit("f", 0..1, once),
+        plain("b", 2..3),
+    ];
+    let news = story.ask(asked);
+    let told = [
+        (0, 2, 0),
+        (0, 1, 2),
+        (1, 1, 1),
+        (2, 1, 3),
+        (0, 1, 4),
+        (0, 1, 4),
+        (1, 1, 5),
+        (0, 1, 6),
+        (0, 1, 6),
+        (2, 1, 7),
+    ];
+    assert_eq!(tickets(&news), told);
+    let runs = |story: &Story| story.queue.contents.order.within(0..100);
+    assert_eq!(runs(&story), [0, 4, 5, 7], "a key is one unit's, and ends what came before");
+    let (mut story, _) = story.resumed(&[(1, 3)]);
+    let again = story.ask([plain("a", 0..3), plain("b", 0..3)]);
+    assert_eq!(tickets(&again), [(0, 2, 0), (2, 1, 3), (0, 1, 2), (1, 1, 5), (2, 1, 7)]);
+    let given: Vec<_> = story.given().into_iter().map(|(ticket, _)| ticket).collect();
+    assert_eq!(given, [0, 3, 4, 5, 6, 7]);
+}
+
 #[test]
 fn a_read_is_answered_once_there_is_something_and_with_no_more_than_was_asked() {
     let mut story = Story::new();
