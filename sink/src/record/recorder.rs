@@ -77,17 +77,17 @@ enum Syncing {
 pub struct RecorderThread {
     queue: JobQueue<Recorder>,
     // Nobody knows how long a disk takes.
-    syncs: bool,
+    may_wait: bool,
 }
 
 impl RecorderThread {
     /// Does what the sink asks, sooner or later.
     pub fn perform(&self, request: Request) -> Performed<Reply> {
         let size = match &request {
-            Request::Record { entries, .. } if !self.syncs => {
+            Request::Record { entries, .. } if !self.may_wait => {
                 Some(entries.iter().map(|entry| entry.count).sum())
             }
-            Request::Await { units, .. } | Request::Fetched(units) if !self.syncs => {
+            Request::Await { units, .. } | Request::Fetched(units) if !self.may_wait => {
                 Some(units.len() as u64)
             }
             _ => None,
@@ -202,8 +202,9 @@ impl Recorder {
                 false => Syncing::Apart(JobQueue::start("syncer", syncer, handle.clone())?),
             };
         }
-        let syncs = matches!(self.syncing, Syncing::Apart(_));
-        Ok(RecorderThread { queue: JobQueue::start("recorder", self, handle)?, syncs })
+        // What is written of a service waits for a disk only at a checkpoint, which is seldom.
+        let may_wait = matches!(self.syncing, Syncing::Apart(_)) && self.outcomes.is_none();
+        Ok(RecorderThread { queue: JobQueue::start("recorder", self, handle)?, may_wait })
     }
 
     /// Batches that wait together are recorded together.

@@ -7,7 +7,7 @@
 use std::{
     io,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     thread,
@@ -96,7 +96,7 @@ impl<R: Runner> JobQueue<R> {
         drop(queue);
         if inline {
             let shared = self.shared.clone();
-            return Performed::Inline(Box::new(move || shared.work()));
+            return Performed::Inline(Box::new(move || shared.work_if_idle()));
         }
         self.shared.news.notify_one();
         Performed::Underway
@@ -179,13 +179,25 @@ impl<R: Runner> Shared<R> {
             return false;
         }
         drop(queue);
-        self.work().into_iter().for_each(|reply| self.handle.carry_in(reply));
+        self.work(self.runner()).into_iter().for_each(|reply| self.handle.carry_in(reply));
         true
     }
 
+    /// Does what waits, if it still does, and nobody is at it: whoever waited for another one here might
+    /// be the one that it waits for.
+    fn work_if_idle(&self) -> Vec<R::Reply> {
+        match self.runner.try_lock() {
+            Ok(runner) => self.work(runner),
+            Err(TryLockError::Poisoned(poisoned)) => self.work(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => {
+                self.news.notify_one();
+                Vec::new()
+            }
+        }
+    }
+
     /// Does what waits, if it still does.
-    fn work(&self) -> Vec<R::Reply> {
-        let mut runner = self.runner();
+    fn work(&self, mut runner: MutexGuard<'_, R>) -> Vec<R::Reply> {
         let mut queue = self.queue();
         let jobs = std::mem::take(&mut queue.jobs);
         let size = queue.size.replace(0);
@@ -206,5 +218,47 @@ impl<R: Runner> Shared<R> {
         let known = self.pace.load(Relaxed);
         let pace = if known == UNKNOWN { seen } else { seen.max(known - known / FORGETTING) };
         self.pace.store(pace, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use super::*;
+    use crate::net::waker;
+
+    /// Says that it has begun, and goes on once it may.
+    struct Slow(Sender<()>, Receiver<()>);
+
+    impl Runner for Slow {
+        type Job = u32;
+        type Reply = u32;
+
+        fn run(&mut self, jobs: Vec<u32>) -> Vec<u32> {
+            self.0.send(()).unwrap();
+            self.1.recv().unwrap();
+            jobs
+        }
+    }
+
+    /// The runner may wait for the thread that finds the job: they would wait for each other.
+    #[test]
+    fn a_job_that_finds_the_runner_busy_is_left_to_it() {
+        let (notes, _box) = channel();
+        let (waker, _wakeups) = waker::pair().unwrap();
+        let ((begun, begins), (goes, go)) = (channel(), channel());
+        let handle = Handle::new(notes, waker);
+        let shared = Shared::new(Slow(begun, go), handle, Residence::Anywhere);
+        let theirs = shared.clone();
+        shared.queue().jobs.push(1);
+        let thread = thread::spawn(move || (theirs.turn(), theirs.turn()));
+        begins.recv().unwrap();
+        shared.queue().jobs.push(2);
+        assert!(shared.work_if_idle().is_empty());
+        assert_eq!(shared.queue().jobs, [2]);
+        [(), ()].into_iter().for_each(|()| goes.send(()).unwrap());
+        assert_eq!(thread.join().unwrap(), (true, true));
+        assert!(shared.queue().jobs.is_empty());
     }
 }
