@@ -1,7 +1,7 @@
 //! A stand-in for `zeromq-src` 0.2, as the build script of `zmq-sys` calls it.
 //!
 //! Owns the choice of libzmq (4.3.5, with CURVE by libsodium); refuses everything else: it is
-//! three functions wide because that build script uses three. Beside it, `accept.c`.
+//! three functions wide because that build script uses three. Beside it, `accept.c` and `settings.hpp`.
 
 use std::path::Path;
 
@@ -56,8 +56,20 @@ const DEFINES: [&str; 10] = [
     "-Daccept=pipeline_accept",
 ];
 
+/// Stands in for libzmq's compile-time settings. The compiler looks for it in the folders of a variable, since
+/// flags are cut at spaces.
+const SETTINGS: &str = "settings.hpp";
+const SETTINGS_AT: &str = env!("CARGO_MANIFEST_DIR");
+
 /// The compiler's flags are the only way in: they are read from the environment.
 fn add_defines() {
-    let known = std::env::var("CXXFLAGS").unwrap_or_default();
-    std::env::set_var("CXXFLAGS", format!("{known} {}", DEFINES.join(" ")));
+    let known = |name| std::env::var(name).unwrap_or_default();
+    let flags = format!("{} {} -include {SETTINGS}", known("CXXFLAGS"), DEFINES.join(" "));
+    std::env::set_var("CXXFLAGS", flags);
+    let folders = match known("CPLUS_INCLUDE_PATH") {
+        folders if folders.is_empty() => SETTINGS_AT.to_owned(),
+        folders => format!("{SETTINGS_AT}:{folders}"),
+    };
+    std::env::set_var("CPLUS_INCLUDE_PATH", folders);
+    println!("cargo:rerun-if-changed={SETTINGS_AT}/{SETTINGS}");
 }
