@@ -238,7 +238,12 @@ impl WorkerRole {
         use Speaker::{Nobody, Receiver, Sender, Sink, Ventilator};
         match (self.speaker(link), frame) {
             (Ventilator, Frame::Roster(contacts)) => self.roster(turn, contacts),
-            (Ventilator, Frame::Commit(commit)) => self.send(|to, _| _ = to.commit(turn, &commit)),
+            (Ventilator, Frame::Commit(commit)) => {
+                self.send(|to, _| _ = to.commit(turn, &commit));
+                if let Some(member) = &self.membership {
+                    self.parcels.committed(member.downstream.committed().set());
+                }
+            }
             (Ventilator, Frame::End(_)) => self.send(|to, _| to.ending()),
             (Ventilator, Frame::Leaving) => self.finish(turn),
             (Ventilator, Frame::Code(code)) => turn.request(Request::Define(code)),

@@ -57,12 +57,21 @@ impl Script {
             first: vec![],
             sink: (0, 0),
         };
-        script.event(Event::LaneUp { link: script.worker.home.link, inbox: vec![] });
-        script.session = script.out.drain(..).fold(0, |session, effect| match effect {
-            Effect::Send { envelope, .. } => envelope.session,
+        script.meets_the_ventilator(next, limits);
+        script.event(Event::Reply(Reply::Loaded { open }));
+        script.meets_the_sink();
+        script
+    }
+
+    fn meets_the_ventilator(&mut self, next: Option<Stage>, limits: Limits) {
+        let link = self.worker.home.link;
+        self.event(Event::LaneUp { link, inbox: vec![] });
+        self.session = self.out.drain(..).fold(0, |session, effect| match effect {
+            Effect::Send { link: to, envelope } if to == link => envelope.session,
             _ => session,
         });
-        script.hears(Frame::Welcome(Box::new(Welcome::Plan(Box::new(Plan {
+        self.seq = 0;
+        self.hears(Frame::Welcome(Box::new(Welcome::Plan(Box::new(Plan {
             stage_index: 0,
             stages: 1 + next.is_some() as u32,
             stage: Stage::new("s", Function::Own),
@@ -71,9 +80,6 @@ impl Script {
             limits,
             carries_input: false,
         })))));
-        script.event(Event::Reply(Reply::Loaded { open }));
-        script.meets_the_sink();
-        script
     }
 
     fn meets_the_sink(&mut self) {
@@ -478,4 +484,89 @@ fn what_becomes_of_a_unit_that_is_sent_on_is_noted_if_a_diary_is_kept() {
         let loss = "disconnected".to_owned();
         assert_eq!(script.noted().0, kept(vec![diary::Event::Lost { worker, loss }]));
     }
+}
+
+impl Script {
+    /// The ventilator is lost, and what the worker has not begun of this is given up.
+    fn loses_the_ventilator(&mut self, ticket: Ticket, keep: u32) {
+        self.event(Event::LaneDown { link: self.worker.home.link });
+        self.event(Event::Reply(Reply::Truncated { ticket, keep }));
+    }
+
+    /// It is back, and sends a parcel of the units from that one on; which of them are begun, and what is
+    /// said.
+    fn is_sent_again(
+        &mut self,
+        parcel: ParcelId,
+        first: u64,
+        count: u32,
+    ) -> (Vec<u64>, Vec<Frame>) {
+        let (values, ends) = ((0..count as u8).collect(), (1..=count).collect());
+        let units = Units::from_source(first, values, ends);
+        self.out.clear();
+        self.hears(Frame::Work(Work { parcel, attempt: 1, units }));
+        let begun = self.out.iter().flat_map(|effect| match effect {
+            Effect::Request(Request::Execute { units, .. }) => {
+                units.iter().map(|(root, _, _)| root).collect()
+            }
+            _ => vec![],
+        });
+        (begun.collect(), self.says())
+    }
+}
+
+/// It may have taken days, and whoever sends it again knows nothing of it.
+#[test]
+fn a_unit_that_was_worked_on_when_its_ventilator_was_lost_is_not_begun_again() {
+    let mut script = Script::with(1, Limits::default());
+    script.hears_three(0);
+    script.loses_the_ventilator(0, 1);
+    script.meets_the_ventilator(None, Limits::default());
+    script.finishes(0, 0);
+    let (begun, said) = script.is_sent_again(7, 0, 4);
+    assert_eq!((begun, said), (vec![1, 2, 3], vec![]));
+    // What fails, and what goes back, is told by its place in the parcel.
+    let failed = |index| Failed { index, error: "no".into() };
+    let product = Product { worked: 1, failed: vec![failed(0)], ..Product::default() };
+    script.event(Event::Reply(Reply::Truncated { ticket: 1, keep: 2 }));
+    let finished = Some(Busy::alone(1));
+    script.event(Event::Reply(Reply::Product { ticket: 1, product, finished }));
+    let said = script.says();
+    let done = Frame::Done(Done { parcel: 7, busy_ns: 1, failed: vec![failed(1)] });
+    assert!(said.contains(&Frame::Returned { parcel: 7, keep: 3 }), "{said:?}");
+    assert!(said.contains(&done), "{said:?}");
+
+    let (begun, said) = script.is_sent_again(8, 0, 1);
+    let done = Frame::Done(Done { parcel: 8, busy_ns: 0, failed: vec![] });
+    assert!(begun.is_empty() && said.contains(&done), "{begun:?} {said:?}");
+    script.hears(Frame::Commit(Commit { above: vec![(0, 1)], ..Commit::default() }));
+    assert_eq!(script.is_sent_again(9, 0, 1).0, [0], "of what is committed nothing is remembered");
+}
+
+#[test]
+fn a_unit_that_failed_when_its_ventilator_was_lost_is_begun_again() {
+    let mut script = Script::with(1, Limits::default());
+    script.hears_three(0);
+    script.loses_the_ventilator(0, 1);
+    let failed = vec![Failed { index: 0, error: "no".into() }];
+    let product = Product { worked: 1, failed, ..Product::default() };
+    let finished = Some(Busy::alone(1));
+    script.event(Event::Reply(Reply::Product { ticket: 0, product, finished }));
+    script.meets_the_ventilator(None, Limits::default());
+    assert_eq!(script.is_sent_again(7, 0, 2).0, [0, 1]);
+}
+
+#[test]
+fn a_unit_that_is_still_open_is_not_begun_before_it_is_known_what_comes_of_it() {
+    let mut script = Script::with(8, Limits::default());
+    script.hears_three(0);
+    script.loses_the_ventilator(0, 3);
+    script.meets_the_ventilator(None, Limits::default());
+    assert!(script.is_sent_again(7, 1, 1).0.is_empty());
+    assert_eq!(script.is_sent_again(8, 3, 1).0, [3], "others do not wait for it");
+    script.out.clear();
+    script.worked(0, 3, Some(Busy::alone(1)));
+    let done = Frame::Done(Done { parcel: 7, busy_ns: 0, failed: vec![] });
+    let said = script.says();
+    assert!(said.contains(&done), "{said:?}");
 }

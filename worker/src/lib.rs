@@ -96,6 +96,7 @@ mod figures;
     expect(clippy::indexing_slicing, clippy::expect_used, reason = "offsets that were made here")
 )]
 pub mod function;
+mod orphans;
 mod parcels;
 #[cfg_attr(
     not(test),

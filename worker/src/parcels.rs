@@ -12,14 +12,17 @@ use std::{
 use proto::{
     frame::{Done, Failed, Frame, ParcelId, Work},
     limits::Limits,
+    ranges::RangeSet,
     role::LinkId,
     rules::{credit::Intake, dispatch::PARCELS_PER_PEER, mesh::Mesh},
     time::Time,
     unit::UnitId,
+    units::Span,
 };
 use tracing::warn;
 
 use crate::{
+    orphans::{Orphans, overlap},
     product::Product,
     request::{Busy, Request, Share, Ticket, Turn},
 };
@@ -62,6 +65,11 @@ struct Executing {
     attempt: u32,
     units: usize,
     bytes: usize,
+    spans: Vec<Span>,
+    // Its sender was lost: nobody hears that it is done.
+    orphaned: bool,
+    // Where in the parcel those are that the executor has, unless it has all.
+    places: Option<Vec<u32>>,
     // Units that are done, and bytes of values, for which credit was given.
     done: usize,
     credited: (usize, usize),
@@ -116,6 +124,7 @@ pub(crate) struct Parcels {
     queue: VecDeque<Parcel>,
     // What the executor has; one parcel, unless several units may be open at once.
     executing: BTreeMap<Ticket, Executing>,
+    orphans: Orphans,
     // Units of theirs that are not done.
     undone: usize,
     // Said once the results are on their way: those somebody waits for.
@@ -142,6 +151,7 @@ impl Parcels {
             introduced: BTreeSet::new(),
             queue: VecDeque::new(),
             executing: BTreeMap::new(),
+            orphans: Orphans::default(),
             undone: 0,
             done: Vec::new(),
             full_since: None,
@@ -187,6 +197,7 @@ impl Parcels {
         self.loaded = false;
         self.intake = Intake::new(limits.intake_units_max, limits.intake_bytes_max);
         self.executing.values_mut().for_each(|executing| executing.void = true);
+        self.orphans.clear();
         self.undone = 0;
     }
 
@@ -223,15 +234,17 @@ impl Parcels {
         self.senders.push(link);
     }
 
-    /// A sender that is gone has its units sent to others; those not begun here are dropped.
+    /// A sender that is gone has its units sent to others; those not begun here are dropped. One that is back
+    /// sends them again.
     pub fn lose(&mut self, turn: &mut Turn<'_>, link: LinkId) {
         self.senders.retain(|sender| *sender != link);
         self.intake.leave(link);
         self.introduced.remove(&link);
         self.withheld.remove(&link);
         self.queue.retain(|parcel| parcel.link != link);
-        let theirs = self.executing.iter().filter(|(_, executing)| executing.link == link);
-        for (ticket, _) in theirs {
+        let theirs = self.executing.iter_mut().filter(|(_, executing)| executing.link == link);
+        for (ticket, executing) in theirs {
+            executing.orphaned = true;
             turn.request(Request::Truncate { ticket: *ticket, share: Share::All });
         }
     }
@@ -341,13 +354,15 @@ impl Parcels {
     /// The executor has given up all but the first units of a parcel.
     pub fn truncated(&mut self, turn: &mut Turn<'_>, mesh: &mut Mesh, ticket: Ticket, keep: u32) {
         let Some(executing) = self.executing.get_mut(&ticket) else { return };
+        let given = executing.left().saturating_sub(keep as usize);
+        if !executing.void {
+            self.undone = self.undone.saturating_sub(given);
+        }
+        let keep = executing.keep(keep);
         let given = executing.units.saturating_sub(keep as usize);
         let bytes = (executing.bytes * given).checked_div(executing.units).unwrap_or_default();
         executing.units -= given;
         executing.bytes -= bytes;
-        if !executing.void {
-            self.undone = self.undone.saturating_sub(given);
-        }
         let (link, parcel) = (executing.link, executing.parcel);
         self.intake.processed(link, given, bytes);
         mesh.send(link, Frame::Returned { parcel, keep }, turn.out);
@@ -375,9 +390,9 @@ impl Parcels {
         if !product.is_empty() && !is_concurrent {
             executing.since = now;
         }
-        executing.failed.append(&mut product.failed);
+        executing.note_failed(&mut product.failed);
         let attempt = executing.attempt;
-        let worked = (product.worked as usize).min(executing.units - executing.done);
+        let worked = (product.worked as usize).min(executing.left() - executing.done);
         executing.done += worked;
         self.undone = self.undone.saturating_sub(worked);
         if is_concurrent {
@@ -393,7 +408,10 @@ impl Parcels {
     fn finish(&mut self, ticket: Ticket, busy: Busy) -> Option<Finished> {
         let executing = self.executing.remove(&ticket)?;
         let (units, bytes) = executing.unprocessed();
-        self.undone = self.undone.saturating_sub(executing.units - executing.done);
+        self.undone = self.undone.saturating_sub(executing.left() - executing.done);
+        if executing.orphaned {
+            self.orphans.finished(&executing.spans, executing.units, &executing.failed);
+        }
         let Executing { link, parcel, failed, .. } = executing;
         self.intake.processed(link, units, bytes);
         let finished = Finished { units: executing.units, failed: failed.len(), busy };
@@ -427,7 +445,7 @@ impl Parcels {
         self.look_after(turn, room);
         while self.loaded && self.wants_more() {
             let next = match room {
-                Room::Free => self.queue.pop_front(),
+                Room::Free => self.take_next(),
                 Room::Full { urgent } => urgent.and_then(|unit| self.take_urgent(unit)),
             };
             match next {
@@ -436,6 +454,23 @@ impl Parcels {
                 None => return,
             }
         }
+    }
+
+    /// The next parcel, of which nothing is worked on for a sender that was lost: it may be done in a moment.
+    fn take_next(&mut self) -> Option<Parcel> {
+        let orphaned = || self.executing.values().filter(|executing| executing.orphaned);
+        if orphaned().next().is_none() {
+            return self.queue.pop_front();
+        }
+        let is_apart =
+            |known: &Parcel| !orphaned().any(|each| overlap(known.work.units.spans(), &each.spans));
+        let place = self.queue.iter().position(is_apart)?;
+        self.queue.remove(place)
+    }
+
+    /// What is committed is sent by nobody any more.
+    pub fn committed(&mut self, committed: &RangeSet) {
+        self.orphans.forget(committed);
     }
 
     /// Whether the executor should have another parcel. What it has not begun can be called back
@@ -503,6 +538,13 @@ impl Parcels {
     fn begin(&mut self, turn: &mut Turn<'_>, parcel: Parcel, room: Room) {
         let Parcel { link, work, .. } = parcel;
         let Work { parcel, attempt, units } = work;
+        let (all, bytes, spans) = (units.len(), units.bytes(), units.spans().to_vec());
+        let (units, places) = self.orphans.spare(units);
+        if units.is_empty() {
+            self.intake.processed(link, all, bytes);
+            self.done.push((link, Done { parcel, busy_ns: 0, failed: Vec::new() }));
+            return;
+        }
         let (ticket, execution) = (self.next_ticket, self.next_execution);
         self.next_ticket += 1;
         self.next_execution = execution.wrapping_add(units.len() as u64);
@@ -511,8 +553,11 @@ impl Parcels {
             link,
             parcel,
             attempt,
-            units: units.len(),
-            bytes: units.bytes(),
+            units: all,
+            bytes,
+            spans,
+            orphaned: false,
+            places,
             done: 0,
             credited: (0, 0),
             failed: Vec::new(),
@@ -538,6 +583,29 @@ impl Parcels {
 }
 
 impl Executing {
+    /// How many units the executor has.
+    fn left(&self) -> usize {
+        self.places.as_ref().map_or(self.units, Vec::len)
+    }
+
+    /// The executor keeps so many; how many units of the parcel that are.
+    fn keep(&mut self, keep: u32) -> u32 {
+        let Some(places) = &mut self.places else { return keep };
+        let first_given = places.get(keep as usize).copied();
+        places.truncate(keep as usize);
+        first_given.unwrap_or(u32::try_from(self.units).unwrap_or(u32::MAX))
+    }
+
+    /// The executor tells what failed by the places that it knows.
+    fn note_failed(&mut self, failed: &mut Vec<Failed>) {
+        if let Some(places) = &self.places {
+            for each in failed.iter_mut() {
+                each.index = places.get(each.index as usize).copied().unwrap_or(each.index);
+            }
+        }
+        self.failed.append(failed);
+    }
+
     /// Units, and bytes of values, for which no credit was given.
     fn unprocessed(&self) -> (usize, usize) {
         let (units, bytes) = self.credited;
