@@ -33,6 +33,9 @@ pub const WAITING: &str = "waiting-";
 /// The outcomes of a service that nobody has fetched.
 pub const OUTCOMES: &str = "outcomes.sqlite";
 
+/// The dead letters of a service that has no other place for them. What a run writes is listed in `made`.
+pub const LETTERS: &str = "dead.jsonl";
+
 /// Whether a run keeps a file of this name in its directory: the sink, the ventilator, a worker or
 /// the launcher.
 pub fn is_own_name(name: &OsStr) -> bool {

@@ -43,7 +43,7 @@ pub struct SinkConfig {
 
 impl SinkConfig {
     /// Where dead letters are kept: what `dead` says, else `<output>.dead.jsonl` beside the
-    /// output, else `dead.jsonl` in the current folder.
+    /// output, else `dead.jsonl` in the current folder. Who starts a service gives it a place of its own.
     pub fn dead_path(&self) -> PathBuf {
         if let Some(path) = &self.dead {
             return path.clone();

@@ -67,7 +67,7 @@ pub(super) fn resume(
     draw: u64,
     terms: &mut Terms,
 ) -> Result<Resumed, RecordError> {
-    let digest = config_digest(&config);
+    let digest = config_digest(&config, run_dir.path());
     let (run, epoch) = run_dir.start(draw)?;
     let recorded = recorded_checkpoint(&run_dir, &digest)?;
     terms.claim.made = Some(run_dir.made().clone());
@@ -171,9 +171,11 @@ fn replay(
 }
 
 /// What of the configuration decides what the outputs hold.
-fn config_digest(config: &SinkConfig) -> String {
+fn config_digest(config: &SinkConfig, run_dir: &Path) -> String {
     // What becomes of files that were there decides nothing of what is written then.
-    let config = SinkConfig { overwrite: Existing::Keep, ..config.clone() };
+    let mut config = SinkConfig { overwrite: Existing::Keep, ..config.clone() };
+    // Letters in the run directory are found wherever that is moved to.
+    config.dead = config.dead.filter(|path| path.parent() != Some(run_dir));
     let text = serde_json::to_vec(&config).unwrap_or_default();
     Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }

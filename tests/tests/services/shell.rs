@@ -1,7 +1,12 @@
 //! What somebody sees who uses a service from a shell.
 
+use std::{fs, process::Stdio};
+
+use tests::outcome::lines;
 use tests::place::Place;
+use tests::programs::program;
 use tests::runs::pipeline;
+use tests::wait;
 
 use super::{call, fed, start, write};
 
@@ -79,4 +84,36 @@ fn a_service_ends_by_down_alone_and_goes_on_where_it_was() {
     let _up = start(&place, "slow");
     let told = fed(&place, &["result", "-", "--wait"], &tickets);
     assert_eq!(told.stdout.lines().count(), 10, "{}{}", told.stdout, told.stderr);
+}
+
+/// They are started from the same folder, and one of them is gone on with from another.
+#[test]
+fn services_side_by_side_have_dead_letters_of_their_own() {
+    let place = Place::new();
+    let fails = |name: &str| {
+        let told = call(&place, &[name, "\"x\""]);
+        assert_eq!(told.code, Some(1), "{name}: {}", told.stderr);
+        assert_eq!(call(&place, &[name, "3"]).stdout, "9\n");
+    };
+    let mut services = Vec::new();
+    for name in ["one", "other"] {
+        write(&place, name, "run = \"square\"", "");
+        services.push(start(&place, name));
+    }
+    ["one", "other"].iter().for_each(|name| fails(name));
+    for (mut up, name) in services.into_iter().zip(["one", "other"]) {
+        assert_eq!(pipeline(&place, &["down", name]).code, Some(0));
+        up.ends();
+    }
+    fs::create_dir(place.path("elsewhere")).expect("the scenario's folder can be written");
+    let mut command = place.command(program("pipeline"));
+    command.arg("up").arg(place.path("one.toml"));
+    command.current_dir(place.path("elsewhere"));
+    let _up = place.start_with("up", command, Stdio::null());
+    wait::until("it is there", || {
+        (pipeline(&place, &["tickets", "one"]).code == Some(0)).then_some(())
+    });
+    fails("one");
+    let letters = |name| lines(&place.path(&format!(".pipeline/{name}/dead.jsonl"))).len();
+    assert_eq!((letters("one"), letters("other")), (2, 1));
 }

@@ -5,7 +5,7 @@
 use std::{
     env, fs,
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::{self, Path, PathBuf},
     process::ExitCode,
     sync::Arc,
     thread,
@@ -31,6 +31,7 @@ use sink::{
     claim::Files,
     config::OutputSpec,
     figures::counted,
+    names::LETTERS,
     run_dir::{RunDir, RunDirError},
 };
 use ventilator::source::{SourceSpec, is_own_stdin};
@@ -152,7 +153,7 @@ impl UpArgs {
         let halt = self.halt.as_ref().map(|rule| format!("halt=\"{rule}\""));
         let sets: Vec<String> = self.sets.iter().cloned().chain(bind).chain(halt).collect();
         let mut topology = match load(&self.file, &sets) {
-            Ok(topology) => self.without_own(topology),
+            Ok(topology) => self.without_own(self.with_letters(topology)),
             Err(code) => return code,
         };
         if let Some(problem) = self.standard_input_twice(&topology) {
@@ -299,6 +300,22 @@ impl UpArgs {
         }
     }
 
+    /// A service that writes nothing else keeps its dead letters in its run directory: others are started from
+    /// the same folder.
+    fn with_letters(&self, mut topology: Topology) -> Topology {
+        let sink = &topology.sink;
+        let is_bare =
+            sink.dead.is_none() && sink.output.as_ref().is_none_or(|to| to.path().is_none());
+        if is_bare
+            && topology.retention.is_some()
+            && let Some(run_dir) = self.run_dir(&topology)
+        {
+            let run_dir = path::absolute(&run_dir).unwrap_or(run_dir);
+            topology.sink.dead = Some(run_dir.join(LETTERS));
+        }
+        topology
+    }
+
     /// What the run writes is no input of it, though the pattern of a source may match it.
     fn without_own(&self, mut topology: Topology) -> Topology {
         let dead = topology.sink.dead_path();
@@ -443,7 +460,7 @@ impl UpArgs {
     }
 
     fn options(&self, topology: &Topology) -> Options {
-        let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        let absolute = |path: &PathBuf| path::absolute(path).unwrap_or_else(|_| path.clone());
         Options {
             voice: if self.quiet { Voice::Quiet } else { Voice::Normal },
             end: match self.output {
@@ -470,7 +487,7 @@ impl UpArgs {
 
     /// The files that the run reads.
     fn spared(&self, topology: &Topology) -> Vec<Spared> {
-        let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+        let absolute = |path: PathBuf| path::absolute(&path).unwrap_or(path);
         let spared = |what: &str, path| Spared { what: what.into(), path: absolute(path) };
         let stdin = || fs::read_link("/proc/self/fd/0").ok().filter(|path| path.is_file());
         let source = match &topology.source {

@@ -281,7 +281,11 @@ fn sink() -> Vec<Key> {
             Integer(1..=GROUPS_MAX as i128),
             "Groups, or values of `top`, that are told apart; the others are counted together",
         ),
-        key("dead", Text, "The file of the dead letters; default: OUTPUT.dead.jsonl"),
+        key(
+            "dead",
+            Text,
+            "The file of the dead letters; default: OUTPUT.dead.jsonl; dead.jsonl in the run directory of a service without an output",
+        ),
         key(
             "retain",
             Duration(1..=*UNSIGNED.end()),
