@@ -183,7 +183,7 @@ pub enum CancelState {
 pub struct Standing {
     /// Clients that are there.
     pub clients: u32,
-    /// Units that are accepted and not sent to any worker.
+    /// Units that are accepted, and that no worker has begun as far as the ventilator knows.
     pub queued: u64,
     /// Bytes of the values of units that are accepted and not committed.
     pub queued_bytes: u64,
@@ -191,6 +191,6 @@ pub struct Standing {
     pub kept: u64,
     /// Bytes that they take.
     pub kept_bytes: u64,
-    /// For how many milliseconds the oldest unit has waited that may be sent now; nil if none waits.
+    /// For how many milliseconds the oldest of them has waited that may be sent now; nil if none waits.
     pub oldest_ms: Option<u64>,
 }

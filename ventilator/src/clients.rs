@@ -140,11 +140,12 @@ impl Clients {
             self.intake.processed(link, units, bytes);
         }
         let mut frames = Vec::new();
-        in_frames(std::mem::take(&mut news.cancelled), &mut frames, apart, Frame::Cancelled);
         let unknown =
             |unknown| Frame::Outcomes(Box::new(Outcomes { unknown, ..Outcomes::default() }));
         // It was asked before what is accepted now.
         in_frames(std::mem::take(&mut news.unknown), &mut frames, apart, unknown);
+        // What is none is told to be over as well, behind that.
+        in_frames(std::mem::take(&mut news.cancelled), &mut frames, apart, Frame::Cancelled);
         in_frames(std::mem::take(&mut news.accepted), &mut frames, merge, Frame::Accepted);
         let declined = news.declined.drain(..);
         frames.extend(

@@ -673,7 +673,7 @@ impl Ventilator {
             stages: self.roster.stages(self.plans.stages().len()),
             oldest: self.oldest(turn.now),
             passed: self.roster.passed().cloned().collect(),
-            service: self.clients.as_ref().map(|clients| clients.standing(turn.now)),
+            service: self.standing(turn.now),
             ..Report::default()
         };
         self.mesh.send(link, Frame::Report(Box::new(report)), turn.out);

@@ -6,6 +6,7 @@ use tests::place::Place;
 use tests::runs::{child_of, kill, pipeline};
 use tests::wait;
 
+use super::terms::{begun, held, submitted};
 use super::{client, fed, standing, start, write};
 
 /// The same command again, after it was killed at any moment: nothing is accepted twice.
@@ -99,4 +100,18 @@ fn an_outcome_that_was_fetched_is_not_kept_again_by_a_sink_that_was_killed_since
         (told.code != Some(75)).then_some(told)
     });
     assert_eq!(told.code, Some(66), "{}{}", told.stdout, told.stderr);
+}
+
+/// It may take days, and only the ventilator that is gone knew who has it.
+#[test]
+fn a_unit_that_is_worked_on_when_the_ventilator_dies_is_worked_on_once() {
+    let (place, up) = held();
+    kill(child_of(up.id(), "ventilator").expect("it has one"));
+    let next = submitted(&place, &["5"]);
+    wait::until("the worker has been sent both", || {
+        (standing(&place, "held")["queued"].as_u64() == Some(1)).then_some(())
+    });
+    place.write("go", "");
+    let told = pipeline(&place, &["result", &next, "--wait"]);
+    assert_eq!((told.stdout.as_str(), begun(&place)), ("5\n", vec![0, 5]), "{}", told.stderr);
 }

@@ -7,10 +7,10 @@ use tests::process::Process;
 use tests::runs::pipeline;
 use tests::wait;
 
-use super::{fed, start, write};
+use super::{fed, standing, start, write};
 
 /// A service of one worker that notes what it begins, and finishes nothing before there is the file `go`.
-fn held() -> (Place, Process) {
+pub fn held() -> (Place, Process) {
     let place = Place::new();
     let script = "echo {} >> begun; while [ ! -e go ]; do sleep 0.02; done; echo {}";
     write(&place, "held", &format!("exec = [\"sh\", \"-c\", '''{script}''']"), "");
@@ -21,13 +21,13 @@ fn held() -> (Place, Process) {
     (place, up)
 }
 
-fn begun(place: &Place) -> Vec<u64> {
+pub fn begun(place: &Place) -> Vec<u64> {
     let text = std::fs::read_to_string(place.path("begun")).unwrap_or_default();
     text.lines().filter_map(|line| line.parse().ok()).collect()
 }
 
 /// The ticket of a unit that is submitted.
-fn submitted(place: &Place, args: &[&str]) -> String {
+pub fn submitted(place: &Place, args: &[&str]) -> String {
     let told = pipeline(place, &[&["submit", "held"], args].concat());
     assert_eq!(told.code, Some(0), "{args:?}: {}", told.stderr);
     told.stdout.trim().to_owned()
@@ -91,6 +91,41 @@ fn whatever_no_worker_has_begun_is_cancelled_and_what_runs_is_not() {
     let words = "cancelled before a worker had begun it";
     assert_eq!(told.stderr.matches(words).count(), 2, "{}", told.stderr);
     assert_eq!(begun(&place), [0], "nobody has begun them");
+}
+
+#[test]
+fn a_ticket_that_was_never_given_cannot_be_cancelled() {
+    let (place, _up) = held();
+    let (run, _) = submitted(&place, &["1"]).split_once('/').map(own).expect("a ticket");
+    let told = pipeline(&place, &["result", &format!("{run}/999"), "--cancel"]);
+    assert_eq!((told.code, told.stdout.as_str()), (Some(66), ""), "{}", told.stderr);
+    assert!(told.stderr.contains("knows no such ticket"), "{}", told.stderr);
+}
+
+fn own((run, id): (&str, &str)) -> (String, String) {
+    (run.into(), id.into())
+}
+
+/// Be they in the queue, with the ventilator, or with a worker that works on another one.
+#[test]
+fn whatever_no_worker_has_begun_is_told_to_wait_and_for_how_long() {
+    let (place, _up) = held();
+    let waits = |queued: u64| {
+        wait::until("so many wait", || {
+            let standing = standing(&place, "held");
+            let told = (standing["queued"].as_u64(), standing["oldest_ms"].is_u64());
+            (told == (Some(queued), queued > 0)).then_some(())
+        });
+    };
+    waits(0);
+    submitted(&place, &["1", "2", "3"]);
+    waits(3);
+    pipeline(&place, &["pause", "held"]);
+    submitted(&place, &["4"]);
+    waits(4);
+    pipeline(&place, &["resume", "held"]);
+    place.write("go", "");
+    waits(0);
 }
 
 #[test]

@@ -161,14 +161,15 @@ impl Ticket {
     /// What came of the wish to cancel it. Waits for that, at most so long.
     ///
     /// # Errors
-    /// [`WaitError::Timeout`] when the answer does not come in time.
+    /// [`WaitError`] when the answer does not come in time, or there is no such unit.
     pub fn cancelled(&self, timeout: Option<Duration>) -> Result<CancelState, WaitError> {
-        let state = self.wait_until(timeout, |state| match (state.cancelled, &state.outcome) {
-            (Some(told), _) => Some(told),
-            (None, Some(_)) => Some(CancelState::Over),
+        self.wait_until(timeout, |state| match (&state.outcome, state.cancelled) {
+            // Whoever has no such unit says that it is over, too.
+            (Some(Outcome::Undone(why)), _) if *why != Undone::Expired => Some(Err((*why).into())),
+            (_, Some(told)) => Some(Ok(told)),
+            (Some(_), None) => Some(Ok(CancelState::Over)),
             (None, None) => None,
-        })?;
-        Ok(state)
+        })?
     }
 
     pub(crate) fn wait_until<T>(

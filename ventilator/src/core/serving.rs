@@ -7,7 +7,8 @@ use proto::{
     frame::{Frame, Results, Welcome},
     ranges::RangeSet,
     role::LinkId,
-    service::Submit,
+    service::{Standing, Submit},
+    time::Time,
     unit::UnitId,
 };
 use tracing::warn;
@@ -66,7 +67,7 @@ impl Ventilator {
             let units = units.without(committed);
             // What is read too late is sent to nobody, and left for whoever goes on.
             if self.reading.end().is_none() {
-                self.seniority.read(units.spans(), committed);
+                self.seniority.read(turn.now, units.spans(), news.waited, committed);
             }
             self.downstream.add(FIRST_STAGE, units);
         }
@@ -107,6 +108,17 @@ impl Ventilator {
             self.downstream.urge(unit);
             self.rounds.news(&[]);
         }
+    }
+
+    /// What a service has, for observers: also what was read from the queue, and no worker has begun.
+    pub(super) fn standing(&self, now: Time) -> Option<Standing> {
+        let mut standing = self.clients.as_ref()?.standing(now);
+        let (begun, others) = self.downstream.stages().next()?.begun();
+        standing.queued += others;
+        let oldest = self.seniority.oldest(now, self.downstream.committed().set(), &begun);
+        let oldest = oldest.filter(|_| others > 0).map(|waits| waits.as_millis() as u64);
+        standing.oldest_ms = standing.oldest_ms.max(oldest);
+        Some(standing)
     }
 
     pub(super) fn look_after_clients(&mut self, turn: &mut Turn<'_>) {

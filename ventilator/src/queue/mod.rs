@@ -141,6 +141,8 @@ pub struct News {
     pub unknown: Vec<(LinkId, IdRange)>,
     /// Units to be worked on: the answer to [`Ask::Read`].
     pub units: Option<Units>,
+    /// How long the oldest of them has waited.
+    pub waited: Duration,
     /// Units that nobody shall work on, whose outcome this is.
     pub dead: Vec<Dead>,
     /// The same of units that were given out and came back.
@@ -282,7 +284,7 @@ impl<S: Store> Queue<S> {
         self.contents.order.ripen(now);
         self.expire(now)?;
         self.bury(&mut news)?;
-        self.give_out(&mut news)?;
+        self.give_out(now, &mut news)?;
         self.clean(now)?;
         news.next = self.contents.next;
         news.waiting = (self.contents.order.units(), self.contents.order.bytes());
@@ -578,18 +580,20 @@ impl<S: Store> Queue<S> {
     }
 
     /// Answers a [`Ask::Read`], if there is anything to give out.
-    fn give_out(&mut self, news: &mut News) -> Result<(), StoreError> {
+    fn give_out(&mut self, now: u64, news: &mut News) -> Result<(), StoreError> {
         let may_be = self.known.is_none() && self.contents.order.next().is_some();
         let Some(units_max) = self.asked.filter(|_| may_be) else {
             return Ok(());
         };
         let (mut spans, mut payload, mut ends) = (Vec::new(), Vec::new(), Vec::new());
+        let mut since = now;
         while (ends.len() as u64) < units_max
             && (payload.len() as u64) < READ_BYTES_MAX
             && let Some(first) = self.contents.order.next()
             && let Some(run) = self.contents.order.take(first)
         {
             let wanted = run.count.min(units_max - ends.len() as u64);
+            since = since.min(run.treatment.since);
             // One value may be larger than all that is wanted at once.
             let window = if run.count == 1 { run.bytes } else { run.bytes.min(READ_BYTES_MAX) };
             let mut values = self.store.read(run.place, window as usize)?;
@@ -620,6 +624,7 @@ impl<S: Store> Queue<S> {
         }
         self.asked = None;
         news.units = Some(Units::from_outputs(spans, payload, ends));
+        news.waited = Duration::from_millis(now - since);
         Ok(())
     }
 

@@ -320,6 +320,25 @@ impl Dispatch {
         })
     }
 
+    /// The units that workers may have begun, as far as that is known here: as many of the first that each
+    /// holds as it has open at once. And how many others were taken in and not begun, each as often as it
+    /// was sent.
+    pub fn begun(&self) -> (RangeSet, u64) {
+        let (mut begun, mut others) = (RangeSet::new(), self.stocks.units());
+        for (_, peer) in self.workers.iter() {
+            let mut open = peer.open.max(1);
+            for sent in peer.pending.values() {
+                let first = open.min(sent.units.len());
+                for span in sent.units.slice(0..first).spans() {
+                    begun.insert(span.roots());
+                }
+                open -= first;
+                others += sent.units.len() - first;
+            }
+        }
+        (begun, others as u64)
+    }
+
     /// Which unit has this index in a parcel that a worker holds.
     pub fn unit_of(&self, link: LinkId, parcel: ParcelId, index: u32) -> Option<UnitId> {
         let sent = self.workers.get(link)?.pending.get(&parcel)?;
