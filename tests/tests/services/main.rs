@@ -7,6 +7,7 @@ mod kills;
 mod shell;
 mod streams;
 mod terms;
+mod told;
 
 use std::{fs, process::Stdio};
 

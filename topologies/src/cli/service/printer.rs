@@ -1,0 +1,201 @@
+//! What comes of units, on standard output, a line for each value; what is wrong with one on standard error.
+//!
+//! Owns the lines, and the exit code that they add up to; refuses to know where tickets come from.
+
+use std::{
+    io::{self, Write},
+    time::{Duration, Instant},
+};
+
+use client::{Outcome, StreamError, Ticket, Undone, WaitError};
+use proto::{service::CancelState, value::to_json};
+
+use super::{ANSWER, NO_RESULT, Refusal, UNAVAILABLE, feed::LOOK_INTERVAL};
+use crate::{
+    cli::{complain, print},
+    up::exit,
+};
+
+/// How long it may take to find out who has a unit: a worker that is not heard is given up before.
+const CANCELLED: Duration = Duration::from_secs(15);
+
+/// Why units are told no further.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// Something has failed.
+    Refused(Refusal),
+    /// Somebody has asked for the end.
+    Interrupted,
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// See the module.
+pub(super) struct Printer<'a> {
+    /// The code to leave with.
+    pub code: i32,
+    // Outputs as they come.
+    streams: bool,
+    // How long each outcome is waited for.
+    limit: Option<Duration>,
+    is_interrupted: &'a dyn Fn() -> bool,
+    // Units that the service did not accept, and why the first was not.
+    declined: (u64, Option<Undone>),
+}
+
+impl<'a> Printer<'a> {
+    /// One that waits so long for each outcome, and not once somebody has asked for the end.
+    pub fn new(limit: Option<Duration>, is_interrupted: &'a dyn Fn() -> bool) -> Self {
+        let code = exit::COMPLETE;
+        Self { code, streams: false, limit, is_interrupted, declined: (0, None) }
+    }
+
+    /// The same, which prints outputs as they come.
+    pub fn streaming(self, streams: bool) -> Self {
+        Self { streams, ..self }
+    }
+
+    /// Tells what became of a unit, once something has.
+    pub fn print(&mut self, ticket: &Ticket) -> Result<(), Stop> {
+        if self.streams && !self.follow(ticket)? {
+            return Ok(());
+        }
+        let Some(outcome) = self.patiently(|slice| ticket.get(Some(slice)).ok())? else {
+            self.failed(exit::DRAINED, ticket, &WaitError::Timeout);
+            return Ok(());
+        };
+        let mut text = Vec::new();
+        match &outcome {
+            Outcome::Value(_) | Outcome::Values(_) if self.streams => {}
+            Outcome::Value(value) => line(&mut text, value)?,
+            Outcome::Values(values) => {
+                values.iter().try_for_each(|value| line(&mut text, value))?;
+            }
+            Outcome::Filtered => {}
+            Outcome::Dead(failure) => {
+                let told = format!("failed: {}", failure.error.trim_end());
+                complain(&format_args!("{} {told}", told_as(ticket)));
+                self.code = self.code.max(exit::DEAD);
+            }
+            Outcome::Undone(why @ Undone::Declined(_)) => self.declined(*why),
+            Outcome::Undone(why @ Undone::Closed) => self.failed(UNAVAILABLE, ticket, why),
+            Outcome::Undone(why) => self.failed(NO_RESULT, ticket, why),
+        }
+        flushed(&text)?;
+        Ok(())
+    }
+
+    /// Says how many more there were of what was told once.
+    pub fn finish(&self) {
+        match self.declined {
+            (0 | 1, _) | (_, None) => {}
+            (count, Some(why)) => {
+                complain(&format_args!("{count} units in all were {}", with_reason(why)));
+            }
+        }
+    }
+
+    /// Of many units that a service does not accept any more the first is told.
+    pub fn declined(&mut self, why: Undone) {
+        self.code = self.code.max(UNAVAILABLE);
+        let (count, known) = &mut self.declined;
+        *count += 1;
+        if known.replace(why) != Some(why) {
+            complain(&with_reason(why));
+        }
+    }
+
+    fn failed(&mut self, code: i32, ticket: &Ticket, why: &dyn std::fmt::Display) {
+        self.code = self.code.max(code);
+        match ticket.text(Some(ANSWER)) {
+            Ok(told) => complain(&format_args!("{told}: {why}")),
+            Err(_) => complain(why),
+        }
+    }
+
+    /// Waits in slices: what was waited for, or nothing if it has not come in time.
+    fn patiently<T>(&self, mut look: impl FnMut(Duration) -> Option<T>) -> Result<Option<T>, Stop> {
+        let until = self.limit.and_then(|limit| Instant::now().checked_add(limit));
+        loop {
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            let slice = left.map_or(LOOK_INTERVAL, |left| left.min(LOOK_INTERVAL));
+            if let Some(found) = look(slice) {
+                return Ok(Some(found));
+            }
+            if (self.is_interrupted)() {
+                return Err(Stop::Interrupted);
+            }
+            if left.is_some_and(|left| left.is_zero()) {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Prints outputs as they come; whether the outcome says how they end.
+    fn follow(&mut self, ticket: &Ticket) -> Result<bool, Stop> {
+        let mut stream = ticket.stream();
+        loop {
+            let next = self.patiently(|slice| match stream.next_within(Some(slice)) {
+                Some(Err(StreamError::Timeout)) => None,
+                next => Some(next),
+            })?;
+            match next.unwrap_or(Some(Err(StreamError::Timeout))) {
+                Some(Ok(output)) => {
+                    let mut text = Vec::new();
+                    line(&mut text, &output)?;
+                    flushed(&text)?;
+                }
+                None | Some(Err(StreamError::Dead(_) | StreamError::Undone(_))) => return Ok(true),
+                Some(Err(error)) => {
+                    let is_late = error == StreamError::Timeout;
+                    self.failed(if is_late { exit::DRAINED } else { exit::DEAD }, ticket, &error);
+                    return Ok(false);
+                }
+            }
+        }
+    }
+
+    /// Has a unit not worked on, and says what came of that.
+    pub fn cancel(&mut self, text: &str, ticket: &Ticket) -> Result<(), Refusal> {
+        let word = match ticket.cancel(Some(CANCELLED)) {
+            Ok(CancelState::Cancelled) => "cancelled",
+            Ok(CancelState::Begun) => "begun: a worker has it and finishes it",
+            Ok(CancelState::Over) => "over: it has its outcome",
+            Err(error) => return Err((UNAVAILABLE, error.to_string())),
+        };
+        match print(&format!("{text} {word}\n")) {
+            exit::COMPLETE => Ok(()),
+            code => Err((code, String::new())),
+        }
+    }
+}
+
+fn with_reason(why: Undone) -> String {
+    why.to_string()
+}
+
+/// What has an outcome has a ticket.
+fn told_as(ticket: &Ticket) -> String {
+    ticket.text(Some(Duration::ZERO)).unwrap_or_default()
+}
+
+/// A value as a line of JSON.
+fn line(text: &mut Vec<u8>, value: &[u8]) -> Result<(), Refusal> {
+    to_json(value, text)
+        .map_err(|error| (exit::INPUT_OUTPUT, format!("a value without a JSON form: {error}")))?;
+    text.push(b'\n');
+    Ok(())
+}
+
+/// Writes it to standard output. A reader that has gone wants no more.
+pub(super) fn flushed(text: &[u8]) -> Result<(), Refusal> {
+    let mut out = io::stdout().lock();
+    out.write_all(text).and_then(|()| out.flush()).map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => (exit::COMPLETE, String::new()),
+        _ => (exit::INPUT_OUTPUT, format!("cannot write to standard output: {error}")),
+    })
+}

@@ -1,0 +1,136 @@
+//! Which units `pipeline call` and `submit` are given: their flags, and the way from JSON to values.
+//!
+//! Owns what is wrong with a value, and where it stands; refuses to submit one.
+
+use std::{
+    io::{self, BufRead},
+    time::Duration,
+};
+
+use clap::Args;
+use client::{Terms, Wait};
+use proto::{cli::duration, value::from_json};
+
+use super::{Refusal, ServiceArgs};
+use crate::up::exit;
+
+/// How units are treated.
+#[derive(Debug, Args)]
+pub(super) struct TermsArgs {
+    /// Units of a higher priority are sent first: 0 to 9
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=9))]
+    priority: u8,
+    /// Not before so much time has passed, as in 10m
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    delay: Option<Duration>,
+    /// Dead if it was not sent to a worker within this time
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    ttl: Option<Duration>,
+    /// As long as a unit with this key is not done, this is the same unit
+    #[arg(long, value_name = "KEY")]
+    unique: Option<String>,
+    /// A unit that was submitted with this key is the same unit, also when it is done, as long as the
+    /// service keeps outcomes
+    #[arg(long, value_name = "KEY")]
+    once: Option<String>,
+    /// Submit also when there is no worker
+    #[arg(long)]
+    wait_for_workers: bool,
+    /// By what these units are known if the same command is run again: the same values, in the same
+    /// order, are the same units then, so nothing is done twice
+    #[arg(long, value_name = "NAME")]
+    pub(super) client: Option<String>,
+}
+
+/// Where values come from.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ValuesArgs {
+    /// The value, as JSON; several are several units
+    #[arg(value_name = "JSON", allow_negative_numbers = true)]
+    values: Vec<String>,
+    /// A unit for each line of standard input, the line as a string
+    #[arg(long, conflicts_with_all = ["values", "jsonl"])]
+    lines: bool,
+    /// A unit for each line of standard input, which is JSON
+    #[arg(long, conflicts_with = "values")]
+    jsonl: bool,
+}
+
+/// Units for a service.
+#[derive(Debug, Args)]
+pub(super) struct UnitsArgs {
+    /// Its name, or the endpoint of its ventilator
+    #[arg(value_name = "SERVICE")]
+    pub(super) name: String,
+    #[command(flatten)]
+    pub(super) values: ValuesArgs,
+    #[command(flatten)]
+    pub(super) terms: TermsArgs,
+    #[command(flatten)]
+    pub(super) service: ServiceArgs,
+}
+
+impl TermsArgs {
+    pub(super) fn terms(&self) -> Terms {
+        Terms {
+            priority: self.priority,
+            delay: self.delay.unwrap_or_default(),
+            ttl: self.ttl,
+            unique: self.unique.clone(),
+            once: self.once.clone(),
+        }
+    }
+
+    pub(super) fn wait(&self) -> Wait {
+        if self.wait_for_workers { Wait::ForWorkers } else { Wait::ForRoom }
+    }
+}
+
+/// Values as MessagePack, one after the other, as far as each can be had.
+pub(super) type Values = Box<dyn Iterator<Item = Result<Vec<u8>, Refusal>>>;
+/// Reads them, on the thread that calls it: that may take as long as somebody types.
+pub(super) type Read = Box<dyn FnOnce() -> Values + Send>;
+
+impl ValuesArgs {
+    /// How the values are read. Those of the command line are, so that none of them is submitted if one is wrong.
+    pub(super) fn read(&self) -> Result<Read, Refusal> {
+        if self.lines {
+            return Ok(Box::new(|| of_lines(|line, _| Ok(of_text(line)))));
+        }
+        if self.jsonl {
+            let value = |line: &str, number| of_json(line, &format!("line {number}"));
+            return Ok(Box::new(move || of_lines(value)));
+        }
+        if self.values.is_empty() {
+            let problem = "a value is needed, as in '{\"n\": 7}', or --lines or --jsonl";
+            return Err((exit::USAGE, problem.into()));
+        }
+        let values = self.values.iter().map(|text| of_json(text, &format!("`{text}`")));
+        let values = values.collect::<Result<Vec<_>, _>>()?;
+        Ok(Box::new(|| Box::new(values.into_iter().map(Ok))))
+    }
+}
+
+/// A value a line of standard input; what is wrong with one is told with its number, from 1.
+fn of_lines(value: impl Fn(&str, usize) -> Result<Vec<u8>, Refusal> + 'static) -> Values {
+    let lines = (1..).zip(io::stdin().lock().lines());
+    Box::new(lines.map(move |(number, line)| {
+        let line = line.map_err(|error| {
+            (exit::INPUT_OUTPUT, format!("line {number} of standard input: {error}"))
+        })?;
+        value(&line, number)
+    }))
+}
+
+fn of_text(text: &str) -> Vec<u8> {
+    let mut value = Vec::new();
+    proto::value::push_str(&mut value, text);
+    value
+}
+
+fn of_json(text: &str, what: &str) -> Result<Vec<u8>, Refusal> {
+    let mut value = Vec::new();
+    from_json(text.as_bytes(), &mut value).map(|()| value).map_err(|error| {
+        (exit::USAGE, format!("{what} is not JSON: {error}; a string needs quotes"))
+    })
+}
