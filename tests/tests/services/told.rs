@@ -111,3 +111,25 @@ fn an_interrupted_submit_has_told_each_ticket() {
     let told = pipeline(&place, &["result", "--wait", told.stdout.trim()]);
     assert_eq!(told.stdout, "16\n", "{}", told.stderr);
 }
+
+#[test]
+fn an_outcome_that_could_not_be_written_is_still_there() {
+    let place = Place::new();
+    write(&place, "squares", "run = \"square\"", "");
+    let _up = start(&place, "squares");
+    let told = pipeline(&place, &["submit", "squares", "7"]);
+    let ticket = told.stdout.trim();
+    let into = |output: Stdio| {
+        let mut command = place.command(program("pipeline"));
+        command.args(["result", "--wait", ticket]).stdin(Stdio::null()).stderr(Stdio::null());
+        command.stdout(output).status().expect("it starts").code()
+    };
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
+    assert_eq!(into(full.into()), Some(74));
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    assert_eq!(into(writer.into()), Some(0));
+    let told = pipeline(&place, &["result", "--wait", ticket]);
+    assert_eq!((told.code, told.stdout.as_str()), (Some(0), "49\n"), "{}", told.stderr);
+    assert_eq!(pipeline(&place, &["result", ticket]).code, Some(66), "it was fetched");
+}

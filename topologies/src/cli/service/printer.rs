@@ -1,6 +1,7 @@
 //! What comes of units, on standard output, a line for each value; what is wrong with one on standard error.
 //!
-//! Owns the lines, and the exit code that they add up to; refuses to know where tickets come from.
+//! Owns the lines, the exit code that they add up to, and that an outcome is taken from the service only once it
+//! is written. Refuses to know where tickets come from.
 
 use std::{
     io::{self, Write},
@@ -64,7 +65,7 @@ impl<'a> Printer<'a> {
         if self.streams && !self.follow(ticket)? {
             return Ok(());
         }
-        let Some(outcome) = self.patiently(|slice| ticket.get(Some(slice)).ok())? else {
+        let Some(outcome) = self.patiently(|slice| ticket.look(Some(slice)).ok())? else {
             self.failed(exit::DRAINED, ticket, &WaitError::Timeout);
             return Ok(());
         };
@@ -86,6 +87,8 @@ impl<'a> Printer<'a> {
             Outcome::Undone(why) => self.failed(NO_RESULT, ticket, why),
         }
         flushed(&text)?;
+        // Whoever has it written needs it no more.
+        let _ = ticket.get(Some(Duration::ZERO));
         Ok(())
     }
 
