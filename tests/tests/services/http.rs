@@ -103,6 +103,7 @@ fn what_is_wrong_is_told_with_a_code() {
     let place = Place::new();
     let (_up, page, bearer) = served(&place, "run = \"square\"");
     let key = [("authorization", bearer.as_str())];
+    let twice = [key[0], ("idempotency-key", "a"), ("idempotency-key", "b")];
     for (method, path, headers, text, status, words) in [
         ("POST", "/call", &[][..], "7", 401, "the service's key is needed"),
         ("POST", "/call", &[("authorization", "Bearer x")][..], "7", 401, "key is needed"),
@@ -113,6 +114,7 @@ fn what_is_wrong_is_told_with_a_code() {
         ("POST", "/call?wait=1s&wait=2s", &key[..], "1", 400, "\"error\":"),
         ("POST", "/submit?when=now", &key[..], "1", 400, "\"error\":"),
         ("POST", "/submit?unique=", &key[..], "1", 400, "1 to 200 characters"),
+        ("POST", "/submit", &twice[..], "1", 400, "several Idempotency-Keys"),
         ("GET", "/result/%ff/1", &key[..], "", 404, "no such ticket"),
         ("POST", "/call", &key[..], "\"x\"", 422, "error"),
         ("GET", "/result/0123456789abcdef/1", &key[..], "", 404, "another run"),

@@ -78,7 +78,7 @@ impl ServiceArgs {
 impl UnitsArgs {
     /// Connects to the service, and begins to submit what is given.
     fn feed(&self, outcomes: Outcomes) -> Result<(Feed, Service), Refusal> {
-        let read = self.values.read()?;
+        let read = self.read()?;
         let service = self.service.connect(&self.name, self.terms.client.as_deref())?;
         let manner = Manner { terms: self.terms.terms(), wait: self.terms.wait(), outcomes };
         Ok((Feed::start(read, service.clone(), manner)?, service))

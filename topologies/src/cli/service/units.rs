@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use clap::Args;
+use clap::{Args, builder::NonEmptyStringValueParser};
 use client::{Terms, Wait};
 use proto::{cli::duration, value::from_json};
 
@@ -27,18 +27,18 @@ pub(super) struct TermsArgs {
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     ttl: Option<Duration>,
     /// As long as a unit with this key is not done, this is the same unit
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", value_parser = NonEmptyStringValueParser::new())]
     unique: Option<String>,
     /// A unit that was submitted with this key is the same unit, also when it is done, as long as the
     /// service keeps outcomes
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", value_parser = NonEmptyStringValueParser::new())]
     once: Option<String>,
     /// Submit also when there is no worker
     #[arg(long)]
     wait_for_workers: bool,
     /// By what these units are known if the same command is run again: the same values, in the same
     /// order, are the same units then, so nothing is done twice
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub(super) client: Option<String>,
 }
 
@@ -86,14 +86,37 @@ impl TermsArgs {
     }
 }
 
+impl UnitsArgs {
+    /// How the values are read, if there may be so many under these terms.
+    pub(super) fn read(&self) -> Result<Read, Refusal> {
+        let TermsArgs { once, unique, .. } = &self.terms;
+        let keys = [("--once", once), ("--unique", unique)];
+        let key = keys.iter().find(|(_, key)| key.is_some());
+        match key {
+            Some((flag, _)) if self.values.are_several() => {
+                let problem = format!(
+                    "{flag} is the key of one unit, and would make one of all; give one value, or use --client"
+                );
+                Err((exit::USAGE, problem))
+            }
+            _ => self.values.read(),
+        }
+    }
+}
+
 /// Values as MessagePack, one after the other, as far as each can be had.
 pub(super) type Values = Box<dyn Iterator<Item = Result<Vec<u8>, Refusal>>>;
 /// Reads them, on the thread that calls it: that may take as long as somebody types.
 pub(super) type Read = Box<dyn FnOnce() -> Values + Send>;
 
 impl ValuesArgs {
+    /// Of lines nobody knows how many there will be.
+    fn are_several(&self) -> bool {
+        self.lines || self.jsonl || self.values.len() > 1
+    }
+
     /// How the values are read. Those of the command line are, so that none of them is submitted if one is wrong.
-    pub(super) fn read(&self) -> Result<Read, Refusal> {
+    fn read(&self) -> Result<Read, Refusal> {
         if self.lines {
             return Ok(Box::new(|| of_lines(|line, _| Ok(of_text(line)))));
         }

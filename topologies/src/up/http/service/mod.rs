@@ -111,14 +111,7 @@ impl Asked {
 
     fn terms(&self, headers: &HeaderMap) -> Result<Terms, Answer> {
         let time = |text: &Option<String>| text.as_deref().map(duration).transpose();
-        let once = match headers.get(ONCE).map(|key| key.to_str()) {
-            None => None,
-            Some(Ok(key)) if is_key(key) => Some(key.to_owned()),
-            Some(_) => {
-                let words = "an Idempotency-Key is 1 to 1024 visible ASCII characters";
-                return Err(Answer::wrong(words));
-            }
-        };
+        let once = once(headers)?;
         let is_wrong = |key: &String| key.is_empty() || key.chars().count() > UNIQUE_CHARS_MAX;
         if self.unique.as_ref().is_some_and(is_wrong) {
             return Err(Answer::wrong("`unique` is 1 to 200 characters"));
@@ -136,6 +129,19 @@ impl Asked {
         let wait = self.wait.as_deref().map(duration).transpose();
         let wait = wait.map_err(|error| Answer::wrong(&error))?;
         Ok(wait.unwrap_or(default).min(WAIT_MAX))
+    }
+}
+
+/// The key by which a unit that is submitted again is the same unit.
+fn once(headers: &HeaderMap) -> Result<Option<String>, Answer> {
+    let mut keys = headers.get_all(ONCE).iter();
+    match (keys.next().map(|key| key.to_str()), keys.next()) {
+        (None, _) => Ok(None),
+        (Some(_), Some(_)) => Err(Answer::wrong("there are several Idempotency-Keys; send one")),
+        (Some(Ok(key)), None) if is_key(key) => Ok(Some(key.to_owned())),
+        (Some(_), None) => {
+            Err(Answer::wrong("an Idempotency-Key is 1 to 1024 visible ASCII characters"))
+        }
     }
 }
 
