@@ -4,6 +4,7 @@ mod by_hand;
 mod by_name;
 mod http;
 mod kills;
+mod missing;
 mod shell;
 mod streams;
 mod terms;
@@ -34,6 +35,13 @@ pub fn start(place: &Place, name: &str) -> Process {
         (pipeline(place, &["tickets", name]).code == Some(0)).then_some(())
     });
     up
+}
+
+/// A service that notes what it begins, and finishes nothing before there is the file `go`.
+pub fn held(place: &Place) -> Process {
+    let script = "echo {} >> begun; while [ ! -e go ]; do sleep 0.02; done; echo {}";
+    write(place, "held", &format!("exec = [\"sh\", \"-c\", '''{script}''']"), "");
+    start(place, "held")
 }
 
 /// `pipeline call`, to its end.

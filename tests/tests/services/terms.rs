@@ -7,14 +7,12 @@ use tests::process::Process;
 use tests::runs::pipeline;
 use tests::wait;
 
-use super::{fed, standing, start, write};
+use super::{fed, standing};
 
-/// A service of one worker that notes what it begins, and finishes nothing before there is the file `go`.
+/// A held service of one worker, which has begun a unit.
 pub fn held() -> (Place, Process) {
     let place = Place::new();
-    let script = "echo {} >> begun; while [ ! -e go ]; do sleep 0.02; done; echo {}";
-    write(&place, "held", &format!("exec = [\"sh\", \"-c\", '''{script}''']"), "");
-    let up = start(&place, "held");
+    let up = super::held(&place);
     pipeline(&place, &["scale", "held", "s=1"]);
     submitted(&place, &["0"]);
     wait::until("the first has begun", || (!begun(&place).is_empty()).then_some(()));

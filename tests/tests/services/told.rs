@@ -12,7 +12,7 @@ use tests::programs::program;
 use tests::runs::pipeline;
 use tests::wait;
 
-use super::{fed, standing, start, write};
+use super::{fed, held, standing, start, write};
 
 /// A command whose standard input stays open until the test lets it go.
 fn talked_to(place: &Place, args: &[&str]) -> (Process, ChildStdin) {
@@ -31,13 +31,6 @@ fn printed(process: &Process, lines: usize) {
     wait::until(&format!("{lines} lines are printed"), || {
         (process.stdout().lines().count() == lines).then_some(())
     });
-}
-
-/// A service that finishes nothing before there is the file `go`.
-fn held(place: &Place) -> Process {
-    let script = "echo {} >> begun; while [ ! -e go ]; do sleep 0.02; done; echo {}";
-    write(place, "held", &format!("exec = [\"sh\", \"-c\", '''{script}''']"), "");
-    start(place, "held")
 }
 
 #[test]

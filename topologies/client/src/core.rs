@@ -75,6 +75,8 @@ pub enum News {
     Vacant(bool),
     /// Whether units wait because the service takes no more.
     HeldUp(bool),
+    /// Whether both the ventilator and the sink are there.
+    Present(bool),
     /// The service was started over: all tickets of before are void.
     StartedOver,
     /// Say which outcomes the program has taken: [`Order::Fetched`].
@@ -105,6 +107,7 @@ pub struct Client {
     look_at: Option<Time>,
     vacant: bool,
     held_up: bool,
+    present: bool,
     closing: Option<Time>,
     goodbyes: u32,
     exit: bool,
@@ -138,6 +141,7 @@ impl Client {
             look_at: None,
             vacant: false,
             held_up: false,
+            present: false,
             closing: None,
             goodbyes: 0,
             exit: false,
@@ -352,6 +356,12 @@ impl Client {
         let held_up = self.submissions.is_held_up();
         if std::mem::replace(&mut self.held_up, held_up) != held_up {
             turn.request(News::HeldUp(held_up));
+        }
+        let present = [Some(self.ventilator), self.sink]
+            .into_iter()
+            .all(|link| link.is_some_and(|link| self.mesh.is_open(link)));
+        if std::mem::replace(&mut self.present, present) != present {
+            turn.request(News::Present(present));
         }
         if self.collect_at.is_some_and(|at| at <= turn.now) {
             self.collect_at = None;

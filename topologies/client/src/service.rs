@@ -501,6 +501,12 @@ impl Service {
         self.0.table.lock().vacant
     }
 
+    /// For how long the service has been missing, if it is: its ventilator, or its sink. Both are waited for, and
+    /// what was accepted is not lost with them.
+    pub fn absent_for(&self) -> Option<Duration> {
+        self.0.table.lock().absent_since.map(|since| since.elapsed())
+    }
+
     /// A unit shall not be worked on, if no worker has begun it.
     pub fn cancel(&self, id: UnitId) {
         self.0.cancel(id);

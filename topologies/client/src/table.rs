@@ -6,6 +6,7 @@ use std::{
     collections::HashMap,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     task::Waker,
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -124,6 +125,8 @@ pub(crate) struct Known {
     pub vacant: bool,
     /// It takes no more for now.
     pub held_up: bool,
+    /// Since when ventilator or sink is missing, if one is.
+    pub absent_since: Option<Instant>,
     /// This client is closed.
     pub closed: bool,
     /// Units that were submitted and not answered, and their bytes.
@@ -194,7 +197,10 @@ impl Table {
     /// Takes in what the client learns.
     pub fn hear(&self, news: News) {
         match news {
-            News::Opened(run) => self.change(|known| known.run = Some(run)),
+            News::Opened(run) => self.opened(run),
+            News::Present(present) => {
+                self.change(|known| known.absent_since = (!present).then(Instant::now));
+            }
             News::Refused(refusal) => self.change(|known| known.refused = Some(refusal)),
             News::Vacant(vacant) => self.change(|known| known.vacant = vacant),
             News::HeldUp(held_up) => self.change(|known| known.held_up = held_up),
@@ -229,6 +235,15 @@ impl Table {
             News::StartedOver => self.end_all(Undone::OtherRun),
             News::Collect | News::Look => {}
         }
+    }
+
+    /// The first time the sink is still to be found.
+    fn opened(&self, run: RunId) {
+        self.change(|known| {
+            if known.run.replace(run).is_none() {
+                known.absent_since.get_or_insert_with(Instant::now);
+            }
+        });
     }
 
     /// Nothing more will be heard.

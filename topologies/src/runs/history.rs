@@ -21,6 +21,13 @@ pub struct History {
     pub interval_s: f64,
     /// In the order of time.
     pub points: Vec<Point>,
+    /// The run's launcher has ended it, and was not killed.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_over: bool,
+}
+
+fn is_false(is: &bool) -> bool {
+    !is
 }
 
 /// How a run stood at a moment.
@@ -55,7 +62,7 @@ pub struct StagePoint {
 
 impl Default for History {
     fn default() -> Self {
-        Self { interval_s: INTERVAL.as_secs_f64(), points: Vec::new() }
+        Self { interval_s: INTERVAL.as_secs_f64(), points: Vec::new(), is_over: false }
     }
 }
 
@@ -85,6 +92,7 @@ impl History {
             self.points.pop();
         }
         self.points.push(Point::of(at, details));
+        self.is_over = true;
     }
 }
 

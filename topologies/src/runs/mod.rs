@@ -11,12 +11,14 @@
 //! | `wire.rs` | what is asked of a launcher, and answered |
 //! | `call.rs` | asking |
 //! | `history.rs`, `history_file.rs` | how a run went on over time, and the file of it |
+//! | `fate.rs` | whether a run that is not there any more was ended, or has died |
 //! | `services.rs` | where a service is that is called by its name |
 //! | `when.rs` | since when, as people read it |
 
 pub mod call;
 pub mod choice;
 pub mod entry;
+pub mod fate;
 pub mod folder;
 pub mod history;
 pub mod history_file;

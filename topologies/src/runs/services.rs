@@ -19,7 +19,7 @@ use thiserror::Error;
 
 use super::{
     choice::{self, ChoiceError},
-    entry,
+    entry::{self, Entry},
 };
 
 /// The user's file, beside the key.
@@ -98,21 +98,28 @@ enum Named {
 /// # Errors
 /// [`FindError`] when nothing or more than one thing has that name, or there is no key for it.
 pub fn find(named: &str, access: Access<'_>) -> Result<Setup, FindError> {
+    find_with_run(named, access).map(|(setup, _)| setup)
+}
+
+/// The same, with the service's entry in the list of runs if it goes on here.
+///
+/// # Errors
+/// As [`find`].
+pub fn find_with_run(named: &str, access: Access<'_>) -> Result<(Setup, Option<Entry>), FindError> {
     if named.contains("://") {
-        return Ok(Setup::new(place(named, access)?));
+        return Ok((Setup::new(place(named, access)?), None));
     }
     if let Some(entry) = choice::service(named)?
         && let Some(endpoint) = &entry.service
     {
-        let mut setup = Setup::new(place(endpoint, access)?);
-        // Started again, it listens elsewhere.
-        let name = entry.name.clone();
-        setup.find = Some(Box::new(move || {
-            let entry = choice::service(&name).ok().flatten()?;
-            entry.service?.parse().ok()
-        }));
-        return Ok(setup);
+        let setup = setup_of(&entry, place(endpoint, access)?);
+        return Ok((setup, Some(entry)));
     }
+    Ok((elsewhere(named, access)?, None))
+}
+
+/// How one is connected to that the user's own file names.
+fn elsewhere(named: &str, access: Access<'_>) -> Result<Setup, FindError> {
     let path = config_path()?;
     let config = read(&path)?;
     match config.services.get(named) {
@@ -165,12 +172,23 @@ pub fn connect(service: &str) -> Result<client::Service, OpenError> {
     Ok(client::Service::connect(setup)?)
 }
 
-/// All services that go on here, by their names, and how they are connected to.
-pub fn here(access: Access<'_>) -> Vec<(String, Setup)> {
-    let services = entry::all().into_iter().filter_map(|run| Some((run.name, run.service?)));
-    services
-        .filter_map(|(name, endpoint)| Some((name, Setup::new(place(&endpoint, access).ok()?))))
-        .collect()
+/// All services that go on here, and how they are connected to.
+pub fn here(access: Access<'_>) -> Vec<(Entry, Setup)> {
+    let setup = |run: &Entry| Some(setup_of(run, place(run.service.as_deref()?, access).ok()?));
+    entry::all().into_iter().filter_map(|run| setup(&run).map(|setup| (run, setup))).collect()
+}
+
+/// Started again, it listens elsewhere.
+fn setup_of(run: &Entry, place: Place) -> Setup {
+    let (id, run_dir) = (run.id.clone(), run.run_dir.clone());
+    let find = move || {
+        let entry = match &run_dir {
+            Some(run_dir) => choice::in_directory(run_dir),
+            None => choice::service(&id).ok().flatten(),
+        };
+        entry?.service?.parse().ok()
+    };
+    Setup { find: Some(Box::new(find)), ..Setup::new(place) }
 }
 
 fn place(endpoint: &str, access: Access<'_>) -> Result<Place, FindError> {

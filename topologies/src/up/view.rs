@@ -48,8 +48,14 @@ impl View {
     /// # Errors
     /// When there is no thread for it.
     pub fn kept_in(run_dir: &Path) -> io::Result<Self> {
-        let history = Arc::new(history_file::read(run_dir).unwrap_or_default());
-        Ok(Self { history, keeper: Some(Keeper::start(run_dir)?), ..Self::default() })
+        let mut history = history_file::read(run_dir).unwrap_or_default();
+        let goes_on = std::mem::take(&mut history.is_over);
+        let (history, keeper) = (Arc::new(history), Keeper::start(run_dir)?);
+        if goes_on {
+            // Or one that is killed now would seem to have ended.
+            keeper.keep(history.clone());
+        }
+        Ok(Self { history, keeper: Some(keeper), ..Self::default() })
     }
 
     /// A process has written these.

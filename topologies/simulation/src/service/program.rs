@@ -331,7 +331,7 @@ impl Program {
                 let shown = self.shown.entry(part.unit).or_default();
                 shown.extend((part.index..).zip(part.outputs()));
             }
-            News::Vacant(_) | News::HeldUp(_) => {}
+            News::Vacant(_) | News::HeldUp(_) | News::Present(_) => {}
             News::Refused(refusal) => return Err(format!("is refused: {refusal}")),
             News::StartedOver => return Err("the service was started over".into()),
         }

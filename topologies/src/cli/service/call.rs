@@ -6,10 +6,11 @@ use clap::Args;
 use proto::cli::duration;
 
 use super::{
-    Refusal, ended,
+    Refusal,
+    connection::{Connection, about},
+    ended,
     feed::{Feed, Next, Outcomes},
     printer::{Printer, Stop},
-    tickets_of,
     units::UnitsArgs,
 };
 use crate::{cli::complain, up::exit};
@@ -33,35 +34,36 @@ impl CallArgs {
     }
 
     fn call(&self) -> Result<i32, Refusal> {
-        let (feed, service) = self.units.feed(Outcomes::Awaited)?;
+        let (feed, of) = self.units.feed(Outcomes::Awaited, self.timeout)?;
         let is_interrupted = || feed.is_interrupted();
         let mut printer = Printer::new(self.timeout, &is_interrupted).streaming(self.stream);
-        let stop = told(&feed, &mut printer);
+        let stop = told(&feed, &of, &mut printer);
         feed.stop();
         let result = match stop {
-            Ok(()) => Ok(printer.code),
+            Ok(()) => Ok(exit::COMPLETE),
             Err(Stop::Interrupted) => {
-                tell_untold("interrupted", tickets_of(&service, &feed.untold()));
+                tell_untold("interrupted", &of, &feed);
                 Ok(exit::INTERRUPTED)
             }
+            Err(Stop::Ended) => Err(of.ended(&feed.untold())),
             Err(Stop::Refused(refusal)) => {
                 if refusal.0 == exit::INPUT_OUTPUT {
-                    tell_untold("stopped", tickets_of(&service, &feed.untold()));
+                    tell_untold("stopped", &of, &feed);
                 }
                 Err(refusal)
             }
         };
-        printer.finish();
-        service.close();
-        result
+        let code = printer.finish();
+        of.service.close();
+        result.map(|ended| ended.max(code))
     }
 }
 
 /// Prints what comes of each unit, in their order.
-fn told(feed: &Feed, printer: &mut Printer<'_>) -> Result<(), Stop> {
+fn told(feed: &Feed, of: &Connection, printer: &mut Printer<'_>) -> Result<(), Stop> {
     loop {
         match feed.next() {
-            Next::Unit(ticket) => printer.print(&ticket)?,
+            Next::Unit(ticket) => printer.print(&ticket, of)?,
             Next::End(end) => return Ok(end?),
             Next::Interrupted => return Err(Stop::Interrupted),
         }
@@ -70,14 +72,7 @@ fn told(feed: &Feed, printer: &mut Printer<'_>) -> Result<(), Stop> {
 }
 
 /// What was accepted goes on without whoever called.
-fn tell_untold(why: &str, (tickets, unknown): (Vec<String>, usize)) {
-    let mut told = why.to_owned();
-    if !tickets.is_empty() {
-        told += "; these were accepted, and `pipeline result --wait` has what comes of them:\n";
-        told += &tickets.join("\n");
-    }
-    if unknown > 0 {
-        told += &format!("; the service has not said of {unknown} units whether it has them");
-    }
-    complain(&told);
+fn tell_untold(why: &str, of: &Connection, feed: &Feed) {
+    let words = "these were accepted, and `pipeline result --wait` has what comes of them";
+    complain(&format_args!("{why}{}", about(of.tickets_of(&feed.untold()), words)));
 }

@@ -6,11 +6,13 @@
 //! | | |
 //! | --- | --- |
 //! | `units.rs` | the units that are given, and how they are treated |
+//! | `connection.rs` | the service that is waited for |
 //! | `feed.rs` | submitting them while standard input is still read |
 //! | `printer.rs` | what comes of them |
 //! | `call.rs`, `submit.rs`, `result.rs`, `tickets.rs` | a command each |
 
 mod call;
+mod connection;
 mod feed;
 mod printer;
 mod result;
@@ -21,13 +23,13 @@ mod units;
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Args;
-use client::{Service, Ticket};
 use proto::process::exit_code;
 
 pub(super) use self::{
     call::CallArgs, result::ResultArgs, submit::SubmitArgs, tickets::TicketsArgs,
 };
 use self::{
+    connection::Connection,
     feed::{Feed, Manner, Outcomes},
     units::UnitsArgs,
 };
@@ -63,36 +65,43 @@ impl ServiceArgs {
         Access { key: self.key.as_deref(), insecure: self.insecure }
     }
 
-    fn connect(&self, name: &str, client: Option<&str>) -> Result<Service, Refusal> {
-        let mut setup = services::find(name, self.access()).map_err(|error| match error {
-            error @ (FindError::Unknown { .. } | FindError::Choice(_)) => {
-                (UNAVAILABLE, error.to_string())
-            }
-            error => (exit::USAGE, error.to_string()),
-        })?;
+    /// Connects to the service of that name, under the name of a client if there is one.
+    fn connect(
+        &self,
+        name: &str,
+        client: Option<&str>,
+        limit: Option<Duration>,
+    ) -> Result<Connection, Refusal> {
+        let (mut setup, run) =
+            services::find_with_run(name, self.access()).map_err(|error| match error {
+                error @ (FindError::Unknown { .. } | FindError::Choice(_)) => {
+                    (UNAVAILABLE, error.to_string())
+                }
+                error => (exit::USAGE, error.to_string()),
+            })?;
         setup.client = client.unwrap_or_default().to_owned();
-        Service::connect(setup).map_err(|error| (UNAVAILABLE, error.to_string()))
+        setup.timeout = within(setup.timeout, limit);
+        Connection::open(setup, run)
     }
+}
+
+/// How long a service is waited for by somebody who waits so long for an outcome: an answer takes its time.
+fn within(timeout: Duration, limit: Option<Duration>) -> Duration {
+    limit.map_or(timeout, |limit| timeout.min(limit.max(ANSWER)))
 }
 
 impl UnitsArgs {
     /// Connects to the service, and begins to submit what is given.
-    fn feed(&self, outcomes: Outcomes) -> Result<(Feed, Service), Refusal> {
+    fn feed(
+        &self,
+        outcomes: Outcomes,
+        limit: Option<Duration>,
+    ) -> Result<(Feed, Connection), Refusal> {
         let read = self.read()?;
-        let service = self.service.connect(&self.name, self.terms.client.as_deref())?;
+        let connection = self.service.connect(&self.name, self.terms.client.as_deref(), limit)?;
         let manner = Manner { terms: self.terms.terms(), wait: self.terms.wait(), outcomes };
-        Ok((Feed::start(read, service.clone(), manner)?, service))
+        Ok((Feed::start(read, connection.service.clone(), manner)?, connection))
     }
-}
-
-/// The texts of tickets, and of how many units it is not known whether they were accepted. What was submitted
-/// just now is waited for a moment.
-fn tickets_of(service: &Service, open: &[Ticket]) -> (Vec<String>, usize) {
-    service.flush(ANSWER);
-    let now = Some(Duration::ZERO);
-    let tickets: Vec<_> = open.iter().filter_map(|ticket| ticket.text(now).ok()).collect();
-    let is_unknown = |ticket: &&Ticket| ticket.text(now) == Err(client::WaitError::Timeout);
-    (tickets, open.iter().filter(is_unknown).count())
 }
 
 fn ended(result: Result<i32, Refusal>) -> ExitCode {

@@ -11,7 +11,11 @@ use std::{
 use client::{Outcome, StreamError, Ticket, Undone, WaitError};
 use proto::{service::CancelState, value::to_json};
 
-use super::{ANSWER, NO_RESULT, Refusal, UNAVAILABLE, feed::LOOK_INTERVAL};
+use super::{
+    ANSWER, NO_RESULT, Refusal, UNAVAILABLE,
+    connection::{Connection, Ended},
+    feed::LOOK_INTERVAL,
+};
 use crate::{
     cli::{complain, print},
     up::exit,
@@ -27,6 +31,14 @@ pub(super) enum Stop {
     Refused(Refusal),
     /// Somebody has asked for the end.
     Interrupted,
+    /// The service was ended.
+    Ended,
+}
+
+impl From<Ended> for Stop {
+    fn from(_: Ended) -> Self {
+        Self::Ended
+    }
 }
 
 impl From<Refusal> for Stop {
@@ -35,24 +47,48 @@ impl From<Refusal> for Stop {
     }
 }
 
+/// Units that a service did not accept. Of many for one reason the first is told, and how many they were.
+#[derive(Debug, Default)]
+pub(super) struct Declined {
+    count: u64,
+    last: Option<Undone>,
+}
+
+impl Declined {
+    /// One more was not.
+    pub fn tell(&mut self, why: Undone) {
+        self.count += 1;
+        if self.last.replace(why) != Some(why) {
+            complain(&why);
+        }
+    }
+
+    /// There are no more; whether there were any.
+    pub fn finish(&self) -> bool {
+        if self.count > 1 {
+            complain(&format_args!("{} units in all were not accepted", self.count));
+        }
+        self.count > 0
+    }
+}
+
 /// See the module.
 pub(super) struct Printer<'a> {
-    /// The code to leave with.
-    pub code: i32,
+    // To leave with.
+    code: i32,
     // Outputs as they come.
     streams: bool,
     // How long each outcome is waited for.
     limit: Option<Duration>,
     is_interrupted: &'a dyn Fn() -> bool,
-    // Units that the service did not accept, and why the first was not.
-    declined: (u64, Option<Undone>),
+    declined: Declined,
 }
 
 impl<'a> Printer<'a> {
     /// One that waits so long for each outcome, and not once somebody has asked for the end.
     pub fn new(limit: Option<Duration>, is_interrupted: &'a dyn Fn() -> bool) -> Self {
         let code = exit::COMPLETE;
-        Self { code, streams: false, limit, is_interrupted, declined: (0, None) }
+        Self { code, streams: false, limit, is_interrupted, declined: Declined::default() }
     }
 
     /// The same, which prints outputs as they come.
@@ -61,11 +97,11 @@ impl<'a> Printer<'a> {
     }
 
     /// Tells what became of a unit, once something has.
-    pub fn print(&mut self, ticket: &Ticket) -> Result<(), Stop> {
-        if self.streams && !self.follow(ticket)? {
+    pub fn print(&mut self, ticket: &Ticket, of: &Connection) -> Result<(), Stop> {
+        if self.streams && !self.follow(ticket, of)? {
             return Ok(());
         }
-        let Some(outcome) = self.patiently(|slice| ticket.look(Some(slice)).ok())? else {
+        let Some(outcome) = self.patiently(of, |slice| ticket.look(Some(slice)).ok())? else {
             self.failed(exit::DRAINED, ticket, &WaitError::Timeout);
             return Ok(());
         };
@@ -82,7 +118,10 @@ impl<'a> Printer<'a> {
                 complain(&format_args!("{} {told}", told_as(ticket)));
                 self.code = self.code.max(exit::DEAD);
             }
-            Outcome::Undone(why @ Undone::Declined(_)) => self.declined(*why),
+            Outcome::Undone(why @ Undone::Declined(_)) => {
+                self.code = self.code.max(UNAVAILABLE);
+                self.declined.tell(*why);
+            }
             Outcome::Undone(why @ Undone::Closed) => self.failed(UNAVAILABLE, ticket, why),
             Outcome::Undone(why) => self.failed(NO_RESULT, ticket, why),
         }
@@ -92,24 +131,10 @@ impl<'a> Printer<'a> {
         Ok(())
     }
 
-    /// Says how many more there were of what was told once.
-    pub fn finish(&self) {
-        match self.declined {
-            (0 | 1, _) | (_, None) => {}
-            (count, Some(why)) => {
-                complain(&format_args!("{count} units in all were {}", with_reason(why)));
-            }
-        }
-    }
-
-    /// Of many units that a service does not accept any more the first is told.
-    pub fn declined(&mut self, why: Undone) {
-        self.code = self.code.max(UNAVAILABLE);
-        let (count, known) = &mut self.declined;
-        *count += 1;
-        if known.replace(why) != Some(why) {
-            complain(&with_reason(why));
-        }
+    /// No more is to be printed; the code to leave with.
+    pub fn finish(self) -> i32 {
+        self.declined.finish();
+        self.code
     }
 
     fn failed(&mut self, code: i32, ticket: &Ticket, why: &dyn std::fmt::Display) {
@@ -121,7 +146,11 @@ impl<'a> Printer<'a> {
     }
 
     /// Waits in slices: what was waited for, or nothing if it has not come in time.
-    fn patiently<T>(&self, mut look: impl FnMut(Duration) -> Option<T>) -> Result<Option<T>, Stop> {
+    fn patiently<T>(
+        &self,
+        of: &Connection,
+        mut look: impl FnMut(Duration) -> Option<T>,
+    ) -> Result<Option<T>, Stop> {
         let until = self.limit.and_then(|limit| Instant::now().checked_add(limit));
         loop {
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
@@ -132,6 +161,7 @@ impl<'a> Printer<'a> {
             if (self.is_interrupted)() {
                 return Err(Stop::Interrupted);
             }
+            of.watch()?;
             if left.is_some_and(|left| left.is_zero()) {
                 return Ok(None);
             }
@@ -139,10 +169,10 @@ impl<'a> Printer<'a> {
     }
 
     /// Prints outputs as they come; whether the outcome says how they end.
-    fn follow(&mut self, ticket: &Ticket) -> Result<bool, Stop> {
+    fn follow(&mut self, ticket: &Ticket, of: &Connection) -> Result<bool, Stop> {
         let mut stream = ticket.stream();
         loop {
-            let next = self.patiently(|slice| match stream.next_within(Some(slice)) {
+            let next = self.patiently(of, |slice| match stream.next_within(Some(slice)) {
                 Some(Err(StreamError::Timeout)) => None,
                 next => Some(next),
             })?;
@@ -175,10 +205,6 @@ impl<'a> Printer<'a> {
             code => Err((code, String::new())),
         }
     }
-}
-
-fn with_reason(why: Undone) -> String {
-    why.to_string()
 }
 
 /// What has an outcome has a ticket.

@@ -4,16 +4,20 @@ use std::{
     collections::VecDeque,
     io::{self, BufRead},
     process::ExitCode,
+    rc::Rc,
     time::Duration,
 };
 
 use clap::Args;
-use client::{Service, Ticket, Undone};
+use client::{Ticket, Undone};
 use proto::cli::duration;
 
 use super::{
-    ANSWER, NO_RESULT, Refusal, ServiceArgs, ended,
+    ANSWER, NO_RESULT, Refusal, ServiceArgs,
+    connection::Connection,
+    ended,
     printer::{Printer, Stop},
+    within,
 };
 use crate::{runs::services, up::exit};
 
@@ -56,41 +60,46 @@ impl ResultArgs {
         // The answer has to come there and back.
         let limit = limit.map(|limit| limit.max(ANSWER));
         let mut printer = Printer::new(limit, &|| false);
-        match self.print_all(&mut printer) {
-            Ok(()) => Ok(printer.code),
-            Err(Stop::Interrupted) => Ok(exit::INTERRUPTED),
-            Err(Stop::Refused(refusal)) => Err(refusal),
-        }
+        let result = self.print_all(&mut printer, limit);
+        let code = printer.finish();
+        result.map(|()| code)
     }
 
-    fn print_all(&self, printer: &mut Printer<'_>) -> Result<(), Stop> {
+    fn print_all(&self, printer: &mut Printer<'_>, limit: Option<Duration>) -> Result<(), Refusal> {
         // Those of one service mostly follow each other.
-        let mut service: Option<Service> = None;
+        let mut of: Option<Rc<Connection>> = None;
         let mut open = VecDeque::new();
         for text in self.each_ticket() {
             let text = text?;
-            let ticket = self.ticket_of(&text, &mut service)?;
+            let ticket = self.ticket_of(&text, &mut of, limit)?;
+            let Some(of) = &of else { continue };
             if self.cancel {
                 printer.cancel(&text, &ticket)?;
                 continue;
             }
-            open.push_back(ticket);
-            while open.len() >= AHEAD_MAX
-                && let Some(ticket) = open.pop_front()
-            {
-                printer.print(&ticket)?;
+            open.push_back((ticket, of.clone()));
+            if open.len() >= AHEAD_MAX {
+                print_first(printer, &mut open)?;
             }
         }
-        open.iter().try_for_each(|ticket| printer.print(ticket))
+        while !open.is_empty() {
+            print_first(printer, &mut open)?;
+        }
+        Ok(())
     }
 
     /// The ticket of that text; its service is connected to if that is not yet done.
-    fn ticket_of(&self, text: &str, known: &mut Option<Service>) -> Result<Ticket, Refusal> {
-        if let Some(ticket) = known.as_ref().and_then(|service| service.ticket_of(text)) {
+    fn ticket_of(
+        &self,
+        text: &str,
+        known: &mut Option<Rc<Connection>>,
+        limit: Option<Duration>,
+    ) -> Result<Ticket, Refusal> {
+        if let Some(ticket) = known.as_ref().and_then(|of| of.service.ticket_of(text)) {
             return Ok(ticket);
         }
-        let found = known.insert(self.service_of(text)?);
-        found.ticket_of(text).ok_or_else(|| (NO_RESULT, format!("{text}: {}", Undone::OtherRun)))
+        let found = known.insert(Rc::new(self.service_of(text, limit)?)).service.ticket_of(text);
+        found.ok_or_else(|| (NO_RESULT, format!("{text}: {}", Undone::OtherRun)))
     }
 
     fn each_ticket(&self) -> Each<'_> {
@@ -102,19 +111,20 @@ impl ResultArgs {
     }
 
     /// The service that has given a ticket: the one that is named, or one of those that go on here.
-    fn service_of(&self, text: &str) -> Result<Service, Refusal> {
+    fn service_of(&self, text: &str, limit: Option<Duration>) -> Result<Connection, Refusal> {
         let Some((run, _)) = client::parse_ticket(text) else {
             let problem = format!("`{text}` is no ticket; one looks like 8f3a09c1b2d4e5f6/17");
             return Err((exit::USAGE, problem));
         };
         if let Some(name) = &self.service {
-            return self.access.connect(name, None);
+            return self.access.connect(name, None, limit);
         }
-        for (_, setup) in services::here(self.access.access()) {
-            if let Ok(service) = Service::connect(setup)
-                && service.run() == Some(run)
+        for (entry, mut setup) in services::here(self.access.access()) {
+            setup.timeout = within(setup.timeout, limit);
+            if let Ok(found) = Connection::open(setup, Some(entry))
+                && found.service.run() == Some(run)
             {
-                return Ok(service);
+                return Ok(found);
             }
         }
         Err((
@@ -123,5 +133,23 @@ impl ResultArgs {
                 "{text}: no service of this user here has given it; --service says where it is"
             ),
         ))
+    }
+}
+
+/// Units that are waited for, each with the service that it is of.
+type Open = VecDeque<(Ticket, Rc<Connection>)>;
+
+fn print_first(printer: &mut Printer<'_>, open: &mut Open) -> Result<(), Refusal> {
+    let Some((ticket, of)) = open.pop_front() else { return Ok(()) };
+    match printer.print(&ticket, &of) {
+        Ok(()) => Ok(()),
+        Err(Stop::Ended) => {
+            let of_it = open.iter().filter(|(_, other)| Rc::ptr_eq(other, &of));
+            let left: Vec<_> =
+                [&ticket].into_iter().chain(of_it.map(|(ticket, _)| ticket)).cloned().collect();
+            Err(of.ended(&left))
+        }
+        Err(Stop::Interrupted) => Err((exit::INTERRUPTED, String::new())),
+        Err(Stop::Refused(refusal)) => Err(refusal),
     }
 }

@@ -6,10 +6,11 @@ use clap::Args;
 use client::{Ticket, Undone, WaitError};
 
 use super::{
-    Refusal, UNAVAILABLE, ended,
+    Refusal, UNAVAILABLE,
+    connection::Connection,
+    ended,
     feed::{Feed, LOOK_INTERVAL, Next, Outcomes},
-    printer::{Stop, flushed},
-    tickets_of,
+    printer::{Declined, Stop, flushed},
     units::UnitsArgs,
 };
 use crate::{cli::complain, up::exit};
@@ -27,36 +28,29 @@ impl SubmitArgs {
     }
 
     fn submit(&self) -> Result<i32, Refusal> {
-        let (feed, service) = self.units.feed(Outcomes::Left)?;
-        let mut declined = 0;
-        let stop = told(&feed, &mut declined);
+        let (feed, of) = self.units.feed(Outcomes::Left, None)?;
+        let mut declined = Declined::default();
+        let stop = told(&feed, &of, &mut declined);
         feed.stop();
         let result = match stop {
-            Err(Stop::Interrupted) => interrupted(tickets_of(&service, &feed.untold())),
+            Err(Stop::Interrupted) => interrupted(of.tickets_of(&feed.untold())),
+            Err(Stop::Ended) => Err(of.ended(&feed.untold())),
             Err(Stop::Refused(refusal)) => Err(refusal),
-            Ok(()) if declined > 0 => Ok(UNAVAILABLE),
             Ok(()) => Ok(exit::COMPLETE),
         };
-        if declined > 1 {
-            complain(&format_args!("{declined} units in all were not accepted"));
-        }
-        service.close();
-        result
+        let code = if declined.finish() { UNAVAILABLE } else { exit::COMPLETE };
+        of.service.close();
+        result.map(|ended| ended.max(code))
     }
 }
 
-/// Prints each ticket, in their order. Of many units that a service does not accept any more the first is told.
-fn told(feed: &Feed, declined: &mut u64) -> Result<(), Stop> {
+/// Prints each ticket, in their order.
+fn told(feed: &Feed, of: &Connection, declined: &mut Declined) -> Result<(), Stop> {
     loop {
         match feed.next() {
-            Next::Unit(ticket) => match accepted(feed, &ticket)? {
+            Next::Unit(ticket) => match accepted(feed, of, &ticket)? {
                 Ok(text) => flushed(format!("{text}\n").as_bytes())?,
-                Err(why @ Undone::Declined(_)) => {
-                    *declined += 1;
-                    if *declined == 1 {
-                        complain(&why);
-                    }
-                }
+                Err(why @ Undone::Declined(_)) => declined.tell(why),
                 Err(why) => return Err(Stop::Refused((UNAVAILABLE, why.to_string()))),
             },
             Next::End(end) => return Ok(end?),
@@ -67,13 +61,13 @@ fn told(feed: &Feed, declined: &mut u64) -> Result<(), Stop> {
 }
 
 /// Waits until a unit is accepted, or known not to be.
-fn accepted(feed: &Feed, ticket: &Ticket) -> Result<Result<String, Undone>, Stop> {
+fn accepted(feed: &Feed, of: &Connection, ticket: &Ticket) -> Result<Result<String, Undone>, Stop> {
     loop {
         match ticket.text(Some(LOOK_INTERVAL)) {
             Ok(text) => return Ok(Ok(text)),
             Err(WaitError::Undone(why)) => return Ok(Err(why)),
             Err(WaitError::Timeout) if feed.is_interrupted() => return Err(Stop::Interrupted),
-            Err(WaitError::Timeout) => {}
+            Err(WaitError::Timeout) => of.watch()?,
         }
     }
 }
