@@ -98,7 +98,8 @@ impl Place {
             .env("XDG_CONFIG_HOME", self.config())
             // Where runs are listed, and private folders lie.
             .env("XDG_STATE_HOME", self.config().join("state"))
-            .env_remove("XDG_RUNTIME_DIR")
+            // Empty: the user's own is not looked in either.
+            .env("XDG_RUNTIME_DIR", "")
             .env_remove("PIPELINE_KEY")
             .env_remove("PIPELINE_PARENT")
             .env_remove("PIPELINE_COLOR")

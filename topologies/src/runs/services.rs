@@ -20,6 +20,7 @@ use thiserror::Error;
 use super::{
     choice::{self, ChoiceError},
     entry::{self, Entry},
+    folder,
 };
 
 /// The user's file, beside the key.
@@ -29,12 +30,14 @@ const CONFIG: &str = "config.toml";
 #[derive(Debug, Error)]
 pub enum FindError {
     /// Nothing is called so.
-    #[error("no service is called `{named}`{}; `pipeline up` starts one, and [services] in {} names those elsewhere", there(services), config.display())]
+    #[error("no service is called `{named}`{}; looked in {}; `pipeline up` starts one, and [services] in {} names those elsewhere", there(services), paths(looked), config.display())]
     Unknown {
         /// What was asked for.
         named: String,
         /// The services that go on here.
         services: Vec<String>,
+        /// Where those that go on here are listed.
+        looked: Vec<PathBuf>,
         /// The user's file.
         config: PathBuf,
     },
@@ -62,6 +65,10 @@ fn there(services: &[String]) -> String {
         [] => String::new(),
         services => format!("; there are {}", services.join(", ")),
     }
+}
+
+fn paths(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
 /// What else is known of the connection.
@@ -137,7 +144,8 @@ fn elsewhere(named: &str, access: Access<'_>) -> Result<Setup, FindError> {
             let here = entry::all().into_iter().filter(|run| run.service.is_some());
             let here = here.map(|run| run.name);
             let services = here.chain(config.services.into_keys()).collect();
-            Err(FindError::Unknown { named: named.into(), services, config: path })
+            let looked = folder::looked_in();
+            Err(FindError::Unknown { named: named.into(), services, looked, config: path })
         }
     }
 }
