@@ -54,7 +54,8 @@ fn what_is_wrong_is_told() {
     write(&place, "squares", "run = \"square\"", "");
     let told = call(&place, &["squares", "7"]);
     assert_eq!(told.code, Some(69), "{}", told.stderr);
-    assert!(told.stderr.contains("no service is called `squares`"), "{}", told.stderr);
+    assert!(told.stderr.contains("no service is called `squares`; looked in "), "{}", told.stderr);
+    assert!(told.stderr.contains("/state/pipeline/runs, "), "{}", told.stderr);
     let _up = start(&place, "squares");
     for (args, code, words) in [
         (&["call", "squares", "{"][..], 64, "is not JSON"),
@@ -122,4 +123,40 @@ fn services_side_by_side_have_dead_letters_of_their_own() {
     fails("one");
     let letters = |name| lines(&place.path(&format!(".pipeline/{name}/dead.jsonl"))).len();
     assert_eq!((letters("one"), letters("other")), (2, 1));
+}
+
+#[test]
+fn what_a_service_has_is_told_to_people_too() {
+    let place = Place::new();
+    let _up = super::held(&place);
+    let lines: String = (0..40).map(|number| format!("{number}\n")).collect();
+    assert_eq!(fed(&place, &["submit", "held", "--jsonl"], &lines).code, Some(0));
+    wait::until("what waits is told", || {
+        let all = [&["ps"][..], &["top", "held"], &["tickets", "held"]];
+        let [ps, top, tickets] = all.map(|args| pipeline(&place, args).stdout);
+        let told = ps.contains("QUEUED  OLDEST  CLIENTS  KEPT")
+            && [&top, &tickets].iter().all(|text| text.contains("units waiting, the oldest for "))
+            && tickets.contains("2 workers");
+        told.then_some(())
+    });
+    let told = pipeline(&place, &["tickets", "tcp://127.0.0.1:1"]);
+    assert_eq!(told.code, Some(69), "{}", told.stderr);
+    assert!(told.stderr.contains("run `pipeline tickets` on that machine"), "{}", told.stderr);
+}
+
+#[test]
+fn a_name_that_two_services_have_means_neither_to_any_command() {
+    let place = Place::new();
+    write(&place, "one", "run = \"square\"", "");
+    let _one = start(&place, "one");
+    fs::create_dir(place.path("other")).expect("a folder");
+    let text = fs::read_to_string(place.path("one.toml")).expect("it was written");
+    place.write("other/one.toml", text);
+    let _other = place.start("pipeline", &["up", "other/one.toml"]);
+    wait::until("both are listed", || (tests::runs::ps(&place).len() == 2).then_some(()));
+    for args in [&["call", "one", "1"][..], &["tickets", "one"], &["down", "one"]] {
+        let told = pipeline(&place, args);
+        assert_eq!(told.code, Some(66), "{args:?}: {}", told.stderr);
+        assert!(told.stderr.contains("say which one by its id"), "{args:?}: {}", told.stderr);
+    }
 }

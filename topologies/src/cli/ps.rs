@@ -7,11 +7,11 @@ use std::{process::ExitCode, thread, time::Duration};
 
 use clap::Args;
 use comfy_table::{CellAlignment, Table, presets};
-use proto::process::exit_code;
+use proto::{process::exit_code, service::Standing};
 use serde_json::json;
 use sink::figures::thousands;
 
-use super::{Format, complain, print};
+use super::{Format, complain, print, top::lasted};
 use crate::{
     runs::{
         call::{self, CallError},
@@ -24,8 +24,10 @@ use crate::{
 
 const COLUMNS: [&str; 10] =
     ["ID", "NAME", "STATE", "DONE", "TOTAL", "RATE", "LEFT", "WORKERS", "DEAD", "SINCE"];
-/// The columns of numbers.
-const NUMBERS: std::ops::Range<usize> = 3..9;
+/// Those of services, behind the others if there is one.
+const OF_SERVICES: [&str; 4] = ["QUEUED", "OLDEST", "CLIENTS", "KEPT"];
+/// The column that is none of numbers, behind the first three.
+const SINCE: usize = 9;
 /// What is not known.
 const UNKNOWN: &str = "-";
 
@@ -81,11 +83,14 @@ fn ask(runs: Vec<Entry>) -> Vec<Answered> {
 
 fn table(runs: &[Answered]) -> String {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(COLUMNS);
+    let has_services = runs.iter().any(|(run, _)| run.service.is_some());
+    let more = if has_services { &OF_SERVICES[..] } else { &[] };
+    table.load_style(presets::NOTHING).set_header(COLUMNS.iter().chain(more));
     for run in runs {
-        table.add_row(row(run));
+        let more = has_services.then(|| of_service(run));
+        table.add_row(row(run).into_iter().chain(more.into_iter().flatten()));
     }
-    for column in NUMBERS {
+    for column in (3..COLUMNS.len() + more.len()).filter(|column| *column != SINCE) {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
         }
@@ -108,6 +113,20 @@ fn row((run, status): &Answered) -> [String; COLUMNS.len()] {
         of(&|status| status.workers.to_string()),
         of(&|status| thousands(status.dead)),
         when::told(run.since),
+    ]
+}
+
+/// What a service has to do, and whose outcomes it keeps.
+fn of_service((_, status): &Answered) -> [String; OF_SERVICES.len()] {
+    let standing = status.as_ref().and_then(|status| status.service);
+    let of = |told: &dyn Fn(&Standing) -> Option<String>| {
+        standing.as_ref().and_then(told).unwrap_or_else(|| UNKNOWN.to_owned())
+    };
+    [
+        of(&|service| Some(thousands(service.queued))),
+        of(&|service| service.oldest_ms.map(lasted)),
+        of(&|service| Some(service.clients.to_string())),
+        of(&|service| Some(thousands(service.kept))),
     ]
 }
 
@@ -168,6 +187,16 @@ mod tests {
         let expected = "0a1b2c3d factorize running 41,000 100,000 2,950/s 20 s 2 3 1970-01-01";
         assert_eq!(words[1][..11].join(" "), expected);
         assert_eq!(words[2][1..9].join(" "), "s silent - - - - - -");
+        let standing = Standing { clients: 2, queued: 1_500, kept: 3, ..Standing::default() };
+        let standing = Standing { oldest_ms: Some(2_500), ..standing };
+        let served = (run("s"), Some(Status { service: Some(standing), ..status }));
+        let (entry, told) = served;
+        let entry = Entry { service: Some("ipc://s".into()), ..entry };
+        let shown = table(&[(run("factorize"), Some(status)), (entry, told)]);
+        let lines: Vec<&str> = shown.lines().collect();
+        assert!(lines[0].ends_with("QUEUED  OLDEST  CLIENTS  KEPT"), "{shown}");
+        assert!(lines[1].ends_with("-       -        -     -"), "{shown}");
+        assert!(lines[2].ends_with("1,500   2.5 s        2     3"), "{shown}");
         assert_eq!((rate(0.0), rate(1.26), rate(31.4)), ("0".into(), "1.3".into(), "31".into()));
     }
 }

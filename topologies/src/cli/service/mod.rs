@@ -72,17 +72,21 @@ impl ServiceArgs {
         client: Option<&str>,
         limit: Option<Duration>,
     ) -> Result<Connection, Refusal> {
-        let (mut setup, run) =
-            services::find_with_run(name, self.access()).map_err(|error| match error {
-                error @ (FindError::Unknown { .. } | FindError::Choice(_)) => {
-                    (UNAVAILABLE, error.to_string())
-                }
-                error => (exit::USAGE, error.to_string()),
-            })?;
+        let (mut setup, run) = services::find_with_run(name, self.access()).map_err(unfound)?;
         setup.client = client.unwrap_or_default().to_owned();
         setup.timeout = within(setup.timeout, limit);
         Connection::open(setup, run)
     }
+}
+
+/// The codes are those of every command that is given the name of a run.
+fn unfound(error: FindError) -> Refusal {
+    let code = match error {
+        FindError::Unknown { .. } => UNAVAILABLE,
+        FindError::Choice(_) => exit::NO_INPUT,
+        _ => exit::USAGE,
+    };
+    (code, error.to_string())
 }
 
 /// How long a service is waited for by somebody who waits so long for an outcome: an answer takes its time.

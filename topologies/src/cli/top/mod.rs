@@ -19,6 +19,7 @@ use ratatui::{
 };
 
 use self::picture::{Picture, headline, stage_rows};
+pub(super) use self::picture::{lasted, served};
 use super::{
     Format, complain,
     onlooker::{Onlooker, Seen, ask},
@@ -87,6 +88,9 @@ fn once(run: &Entry, format: Format) -> i32 {
         }
         (Ok(details), Format::Text) => {
             let mut text = format!("{}\n", headline(run, &details));
+            if let Some(service) = &details.status.service {
+                text += &format!("{}\n", served(service));
+            }
             for row in stage_rows(&details) {
                 text.push_str(row.join("  ").trim_end());
                 text.push('\n');

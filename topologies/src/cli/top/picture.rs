@@ -86,7 +86,7 @@ impl Picture<'_> {
 }
 
 /// What a service has, in place of how much there is left.
-fn served(service: &Standing) -> String {
+pub(in crate::cli) fn served(service: &Standing) -> String {
     let Standing { clients, queued, kept, oldest_ms, .. } = *service;
     let oldest = oldest_ms.map(|ms| format!(", the oldest for {}", lasted(ms)));
     format!(
@@ -114,7 +114,7 @@ fn oldest_units(frame: &mut Frame<'_>, details: &Details, area: Rect) {
 }
 
 /// In tenths, as long as these are of interest.
-fn lasted(ms: u64) -> String {
+pub(in crate::cli) fn lasted(ms: u64) -> String {
     match ms {
         ..60_000 => format!("{:.1} s", ms as f64 / 1_000.0),
         ms => seconds(Duration::from_millis(ms)),
