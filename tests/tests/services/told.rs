@@ -126,3 +126,62 @@ fn an_outcome_that_could_not_be_written_is_still_there() {
     assert_eq!((told.code, told.stdout.as_str()), (Some(0), "49\n"), "{}", told.stderr);
     assert_eq!(pipeline(&place, &["result", ticket]).code, Some(66), "it was fetched");
 }
+
+/// Its units were forgotten by the service as soon as it knew their tickets.
+#[test]
+fn a_call_that_cancels_leaves_nothing_behind_but_what_has_begun() {
+    let place = Place::new();
+    let _up = held(&place);
+    let args = ["call", "held", "--jsonl", "--on-disconnect", "cancel"];
+    let (mut process, mut input) = talked_to(&place, &args);
+    for count in 1..20 {
+        say(&mut input, &count.to_string());
+        wait::until("it is accepted", || {
+            let told = pipeline(&place, &["submit", "held", "0", "--delay", "1h"]);
+            let (_, id) = told.stdout.trim().split_once('/')?;
+            (id.parse::<usize>().ok()? >= 2 * count - 1).then_some(())
+        });
+    }
+    process.terminate();
+    let told = process.ends();
+    assert_eq!(told.code, Some(130), "{}", told.stderr);
+    assert!(
+        told.stderr.contains("are cancelled unless a worker has begun them"),
+        "{}",
+        told.stderr
+    );
+    let is_ticket = |line: &&str| line.contains('/') && !line.contains(' ');
+    let tickets: Vec<&str> = told.stderr.lines().filter(is_ticket).collect();
+    assert_eq!(tickets.len(), 19, "{}", told.stderr);
+    place.write("go", "");
+    let told = pipeline(&place, &[&["result", "--wait"], &tickets[..]].concat());
+    assert_eq!(told.stdout.lines().count(), 2, "{}{}", told.stdout, told.stderr);
+    assert_eq!(told.stderr.matches("cancelled").count(), 17, "{}", told.stderr);
+}
+
+#[test]
+fn whoever_does_not_wait_for_room_is_told_that_there_is_none() {
+    let place = Place::new();
+    let script = "while [ ! -e go ]; do sleep 0.02; done; echo {}";
+    let run = format!("exec = [\"sh\", \"-c\", '''{script}''']");
+    write(&place, "small", &run, "");
+    let text = fs::read_to_string(place.path("small.toml")).expect("it was written");
+    let bounded = "source = { kind = \"service\", queue_units_max = 20 }";
+    place.write("small.toml", text.replace("source = { kind = \"service\" }", bounded));
+    let _up = start(&place, "small");
+    let lines: String = (0..200).map(|number| format!("{number}\n")).collect();
+    let told = fed(&place, &["submit", "small", "--jsonl", "--no-wait"], &lines);
+    assert_eq!(told.code, Some(75), "{}", told.stderr);
+    assert!(told.stderr.contains("the service's queue is full"), "{}", told.stderr);
+    // Workers read ahead while it fills.
+    wait::until("there is no room", || {
+        (pipeline(&place, &["submit", "small", "1", "--no-wait"]).code == Some(75)).then_some(())
+    });
+    for command in ["submit", "call"] {
+        let told = pipeline(&place, &[command, "small", "1", "--no-wait", "--wait-for-workers"]);
+        assert_eq!((told.code, told.stdout.as_str()), (Some(75), ""), "{command}: {}", told.stderr);
+    }
+    place.write("go", "");
+    let told = pipeline(&place, &["call", "small", "7"]);
+    assert_eq!((told.code, told.stdout.as_str()), (Some(0), "7\n"), "{}", told.stderr);
+}

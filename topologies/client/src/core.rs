@@ -21,7 +21,7 @@ use crate::{
     fetched::Fetched,
     gather::Gather,
     outcome::{Outcome, Undone},
-    submissions::Submissions,
+    submissions::{Keeps, Submissions},
 };
 
 pub use crate::submissions::Submission;
@@ -73,7 +73,7 @@ pub enum News {
     Cancelled(Vec<Cancelled>),
     /// Whether a stage has no worker.
     Vacant(bool),
-    /// Whether units wait because the service takes no more.
+    /// Whether units have to wait, since the service takes no more.
     HeldUp(bool),
     /// Whether both the ventilator and the sink are there.
     Present(bool),
@@ -116,12 +116,12 @@ pub struct Client {
 impl Client {
     /// A client of the service whose ventilator listens at one of these endpoints.
     pub fn new(me: PeerId, hello: Hello, endpoints: Vec<String>) -> (Self, Vec<Effect<News>>) {
-        let submissions = match &hello.role {
-            HelloRole::Client { client, .. } if !client.is_empty() => {
-                Submissions::of_one_that_comes_back()
-            }
-            _ => Submissions::default(),
+        let keeps = match &hello.role {
+            HelloRole::Client { client, .. } if !client.is_empty() => Keeps::Always,
+            HelloRole::Client { cancels: true, .. } => Keeps::UntilOver,
+            _ => Keeps::UntilAnswered,
         };
+        let submissions = Submissions::keeping(keeps);
         let mut mesh = Mesh::new(me, hello, &Limits::default());
         let mut out = Vec::new();
         let ventilator = mesh.dial(endpoints.clone(), None, &mut out);
@@ -140,7 +140,7 @@ impl Client {
             collect_at: None,
             look_at: None,
             vacant: false,
-            held_up: false,
+            held_up: true,
             present: false,
             closing: None,
             goodbyes: 0,
@@ -256,6 +256,7 @@ impl Client {
             (self.awaited, self.gather) = (RangeSet::new(), Gather::default());
             self.followed = RangeSet::new();
             self.fetched = Fetched::default();
+            self.submissions.over(0..UnitId::MAX);
             turn.request(News::StartedOver);
         }
         turn.request(News::Opened(run));
@@ -302,6 +303,7 @@ impl Client {
                 let mut told = self.gather.take(*outcomes);
                 told.retain(|(unit, _)| self.awaited.contains(*unit));
                 for (unit, _) in &told {
+                    self.submissions.over(*unit..unit + 1);
                     self.awaited.remove(*unit..unit + 1);
                     self.followed.remove(*unit..unit + 1);
                 }
@@ -325,6 +327,7 @@ impl Client {
             for range in self.awaited.within(start..end) {
                 self.awaited.remove(range.clone());
                 self.followed.remove(range.clone());
+                self.submissions.over(range.clone());
                 turn.request(News::Undone(range.start, range.end, why));
             }
         }
@@ -336,6 +339,7 @@ impl Client {
         // Who waits has to be known before there is an outcome.
         turn.request(News::Accepted(ticketed));
         if awaits {
+            self.submissions.begun(&ticketed);
             self.wait_for(turn, ticket, ticket + count);
         }
     }

@@ -33,7 +33,7 @@ use crate::{
     outcome::NoValue,
     stream::Stream,
     submissions::Submission,
-    table::{Cell, Table},
+    table::{Cell, Known, Table},
     ticket::{Ticket, WaitError},
 };
 
@@ -41,6 +41,8 @@ use crate::{
 const UNANSWERED_UNITS_MAX: usize = 64 << 10;
 /// The same in bytes of values.
 const UNANSWERED_BYTES_MAX: usize = 16 << 20;
+/// A service that has answered, and takes no unit for so long, has no room.
+const CREDIT_WAIT: Duration = Duration::from_millis(250);
 
 /// Where a service is.
 #[derive(Debug, Clone)]
@@ -139,6 +141,8 @@ pub enum Wait {
     ForWorkers,
     /// For nothing.
     Never,
+    /// For workers, and not for room.
+    ForWorkersOnly,
     /// For nothing, and nothing is refused: room was waited for, by [`Service::wait_for_room`].
     Waited,
 }
@@ -303,7 +307,7 @@ impl Service {
         let mut known = self.0.table.lock();
         loop {
             if known.run.is_some() {
-                return Ok(());
+                break;
             }
             if let Some(refusal) = known.refused.clone() {
                 return Err(ConnectError::Refused { at, refusal });
@@ -315,6 +319,10 @@ impl Service {
             let woken = self.0.table.changed().wait_timeout(known, left);
             known = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
+        // Whoever does not wait for room has to know whether there is any.
+        let has_none = |known: &mut Known| !known.has_credit && !known.closed;
+        drop(self.0.table.changed().wait_timeout_while(known, CREDIT_WAIT, has_none));
+        Ok(())
     }
 
     /// Submits a unit, and waits for room if there is none.
@@ -440,7 +448,11 @@ impl Service {
             match wait {
                 _ if known.closed => return Err(SubmitError::Closed),
                 Wait::ForRoom | Wait::Never if known.vacant => return Err(SubmitError::NoWorkers),
-                Wait::Never if is_full || known.held_up => return Err(SubmitError::Full),
+                Wait::Never | Wait::ForWorkersOnly
+                    if is_full || !known.has_credit && known.absent_since.is_none() =>
+                {
+                    return Err(SubmitError::Full);
+                }
                 Wait::Waited => return Ok(true),
                 _ if !is_full => return Ok(true),
                 _ => {}

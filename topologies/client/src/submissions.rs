@@ -3,12 +3,16 @@
 //! Owns its order and what of it was sent in this session; what waits for an answer lets what comes
 //! meanwhile gather, so that a frame carries as much as there is. Refuses sockets.
 
-use std::{collections::VecDeque, ops::Range};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    ops::Range,
+};
 
 use proto::{
     ranges::RangeSet,
     rules::credit::Allowance,
     service::{Submit, Terms, Ticketed},
+    unit::UnitId,
     units::{Span, Units},
 };
 
@@ -102,14 +106,29 @@ pub struct Submissions {
     allowance: Allowance,
     // All numbers below were answered, and nobody will submit them again.
     known: u64,
-    // A client with a name may be started again, and submit what it has submitted before.
-    comes_back: bool,
+    keeps: Keeps,
+    // Of a client that cancels: tickets without an outcome, each with its number.
+    open: BTreeSet<(UnitId, u64)>,
+    open_numbers: BTreeSet<u64>,
+}
+
+/// For how long the service has to know which ticket a number has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Keeps {
+    /// Until it was told: nobody will submit it again.
+    #[default]
+    UntilAnswered,
+    /// Until there is an outcome: what the client has submitted is cancelled if it is gone before, and that goes
+    /// by its numbers.
+    UntilOver,
+    /// A client with a name may be started again, and submit what it has submitted before.
+    Always,
 }
 
 impl Submissions {
-    /// Those of a client that may come back under its name, after its end.
-    pub fn of_one_that_comes_back() -> Self {
-        Self { comes_back: true, ..Self::default() }
+    /// Those of a client of which the service has to know so much.
+    pub fn keeping(keeps: Keeps) -> Self {
+        Self { keeps, ..Self::default() }
     }
 
     /// Takes one in.
@@ -135,9 +154,9 @@ impl Submissions {
         self.allowance.granted(credit);
     }
 
-    /// Whether something waits for credit.
+    /// Whether what is submitted now has to wait for credit.
     pub fn is_held_up(&self) -> bool {
-        !self.waiting.is_empty() && self.allowance.room().is_none()
+        self.allowance.room().is_none()
     }
 
     /// What may be sent now.
@@ -152,7 +171,7 @@ impl Submissions {
         let spans = vec![Span { first: number, count, path: Vec::new() }];
         self.sent.push_back(Sent { submission, answered: RangeSet::new() });
         let units = Units::from_outputs(spans, payload, ends);
-        Some(Submit { known: self.known, terms, units })
+        Some(Submit { known: self.known(), terms, units })
     }
 
     /// Units of these numbers were answered; whether this client waits for their outcomes.
@@ -173,12 +192,34 @@ impl Submissions {
         while let Some(first) = self.sent.front()
             && first.is_answered()
         {
-            if !self.comes_back {
+            if self.keeps != Keeps::Always {
                 self.known = self.known.max(first.submission.numbers().end);
             }
             self.sent.pop_front();
         }
         awaits
+    }
+
+    /// All numbers below need not be known any more.
+    fn known(&self) -> u64 {
+        self.open_numbers.first().map_or(self.known, |first| self.known.min(*first))
+    }
+
+    /// Units have tickets, and their outcomes are waited for.
+    pub fn begun(&mut self, told: &Ticketed) {
+        if self.keeps == Keeps::UntilOver {
+            self.open.extend(tickets(told).map(|(number, ticket)| (ticket, number)));
+            self.open_numbers.extend(tickets(told).map(|(number, _)| number));
+        }
+    }
+
+    /// There is an outcome of these units, or will be none.
+    pub fn over(&mut self, units: Range<UnitId>) {
+        let over: Vec<_> = self.open.range((units.start, 0)..(units.end, 0)).copied().collect();
+        for unit in over {
+            self.open.remove(&unit);
+            self.open_numbers.remove(&unit.1);
+        }
     }
 
     /// Whether all is answered.
@@ -284,13 +325,32 @@ mod tests {
 
     #[test]
     fn a_client_that_may_come_back_lets_nothing_be_forgotten() {
-        let mut submissions = Submissions::of_one_that_comes_back();
+        let mut submissions = Submissions::keeping(Keeps::Always);
         submissions.granted(Credit { units: 100, bytes: 1_000 });
         submissions.push(one(0));
         submissions.next();
         submissions.answered(0, 1);
         submissions.push(one(1));
         assert_eq!(submissions.next().unwrap().known, 0);
+    }
+
+    /// Its units were forgotten as soon as their tickets were told, and nothing of it was cancelled.
+    #[test]
+    fn a_client_that_cancels_lets_no_number_be_forgotten_before_its_unit_is_over() {
+        let mut submissions = Submissions::keeping(Keeps::UntilOver);
+        submissions.granted(Credit { units: 100, bytes: 1_000 });
+        let mut known_behind = |number: u64, over: Range<UnitId>| {
+            submissions.over(over);
+            submissions.push(one(number));
+            let known = submissions.next().unwrap().known;
+            submissions.answered(number, 1);
+            // Two numbers may be one unit.
+            submissions.begun(&Ticketed { number, count: 1, ticket: 50 + number / 2 });
+            known
+        };
+        let known = [(0, 0..0), (1, 0..0), (2, 0..0), (3, 51..52), (4, 50..51), (5, 51..52)];
+        let known = known.map(|(number, over)| known_behind(number, over));
+        assert_eq!(known, [0, 0, 0, 0, 3, 4]);
     }
 
     #[test]

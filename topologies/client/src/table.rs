@@ -123,8 +123,8 @@ pub(crate) struct Known {
     pub refused: Option<Refusal>,
     /// A stage has no worker.
     pub vacant: bool,
-    /// It takes no more for now.
-    pub held_up: bool,
+    /// It takes units now.
+    pub has_credit: bool,
     /// Since when ventilator or sink is missing, if one is.
     pub absent_since: Option<Instant>,
     /// This client is closed.
@@ -203,7 +203,7 @@ impl Table {
             }
             News::Refused(refusal) => self.change(|known| known.refused = Some(refusal)),
             News::Vacant(vacant) => self.change(|known| known.vacant = vacant),
-            News::HeldUp(held_up) => self.change(|known| known.held_up = held_up),
+            News::HeldUp(held_up) => self.change(|known| known.has_credit = !held_up),
             News::Accepted(told) => self.accepted(told),
             News::Declined(declined) => {
                 let numbers = declined.number..declined.number + declined.count;

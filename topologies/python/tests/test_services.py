@@ -217,6 +217,19 @@ class Refusals(ServiceCase):
         go.touch()
         self.assertIsNone(tickets[-1].get(LIMIT_SECONDS))
 
+    def test_what_nobody_has_begun_is_cancelled_with_its_client_if_it_says_so(self):
+        shared = self.shared()
+        go = self.folder() / "go"
+        with self.connect(shared, on_disconnect="cancel") as leaving:
+            tickets = [leaving.submit(["wait", str(go)], wait_for_workers=True) for _ in range(100)]
+            texts = [str(ticket) for ticket in tickets]
+        go.touch()
+        staying = self.connect(shared)
+        ended = [staying.ticket(text).exception(LIMIT_SECONDS) for text in texts]
+        self.assertGreater(sum("cancelled" in str(error) for error in ended), 50)
+        with self.assertRaisesRegex(ValueError, "'detach' or 'cancel'"):
+            pl.connect("nothing", on_disconnect="forget")
+
     def test_a_closed_connection_takes_nothing_and_keeps_what_has_come(self):
         service = self.service()
         go = self.folder() / "go"

@@ -189,9 +189,9 @@ mod tests {
         assert_eq!(words[2][1..9].join(" "), "s silent - - - - - -");
         let standing = Standing { clients: 2, queued: 1_500, kept: 3, ..Standing::default() };
         let standing = Standing { oldest_ms: Some(2_500), ..standing };
-        let served = (run("s"), Some(Status { service: Some(standing), ..status }));
-        let (entry, told) = served;
-        let entry = Entry { service: Some("ipc://s".into()), ..entry };
+        let told = Some(Status { service: Some(standing), ..status });
+        let mut entry = run("s");
+        entry.service = Some("ipc://s".into());
         let shown = table(&[(run("factorize"), Some(status)), (entry, told)]);
         let lines: Vec<&str> = shown.lines().collect();
         assert!(lines[0].ends_with("QUEUED  OLDEST  CLIENTS  KEPT"), "{shown}");

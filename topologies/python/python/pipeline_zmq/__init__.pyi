@@ -266,6 +266,7 @@ def connect(
     first: int = 0,
     timeout: float = 5.0,
     codec: Literal["plain", "auto"] = "plain",
+    on_disconnect: Literal["detach", "cancel"] = "detach",
 ) -> Service: ...
 def run(
     topology: str | os.PathLike[str],

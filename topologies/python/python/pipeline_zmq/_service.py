@@ -21,7 +21,17 @@ _DEPTH_MAX = 64
 _services: weakref.WeakSet = weakref.WeakSet()
 
 
-def connect(name, *, key=None, insecure=False, client="", first=0, timeout=5.0, codec="plain"):
+def connect(
+    name,
+    *,
+    key=None,
+    insecure=False,
+    client="",
+    first=0,
+    timeout=5.0,
+    codec="plain",
+    on_disconnect="detach",
+):
     """Connects to a service: a run whose source is its clients (``kind = "service"`` in its topology).
 
     >>> with connect(squares) as svc:  # a name, as in connect("squares")
@@ -41,12 +51,18 @@ def connect(name, *, key=None, insecure=False, client="", first=0, timeout=5.0, 
         codec: ``"plain"``: values are what MessagePack has (None, bool, int, float, str, bytes, list and dict
             with keys of str), which workers of any language read. ``"auto"`` pickles others, which workers of
             this package read.
+        on_disconnect: What becomes of units that no worker has begun when this program is gone, or closes the
+            connection: with ``"detach"`` they are worked on, and their outcomes kept; with ``"cancel"`` they
+            are cancelled.
 
     Raises:
         NoService: There is none of that name, or it does not answer.
     """
     timeout = seconds("timeout", timeout, zero=True)
+    if on_disconnect not in ("detach", "cancel"):
+        raise ValueError(f"on_disconnect must be 'detach' or 'cancel', not {on_disconnect!r}")
     way = _Way(None if key is None else os.fspath(key), insecure, client, first, timeout, codec)
+    way.cancels = on_disconnect == "cancel"
     service = Service(_native.connect(name, way), name)
     _services.add(service)
     return service
@@ -55,11 +71,12 @@ def connect(name, *, key=None, insecure=False, client="", first=0, timeout=5.0, 
 class _Way:
     """How a connection is made, for the compiled part."""
 
-    __slots__ = ("client", "codec", "first", "insecure", "key", "timeout")
+    __slots__ = ("cancels", "client", "codec", "first", "insecure", "key", "timeout")
 
     def __init__(self, key, insecure, client, first, timeout, codec):
         self.key, self.insecure, self.client = key, insecure, client
         self.first, self.timeout, self.codec = first, timeout, codec
+        self.cancels = False
 
 
 class _Wishes:

@@ -47,8 +47,6 @@ pub(super) struct Wishes {
 pub(super) struct Manner {
     terms: Terms,
     pub wait: Wait,
-    // For room not at all, though for workers.
-    hurries: bool,
 }
 
 impl Manner {
@@ -62,11 +60,12 @@ impl Manner {
             once: wishes.once,
         };
         let wait = match (wishes.wait_for_workers, wishes.block) {
-            (true, _) => Wait::ForWorkers,
+            (true, true) => Wait::ForWorkers,
+            (true, false) => Wait::ForWorkersOnly,
             (false, true) => Wait::ForRoom,
             (false, false) => Wait::Never,
         };
-        Ok(Self { terms, wait, hurries: wishes.wait_for_workers && !wishes.block })
+        Ok(Self { terms, wait })
     }
 }
 
@@ -108,9 +107,6 @@ impl Connection {
             Ok(tickets) => return Ok(tickets),
             Err(values) => values,
         };
-        if manner.hurries {
-            return Err(error_of(py, "Full", "the service's queue is full"));
-        }
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
         let room =
             patiently(py, left, |slice| match service.wait_for_room(manner.wait, Some(slice)) {
@@ -291,6 +287,7 @@ pub(crate) struct Way {
     first: u64,
     timeout: f64,
     codec: String,
+    cancels: bool,
 }
 
 /// Connects to the service of that name.
@@ -304,6 +301,7 @@ pub(crate) fn connect(py: Python<'_>, named: String, way: Way) -> PyResult<Conne
     let found = py.detach(|| services::find(&named, access));
     let mut setup = found.map_err(|error| unfound(py, &error))?;
     (setup.client, setup.first_number, setup.timeout) = (way.client, way.first, timeout);
+    setup.cancels = way.cancels;
     let answer = connecting(setup)?;
     // It ends by itself in time.
     let answered = patiently(py, None, move |slice| match answer.recv_timeout(slice) {

@@ -2,14 +2,15 @@
 
 use std::{process::ExitCode, time::Duration};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use proto::cli::duration;
 
 use super::{
-    Refusal,
+    Caller, Refusal,
     connection::{Connection, about},
     ended,
-    feed::{Feed, Next, Outcomes},
+    feed::{Feed, Next, Outcomes, Waits, accepted},
+    full,
     printer::{Printer, Stop},
     units::UnitsArgs,
 };
@@ -26,6 +27,18 @@ pub(in crate::cli) struct CallArgs {
     /// Print outputs as they come, of a stage with `stream = true`
     #[arg(long)]
     stream: bool,
+    /// What becomes of units that no worker has begun when this command is gone before they are done
+    #[arg(long, value_name = "WHAT", default_value = "detach")]
+    on_disconnect: OnDisconnect,
+}
+
+/// What becomes of units whose client is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum OnDisconnect {
+    /// They are worked on, and their outcomes kept
+    Detach,
+    /// They are cancelled, unless a worker has begun them
+    Cancel,
 }
 
 impl CallArgs {
@@ -33,22 +46,37 @@ impl CallArgs {
         ended(self.call())
     }
 
+    fn cancels(&self) -> bool {
+        self.on_disconnect == OnDisconnect::Cancel
+    }
+
     fn call(&self) -> Result<i32, Refusal> {
-        let (feed, of) = self.units.feed(Outcomes::Awaited, self.timeout)?;
+        let caller = Caller { limit: self.timeout, cancels: self.cancels(), ..Caller::default() };
+        let (feed, of) = self.units.feed(Outcomes::Awaited, caller)?;
         let is_interrupted = || feed.is_interrupted();
         let mut printer = Printer::new(self.timeout, &is_interrupted).streaming(self.stream);
-        let stop = told(&feed, &of, &mut printer);
+        let waits = if self.units.terms.no_wait { Waits::No } else { Waits::ForRoom };
+        let stop = told(&feed, &of, waits, &mut printer);
         feed.stop();
         let result = match stop {
             Ok(()) => Ok(exit::COMPLETE),
             Err(Stop::Interrupted) => {
-                tell_untold("interrupted", &of, &feed);
+                self.tell_untold("interrupted", &of, &feed);
                 Ok(exit::INTERRUPTED)
+            }
+            Err(Stop::Full) => {
+                printer.finish();
+                let (tickets, unknown) = of.tickets_of(&feed.untold());
+                if !tickets.is_empty() {
+                    self.tell_untold("stopped", &of, &feed);
+                }
+                of.abandon();
+                return Err(full(unknown));
             }
             Err(Stop::Ended) => Err(of.ended(&feed.untold())),
             Err(Stop::Refused(refusal)) => {
                 if refusal.0 == exit::INPUT_OUTPUT {
-                    tell_untold("stopped", &of, &feed);
+                    self.tell_untold("stopped", &of, &feed);
                 }
                 Err(refusal)
             }
@@ -57,22 +85,35 @@ impl CallArgs {
         of.service.close();
         result.map(|ended| ended.max(code))
     }
+
+    /// What was accepted goes on without whoever called, unless that was not wanted.
+    fn tell_untold(&self, why: &str, of: &Connection, feed: &Feed) {
+        let words = match self.on_disconnect {
+            OnDisconnect::Detach => {
+                "these were accepted, and `pipeline result --wait` has what comes of them"
+            }
+            OnDisconnect::Cancel => {
+                "these were accepted, and are cancelled unless a worker has begun them"
+            }
+        };
+        complain(&format_args!("{why}{}", about(of.tickets_of(&feed.untold()), words)));
+    }
 }
 
 /// Prints what comes of each unit, in their order.
-fn told(feed: &Feed, of: &Connection, printer: &mut Printer<'_>) -> Result<(), Stop> {
+fn told(feed: &Feed, of: &Connection, waits: Waits, printer: &mut Printer<'_>) -> Result<(), Stop> {
     loop {
         match feed.next() {
-            Next::Unit(ticket) => printer.print(&ticket, of)?,
+            Next::Unit(ticket) => {
+                if waits == Waits::No {
+                    // What is not accepted the outcome tells.
+                    let _ = accepted(feed, of, waits, &ticket)?;
+                }
+                printer.print(&ticket, of)?;
+            }
             Next::End(end) => return Ok(end?),
             Next::Interrupted => return Err(Stop::Interrupted),
         }
         feed.told();
     }
-}
-
-/// What was accepted goes on without whoever called.
-fn tell_untold(why: &str, of: &Connection, feed: &Feed) {
-    let words = "these were accepted, and `pipeline result --wait` has what comes of them";
-    complain(&format_args!("{why}{}", about(of.tickets_of(&feed.untold()), words)));
 }

@@ -72,6 +72,16 @@ impl Connection {
         Ok(())
     }
 
+    /// Whether a unit that was submitted long enough ago waits for room in the queue.
+    pub fn is_full(&self, submitted: Instant) -> bool {
+        submitted.elapsed() >= ANSWER && self.service.absent_for().is_none()
+    }
+
+    /// Leaves without a word: what is not accepted yet must not be while goodbyes are said.
+    pub fn abandon(self) {
+        std::mem::forget(self.service);
+    }
+
     /// What is left to say when it was ended before these units had an outcome.
     pub fn ended(&self, open: &[Ticket]) -> Refusal {
         let mut told = "the service was ended".to_owned();

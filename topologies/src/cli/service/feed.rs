@@ -7,13 +7,13 @@ use std::{
     collections::VecDeque,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use client::{Service, SubmitError, Terms, Ticket, Wait};
+use client::{Service, SubmitError, Terms, Ticket, Undone, Wait, WaitError};
 use proto::signals;
 
-use super::{Refusal, UNAVAILABLE, units::Read};
+use super::{Refusal, UNAVAILABLE, connection::Connection, printer::Stop, units::Read};
 use crate::up::exit;
 
 /// Units that are submitted and not told yet.
@@ -28,6 +28,15 @@ pub(super) enum Outcomes {
     Awaited,
     /// They are for others.
     Left,
+}
+
+/// Whether a unit may wait for room in the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waits {
+    /// As long as that takes.
+    ForRoom,
+    /// It is not submitted then.
+    No,
 }
 
 /// How units are submitted.
@@ -196,6 +205,28 @@ fn refused(error: SubmitError) -> Refusal {
         SubmitError::Large { .. } | SubmitError::Terms(_) | SubmitError::Value(_) => {
             (exit::USAGE, error.to_string())
         }
-        SubmitError::Full | SubmitError::Closed => (UNAVAILABLE, error.to_string()),
+        SubmitError::Full => (exit::DRAINED, error.to_string()),
+        SubmitError::Closed => (UNAVAILABLE, error.to_string()),
+    }
+}
+
+/// Waits until a unit is accepted, or known not to be.
+pub(super) fn accepted(
+    feed: &Feed,
+    of: &Connection,
+    waits: Waits,
+    ticket: &Ticket,
+) -> Result<Result<String, Undone>, Stop> {
+    let since = Instant::now();
+    loop {
+        match ticket.text(Some(LOOK_INTERVAL)) {
+            Ok(text) => return Ok(Ok(text)),
+            Err(WaitError::Undone(why)) => return Ok(Err(why)),
+            Err(WaitError::Timeout) if feed.is_interrupted() => return Err(Stop::Interrupted),
+            Err(WaitError::Timeout) if waits == Waits::No && of.is_full(since) => {
+                return Err(Stop::Full);
+            }
+            Err(WaitError::Timeout) => of.watch()?,
+        }
     }
 }

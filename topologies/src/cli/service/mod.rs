@@ -65,18 +65,25 @@ impl ServiceArgs {
         Access { key: self.key.as_deref(), insecure: self.insecure }
     }
 
-    /// Connects to the service of that name, under the name of a client if there is one.
-    fn connect(
-        &self,
-        name: &str,
-        client: Option<&str>,
-        limit: Option<Duration>,
-    ) -> Result<Connection, Refusal> {
+    /// Connects to the service of that name.
+    fn connect(&self, name: &str, caller: Caller<'_>) -> Result<Connection, Refusal> {
         let (mut setup, run) = services::find_with_run(name, self.access()).map_err(unfound)?;
-        setup.client = client.unwrap_or_default().to_owned();
-        setup.timeout = within(setup.timeout, limit);
+        setup.client = caller.client.unwrap_or_default().to_owned();
+        setup.cancels = caller.cancels;
+        setup.timeout = within(setup.timeout, caller.limit);
         Connection::open(setup, run)
     }
+}
+
+/// As what somebody connects.
+#[derive(Debug, Clone, Copy, Default)]
+struct Caller<'a> {
+    /// The name by which it comes back.
+    client: Option<&'a str>,
+    /// How long an outcome is waited for.
+    limit: Option<Duration>,
+    /// What nobody has begun is cancelled once it is gone.
+    cancels: bool,
 }
 
 /// The codes are those of every command that is given the name of a run.
@@ -89,6 +96,15 @@ fn unfound(error: FindError) -> Refusal {
     (code, error.to_string())
 }
 
+/// So many units were not accepted, since there is no room for them and it was not to be waited for.
+fn full(units: usize) -> Refusal {
+    let problem = match units {
+        0 | 1 => "the service's queue is full".to_owned(),
+        units => format!("the service's queue is full: {units} units were not accepted"),
+    };
+    (exit::DRAINED, problem)
+}
+
 /// How long a service is waited for by somebody who waits so long for an outcome: an answer takes its time.
 fn within(timeout: Duration, limit: Option<Duration>) -> Duration {
     limit.map_or(timeout, |limit| timeout.min(limit.max(ANSWER)))
@@ -96,13 +112,10 @@ fn within(timeout: Duration, limit: Option<Duration>) -> Duration {
 
 impl UnitsArgs {
     /// Connects to the service, and begins to submit what is given.
-    fn feed(
-        &self,
-        outcomes: Outcomes,
-        limit: Option<Duration>,
-    ) -> Result<(Feed, Connection), Refusal> {
+    fn feed(&self, outcomes: Outcomes, caller: Caller<'_>) -> Result<(Feed, Connection), Refusal> {
         let read = self.read()?;
-        let connection = self.service.connect(&self.name, self.terms.client.as_deref(), limit)?;
+        let caller = Caller { client: self.terms.client.as_deref(), ..caller };
+        let connection = self.service.connect(&self.name, caller)?;
         let manner = Manner { terms: self.terms.terms(), wait: self.terms.wait(), outcomes };
         Ok((Feed::start(read, connection.service.clone(), manner)?, connection))
     }

@@ -33,6 +33,8 @@ pub(super) enum Stop {
     Interrupted,
     /// The service was ended.
     Ended,
+    /// There is no room for a unit, which was not to be waited for.
+    Full,
 }
 
 impl From<Ended> for Stop {

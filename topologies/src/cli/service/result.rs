@@ -13,7 +13,7 @@ use client::{Ticket, Undone};
 use proto::cli::duration;
 
 use super::{
-    ANSWER, NO_RESULT, Refusal, ServiceArgs,
+    ANSWER, Caller, NO_RESULT, Refusal, ServiceArgs,
     connection::Connection,
     ended,
     printer::{Printer, Stop},
@@ -117,7 +117,7 @@ impl ResultArgs {
             return Err((exit::USAGE, problem));
         };
         if let Some(name) = &self.service {
-            return self.access.connect(name, None, limit);
+            return self.access.connect(name, Caller { limit, ..Caller::default() });
         }
         for (entry, mut setup) in services::here(self.access.access()) {
             setup.timeout = within(setup.timeout, limit);
@@ -149,7 +149,7 @@ fn print_first(printer: &mut Printer<'_>, open: &mut Open) -> Result<(), Refusal
                 [&ticket].into_iter().chain(of_it.map(|(ticket, _)| ticket)).cloned().collect();
             Err(of.ended(&left))
         }
-        Err(Stop::Interrupted) => Err((exit::INTERRUPTED, String::new())),
+        Err(Stop::Full | Stop::Interrupted) => Err((exit::INTERRUPTED, String::new())),
         Err(Stop::Refused(refusal)) => Err(refusal),
     }
 }

@@ -3,13 +3,14 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use client::{Ticket, Undone, WaitError};
+use client::Undone;
 
 use super::{
-    Refusal, UNAVAILABLE,
+    Caller, Refusal, UNAVAILABLE,
     connection::Connection,
     ended,
-    feed::{Feed, LOOK_INTERVAL, Next, Outcomes},
+    feed::{Feed, Next, Outcomes, Waits, accepted},
+    full,
     printer::{Declined, Stop, flushed},
     units::UnitsArgs,
 };
@@ -28,12 +29,17 @@ impl SubmitArgs {
     }
 
     fn submit(&self) -> Result<i32, Refusal> {
-        let (feed, of) = self.units.feed(Outcomes::Left, None)?;
+        let (feed, of) = self.units.feed(Outcomes::Left, Caller::default())?;
         let mut declined = Declined::default();
-        let stop = told(&feed, &of, &mut declined);
+        let waits = if self.units.terms.no_wait { Waits::No } else { Waits::ForRoom };
+        let stop = told(&feed, &of, waits, &mut declined);
         feed.stop();
         let result = match stop {
             Err(Stop::Interrupted) => interrupted(of.tickets_of(&feed.untold())),
+            Err(Stop::Full) => {
+                of.abandon();
+                return Err(full(feed.untold().len()));
+            }
             Err(Stop::Ended) => Err(of.ended(&feed.untold())),
             Err(Stop::Refused(refusal)) => Err(refusal),
             Ok(()) => Ok(exit::COMPLETE),
@@ -45,10 +51,10 @@ impl SubmitArgs {
 }
 
 /// Prints each ticket, in their order.
-fn told(feed: &Feed, of: &Connection, declined: &mut Declined) -> Result<(), Stop> {
+fn told(feed: &Feed, of: &Connection, waits: Waits, declined: &mut Declined) -> Result<(), Stop> {
     loop {
         match feed.next() {
-            Next::Unit(ticket) => match accepted(feed, of, &ticket)? {
+            Next::Unit(ticket) => match accepted(feed, of, waits, &ticket)? {
                 Ok(text) => flushed(format!("{text}\n").as_bytes())?,
                 Err(why @ Undone::Declined(_)) => declined.tell(why),
                 Err(why) => return Err(Stop::Refused((UNAVAILABLE, why.to_string()))),
@@ -57,18 +63,6 @@ fn told(feed: &Feed, of: &Connection, declined: &mut Declined) -> Result<(), Sto
             Next::Interrupted => return Err(Stop::Interrupted),
         }
         feed.told();
-    }
-}
-
-/// Waits until a unit is accepted, or known not to be.
-fn accepted(feed: &Feed, of: &Connection, ticket: &Ticket) -> Result<Result<String, Undone>, Stop> {
-    loop {
-        match ticket.text(Some(LOOK_INTERVAL)) {
-            Ok(text) => return Ok(Ok(text)),
-            Err(WaitError::Undone(why)) => return Ok(Err(why)),
-            Err(WaitError::Timeout) if feed.is_interrupted() => return Err(Stop::Interrupted),
-            Err(WaitError::Timeout) => of.watch()?,
-        }
     }
 }
 

@@ -36,6 +36,9 @@ pub(super) struct TermsArgs {
     /// Submit also when there is no worker
     #[arg(long)]
     wait_for_workers: bool,
+    /// Leave instead of waiting for room when the queue is full
+    #[arg(long)]
+    pub(super) no_wait: bool,
     /// By what these units are known if the same command is run again: the same values, in the same
     /// order, are the same units then, so nothing is done twice
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
@@ -82,7 +85,12 @@ impl TermsArgs {
     }
 
     pub(super) fn wait(&self) -> Wait {
-        if self.wait_for_workers { Wait::ForWorkers } else { Wait::ForRoom }
+        match (self.wait_for_workers, self.no_wait) {
+            (false, false) => Wait::ForRoom,
+            (true, false) => Wait::ForWorkers,
+            (false, true) => Wait::Never,
+            (true, true) => Wait::ForWorkersOnly,
+        }
     }
 }
 

@@ -97,6 +97,7 @@ struct Asked {
     ttl: Option<String>,
     unique: Option<String>,
     wait: Option<String>,
+    wait_for_workers: Option<bool>,
 }
 
 /// A query; what is wrong with one is told as all else is.
@@ -123,6 +124,14 @@ impl Asked {
             unique: self.unique.clone(),
             once,
         })
+    }
+
+    /// Nobody waits for room in a request.
+    fn patience(&self) -> Wait {
+        match self.wait_for_workers {
+            Some(true) => Wait::ForWorkersOnly,
+            _ => Wait::Never,
+        }
     }
 
     fn wait(&self, default: Duration) -> Result<Duration, Answer> {
@@ -214,11 +223,13 @@ async fn taken_in(
     from_json(body, &mut value)
         .map_err(|error| Answer::wrong(&format!("the body is not JSON: {error}")))?;
     let service = shared.service().await?;
-    let mut tickets = service.submit_encoded(vec![value], &terms, Wait::Never).map_err(refused)?;
+    let mut tickets =
+        service.submit_encoded(vec![value], &terms, asked.patience()).map_err(refused)?;
     let ticket = tickets.pop().ok_or_else(|| Answer::unavailable("the service is closed"))?;
     match tokio::time::timeout(ACCEPT_WAIT, ticket.accepted()).await {
         Ok(Ok(text)) => Ok((ticket, text)),
         Ok(Err(undone)) => Err(Answer::unavailable(&undone.to_string())),
+        Err(_) if service.absent_for().is_none() => Err(refused(SubmitError::Full)),
         Err(_) => Err(Answer::unavailable("the service does not answer")),
     }
 }
