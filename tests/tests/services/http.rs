@@ -103,6 +103,9 @@ fn what_is_wrong_is_told_with_a_code() {
     let place = Place::new();
     let (_up, page, bearer) = served(&place, "run = \"square\"");
     let key = [("authorization", bearer.as_str())];
+    let small_letters = bearer.replace("Bearer", "bearer");
+    let lower = [("authorization", small_letters.as_str())];
+    let large = format!("\"{}\"", "x".repeat(64 << 20));
     let twice = [key[0], ("idempotency-key", "a"), ("idempotency-key", "b")];
     for (method, path, headers, text, status, words) in [
         ("POST", "/call", &[][..], "7", 401, "the service's key is needed"),
@@ -110,6 +113,11 @@ fn what_is_wrong_is_told_with_a_code() {
         ("GET", "/result/0123456789abcdef/1", &[][..], "", 401, "key is needed"),
         ("POST", "/call", &key[..], "{", 400, "the body is not JSON"),
         ("POST", "/call?priority=10", &key[..], "1", 400, "a priority is 0 to 9"),
+        ("POST", "/call?wait=5", &key[..], "1", 400, "write it like 250ms, 30s"),
+        ("POST", "/call?wait=10m", &key[..], "1", 400, "`wait` is at most 5m"),
+        ("POST", "/submit?wait=5s", &key[..], "1", 400, "takes priority, delay, ttl, unique, wait"),
+        ("GET", "/result/0123456789abcdef/1?ttl=1s", &key[..], "", 400, "this path takes wait"),
+        ("POST", "/submit?wait_for_workers=1", &key[..], "1", 400, "true or false"),
         ("POST", "/call?wait=soon", &key[..], "1", 400, "soon"),
         ("POST", "/call?wait=1s&wait=2s", &key[..], "1", 400, "\"error\":"),
         ("POST", "/submit?when=now", &key[..], "1", 400, "\"error\":"),
@@ -119,10 +127,23 @@ fn what_is_wrong_is_told_with_a_code() {
         ("POST", "/call", &key[..], "\"x\"", 422, "error"),
         ("GET", "/result/0123456789abcdef/1", &key[..], "", 404, "another run"),
         ("GET", "/result/none/1", &key[..], "", 404, "no such ticket"),
+        ("GET", "/call", &key[..], "", 405, "{\"error\":\"POST goes with /submit"),
+        (
+            "GET",
+            "/calls",
+            &key[..],
+            "",
+            404,
+            "{\"error\":\"there is no such path; there are /submit,",
+        ),
+        ("POST", "/call", &key[..], &large, 413, "{\"error\":\"the body is too large"),
+        ("POST", "/call?wait=0&delay=1h", &key[..], "1", 202, "ticket"),
+        ("POST", "/call?wait_for_workers=true", &lower[..], "7", 200, "49"),
         ("GET", "/openapi.json", &[][..], "", 200, "openapi"),
     ] {
         let answer = page.send(method, path, headers, text);
-        assert_eq!(answer.status, status, "{method} {path}: {answer:?}");
+        let told = &answer.body[..answer.body.len().min(300)];
+        assert_eq!(answer.status, status, "{method} {path}: {told}");
         assert!(answer.body.contains(words), "{method} {path}: {answer:?}");
     }
 }

@@ -74,9 +74,10 @@ fn in_query(uri: &Uri) -> Option<&str> {
     uri.query()?.split('&').find_map(|pair| pair.strip_prefix("token="))
 }
 
-/// What Prometheus calls `credentials`.
+/// What Prometheus calls `credentials`. Small and large letters are the same in the scheme (RFC 9110, 11.1).
 pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
-    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
+    let (scheme, rest) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| rest.trim_start_matches(' '))
 }
 
 /// With any port: one may be forwarded, as by `ssh -L`.
@@ -125,8 +126,12 @@ mod tests {
         {
             assert_eq!(at(&wrong), Err(Refusal::Token), "{wrong}");
         }
-        let bearer = headers(header::AUTHORIZATION, &format!("Bearer {token}"));
-        assert_eq!(gate.admit(&Uri::default(), &bearer), Ok(()));
+        for scheme in ["Bearer", "bearer", "BEARER "] {
+            let bearer = headers(header::AUTHORIZATION, &format!("{scheme} {token}"));
+            assert_eq!(gate.admit(&Uri::default(), &bearer), Ok(()), "{scheme}");
+        }
+        let basic = headers(header::AUTHORIZATION, &format!("Basic {token}"));
+        assert_eq!(gate.admit(&Uri::default(), &basic), Err(Refusal::Token));
         assert_ne!(token, draw_token().unwrap());
     }
 }

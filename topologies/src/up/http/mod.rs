@@ -157,7 +157,7 @@ async fn serve(
     tokio::spawn(renew(run, source, publish));
     let routes = routes::router(gate, served);
     let routes = match door {
-        Some(door) => routes.merge(service::router(door)),
+        Some(door) => routes.merge(service::router(door)).fallback(service::nothing),
         None => routes,
     };
     axum::serve(listener, routes)

@@ -25,6 +25,8 @@ use crate::runs::history::History;
 const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
+/// All paths of the page, for people who look for another one.
+pub(super) const PATHS: &str = "/, /api/run, /api/history, /events, /metrics and /health";
 /// Paths of what is the same for everybody, and needs no token.
 const PUBLIC: [&str; 2] = ["/page.css", "/page.js"];
 
@@ -119,8 +121,7 @@ async fn health(State(served): State<Source>) -> impl IntoResponse {
 }
 
 async fn nothing() -> impl IntoResponse {
-    let paths = "404: there are /, /api/run, /api/history, /events, /metrics and /health\n";
-    (StatusCode::NOT_FOUND, paths)
+    (StatusCode::NOT_FOUND, format!("404: there are {PATHS}\n"))
 }
 
 async fn events(State(mut served): State<Source>) -> impl IntoResponse {

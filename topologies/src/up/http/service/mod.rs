@@ -11,9 +11,10 @@
 //! | `DELETE /result/RUN/ID` | the outcome needs not be kept; what nobody has begun is cancelled |
 //! | `GET /openapi.json` | all of this, for programs |
 //!
-//! `answers.rs` has what is answered.
+//! `asked.rs` has what is asked, `answers.rs` what is answered.
 
 mod answers;
+mod asked;
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,37 +22,33 @@ use axum::{
     Router,
     body::Bytes,
     extract::{
-        DefaultBodyLimit, Path, Query, Request, State,
-        rejection::{PathRejection, QueryRejection},
+        DefaultBodyLimit, Path, Request, State,
+        rejection::{BytesRejection, PathRejection},
     },
     http::{HeaderMap, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use client::{Service, Setup, SubmitError, Terms, Ticket, Wait};
+use client::{Service, Setup, SubmitError, Ticket};
 use constant_time_eq::constant_time_eq;
-use proto::{cli::duration, service::UNIQUE_BYTES_MAX, value::from_json};
-use serde::Deserialize;
+use proto::value::from_json;
 use tokio::sync::Mutex;
 
-use self::answers::Answer;
-use super::admission::bearer;
+use self::{
+    answers::Answer,
+    asked::{Asked, Given, OF_CALL, OF_RESULT, OF_SUBMIT},
+};
+use super::{admission::bearer, routes};
 
 /// The largest body: JSON of the largest value may be a few times as long.
 const BODY_BYTES_MAX: usize = 64 << 20;
-/// How long an outcome is waited for, at most; whoever waits longer asks again.
-const WAIT_MAX: Duration = Duration::from_secs(300);
-/// The same of a call that does not say.
+/// How long the outcome of a call is waited for that does not say.
 const CALL_WAIT: Duration = Duration::from_secs(30);
 /// How long a service may take to accept a unit.
 const ACCEPT_WAIT: Duration = Duration::from_secs(30);
 /// How long it may take to say that there is no outcome yet.
 const ANSWER_WAIT: Duration = Duration::from_millis(200);
-/// Characters of a key by which a unit is joined, at most.
-const UNIQUE_CHARS_MAX: usize = 200;
-/// The header by which a unit that is submitted again is the same unit.
-const ONCE: &str = "idempotency-key";
 
 const OPENAPI: &str = include_str!("openapi.json");
 
@@ -88,75 +85,10 @@ impl Shared {
     }
 }
 
-/// How a unit is treated, in the query.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Asked {
-    priority: Option<u8>,
-    delay: Option<String>,
-    ttl: Option<String>,
-    unique: Option<String>,
-    wait: Option<String>,
-    wait_for_workers: Option<bool>,
-}
-
-/// A query; what is wrong with one is told as all else is.
-type Given = Result<Query<Asked>, QueryRejection>;
 /// Run and unit.
 type Named = Result<Path<(String, String)>, PathRejection>;
-
-impl Asked {
-    fn of(given: Given) -> Result<Self, Answer> {
-        given.map(|Query(asked)| asked).map_err(|error| Answer::wrong(&error.body_text()))
-    }
-
-    fn terms(&self, headers: &HeaderMap) -> Result<Terms, Answer> {
-        let time = |text: &Option<String>| text.as_deref().map(duration).transpose();
-        let once = once(headers)?;
-        let is_wrong = |key: &String| key.is_empty() || key.chars().count() > UNIQUE_CHARS_MAX;
-        if self.unique.as_ref().is_some_and(is_wrong) {
-            return Err(Answer::wrong("`unique` is 1 to 200 characters"));
-        }
-        Ok(Terms {
-            priority: self.priority.unwrap_or_default(),
-            delay: time(&self.delay).map_err(|error| Answer::wrong(&error))?.unwrap_or_default(),
-            ttl: time(&self.ttl).map_err(|error| Answer::wrong(&error))?,
-            unique: self.unique.clone(),
-            once,
-        })
-    }
-
-    /// Nobody waits for room in a request.
-    fn patience(&self) -> Wait {
-        match self.wait_for_workers {
-            Some(true) => Wait::ForWorkersOnly,
-            _ => Wait::Never,
-        }
-    }
-
-    fn wait(&self, default: Duration) -> Result<Duration, Answer> {
-        let wait = self.wait.as_deref().map(duration).transpose();
-        let wait = wait.map_err(|error| Answer::wrong(&error))?;
-        Ok(wait.unwrap_or(default).min(WAIT_MAX))
-    }
-}
-
-/// The key by which a unit that is submitted again is the same unit.
-fn once(headers: &HeaderMap) -> Result<Option<String>, Answer> {
-    let mut keys = headers.get_all(ONCE).iter();
-    match (keys.next().map(|key| key.to_str()), keys.next()) {
-        (None, _) => Ok(None),
-        (Some(_), Some(_)) => Err(Answer::wrong("there are several Idempotency-Keys; send one")),
-        (Some(Ok(key)), None) if is_key(key) => Ok(Some(key.to_owned())),
-        (Some(_), None) => {
-            Err(Answer::wrong("an Idempotency-Key is 1 to 1024 visible ASCII characters"))
-        }
-    }
-}
-
-fn is_key(text: &str) -> bool {
-    (1..=UNIQUE_BYTES_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
-}
+/// A body; one that is too large is told as all else is.
+type Body = Result<Bytes, BytesRejection>;
 
 /// All paths.
 pub(super) fn router(door: Door) -> Router {
@@ -167,8 +99,23 @@ pub(super) fn router(door: Door) -> Router {
         .route("/result/{run}/{id}", get(result).delete(forget))
         .layer(middleware::from_fn_with_state(shared.clone(), admit))
         .route("/openapi.json", get(document))
+        .method_not_allowed_fallback(no_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(shared)
+}
+
+/// What is at no path.
+pub(super) async fn nothing() -> impl IntoResponse {
+    let paths = "/submit, /call, /result/RUN/ID and /openapi.json";
+    Answer::missing(&format!(
+        "there is no such path; there are {paths}, and the page's: {}",
+        routes::PATHS
+    ))
+}
+
+async fn no_method() -> Answer {
+    let words = "POST goes with /submit and /call, GET and DELETE with /result/RUN/ID, GET with /openapi.json";
+    Answer::failed(StatusCode::METHOD_NOT_ALLOWED, words)
 }
 
 async fn document() -> impl IntoResponse {
@@ -188,9 +135,9 @@ async fn submit(
     State(shared): State<Arc<Shared>>,
     given: Given,
     headers: HeaderMap,
-    body: Bytes,
+    body: Body,
 ) -> Result<Answer, Answer> {
-    let (ticket, text) = taken_in(&shared, &Asked::of(given)?, &headers, &body).await?;
+    let (ticket, text) = taken_in(&shared, &Asked::of(given, OF_SUBMIT)?, &headers, body).await?;
     // The outcome is for whoever asks with the ticket.
     drop(ticket);
     Ok(Answer::accepted(&text))
@@ -200,11 +147,11 @@ async fn call(
     State(shared): State<Arc<Shared>>,
     given: Given,
     headers: HeaderMap,
-    body: Bytes,
+    body: Body,
 ) -> Result<Answer, Answer> {
-    let asked = Asked::of(given)?;
+    let asked = Asked::of(given, OF_CALL)?;
     let wait = asked.wait(CALL_WAIT)?;
-    let (ticket, text) = taken_in(&shared, &asked, &headers, &body).await?;
+    let (ticket, text) = taken_in(&shared, &asked, &headers, body).await?;
     Ok(match tokio::time::timeout(wait, ticket.into_future()).await {
         Ok(outcome) => Answer::of(&outcome, &text),
         Err(_) => Answer::accepted(&text),
@@ -216,21 +163,32 @@ async fn taken_in(
     shared: &Shared,
     asked: &Asked,
     headers: &HeaderMap,
-    body: &Bytes,
+    body: Body,
 ) -> Result<(Ticket, String), Answer> {
-    let terms = asked.terms(headers)?;
+    let (terms, patience) = (asked.terms(headers)?, asked.patience()?);
+    let body = body.map_err(|error| too_large(&error))?;
     let mut value = Vec::new();
-    from_json(body, &mut value)
+    from_json(&body, &mut value)
         .map_err(|error| Answer::wrong(&format!("the body is not JSON: {error}")))?;
     let service = shared.service().await?;
-    let mut tickets =
-        service.submit_encoded(vec![value], &terms, asked.patience()).map_err(refused)?;
+    let mut tickets = service.submit_encoded(vec![value], &terms, patience).map_err(refused)?;
     let ticket = tickets.pop().ok_or_else(|| Answer::unavailable("the service is closed"))?;
     match tokio::time::timeout(ACCEPT_WAIT, ticket.accepted()).await {
         Ok(Ok(text)) => Ok((ticket, text)),
         Ok(Err(undone)) => Err(Answer::unavailable(&undone.to_string())),
         Err(_) if service.absent_for().is_none() => Err(refused(SubmitError::Full)),
         Err(_) => Err(Answer::unavailable("the service does not answer")),
+    }
+}
+
+/// Or it has not come whole.
+fn too_large(error: &BytesRejection) -> Answer {
+    match error.status() {
+        code @ StatusCode::PAYLOAD_TOO_LARGE => {
+            let most = BODY_BYTES_MAX >> 20;
+            Answer::failed(code, &format!("the body is too large: at most {most} MiB"))
+        }
+        code => Answer::failed(code, &error.body_text()),
     }
 }
 
@@ -249,7 +207,7 @@ async fn result(
     named: Named,
     given: Given,
 ) -> Result<Answer, Answer> {
-    let wait = Asked::of(given)?.wait(ANSWER_WAIT)?.max(ANSWER_WAIT);
+    let wait = Asked::of(given, OF_RESULT)?.wait(ANSWER_WAIT)?.max(ANSWER_WAIT);
     let (service, id, text) = meant(&shared, named).await?;
     // It stays where it is: whoever asks may lose the answer, and ask again.
     let ticket = service.look_at(id);
@@ -259,7 +217,12 @@ async fn result(
     })
 }
 
-async fn forget(State(shared): State<Arc<Shared>>, named: Named) -> Result<Answer, Answer> {
+async fn forget(
+    State(shared): State<Arc<Shared>>,
+    named: Named,
+    given: Given,
+) -> Result<Answer, Answer> {
+    Asked::of(given, &[])?;
     let (service, id, _) = meant(&shared, named).await?;
     service.cancel(id);
     service.forget(vec![(id, id.saturating_add(1))]);
