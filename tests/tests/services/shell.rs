@@ -60,7 +60,7 @@ fn what_is_wrong_is_told() {
     for (args, code, words) in [
         (&["call", "squares", "{"][..], 64, "is not JSON"),
         (&["call", "squares"], 64, "a value is needed"),
-        (&["call", "squares", "\"x\""], 1, "failed"),
+        (&["call", "squares", "\"x\""], 1, "/0 failed"),
         (&["call", "squares", "1", "2", "--once", "k"], 64, "--once is the key of one unit"),
         (&["submit", "squares", "--jsonl", "--unique", "k"], 64, "--unique is the key of one unit"),
         (&["submit", "squares", "--lines", "--once", "k"], 64, "--once is the key of one unit"),
@@ -159,4 +159,19 @@ fn a_name_that_two_services_have_means_neither_to_any_command() {
         assert_eq!(told.code, Some(66), "{args:?}: {}", told.stderr);
         assert!(told.stderr.contains("say which one by its id"), "{args:?}: {}", told.stderr);
     }
+}
+
+#[test]
+fn a_wrong_entry_for_one_service_is_no_other_services_trouble() {
+    let place = Place::new();
+    std::fs::create_dir_all(place.config().join("pipeline")).expect("a folder");
+    let text = "[services]\nbad = 5\ngood = \"tcp://127.0.0.1:1\"\n[service]\nx = 1\n";
+    std::fs::write(place.config().join("pipeline/config.toml"), text).expect("it can be written");
+    let told = call(&place, &["good", "1", "--timeout", "1s"]);
+    assert_eq!(told.code, Some(69), "{}", told.stderr);
+    assert!(told.stderr.contains("no service answers at tcp://127.0.0.1:1"), "{}", told.stderr);
+    assert!(told.stderr.contains("`service` means nothing there"), "{}", told.stderr);
+    let told = call(&place, &["bad", "1"]);
+    assert_eq!(told.code, Some(64), "{}", told.stderr);
+    assert!(told.stderr.contains("[services] `bad`"), "{}", told.stderr);
 }

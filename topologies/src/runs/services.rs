@@ -80,24 +80,40 @@ pub struct Access<'a> {
     pub insecure: bool,
 }
 
-/// The user's file, as far as it is read here.
+/// The user's file, as far as it is read here. Each entry is looked at when it is wanted, so that one that is wrong
+/// is no other's trouble.
 #[derive(Debug, Default, Deserialize)]
 struct Config {
     #[serde(default)]
-    services: BTreeMap<String, Named>,
+    services: BTreeMap<String, toml::Value>,
+    // Most often a table whose name is misspelt.
+    #[serde(flatten)]
+    unknown: BTreeMap<String, toml::Value>,
 }
 
 /// A service in it.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(untagged)]
-enum Named {
-    Endpoint(String),
-    Full {
-        endpoint: String,
-        key: Option<PathBuf>,
-        #[serde(default)]
-        insecure: bool,
-    },
+#[serde(deny_unknown_fields)]
+struct Named {
+    endpoint: String,
+    key: Option<PathBuf>,
+    #[serde(default)]
+    insecure: bool,
+}
+
+impl Named {
+    fn of(value: toml::Value) -> Result<Self, String> {
+        match value {
+            toml::Value::String(endpoint) => Ok(Self { endpoint, key: None, insecure: false }),
+            value => value.try_into().map_err(|error| {
+                let told = error.to_string();
+                format!(
+                    "{}; write \"tcp://HOST:5557\", or {{ endpoint = \"…\", key = \"…\" }}",
+                    told.trim_end()
+                )
+            }),
+        }
+    }
 }
 
 /// How the service of that name is connected to.
@@ -130,15 +146,19 @@ fn elsewhere(named: &str, access: Access<'_>) -> Result<Setup, FindError> {
     let path = config_path()?;
     let config = read(&path)?;
     match config.services.get(named) {
-        Some(Named::Endpoint(endpoint)) => Ok(Setup::new(place(endpoint, access)?)),
-        Some(Named::Full { endpoint, key, insecure }) => {
+        Some(value) => {
+            let Named { endpoint, key, insecure } =
+                Named::of(value.clone()).map_err(|problem| FindError::Config {
+                    path: path.clone(),
+                    problem: format!("[services] `{named}`: {problem}"),
+                })?;
             let beside = |key: &PathBuf| path.with_file_name("").join(key);
             let own = key.as_ref().map(beside);
             let access = Access {
                 key: access.key.or(own.as_deref()),
-                insecure: access.insecure || *insecure,
+                insecure: access.insecure || insecure,
             };
-            Ok(Setup::new(place(endpoint, access)?))
+            Ok(Setup::new(place(&endpoint, access)?))
         }
         None => {
             let here = entry::all().into_iter().filter(|run| run.service.is_some());
@@ -215,7 +235,14 @@ fn read(path: &Path) -> Result<Config, FindError> {
     match fs::read_to_string(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Config::default()),
         Err(error) => Err(wrong(error.to_string())),
-        Ok(text) => toml::from_str(&text).map_err(|error| wrong(error.to_string())),
+        Ok(text) => {
+            let config: Config = toml::from_str(&text)
+                .map_err(|error| wrong(error.to_string().trim_end().into()))?;
+            for name in config.unknown.keys() {
+                tracing::warn!(path = %path.display(), "`{name}` means nothing there; services are named in [services]");
+            }
+            Ok(config)
+        }
     }
 }
 
@@ -233,11 +260,32 @@ mod tests {
         )
         .unwrap();
         let config = read(&path).unwrap();
-        assert!(matches!(&config.services["a"], Named::Endpoint(at) if at == "tcp://host:5557"));
-        assert!(matches!(&config.services["b"], Named::Full { key: Some(_), .. }));
+        let named = |name: &str| Named::of(config.services[name].clone());
+        assert_eq!(named("a").unwrap().endpoint, "tcp://host:5557");
+        assert_eq!(named("b").unwrap().key, Some("k".into()));
         fs::write(&path, "services = 5").unwrap();
         let told = read(&path).unwrap_err().to_string();
         assert!(told.starts_with(&path.display().to_string()), "{told}");
         assert!(read(&folder.path().join("none")).unwrap().services.is_empty());
+    }
+    #[test]
+    fn an_entry_that_is_wrong_is_told_when_it_is_wanted_and_troubles_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(CONFIG);
+        fs::write(
+            &path,
+            "[services]\na = 5\nb = { ednpoint = \"x\" }\nc = \"tcp://c:1\"\n[service]\nd = 1\n",
+        )
+        .unwrap();
+        let config = read(&path).unwrap();
+        let named = |name: &str| Named::of(config.services[name].clone());
+        assert_eq!(named("c").unwrap().endpoint, "tcp://c:1");
+        for (name, words) in
+            [("a", "write \"tcp://HOST:5557\", or"), ("b", "unknown field `ednpoint`")]
+        {
+            let told = named(name).unwrap_err();
+            assert!(told.contains(words), "{name}: {told}");
+        }
+        assert_eq!(config.unknown.keys().collect::<Vec<_>>(), ["service"]);
     }
 }

@@ -40,7 +40,8 @@ pub(super) struct TermsArgs {
     #[arg(long)]
     pub(super) no_wait: bool,
     /// By what these units are known if the same command is run again: the same values, in the same
-    /// order, are the same units then, so nothing is done twice
+    /// order, are the same units then, so nothing is done twice; outcomes that were fetched before are
+    /// not there again
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub(super) client: Option<String>,
 }
@@ -162,6 +163,33 @@ fn of_text(text: &str) -> Vec<u8> {
 fn of_json(text: &str, what: &str) -> Result<Vec<u8>, Refusal> {
     let mut value = Vec::new();
     from_json(text.as_bytes(), &mut value).map(|()| value).map_err(|error| {
-        (exit::USAGE, format!("{what} is not JSON: {error}; a string needs quotes"))
+        let hint = if is_word(text) { "; a string needs quotes, as in '\"word\"'" } else { "" };
+        (exit::USAGE, format!("{what} is not JSON: {error}{hint}"))
     })
+}
+
+/// Whether quotes would make JSON of it: it does not begin like any other JSON.
+fn is_word(text: &str) -> bool {
+    let first = text.trim_start().chars().next();
+    first.is_some_and(|first| !first.is_ascii_digit() && !"{[\"-".contains(first))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_are_spoken_of_only_where_they_would_help() {
+        for (text, helps) in [
+            ("word", true),
+            ("/etc/hosts", true),
+            ("{bad", false),
+            ("[1", false),
+            ("", false),
+            ("1x", false),
+        ] {
+            let (_, told) = of_json(text, "it").unwrap_err();
+            assert_eq!(told.contains("needs quotes"), helps, "{told}");
+        }
+    }
 }

@@ -163,12 +163,12 @@ pub(super) fn headline(run: &Entry, details: &Details) -> String {
         dead => format!(", {} dead", thousands(dead)),
     };
     format!(
-        "{} {}: {}{of} units, {}/s{left}, {} workers{dead}",
+        "{} {}: {}{of} units, {}/s{left}, {}{dead}",
         run.name,
         status.state.word(),
         thousands(status.done),
         rate(status.rate),
-        status.workers,
+        counted(status.workers.into(), ["worker", "workers"]),
     )
 }
 
