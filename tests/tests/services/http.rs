@@ -45,6 +45,8 @@ fn units_are_called_submitted_fetched_and_forgotten() {
         assert_eq!((answer.status, &body(&answer)["value"]), (200, &json!(64)), "{answer:?}");
     }
     assert_eq!(with("DELETE", &path, &[], "").status, 204);
+    let (run, _) = path.rsplit_once('/').expect("it has the number");
+    assert_eq!(with("DELETE", &format!("{run}/999"), &[], "").status, 404);
     tests::wait::until("it is forgotten", || {
         (with("GET", &path, &[], "").status == 410).then_some(())
     });

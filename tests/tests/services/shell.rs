@@ -164,9 +164,9 @@ fn a_name_that_two_services_have_means_neither_to_any_command() {
 #[test]
 fn a_wrong_entry_for_one_service_is_no_other_services_trouble() {
     let place = Place::new();
-    std::fs::create_dir_all(place.config().join("pipeline")).expect("a folder");
+    fs::create_dir_all(place.config().join("pipeline")).expect("a folder");
     let text = "[services]\nbad = 5\ngood = \"tcp://127.0.0.1:1\"\n[service]\nx = 1\n";
-    std::fs::write(place.config().join("pipeline/config.toml"), text).expect("it can be written");
+    fs::write(place.config().join("pipeline/config.toml"), text).expect("it can be written");
     let told = call(&place, &["good", "1", "--timeout", "1s"]);
     assert_eq!(told.code, Some(69), "{}", told.stderr);
     assert!(told.stderr.contains("no service answers at tcp://127.0.0.1:1"), "{}", told.stderr);

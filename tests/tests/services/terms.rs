@@ -66,7 +66,7 @@ fn whatever_no_worker_has_begun_is_cancelled_and_what_runs_is_not() {
     let running = format!("{run}/0");
     assert_eq!(begun(&place), [0]);
     wait::until("the worker has more than what it runs", || {
-        let waiting = super::standing(&place, "held")["queued"].as_u64();
+        let waiting = standing(&place, "held")["queued"].as_u64();
         waiting.is_some_and(|waiting| waiting < 40).then_some(())
     });
     let all: Vec<&str> = [&[running.as_str()], &tickets[..]].concat();

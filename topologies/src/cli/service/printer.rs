@@ -200,6 +200,7 @@ impl<'a> Printer<'a> {
             Ok(CancelState::Cancelled) => "cancelled",
             Ok(CancelState::Begun) => "begun: a worker has it and finishes it",
             Ok(CancelState::Over) => "over: it has its outcome",
+            Err(WaitError::Undone(why)) => return Err((NO_RESULT, format!("{text}: {why}"))),
             Err(error) => return Err((UNAVAILABLE, error.to_string())),
         };
         match print(&format!("{text} {word}\n")) {

@@ -30,7 +30,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use client::{Service, Setup, SubmitError, Ticket};
+use client::{Service, Setup, SubmitError, Ticket, Undone, WaitError};
 use constant_time_eq::constant_time_eq;
 use proto::value::from_json;
 use tokio::sync::Mutex;
@@ -49,6 +49,8 @@ const CALL_WAIT: Duration = Duration::from_secs(30);
 const ACCEPT_WAIT: Duration = Duration::from_secs(30);
 /// How long it may take to say that there is no outcome yet.
 const ANSWER_WAIT: Duration = Duration::from_millis(200);
+/// How long it may take to find out who has a unit.
+const CANCEL_WAIT: Duration = Duration::from_secs(5);
 
 const OPENAPI: &str = include_str!("openapi.json");
 
@@ -224,9 +226,15 @@ async fn forget(
 ) -> Result<Answer, Answer> {
     Asked::of(given, &[])?;
     let (service, id, _) = meant(&shared, named).await?;
-    service.cancel(id);
-    service.forget(vec![(id, id.saturating_add(1))]);
-    Ok(Answer::nothing())
+    let ticket = service.look_at(id);
+    let cancelled = tokio::task::spawn_blocking(move || ticket.cancel(Some(CANCEL_WAIT)));
+    match cancelled.await {
+        Ok(Err(WaitError::Undone(why @ Undone::Unknown))) => Err(Answer::missing(&why.to_string())),
+        _ => {
+            service.forget(vec![(id, id.saturating_add(1))]);
+            Ok(Answer::nothing())
+        }
+    }
 }
 
 /// The unit that is meant, if its ticket is of this service.
