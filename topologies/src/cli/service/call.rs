@@ -6,12 +6,11 @@ use clap::{Args, ValueEnum};
 use proto::cli::duration;
 
 use super::{
-    Caller, Refusal,
     connection::{Connection, about},
-    ended,
     feed::{Feed, Next, Outcomes, Waits, accepted},
-    full,
     printer::{Printer, Stop},
+    reach::Caller,
+    refusal::{Refusal, ended, full},
     units::UnitsArgs,
 };
 use crate::{cli::complain, up::exit};

@@ -10,7 +10,7 @@ use std::{
 
 use client::{Service, Setup, Ticket, WaitError};
 
-use super::{ANSWER, Refusal, UNAVAILABLE};
+use super::refusal::{ANSWER, Refusal, UNAVAILABLE};
 use crate::{
     cli::complain,
     runs::{entry::Entry, fate},

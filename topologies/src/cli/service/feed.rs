@@ -7,19 +7,23 @@ use std::{
     collections::VecDeque,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use client::{Service, SubmitError, Terms, Ticket, Undone, Wait, WaitError};
 use proto::signals;
 
-use super::{Refusal, UNAVAILABLE, connection::Connection, printer::Stop, units::Read};
+use super::{
+    connection::Connection,
+    printer::{LOOK_INTERVAL, Stop},
+    reach::Caller,
+    refusal::{Refusal, UNAVAILABLE},
+    units::{Read, UnitsArgs},
+};
 use crate::up::exit;
 
 /// Units that are submitted and not told yet.
 const AHEAD_MAX: usize = 4_096;
-/// How often it is looked whether anybody has asked for the end.
-pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Which calls of the client submit a unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +60,21 @@ pub(super) enum Next {
     End(Result<(), Refusal>),
     /// Somebody has asked for the end: with Ctrl-C, or by a signal like it.
     Interrupted,
+}
+
+impl UnitsArgs {
+    /// Connects to the service, and begins to submit what is given.
+    pub fn feed(
+        &self,
+        outcomes: Outcomes,
+        caller: Caller<'_>,
+    ) -> Result<(Feed, Connection), Refusal> {
+        let read = self.read()?;
+        let caller = Caller { client: self.terms.client.as_deref(), ..caller };
+        let connection = self.service.connect(&self.name, caller)?;
+        let manner = Manner { terms: self.terms.terms(), wait: self.terms.wait(), outcomes };
+        Ok((Feed::start(read, connection.service.clone(), manner)?, connection))
+    }
 }
 
 /// See the module.

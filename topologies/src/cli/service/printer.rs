@@ -12,15 +12,16 @@ use client::{Outcome, StreamError, Ticket, Undone, WaitError};
 use proto::{service::CancelState, value::to_json};
 
 use super::{
-    ANSWER, NO_RESULT, Refusal, UNAVAILABLE,
     connection::{Connection, Ended},
-    feed::LOOK_INTERVAL,
+    refusal::{ANSWER, NO_RESULT, Refusal, UNAVAILABLE},
 };
 use crate::{
     cli::{complain, print},
     up::exit,
 };
 
+/// How often it is looked whether anybody has asked for the end.
+pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// How long it may take to find out who has a unit: a worker that is not heard is given up before.
 const CANCELLED: Duration = Duration::from_secs(15);
 

@@ -13,11 +13,10 @@ use client::{Ticket, Undone};
 use proto::cli::duration;
 
 use super::{
-    ANSWER, Caller, NO_RESULT, Refusal, ServiceArgs,
     connection::Connection,
-    ended,
     printer::{Printer, Stop},
-    within,
+    reach::{Caller, ServiceArgs},
+    refusal::{ANSWER, NO_RESULT, Refusal, ended, within},
 };
 use crate::{runs::services, up::exit};
 

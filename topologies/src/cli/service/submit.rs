@@ -6,12 +6,11 @@ use clap::Args;
 use client::Undone;
 
 use super::{
-    Caller, Refusal, UNAVAILABLE,
     connection::Connection,
-    ended,
     feed::{Feed, Next, Outcomes, Waits, accepted},
-    full,
     printer::{Declined, Stop, flushed},
+    reach::Caller,
+    refusal::{Refusal, UNAVAILABLE, ended, full},
     units::UnitsArgs,
 };
 use crate::{cli::complain, up::exit};

@@ -7,7 +7,7 @@ use clap::Args;
 use proto::service::Standing;
 use sink::figures::{counted, thousands};
 
-use super::{Refusal, UNAVAILABLE, ended, unfound};
+use super::refusal::{Refusal, UNAVAILABLE, ended, unfound};
 use crate::{
     cli::{Format, print, ps::rate, top::served},
     runs::{

@@ -11,7 +11,7 @@ use clap::{Args, builder::NonEmptyStringValueParser};
 use client::{Terms, Wait};
 use proto::{cli::duration, value::from_json};
 
-use super::{Refusal, ServiceArgs};
+use super::{reach::ServiceArgs, refusal::Refusal};
 use crate::up::exit;
 
 /// How units are treated.
