@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import unittest.mock
 
 import functions
 import pipeline_zmq as pl
+from pipeline_zmq import _staff
 from pipeline_zmq._pool import _Use
 from support import LIMIT_SECONDS, Case, workers_of
 
@@ -126,6 +128,31 @@ class Closing(Case):
             self.assertFalse(os.path.exists(folder))
         self.until(lambda: threads() == ["MainThread"], "the end of all threads")
         self.until(lambda: len(os.listdir("/proc/self/fd")) <= before, "all descriptors to be closed")
+
+
+class Staffing(Case):
+    def test_a_worker_that_ends_as_it_is_heard_troubles_nobody(self):
+        engine = unittest.mock.Mock(endpoint="none", **{"shelves.return_value": None})
+        with (
+            unittest.mock.patch.object(threading.Thread, "start"),
+            unittest.mock.patch.object(_staff, "_START", "print('last words')"),
+            unittest.mock.patch.object(_staff, "_write") as told,
+        ):
+            staff = _staff.Staff(engine, 1, folder=str(self.folder()), env={}, on_broken=self.fail)
+            (member,) = staff._members
+            staff._start(member)
+            select.select([member.pidfd], [], [])
+            staff.leave()
+            # That it has ended may come first, before what it said.
+            ready = sorted(staff._selector.select(0), key=lambda each: each[0].fd != member.pidfd)
+            self.assertGreater(len(ready), 1)
+            with unittest.mock.patch.object(staff._selector, "select", return_value=ready):
+                staff._turn()
+        self.assertIsNone(member.process)
+        told.assert_called_once_with(sys.stdout, "last words\n")
+        staff._selector.close()
+        staff._wake_read.close()
+        staff._wake_write.close()
 
 
 class Leaving(Case):

@@ -118,6 +118,8 @@ class Staff:
         due = [m.due for m in self._members if m.due is not None]
         timeout = max(0.0, min(due) - now) if due and not self._leaving else None
         for key, _ in self._selector.select(timeout):
+            if self._selector.get_map().get(key.fd) is not key:
+                continue  # its process has ended in this same turn, and all it said was read then
             if key.data is None:
                 self._wake_read.recv(4096)
             else:
