@@ -711,9 +711,10 @@ mod tests {
         assert!(matches!(truncator.truncate(Share::All), Reply::Truncated { keep: 3, .. }));
         go.send(()).unwrap();
         let Ok(Some(Reply::Product { product, .. })) = working.join() else { panic!("no product") };
-        // The first two left while the third was under way.
-        assert_eq!(product.units.values(0..1), [3]);
-        assert_eq!(product.units.len(), 1);
+        // The first two left while the third was under way; that one has too, if it was there for as long as
+        // what is ready stays.
+        let left: Vec<&[u8]> = product.units.iter().map(|(_, _, value)| value).collect();
+        assert!(left.is_empty() || left == [[3]], "{left:?}");
     }
 
     /// Has many units open, and notes which code it is given.
