@@ -306,6 +306,7 @@ struct Operator {
     handle: Handle<Reply>,
     progress: Arc<Mutex<Progress>>,
     group: u32,
+    handover: Duration,
     code: Code,
     own: Own,
     function: Option<Loaded>,
@@ -338,7 +339,8 @@ impl Operator {
     fn new(own: Own, code: Code, handle: Handle<Reply>) -> Self {
         let (progress, staff) = (Arc::default(), SharedStaff::default());
         let parts = SharedParts::default();
-        Self { handle, progress, group: 1, code, own, function: None, parts, staff }
+        let handover = HANDOVER;
+        Self { handle, progress, group: 1, handover, code, own, function: None, parts, staff }
     }
 
     fn load(&mut self, plan: &Plan) -> Reply {
@@ -492,7 +494,7 @@ impl Operator {
                 (progress.group, progress.interim) = (first, 0);
                 progress.due = (end > first).then(|| Instant::now() + together * GROUP_TIMES_MAX);
                 enough.store(false, Ordering::Relaxed);
-                if handed_over.elapsed() >= HANDOVER && !progress.ready.is_empty() {
+                if handed_over.elapsed() >= self.handover && !progress.ready.is_empty() {
                     let product = progress.ready.take();
                     handed_over = Instant::now();
                     self.handle.reply(Reply::Product {
@@ -632,6 +634,7 @@ mod tests {
             handle: driver.handle(),
             progress: progress.clone(),
             group: 100,
+            handover: HANDOVER,
             code: Code::Trusted,
             own: Own::default(),
             function: Some(function),
@@ -678,13 +681,17 @@ mod tests {
                 (0..2).for_each(|_| _ = batch.next_unit());
                 self.0.send(()).unwrap();
                 self.1.recv().unwrap();
-                // It may have been looked at for so long that this group is enough.
-                let Some((_, value)) = batch.next_unit() else { return };
+                let (_, value) = batch.next_unit().unwrap();
                 out.begin_unit();
                 out.push_bytes(value).unwrap();
                 return outcomes.push(1);
             }
             work_through(batch, out, outcomes, |_, value, out| out.push_bytes(value));
+        }
+
+        /// However long it is looked at, the third unit is of this group.
+        fn together(&self) -> Duration {
+            Duration::from_secs(3_600)
         }
     }
 
@@ -694,6 +701,7 @@ mod tests {
         let ((at, reached), (go, goes)) = (channel(), channel());
         let mut operator = Operator::new(Own::default(), Code::Trusted, driver.handle());
         operator.group = 6;
+        operator.handover = Duration::MAX;
         operator.function = Some(Loaded {
             function: Box::new(Halfway(at, goes)),
             stage: "s".into(),
@@ -711,10 +719,9 @@ mod tests {
         assert!(matches!(truncator.truncate(Share::All), Reply::Truncated { keep: 3, .. }));
         go.send(()).unwrap();
         let Ok(Some(Reply::Product { product, .. })) = working.join() else { panic!("no product") };
-        // The first two left while the third was under way; that one has too, if it was there for as long as
-        // what is ready stays.
-        let left: Vec<&[u8]> = product.units.iter().map(|(_, _, value)| value).collect();
-        assert!(left.is_empty() || left == [[3]], "{left:?}");
+        // The first two left while the third was under way.
+        assert_eq!(product.units.values(0..1), [3]);
+        assert_eq!(product.units.len(), 1);
     }
 
     /// Has many units open, and notes which code it is given.
