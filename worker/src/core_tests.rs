@@ -487,13 +487,17 @@ fn what_becomes_of_a_unit_that_is_sent_on_is_noted_if_a_diary_is_kept() {
 }
 
 impl Script {
-    /// The ventilator is lost, and what the worker has not begun of this is given up.
-    fn loses_the_ventilator(&mut self, ticket: Ticket, keep: u32) {
-        self.event(Event::LaneDown { link: self.worker.home.link });
-        self.event(Event::Reply(Reply::Truncated { ticket, keep }));
+    /// One that has lost its ventilator with so many of three units begun, and has met the next one.
+    fn orphaned(open: u32, begun: u32) -> Self {
+        let mut script = Self::with(open, Limits::default());
+        script.hears_three(0);
+        script.event(Event::LaneDown { link: script.worker.home.link });
+        script.event(Event::Reply(Reply::Truncated { ticket: 0, keep: begun }));
+        script.meets_the_ventilator(None, Limits::default());
+        script
     }
 
-    /// It is back, and sends a parcel of the units from that one on; which of them are begun, and what is
+    /// The ventilator sends a parcel of the units from that one on; which of them are begun, and what is
     /// said.
     fn is_sent_again(
         &mut self,
@@ -518,10 +522,7 @@ impl Script {
 /// It may have taken days, and whoever sends it again knows nothing of it.
 #[test]
 fn a_unit_that_was_worked_on_when_its_ventilator_was_lost_is_not_begun_again() {
-    let mut script = Script::with(1, Limits::default());
-    script.hears_three(0);
-    script.loses_the_ventilator(0, 1);
-    script.meets_the_ventilator(None, Limits::default());
+    let mut script = Script::orphaned(1, 1);
     script.finishes(0, 0);
     let (begun, said) = script.is_sent_again(7, 0, 4);
     assert_eq!((begun, said), (vec![1, 2, 3], vec![]));
@@ -545,23 +546,17 @@ fn a_unit_that_was_worked_on_when_its_ventilator_was_lost_is_not_begun_again() {
 
 #[test]
 fn a_unit_that_failed_when_its_ventilator_was_lost_is_begun_again() {
-    let mut script = Script::with(1, Limits::default());
-    script.hears_three(0);
-    script.loses_the_ventilator(0, 1);
+    let mut script = Script::orphaned(1, 1);
     let failed = vec![Failed { index: 0, error: "no".into() }];
     let product = Product { worked: 1, failed, ..Product::default() };
     let finished = Some(Busy::alone(1));
     script.event(Event::Reply(Reply::Product { ticket: 0, product, finished }));
-    script.meets_the_ventilator(None, Limits::default());
     assert_eq!(script.is_sent_again(7, 0, 2).0, [0, 1]);
 }
 
 #[test]
 fn a_unit_that_is_still_open_is_not_begun_before_it_is_known_what_comes_of_it() {
-    let mut script = Script::with(8, Limits::default());
-    script.hears_three(0);
-    script.loses_the_ventilator(0, 3);
-    script.meets_the_ventilator(None, Limits::default());
+    let mut script = Script::orphaned(8, 3);
     assert!(script.is_sent_again(7, 1, 1).0.is_empty());
     assert_eq!(script.is_sent_again(8, 3, 1).0, [3], "others do not wait for it");
     script.out.clear();

@@ -6,6 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    ops::Range,
     time::Duration,
 };
 
@@ -17,12 +18,11 @@ use proto::{
     rules::{credit::Intake, dispatch::PARCELS_PER_PEER, mesh::Mesh},
     time::Time,
     unit::UnitId,
-    units::Span,
 };
 use tracing::warn;
 
 use crate::{
-    orphans::{Orphans, overlap},
+    orphans::{Orphans, roots},
     product::Product,
     request::{Busy, Request, Share, Ticket, Turn},
 };
@@ -65,9 +65,8 @@ struct Executing {
     attempt: u32,
     units: usize,
     bytes: usize,
-    spans: Vec<Span>,
-    // Its sender was lost: nobody hears that it is done.
-    orphaned: bool,
+    // Which they are, if they come from the source, as long as their sender is there.
+    roots: Vec<Range<UnitId>>,
     // Where in the parcel those are that the executor has, unless it has all.
     places: Option<Vec<u32>>,
     // Units that are done, and bytes of values, for which credit was given.
@@ -244,7 +243,7 @@ impl Parcels {
         self.queue.retain(|parcel| parcel.link != link);
         let theirs = self.executing.iter_mut().filter(|(_, executing)| executing.link == link);
         for (ticket, executing) in theirs {
-            executing.orphaned = true;
+            self.orphans.adopt(*ticket, std::mem::take(&mut executing.roots));
             turn.request(Request::Truncate { ticket: *ticket, share: Share::All });
         }
     }
@@ -409,9 +408,7 @@ impl Parcels {
         let executing = self.executing.remove(&ticket)?;
         let (units, bytes) = executing.unprocessed();
         self.undone = self.undone.saturating_sub(executing.left() - executing.done);
-        if executing.orphaned {
-            self.orphans.finished(&executing.spans, executing.units, &executing.failed);
-        }
+        self.orphans.finished(ticket, executing.units, &executing.failed);
         let Executing { link, parcel, failed, .. } = executing;
         self.intake.processed(link, units, bytes);
         let finished = Finished { units: executing.units, failed: failed.len(), busy };
@@ -456,14 +453,9 @@ impl Parcels {
         }
     }
 
-    /// The next parcel, of which nothing is worked on for a sender that was lost: it may be done in a moment.
+    /// The next parcel of which nothing is worked on for a sender that was lost.
     fn take_next(&mut self) -> Option<Parcel> {
-        let orphaned = || self.executing.values().filter(|executing| executing.orphaned);
-        if orphaned().next().is_none() {
-            return self.queue.pop_front();
-        }
-        let is_apart =
-            |known: &Parcel| !orphaned().any(|each| overlap(known.work.units.spans(), &each.spans));
+        let is_apart = |parcel: &Parcel| !self.orphans.are_worked_on(&parcel.work.units);
         let place = self.queue.iter().position(is_apart)?;
         self.queue.remove(place)
     }
@@ -538,7 +530,7 @@ impl Parcels {
     fn begin(&mut self, turn: &mut Turn<'_>, parcel: Parcel, room: Room) {
         let Parcel { link, work, .. } = parcel;
         let Work { parcel, attempt, units } = work;
-        let (all, bytes, spans) = (units.len(), units.bytes(), units.spans().to_vec());
+        let (all, bytes, roots) = (units.len(), units.bytes(), roots(&units));
         let (units, places) = self.orphans.spare(units);
         if units.is_empty() {
             self.intake.processed(link, all, bytes);
@@ -555,8 +547,7 @@ impl Parcels {
             attempt,
             units: all,
             bytes,
-            spans,
-            orphaned: false,
+            roots,
             places,
             done: 0,
             credited: (0, 0),
