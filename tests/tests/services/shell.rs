@@ -2,6 +2,7 @@
 
 use std::{fs, process::Stdio};
 
+use serde_json::Value;
 use tests::outcome::lines;
 use tests::place::Place;
 use tests::programs::program;
@@ -121,6 +122,10 @@ fn services_side_by_side_have_dead_letters_of_their_own() {
         (pipeline(&place, &["tickets", "one"]).code == Some(0)).then_some(())
     });
     fails("one");
+    let told = pipeline(&place, &["check", "one.toml", "--output", "json"]);
+    let checked: Value = serde_json::from_str(&told.stdout).expect("it is JSON");
+    let dead = checked["topology"]["dead"].as_str().expect("it is told");
+    assert_eq!(dead, place.path(".pipeline/one/dead.jsonl").to_str().expect("a text"));
     let letters = |name| lines(&place.path(&format!(".pipeline/{name}/dead.jsonl"))).len();
     assert_eq!((letters("one"), letters("other")), (2, 1));
 }

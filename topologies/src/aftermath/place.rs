@@ -2,10 +2,13 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::{Path, PathBuf, absolute},
 };
 
-use sink::names::DATABASE;
+use sink::{
+    config::OutputSpec,
+    names::{DATABASE, LETTERS},
+};
 use thiserror::Error;
 
 use crate::topology::Topology;
@@ -16,6 +19,17 @@ const RUNS: &str = ".pipeline";
 /// Where a run of this topology is kept, if nobody says otherwise.
 pub fn run_dir(topology: &Topology) -> PathBuf {
     topology.directory.join(RUNS).join(&topology.name)
+}
+
+/// Where the dead letters of a run in that directory are. A service that writes nothing else has them there, since
+/// others are started from the same folder.
+pub fn letters(topology: &Topology, run_dir: &Path) -> PathBuf {
+    let sink = &topology.sink;
+    let writes = sink.dead.is_some() || sink.output.as_ref().and_then(OutputSpec::path).is_some();
+    match topology.retention.is_some() && !writes {
+        true => absolute(run_dir).unwrap_or_else(|_| run_dir.into()).join(LETTERS),
+        false => sink.dead_path(),
+    }
 }
 
 /// Why no run directory was found.

@@ -15,6 +15,7 @@ use ventilator::source::SourceSpec;
 
 use super::{Format, complain, explain, print};
 use crate::{
+    aftermath::place,
     topology::{Finding, Topology},
     up::exit,
 };
@@ -140,7 +141,7 @@ fn facts(topology: &Topology) -> Facts<'_> {
             })
             .collect(),
         sink: &topology.sink,
-        dead: topology.sink.dead_path(),
+        dead: place::letters(topology, &place::run_dir(topology)),
         limits: &topology.limits,
     }
 }

@@ -31,7 +31,6 @@ use sink::{
     claim::Files,
     config::OutputSpec,
     figures::counted,
-    names::LETTERS,
     run_dir::{RunDir, RunDirError},
 };
 use ventilator::source::{SourceSpec, is_own_stdin};
@@ -300,18 +299,12 @@ impl UpArgs {
         }
     }
 
-    /// A service that writes nothing else keeps its dead letters in its run directory: others are started from
-    /// the same folder.
+    /// From here on it is known where the run is.
     fn with_letters(&self, mut topology: Topology) -> Topology {
-        let sink = &topology.sink;
-        let is_bare =
-            sink.dead.is_none() && sink.output.as_ref().is_none_or(|to| to.path().is_none());
-        if is_bare
-            && topology.retention.is_some()
+        if topology.retention.is_some()
             && let Some(run_dir) = self.run_dir(&topology)
         {
-            let run_dir = path::absolute(&run_dir).unwrap_or(run_dir);
-            topology.sink.dead = Some(run_dir.join(LETTERS));
+            topology.sink.dead = Some(place::letters(&topology, &run_dir));
         }
         topology
     }
