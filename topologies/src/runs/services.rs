@@ -250,40 +250,42 @@ fn read(path: &Path) -> Result<Config, FindError> {
 mod tests {
     use super::*;
 
+    /// What a file holds with that in it.
+    fn written(text: &str) -> Result<Config, FindError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(CONFIG);
+        fs::write(&path, text).unwrap();
+        read(&path)
+    }
+
+    fn named(config: &Config, name: &str) -> Result<Named, String> {
+        Named::of(config.services[name].clone())
+    }
+
     #[test]
     fn a_service_elsewhere_is_named_by_its_endpoint_alone_or_with_a_key() {
+        let text =
+            "[services]\na = \"tcp://host:5557\"\nb = { endpoint = \"tcp://b:1\", key = \"k\" }\n";
+        let config = written(text).unwrap();
+        assert_eq!(named(&config, "a").unwrap().endpoint, "tcp://host:5557");
+        assert_eq!(named(&config, "b").unwrap().key, Some("k".into()));
+        let told = written("services = 5").unwrap_err();
+        let FindError::Config { path, .. } = &told else { panic!("{told}") };
+        assert!(told.to_string().starts_with(&path.display().to_string()), "{told}");
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(CONFIG);
-        fs::write(
-            &path,
-            "[services]\na = \"tcp://host:5557\"\nb = { endpoint = \"tcp://b:1\", key = \"k\" }\n",
-        )
-        .unwrap();
-        let config = read(&path).unwrap();
-        let named = |name: &str| Named::of(config.services[name].clone());
-        assert_eq!(named("a").unwrap().endpoint, "tcp://host:5557");
-        assert_eq!(named("b").unwrap().key, Some("k".into()));
-        fs::write(&path, "services = 5").unwrap();
-        let told = read(&path).unwrap_err().to_string();
-        assert!(told.starts_with(&path.display().to_string()), "{told}");
         assert!(read(&folder.path().join("none")).unwrap().services.is_empty());
     }
+
     #[test]
     fn an_entry_that_is_wrong_is_told_when_it_is_wanted_and_troubles_no_other() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(CONFIG);
-        fs::write(
-            &path,
-            "[services]\na = 5\nb = { ednpoint = \"x\" }\nc = \"tcp://c:1\"\n[service]\nd = 1\n",
-        )
-        .unwrap();
-        let config = read(&path).unwrap();
-        let named = |name: &str| Named::of(config.services[name].clone());
-        assert_eq!(named("c").unwrap().endpoint, "tcp://c:1");
+        let text =
+            "[services]\na = 5\nb = { ednpoint = \"x\" }\nc = \"tcp://c:1\"\n[service]\nd = 1\n";
+        let config = written(text).unwrap();
+        assert_eq!(named(&config, "c").unwrap().endpoint, "tcp://c:1");
         for (name, words) in
             [("a", "write \"tcp://HOST:5557\", or"), ("b", "unknown field `ednpoint`")]
         {
-            let told = named(name).unwrap_err();
+            let told = named(&config, name).unwrap_err();
             assert!(told.contains(words), "{name}: {told}");
         }
         assert_eq!(config.unknown.keys().collect::<Vec<_>>(), ["service"]);

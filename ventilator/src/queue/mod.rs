@@ -361,12 +361,12 @@ impl<S: Store> Queue<S> {
     /// So many units may be accepted: the sink lets be sent, and knows, no ids that are further ahead of
     /// what is committed and with workers.
     fn room(&self) -> u64 {
-        let entering = self.together.as_ref().map_or(0, |together| together.values.len() as u64);
-        if self.contents.order.bytes() + entering >= self.limits.bytes_max {
+        let entering = self.together.as_ref();
+        let (units, bytes) = entering.map_or((0, 0), |them| (them.count, them.values.len() as u64));
+        if self.contents.order.bytes() + bytes >= self.limits.bytes_max {
             return 0;
         }
-        let entering = self.together.as_ref().map_or(0, |together| together.count);
-        let waiting = self.contents.order.units() + entering + self.dead.len();
+        let waiting = self.contents.order.units() + units + self.dead.len();
         self.limits.units_max.saturating_sub(waiting)
     }
 

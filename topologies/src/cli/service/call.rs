@@ -7,7 +7,7 @@ use proto::cli::duration;
 
 use super::{
     connection::{Connection, about},
-    feed::{Feed, Next, Outcomes, Waits, accepted},
+    feed::{Feed, Next, Outcomes, accepted},
     printer::{Printer, Stop},
     reach::Caller,
     refusal::{Refusal, ended, full},
@@ -54,8 +54,7 @@ impl CallArgs {
         let (feed, of) = self.units.feed(Outcomes::Awaited, caller)?;
         let is_interrupted = || feed.is_interrupted();
         let mut printer = Printer::new(self.timeout, &is_interrupted).streaming(self.stream);
-        let waits = if self.units.terms.no_wait { Waits::No } else { Waits::ForRoom };
-        let stop = told(&feed, &of, waits, &mut printer);
+        let stop = told(&feed, &of, &mut printer);
         feed.stop();
         let result = match stop {
             Ok(()) => Ok(exit::COMPLETE),
@@ -100,13 +99,13 @@ impl CallArgs {
 }
 
 /// Prints what comes of each unit, in their order.
-fn told(feed: &Feed, of: &Connection, waits: Waits, printer: &mut Printer<'_>) -> Result<(), Stop> {
+fn told(feed: &Feed, of: &Connection, printer: &mut Printer<'_>) -> Result<(), Stop> {
     loop {
         match feed.next() {
             Next::Unit(ticket) => {
-                if waits == Waits::No {
+                if !feed.waits_for_room() {
                     // What is not accepted the outcome tells.
-                    let _ = accepted(feed, of, waits, &ticket)?;
+                    let _ = accepted(feed, of, &ticket)?;
                 }
                 printer.print(&ticket, of)?;
             }

@@ -34,15 +34,6 @@ pub(super) enum Outcomes {
     Left,
 }
 
-/// Whether a unit may wait for room in the queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Waits {
-    /// As long as that takes.
-    ForRoom,
-    /// It is not submitted then.
-    No,
-}
-
 /// How units are submitted.
 #[derive(Debug)]
 pub(super) struct Manner {
@@ -83,6 +74,7 @@ pub(super) struct Feed(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
+    waits_for_room: bool,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -102,7 +94,8 @@ impl Feed {
     /// # Errors
     /// When there is no thread for it.
     pub fn start(read: Read, service: Service, manner: Manner) -> Result<Self, Refusal> {
-        let feed = Self(Arc::default());
+        let waits_for_room = matches!(manner.wait, Wait::ForRoom | Wait::ForWorkers);
+        let feed = Self(Arc::new(Shared { waits_for_room, ..Shared::default() }));
         feed.listen();
         let theirs = feed.clone();
         let spawned = thread::Builder::new().name("units".into()).spawn(move || {
@@ -191,6 +184,11 @@ impl Feed {
         self.0.changed.notify_all();
     }
 
+    /// Whether units wait for room in the queue, as long as that takes, or are not submitted then.
+    pub fn waits_for_room(&self) -> bool {
+        self.0.waits_for_room
+    }
+
     /// Whether somebody has asked for the end.
     pub fn is_interrupted(&self) -> bool {
         self.0.lock().is_interrupted
@@ -233,7 +231,6 @@ fn refused(error: SubmitError) -> Refusal {
 pub(super) fn accepted(
     feed: &Feed,
     of: &Connection,
-    waits: Waits,
     ticket: &Ticket,
 ) -> Result<Result<String, Undone>, Stop> {
     let since = Instant::now();
@@ -242,7 +239,7 @@ pub(super) fn accepted(
             Ok(text) => return Ok(Ok(text)),
             Err(WaitError::Undone(why)) => return Ok(Err(why)),
             Err(WaitError::Timeout) if feed.is_interrupted() => return Err(Stop::Interrupted),
-            Err(WaitError::Timeout) if waits == Waits::No && of.is_full(since) => {
+            Err(WaitError::Timeout) if !feed.waits_for_room() && of.is_full(since) => {
                 return Err(Stop::Full);
             }
             Err(WaitError::Timeout) => of.watch()?,

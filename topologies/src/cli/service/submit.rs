@@ -7,7 +7,7 @@ use client::Undone;
 
 use super::{
     connection::Connection,
-    feed::{Feed, Next, Outcomes, Waits, accepted},
+    feed::{Feed, Next, Outcomes, accepted},
     printer::{Declined, Stop, flushed},
     reach::Caller,
     refusal::{Refusal, UNAVAILABLE, ended, full},
@@ -30,8 +30,7 @@ impl SubmitArgs {
     fn submit(&self) -> Result<i32, Refusal> {
         let (feed, of) = self.units.feed(Outcomes::Left, Caller::default())?;
         let mut declined = Declined::default();
-        let waits = if self.units.terms.no_wait { Waits::No } else { Waits::ForRoom };
-        let stop = told(&feed, &of, waits, &mut declined);
+        let stop = told(&feed, &of, &mut declined);
         feed.stop();
         let result = match stop {
             Err(Stop::Interrupted) => interrupted(of.tickets_of(&feed.untold())),
@@ -50,10 +49,10 @@ impl SubmitArgs {
 }
 
 /// Prints each ticket, in their order.
-fn told(feed: &Feed, of: &Connection, waits: Waits, declined: &mut Declined) -> Result<(), Stop> {
+fn told(feed: &Feed, of: &Connection, declined: &mut Declined) -> Result<(), Stop> {
     loop {
         match feed.next() {
-            Next::Unit(ticket) => match accepted(feed, of, waits, &ticket)? {
+            Next::Unit(ticket) => match accepted(feed, of, &ticket)? {
                 Ok(text) => flushed(format!("{text}\n").as_bytes())?,
                 Err(why @ Undone::Declined(_)) => declined.tell(why),
                 Err(why) => return Err(Stop::Refused((UNAVAILABLE, why.to_string()))),

@@ -38,7 +38,7 @@ pub(super) struct TermsArgs {
     wait_for_workers: bool,
     /// Leave instead of waiting for room when the queue is full
     #[arg(long)]
-    pub(super) no_wait: bool,
+    no_wait: bool,
     /// By what these units are known if the same command is run again: the same values, in the same
     /// order, are the same units then, so nothing is done twice; outcomes that were fetched before are
     /// not there again
